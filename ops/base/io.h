@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The one choke point of files. A hn_io is a table of the few system calls Hone makes, so that tests can let the n-th
+ * one fail, be short, or end the process. Calls return a value >= 0 or -errno and never touch a hone_error; the helpers
+ * below them do. EINTR and short counts are handled in the helpers. */
+#ifndef HN_IO_H
+#define HN_IO_H
+
+#include "ops/base/hone_status.h"
+#include "ops/base/memory.h"
+
+struct hn_stat {
+    int64_t size, mtime_ns;
+    uint64_t dev, ino, links;
+    int is_regular, is_dir;
+};
+
+struct hn_io {
+    void *user;
+    int (*open)(void *user, const char *path, int flags, unsigned mode); /* O_CLOEXEC is added */
+    int (*open_beneath)(void *user, const char *dir, const char *rel, int flags, unsigned mode); /* no escape, no links:
+                          openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), or its emulation; regular files only */
+    int64_t (*read)(void *user, int fd, void *buf, size_t n);
+    int64_t (*write)(void *user, int fd, const void *buf, size_t n);
+    int (*sync)(void *user, int fd);
+    int (*close)(void *user, int fd);
+    int (*stat)(void *user, int fd, struct hn_stat *st);
+    int (*stat_path)(void *user, const char *path, struct hn_stat *st);
+    int (*map)(void *user, int fd, size_t n, const void **p); /* read-only, private */
+    int (*unmap)(void *user, const void *p, size_t n);
+    int (*rename)(void *user, const char *from, const char *to);
+    int (*unlink)(void *user, const char *path);
+    int (*mkdir)(void *user, const char *path, unsigned mode);
+    int (*rmdir)(void *user, const char *path);
+};
+
+extern const struct hn_io hn_io_system; /* the real calls */
+
+/* A whole file, mapped when it is regular and not empty, else read (a pipe, "-" is standard input). close is safe on a zeroed struct. */
+struct hn_file {
+    const unsigned char *p;
+    size_t n;
+    const struct hn_io *io;
+    struct hn_mem *mem; /* set when p was read, not mapped */
+};
+hone_status hn_file_open(struct hn_file *f, const struct hn_io *io, struct hn_mem *m, const char *path, size_t max_bytes,
+                         hone_error *err);
+/* The same for `rel` inside folder `dir`, contained (external tensor data). */
+hone_status hn_file_open_beneath(struct hn_file *f, const struct hn_io *io, struct hn_mem *m, const char *dir,
+                                 const char *rel, hone_error *err);
+/* If f holds gzip data (1f 8b), replaces it by the inflated bytes, at most max_bytes of them. */
+hone_status hn_file_gunzip(struct hn_file *f, struct hn_mem *m, const char *path, size_t max_bytes, hone_error *err);
+void hn_file_close(struct hn_file *f);
+
+/* Where bytes go: a growing buffer, a file being written aside, a callback. Every export and every JSON uses one. */
+struct hn_sink {
+    hone_status (*write)(struct hn_sink *s, const void *p, size_t n, hone_error *err);
+};
+hone_status hn_sink_str(struct hn_sink *s, const char *text, hone_error *err);
+hone_status hn_sink_printf(struct hn_sink *s, hone_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+struct hn_buffer { /* a sink into memory; p stays NUL-terminated */
+    struct hn_sink sink;
+    struct hn_mem *mem;
+    char *p;
+    size_t n, cap;
+};
+void hn_buffer_init(struct hn_buffer *b, struct hn_mem *m);
+void hn_buffer_free(struct hn_buffer *b);
+
+/* Durable replacement of a file: written to a temporary beside it (O_EXCL), synced, renamed, folder synced.
+ * begin → sink.write… → commit or abort (abort after a failed commit is harmless; both may be called on a zeroed struct).
+ * Until commit returns HONE_OK an existing file at `path` is untouched. `prepare` (optional step before commit) syncs and
+ * closes the temporary so that it can be re-read at tmp_path; commit then only renames. */
+struct hn_atomic {
+    struct hn_sink sink;
+    const struct hn_io *io;
+    struct hn_mem *mem;
+    char *path, *tmp_path;
+    unsigned char *buf; /* write buffer */
+    size_t n_buf;
+    int fd, active;
+};
+hone_status hn_atomic_begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m, const char *path, hone_error *err);
+hone_status hn_atomic_prepare(struct hn_atomic *a, hone_error *err);
+hone_status hn_atomic_commit(struct hn_atomic *a, hone_error *err);
+void hn_atomic_abort(struct hn_atomic *a);
+hone_status hn_write_file(const struct hn_io *io, struct hn_mem *m, const char *path, const void *p, size_t n, hone_error *err);
+
+/* An append-only text file (events.jsonl, metrics.csv): a sink that writes each call through. */
+struct hn_appender {
+    struct hn_sink sink;
+    const struct hn_io *io;
+    int fd;
+    char path[512];
+};
+hone_status hn_appender_open(struct hn_appender *a, const struct hn_io *io, const char *path, int truncate, hone_error *err);
+void hn_appender_close(struct hn_appender *a);
+
+/* Path pieces, allocated from mem. dirname of "x.onnx" is ".". */
+char *hn_path_join(struct hn_mem *m, const char *dir, const char *name);
+char *hn_path_dir(struct hn_mem *m, const char *path);
+const char *hn_path_base(const char *path);
+int hn_path_exists(const struct hn_io *io, const char *path);
+#endif
