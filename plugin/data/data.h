@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Data: files in, arrays of rows out, and what is learned from rows before training starts (class lists, splits,
+ * scalers, encodings). Sees ops/base only: no model, no option parsing, no printing. What was decided on the user's
+ * behalf is said in a hn_note.
+ *
+ * A run goes:  hn_array_open or hn_csv_read → hn_labels_fit/_map → hn_split_rows → hn_recipe_fit/_apply (raw tables)
+ * → hn_scaler_fit → then per batch hn_array_gather (+ hn_scaler_apply).
+ *
+ * Errors: HONE_E_DATA with the file as `where` and "row R, column 'C': found …, wanted …" as text. R is the 1-based line
+ * of a text file (a header line is row 1) and the 1-based row of a binary one. Missing or unreadable files are HONE_E_IO,
+ * what a caller asked wrongly (an unknown column) is HONE_E_USAGE with a suggestion. */
+#ifndef HN_DATA_H
+#define HN_DATA_H
+
+#include "ops/base/io.h"
+#include "ops/base/memory.h"
+#include "ops/base/status.h"
+#include "ops/base/tensor.h"
+
+/* Sentences for the user about automatic decisions, "; " between them; cut when full. Zero it before use. */
+struct hn_note {
+    char text[1024];
+};
+void hn_note_add(struct hn_note *note, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3))); /* NULL allowed */
+
+/* Where to read. path "-" is standard input (once a process); note may be NULL; max_bytes bounds the file and what it
+ * inflates to, 0 = no limit but memory's. */
+struct hn_source {
+    const struct hn_io *io;
+    struct hn_mem *mem;
+    const char *path;
+    size_t max_bytes;
+    struct hn_note *note;
+};
+
+/* ---- Arrays ---------------------------------------------------------------------------------------------------- */
+
+enum hn_encoding { HN_ENCODE_NONE = 0, HN_ENCODE_ONEHOT = 1, HN_ENCODE_ORDINAL = 2 };
+
+/* One column of a table. Encoded columns hold category numbers 0…n_category-1 (sorted: by number when all are numbers,
+ * else by bytes) until hn_recipe_apply spreads the one-hot ones. */
+struct hn_column {
+    const char *name;
+    enum hn_encoding encoding;
+    const char *const *category;
+    int64_t n_category;
+};
+
+/* Rows of equal size. dims[0] = rows; per_row = product of the other dims (1 for rank 1). Element type as in the source:
+ * u8 images stay u8 and are converted when a batch is gathered. Row-major, data aligned to its element size. Tables are
+ * HN_F32 (HN_F64 on request); label, group and target columns HN_F64, or HN_STR (data: const char *const *).
+ * A zeroed struct is an empty array; close is safe on it. Do not copy the struct (it owns a mapping or a block). */
+struct hn_array {
+    const char *name;   /* "" when the caller gave none */
+    const char *source; /* the file, for messages */
+    enum hn_dtype dtype;
+    int rank;
+    int64_t dims[HN_MAX_RANK];
+    int64_t rows, per_row;
+    const void *data;
+    double scale; /* --x-scale: applied by gather and hn_scaler_fit; 1 when not set */
+    int64_t
+        first_line; /* line of row 0 in a text file whose rows are one line each; 0: unknown or binary */
+    int64_t n_missing;         /* cells that are NaN because keep_missing was asked */
+    struct hn_column *columns; /* per_row of them when the array came from a table, else NULL */
+    /* private */
+    struct hn_mem *mem;
+    void *block;           /* owned data, else data points into file or belongs to the caller */
+    struct hn_file file;   /* the mapping data points into */
+    struct hn_arena arena; /* names, columns, categories, strings */
+};
+void hn_array_close(struct hn_array *a);
+
+/* Any file Hone reads by itself: .csv .tsv .txt (all columns; numbers, or one text column), .npy, .npz:KEY (KEY may be
+ * left out when there is one array), IDX; each also gzipped (not .npz). Told apart by content first, then by name.
+ * Infinities and NaN are refused. csv may be NULL. `name` is copied. */
+struct hn_csv_options;
+hone_status hn_array_open(struct hn_array *a, const struct hn_source *src, const char *name,
+                          const struct hn_csv_options *csv, hone_error *err);
+
+/* Around a tensor the caller holds (TensorProto .pb, memory of a host). The data are borrowed and must outlive a, unless
+ * copy is set. Unaligned data are always copied. A scalar is one row. */
+hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *name,
+                          const struct hn_tensor *t, int copy, hone_error *err);
+
+/* dst[i, :] = scale * a[rows[i], :] as `to` (HN_F32, HN_F64 or an integer type); rows NULL: rows 0…n-1 from `first` on.
+ * Not for HN_STR. No allocation, no system call, cannot fail. */
+void hn_array_gather(const struct hn_array *a, const uint32_t *rows, int64_t n, enum hn_dtype to,
+                     void *dst);
+void hn_array_range(const struct hn_array *a, int64_t first, int64_t n, enum hn_dtype to,
+                    void *dst);
+double hn_array_at(const struct hn_array *a, int64_t row,
+                   int64_t j); /* scale included; not for HN_STR */
+
+/* "row 17" as the messages count (see above); buf >= 48 bytes; returns buf. */
+const char *hn_array_row_name(const struct hn_array *a, int64_t row, char *buf);
+hone_status hn_array_check_finite(const struct hn_array *a, hone_error *err);
+/* x and y must have as many rows as each other; names both files and both counts. */
+hone_status hn_array_check_rows(const struct hn_array *x, const struct hn_array *y,
+                                hone_error *err);
+/* XXH3 (128 bits) over names, types, dims, scale and bytes of n arrays: resume compares it. */
+hone_status hn_data_fingerprint(const struct hn_array *const *arrays, size_t n, struct hn_mem *mem,
+                                uint64_t out[2], hone_error *err);
+
+/* ---- Readers by format ----------------------------------------------------------------------------------------- */
+/* From memory, for tests and fuzzing; f is taken over (a closes it, also on failure). */
+hone_status hn_npy_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f,
+                         const char *path, hone_error *err);
+hone_status hn_idx_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f,
+                         const char *path, hone_error *err);
+/* One array of a zip archive; key NULL: the only one. */
+hone_status hn_npz_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f,
+                         const char *path, const char *key, hone_error *err);
+
+/* ---- CSV ------------------------------------------------------------------------------------------------------- */
+
+enum hn_header { HN_HEADER_AUTO = 0, HN_HEADER_YES = 1, HN_HEADER_NO = 2 };
+
+struct hn_encode {
+    const char *column; /* name or 0-based index */
+    enum hn_encoding encoding;
+};
+
+/* Zeroed = the defaults. Column references are names or 0-based indices; a name wins; headerless columns are c0, c1, …
+ * Lists are borrowed during the call. */
+struct hn_csv_options {
+    enum hn_header header;
+    char delimiter;     /* 0: ',', or ';' or tab when the first line has none of ',' */
+    enum hn_dtype real; /* HN_F32 (also 0) or HN_F64 */
+    const char *const *
+        na; /* what a missing cell looks like; NULL: empty, NA, NaN, nan, null, ? ("" is always one) */
+    size_t n_na;
+    const char *const *ignore;
+    size_t n_ignore;
+    const struct hn_encode *encode;
+    size_t n_encode;
+    int keep_missing; /* a missing number becomes NaN for hn_recipe_apply, else it is an error */
+};
+
+/* HN_PART_NUMBERS: features: numbers or encoded text, one matrix [rows, columns].
+ * HN_PART_VALUES: labels, targets, groups: HN_F64 [rows, columns], or for one column that is not all numbers HN_STR.
+ * Missing cells of values are always an error. */
+enum hn_part_kind { HN_PART_NUMBERS = 0, HN_PART_VALUES = 1 };
+
+struct hn_recipe;
+struct hn_csv_part {
+    const char *name; /* of the array */
+    enum hn_part_kind kind;
+    const char *const *
+        columns; /* NULL: those of `like`, or every column that no part names and that is not ignored */
+    size_t n_columns;
+    const struct hn_recipe
+        *like; /* encode with the categories of this recipe (validation and test files), or NULL */
+    struct hn_array array; /* the result; zeroed on failure */
+};
+
+/* Reads a CSV file once into several parts (all of them have the same rows). At most one part may leave `columns` out.
+ * hn_csv_parse is the same over bytes in memory. */
+hone_status hn_csv_read(const struct hn_source *src, const struct hn_csv_options *o,
+                        struct hn_csv_part *parts, size_t n_parts, hone_error *err);
+hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, size_t n,
+                         const struct hn_csv_options *o, struct hn_csv_part *parts, size_t n_parts,
+                         hone_error *err);
+
+/* ---- Recipes: how raw columns become numbers, fitted on training rows, applied to every file ----------------------- */
+
+enum hn_impute {
+    HN_IMPUTE_NONE = 0,
+    HN_IMPUTE_MEAN,
+    HN_IMPUTE_MEDIAN,
+    HN_IMPUTE_MOST,
+    HN_IMPUTE_VALUE
+};
+
+struct hn_recipe_column {
+    struct hn_column raw;
+    double
+        fill; /* replaces a missing cell: a number, or a category number; NaN without imputation */
+    int64_t first, width; /* where it lies in the finished row */
+};
+
+struct hn_recipe {
+    struct hn_arena arena;
+    struct hn_recipe_column *columns;
+    int64_t n_columns, width; /* raw and finished columns */
+    enum hn_dtype real;
+    int any; /* encodes or imputes something; 0: apply changes nothing */
+};
+
+/* Categories are the table's (the whole file, so that no seed can make a row unknown); fills are computed over rows
+ * (NULL: all n_rows). Encoded columns take the most frequent category for MEAN, MEDIAN and MOST; `value` is the text of
+ * HN_IMPUTE_VALUE (a number, for encoded columns a category). A column without any value among rows is an error. */
+hone_status hn_recipe_fit(struct hn_recipe *r, struct hn_mem *mem, const struct hn_array *a,
+                          const uint32_t *rows, int64_t n_rows, enum hn_impute impute,
+                          const char *value, hone_error *err);
+/* Fills and spreads a in place (one-hot columns are named "COL=CATEGORY"); a must have the recipe's raw columns. */
+hone_status hn_recipe_apply(const struct hn_recipe *r, struct hn_array *a, hone_error *err);
+void hn_recipe_free(struct hn_recipe *r);
+
+/* ---- Class labels -------------------------------------------------------------------------------------------------- */
+
+/* Class number → label. text is always there ("1", "Iris-setosa"); number when numeric is set. */
+struct hn_classes {
+    struct hn_arena arena;
+    int64_t n;
+    int numeric;  /* every label is a number */
+    int identity; /* labels are the class numbers 0…n-1 themselves */
+    double *number;
+    const char **text;
+};
+hone_status hn_classes_from_i64(struct hn_classes *c, struct hn_mem *mem, const int64_t *v,
+                                int64_t n, hone_error *err);
+hone_status hn_classes_from_text(struct hn_classes *c, struct hn_mem *mem, const char *const *v,
+                                 int64_t n, hone_error *err);
+void hn_classes_free(struct hn_classes *c);
+
+/* The class list for the labels y (one per row; several arrays of a run are mapped with the list of the training one).
+ * `model` is the model's own list or NULL; n_classes the number of classes its outputs can tell apart, 0 = unknown.
+ *  1. the model's list is numeric and holds every label: that list;
+ *  2. integer labels that all lie in 0…n_classes-1 (unknown: 0…largest): the class numbers themselves;
+ *  3. the model has a list: that list (a label outside it is an error);
+ *  4. the distinct labels, sorted by number when all are numbers, else by bytes.
+ * 3 and 4 are said in the note, 1 when it is not the identity. More labels than n_classes: an error naming a row. */
+struct hn_label_request {
+    const struct hn_array *y;
+    const struct hn_classes *model;
+    int64_t n_classes;
+    struct hn_note *note;
+};
+hone_status hn_labels_fit(struct hn_classes *c, struct hn_mem *mem,
+                          const struct hn_label_request *q, hone_error *err);
+/* y's labels as class numbers: HN_I32, rank 1. An unknown label is HONE_E_DATA naming row and value. */
+hone_status hn_labels_map(const struct hn_classes *c, struct hn_mem *mem, const struct hn_array *y,
+                          struct hn_array *out, hone_error *err);
+/* Distinct values of any one-per-row array numbered in order of appearance (--group): ids holds a->rows numbers. */
+hone_status hn_group_ids(const struct hn_array *a, struct hn_mem *mem, uint32_t *ids,
+                         uint32_t *n_groups, hone_error *err);
+
+/* ---- Splits -------------------------------------------------------------------------------------------------------- */
+
+/* test of all rows first, then val of the rest. Sizes: round half up of fraction × rows. Stratified: per class the
+ * largest remainders of size × class rows / rows (ties: the lower class). Groups stay whole: shuffled groups are taken
+ * while that brings the drawn rows (per class, when stratified) closer to those sizes. The rows drawn are a function of
+ * seed, fractions, classes and groups. */
+struct hn_split_options {
+    uint64_t seed;
+    double test, val;       /* 0 = none */
+    const int32_t *classes; /* class of each row (data of hn_labels_map) or NULL: not stratified */
+    const uint32_t *groups; /* group of each row or NULL */
+    uint32_t n_groups;
+};
+/* Row numbers, ascending, so that rows keep the order of the file. */
+struct hn_split {
+    struct hn_mem *mem;
+    uint32_t *train, *val, *test;
+    int64_t n_train, n_val, n_test;
+};
+hone_status hn_split_rows(struct hn_split *s, struct hn_mem *mem, int64_t rows,
+                          const struct hn_split_options *o, hone_error *err);
+void hn_split_free(struct hn_split *s);
+
+/* ---- Scalers ------------------------------------------------------------------------------------------------------- */
+
+enum hn_scaling { HN_SCALE_NONE = 0, HN_SCALE_STANDARD = 1, HN_SCALE_MINMAX = 2 };
+
+/* x' = (x - offset) * scale per element of a row. Standard: mean and 1 / population standard deviation; minmax: minimum
+ * and 1 / (maximum - minimum). A constant column has scale 1. Sums in double, in the order of rows, two passes. The
+ * array's own factor (--x-scale) is applied before. */
+struct hn_scaler {
+    struct hn_mem *mem;
+    enum hn_scaling kind;
+    int64_t n;
+    double *offset, *scale;
+};
+hone_status hn_scaler_fit(struct hn_scaler *s, struct hn_mem *mem, enum hn_scaling kind,
+                          const struct hn_array *a, const uint32_t *rows, int64_t n_rows,
+                          hone_error *err);
+/* In place over n gathered rows of HN_F32 or HN_F64: offset and scale are rounded to that type first, as the exported
+ * graph does. */
+void hn_scaler_apply(const struct hn_scaler *s, enum hn_dtype dtype, void *x, int64_t n);
+void hn_scaler_free(struct hn_scaler *s);
+
+/* ---- Writers (predictions): float matrices into any sink ------------------------------------------------------------ */
+
+/* The header of a .npy file; the caller then writes the rows' bytes (little-endian, row-major) into the same sink. */
+hone_status hn_npy_write_header(struct hn_sink *s, enum hn_dtype dtype, int rank,
+                                const int64_t *dims, hone_error *err);
+hone_status hn_npy_write(struct hn_sink *s, const struct hn_tensor *t, hone_error *err);
+/* A stored .npz of n arrays; entries have no time stamp of their own, so that equal arrays give equal bytes. */
+hone_status hn_npz_write(struct hn_sink *s, struct hn_mem *mem, const char *const *names,
+                         const struct hn_tensor *t, size_t n, hone_error *err);
+/* One CSV line of names, and rows × columns numbers (shortest form that reads back the same; type of t: any number).
+ * A text cell is quoted when it has to be, and gets a leading ' when a spreadsheet would run it. */
+hone_status hn_csv_write_names(struct hn_sink *s, const char *const *names, int64_t n,
+                               hone_error *err);
+hone_status hn_csv_write_cell(struct hn_sink *s, const char *text, hone_error *err);
+hone_status hn_csv_write_rows(struct hn_sink *s, const struct hn_tensor *t, hone_error *err);
+#endif
