@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Installs what is missing to build and run Hone on Debian (packages of the distribution only) and says what it did.
+#   tools/setup.sh          to build and run
+#   tools/setup.sh --test   also what the tests need
+# Running it again is instant. Needs root or sudo only when something is missing.
+set -euo pipefail
+
+packages=(gcc make cmake pkg-config libc6-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev zlib1g-dev
+          libzip-dev libxxhash-dev libjansson-dev libcyaml-dev)
+if [ "${1:-}" = "--test" ]; then
+  packages+=(g++ check protobuf-compiler python3 python3-venv)
+elif [ -n "${1:-}" ]; then
+  echo "setup: unknown option '$1' (only --test is known)" >&2
+  exit 2
+fi
+
+missing=()
+for p in "${packages[@]}"; do
+  case $(dpkg-query -W -f '${Status}' "$p" 2>/dev/null || true) in
+    "install ok installed") ;;
+    *) missing+=("$p") ;;
+  esac
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "setup: everything is there (${#packages[@]} packages)"
+  exit 0
+fi
+
+echo "setup: installing ${missing[*]}"
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "setup: run this as root, or install sudo" >&2; exit 1; }
+  sudo=(sudo)
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+if ! { "${sudo[@]}" apt-get update && "${sudo[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } \
+    >"$log" 2>&1; then
+  tail -n 20 "$log" >&2
+  echo "setup: apt-get failed, see above" >&2
+  exit 1
+fi
+echo "setup: installed ${#missing[@]} packages"
