@@ -83,10 +83,11 @@ HONE_API HONE_MUST_USE hone_status hone_doctor(hone_context *ctx, hone_result **
 typedef struct hone_param_info {
     size_t size;
     const char *name;    /* "early-stop-patience" */
-    const char *group;   /* "data", "training", "search", "run" */
+    const char *group;   /* "data", "training", "run", "use" (eval, predict, verify, gradcheck), "search" */
     const char *type;    /* "float", "int", "bool", "text", "choice", "list" (may be given several times) */
     const char *initial; /* default as text; "" when there is none */
     const char *choices; /* "adam|adamw|…" or range text "[0, 1)"; "" when free */
+    const char *when;    /* "optimizer=momentum|nesterov": it matters only then; "" always */
     const char *help;
     double low, high;    /* of numbers; NaN where unlimited */
     int low_open, high_open, log_scale;

@@ -31,6 +31,7 @@ struct hone_result {
     struct hn_node_r *stack[32];
     int depth, failed; /* failed: an allocation failed; checked once by hn_result_done */
 };
+/* Starts with "schema" and "ok": true. The result keeps a pointer to the context's memory. */
 hone_status hn_result_create(hone_context *ctx, const char *schema, hone_result **out, hone_error *err);
 void hn_result_object(hone_result *r, const char *key); /* key NULL inside arrays */
 void hn_result_array(hone_result *r, const char *key);
@@ -43,14 +44,29 @@ void hn_result_null(hone_result *r, const char *key);
 hone_status hn_result_done(hone_result *r, hone_error *err); /* HONE_E_NOMEM if anything failed on the way */
 
 /* ---- parameters: typed reading; names are checked against the table in debug builds -------------------------------- */
-double hn_param_f(const hone_params *p, const char *name);
-int64_t hn_param_i(const hone_params *p, const char *name);
+/* p NULL: the defaults. The table itself is plugin/params.def; a name that is not in it reads as unset. */
+double hn_param_f(const hone_params *p, const char *name);  /* NaN when unset without default */
+int64_t hn_param_i(const hone_params *p, const char *name); /* 0 when unset without default; "+5" reads as 5 */
 int hn_param_b(const hone_params *p, const char *name);
-const char *hn_param_s(const hone_params *p, const char *name); /* "" when unset without default */
-size_t hn_param_count(const hone_params *p, const char *name);  /* items of a list */
+const char *hn_param_s(const hone_params *p, const char *name); /* "" when unset without default; lists: the first item */
+size_t hn_param_count(const hone_params *p, const char *name);  /* items of a list, its default's included */
 hone_status hn_params_copy(const hone_params *from, hone_params **out, hone_error *err);
 /* The optimizer part resolved with the contract's defaults that depend on the optimizer (lr, momentum, eps, weight decay). */
 hone_status hn_params_hyper(const hone_params *p, struct hn_hyper *hyper, double *lr, hone_error *err);
+
+/* ---- backend choice (plugin/device.c) ------------------------------------------------------------------------------ */
+struct hn_device {
+    const struct hn_backend *backend;
+    void *dev;
+    int threads; /* that the backend got; 1 for the reference */
+};
+/* float64 runs on the reference backend, float32 on the CPU's. device: "auto", "cpu", "cuda", "cuda:N" (no module: HONE_E_DEVICE
+ * with the reason). threads 0: the cores this process may use. close accepts a zeroed struct. */
+hone_status hn_device_open(hone_context *ctx, const char *device, int threads, enum hn_dtype dtype, struct hn_device *out,
+                           hone_error *err);
+void hn_device_close(struct hn_device *d);
+/* Why a GPU is not used, for doctor and messages; NULL when one is. Static text. */
+const char *hn_device_why_no_gpu(void);
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */
 /* struct hone_model is private to plugin/model.c; these are its inner doors. */
@@ -74,6 +90,9 @@ int hn_model_has_scaler(hone_model *m, const char *input);
  * parameters of prog become the model's tensors (file dtype and layout at export). */
 hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, void *w, size_t elem, hone_error *err);
 hone_status hn_model_put_weights(hone_model *m, const struct hn_program *prog, const void *w, size_t elem, hone_error *err);
+/* Fails early when saving to path could not work: exists and no force, is the model's own file, its folder is missing or
+ * cannot be written to (HONE_E_USAGE, HONE_E_IO). Call before training. */
+hone_status hn_model_check_output(hone_model *m, const char *path, int force, hone_error *err);
 /* hone. metadata to be written with the model (replaced by key); value NULL removes. No time, path or thread count in it. */
 hone_status hn_model_set_metadata(hone_model *m, const char *key, const char *value, hone_error *err);
 /* Undo for a failed or interrupted caller: remembers edits, weights and metadata. */
