@@ -2,7 +2,8 @@
  *
  * The one choke point of files. A hn_io is a table of the few system calls Hone makes, so that tests can let the n-th
  * one fail, be short, or end the process. Calls return a value >= 0 or -errno and never touch a hone_error; the helpers
- * below them do. EINTR and short counts are handled in the helpers. */
+ * below them do. EINTR and short counts are handled in the helpers. A mapped file that somebody else truncates while it
+ * is in use ends the process (SIGBUS): that is the price of mapping. */
 #ifndef HN_IO_H
 #define HN_IO_H
 
@@ -13,13 +14,15 @@ struct hn_stat {
     int64_t size, mtime_ns;
     uint64_t dev, ino, links;
     int is_regular, is_dir;
+    unsigned mode; /* permission bits */
 };
 
 struct hn_io {
     void *user;
     int (*open)(void *user, const char *path, int flags, unsigned mode); /* O_CLOEXEC is added */
     int (*open_beneath)(void *user, const char *dir, const char *rel, int flags, unsigned mode); /* no escape, no links:
-                          openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), or its emulation; regular files only */
+                          openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), or its emulation. -EXDEV: absolute or a "..";
+                          -ELOOP: a symbolic link; -EMLINK: hard links; -EINVAL: not a regular file */
     int64_t (*read)(void *user, int fd, void *buf, size_t n);
     int64_t (*write)(void *user, int fd, const void *buf, size_t n);
     int (*sync)(void *user, int fd);
@@ -32,11 +35,21 @@ struct hn_io {
     int (*unlink)(void *user, const char *path);
     int (*mkdir)(void *user, const char *path, unsigned mode);
     int (*rmdir)(void *user, const char *path);
+    int (*chmod)(void *user, int fd, unsigned mode);
 };
 
 extern const struct hn_io hn_io_system; /* the real calls */
 
-/* A whole file, mapped when it is regular and not empty, else read (a pipe, "-" is standard input). close is safe on a zeroed struct. */
+/* What open_beneath does on a kernel without openat2: one component after the other, without following links. */
+int hn_io_walk_beneath(const char *dir, const char *rel, int flags, unsigned mode);
+
+/* HONE_E_IO "cannot ACTION: No such file or directory" about path, from a call's -errno; hints where one is known. */
+hone_status hn_io_fail(hone_error *err, const char *path, const char *action, int64_t rc);
+/* All n bytes, whatever EINTR and short writes do: 0 or -errno. */
+int hn_io_write_all(const struct hn_io *io, int fd, const void *p, size_t n);
+
+/* A whole file, mapped when it is regular and not empty, else read (a pipe, "-" is standard input). More than max_bytes
+ * (0: no limit) is HONE_E_BUDGET. p is never NULL after success. close is safe on a zeroed struct. */
 struct hn_file {
     const unsigned char *p;
     size_t n;
@@ -48,7 +61,8 @@ hone_status hn_file_open(struct hn_file *f, const struct hn_io *io, struct hn_me
 /* The same for `rel` inside folder `dir`, contained (external tensor data). */
 hone_status hn_file_open_beneath(struct hn_file *f, const struct hn_io *io, struct hn_mem *m, const char *dir,
                                  const char *rel, hone_error *err);
-/* If f holds gzip data (1f 8b), replaces it by the inflated bytes, at most max_bytes of them. */
+/* If f holds gzip data (1f 8b), replaces it by the inflated bytes, at most max_bytes of them (0: no
+ * limit); on failure f stays what it was. */
 hone_status hn_file_gunzip(struct hn_file *f, struct hn_mem *m, const char *path, size_t max_bytes, hone_error *err);
 void hn_file_close(struct hn_file *f);
 
@@ -57,6 +71,8 @@ struct hn_sink {
     hone_status (*write)(struct hn_sink *s, const void *p, size_t n, hone_error *err);
 };
 hone_status hn_sink_str(struct hn_sink *s, const char *text, hone_error *err);
+/* The usual conversions (d i u x X o c s p e f g a with flags, width, precision and length), text of any length; numbers
+ * have a '.' whatever the locale. */
 hone_status hn_sink_printf(struct hn_sink *s, hone_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 struct hn_buffer { /* a sink into memory; p stays NUL-terminated */
@@ -70,7 +86,9 @@ void hn_buffer_free(struct hn_buffer *b);
 
 /* Durable replacement of a file: written to a temporary beside it (O_EXCL), synced, renamed, folder synced.
  * begin → sink.write… → commit or abort (abort after a failed commit is harmless; both may be called on a zeroed struct).
- * Until commit returns HONE_OK an existing file at `path` is untouched. `prepare` (optional step before commit) syncs and
+ * An existing file at `path` keeps its permission bits and is untouched until commit renames; the one failure after that
+ * is that the folder cannot be synced, and then the message says so. The temporary of a writer that was killed is
+ * replaced by the next one; of two that write the same path at the same time, the first fails. `prepare` (optional step before commit) syncs and
  * closes the temporary so that it can be re-read at tmp_path; commit then only renames. */
 struct hn_atomic {
     struct hn_sink sink;
@@ -80,6 +98,8 @@ struct hn_atomic {
     unsigned char *buf; /* write buffer */
     size_t n_buf;
     int fd, active;
+    hone_status failed; /* the first write that failed: commit then refuses */
+    struct hn_stat tmp; /* the temporary as it was closed: commit renames no other file */
 };
 hone_status hn_atomic_begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m, const char *path, hone_error *err);
 hone_status hn_atomic_prepare(struct hn_atomic *a, hone_error *err);
@@ -87,7 +107,8 @@ hone_status hn_atomic_commit(struct hn_atomic *a, hone_error *err);
 void hn_atomic_abort(struct hn_atomic *a);
 hone_status hn_write_file(const struct hn_io *io, struct hn_mem *m, const char *path, const void *p, size_t n, hone_error *err);
 
-/* An append-only text file (events.jsonl, metrics.csv): a sink that writes each call through. */
+/* An append-only text file (events.jsonl, metrics.csv): a sink that writes each call through, so
+ * give it whole lines (build them in a hn_buffer). */
 struct hn_appender {
     struct hn_sink sink;
     const struct hn_io *io;
