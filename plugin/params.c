@@ -67,7 +67,7 @@ static double bound(const char *s, size_t n)
 /* "[0, 1)"; an infinite end is no limit (NaN). */
 static struct interval interval_of(const char *range)
 {
-    struct interval v = { NAN, NAN, range[0] == '(', 0 };
+    struct interval v = { (double)NAN, (double)NAN, range[0] == '(', 0 };
     const char *comma = strchr(range, ',');
     size_t n = strlen(range);
     if (!comma || n < 5) return v;
@@ -295,7 +295,7 @@ int hone_param_at(size_t i, hone_param_info *info)
 {
     if (i >= N_ROWS) return 0;
     const struct row *r = &rows[i];
-    struct interval range = { NAN, NAN, 0, 0 };
+    struct interval range = { (double)NAN, (double)NAN, 0, 0 };
     if (r->kind == FLOAT || r->kind == INT) range = interval_of(r->range);
     hone_param_info full = {
         .size = info->size,
