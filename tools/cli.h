@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hone command: a thin client of hone.h. One file a subcommand (cmd_NAME.c); what they share is here. Standard output
+ * carries results only; people's text goes to standard error. */
+#ifndef HONE_CLI_H
+#define HONE_CLI_H
+
+#include "hone.h"
+#include <jansson.h>
+#include <stdio.h>
+
+enum exit_code {
+    EXIT_NO = 1,
+    EXIT_USAGE = 2,
+    EXIT_MODEL = 3,
+    EXIT_DATA = 4,
+    EXIT_MEMORY = 5,
+    EXIT_IO = 6,
+    EXIT_DIVERGED = 7,
+    EXIT_REQUIRE = 8,
+    EXIT_INTERNAL = 70
+};
+
+struct cli;
+struct command {
+    const char *name, *args, *summary;
+    const char *examples; /* lines "hone …": the tests run them */
+    const char *groups;   /* groups of the parameter table it takes: " data training run " */
+    const char *also;     /* single parameters of other groups: " loss batch-size " */
+    int min_args, max_args;
+    int takes_out;      /* -o FILE: 0 no, 1 yes, 2 required */
+    const char *schema; /* "hone.train/1" */
+    int (*run)(struct cli *c);
+};
+extern const struct command cmd_inspect, cmd_new, cmd_train, cmd_resume, cmd_eval, cmd_predict,
+    cmd_verify, cmd_gradcheck, cmd_diff, cmd_doctor;
+extern const struct command *const commands[]; /* NULL at the end */
+
+struct cli {
+    const struct command *cmd;
+    hone_context *ctx;
+    hone_params *params;
+    const char **args;
+    int n_args;
+    const char *out, *progress, *config;
+    int json, quiet, print_config, help;
+    hone_error err; /* what failed */
+};
+
+/* args.c: fills c from the arguments after the subcommand; 0 or an exit code (the error is in c->err). */
+int parse_args(struct cli *c, int argc, char **argv);
+int takes_param(const struct command *cmd, const hone_param_info *info);
+
+/* config.c */
+hone_status read_config(struct cli *c,
+                        const char *path); /* --config: a flat YAML mapping of long option names */
+void print_config(const struct cli *c);
+
+/* help.c */
+void print_help(FILE *f, const struct command *cmd);
+void print_overview(FILE *f);
+void print_params(FILE *f);
+const struct command *find_command(const char *name);
+
+/* output.c */
+int exit_code_of(hone_status code);
+/* Prints the error (text on standard error, JSON object on standard output with --json); returns the exit code. */
+int report_error(const struct cli *c);
+/* The result as a tree ("schema", "ok" first), NULL when memory ran out. The result is destroyed. */
+json_t *result_tree(struct cli *c, hone_result *r);
+/* With --json prints the tree on standard output; frees it. Returns 0, or EXIT_IO when standard output fails. */
+int print_tree(const struct cli *c, json_t *tree);
+const char *jtext(const json_t *o, const char *key); /* "" when absent */
+double jnum(const json_t *o, const char *key);       /* NaN when absent or null */
+FILE *
+people(const struct cli
+           *c); /* where text for people goes: standard output, or standard error with --json */
+void print_name(FILE *f, const char *s); /* a name from a file, without control bytes */
+
+/* progress.c: the bar, the plain lines, and what is remembered for the curve */
+struct progress {
+    int mode; /* 0 none, 1 bar, 2 plain, 3 json */
+    int colour, width, shown;
+    double *train, *val;
+    size_t n, cap;
+};
+int progress_init(struct progress *p, const char *mode,
+                  int quiet); /* EXIT_USAGE on an unknown mode */
+int progress_call(void *user, const hone_progress *e);
+void progress_end(struct progress *p);                  /* clears the bar */
+void progress_curve(const struct progress *p, FILE *f); /* a small learning curve */
+void progress_free(struct progress *p);
+
+/* signals.c: the first SIGINT, SIGTERM or SIGUSR1 requests a stop, the second ends the process at once */
+void catch_signals(hone_context *ctx);
+int caught_signal(void); /* 0: none */
+
+/* cmd_train.c, shared with cmd_resume.c: saves the model, prints summary, curve and JSON; returns the exit code. */
+int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,
+                    const char *out);
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone train: one training run, and the end of a run that hone resume shares. */
+#include "tools/cli.h"
+#include <math.h>
+#include <string.h>
+
+static const char *const rows[] = { "loss", "accuracy", "mae", "rmse", "r2", "f1", "auc" };
+
+static void print_cell(FILE *f, const json_t *figures, const char *name)
+{
+    double v = jnum(figures, name);
+    if (isnan(v))
+        fprintf(f, "  %12s", "-");
+    else
+        fprintf(f, "  %12.6g", v);
+}
+
+/* before and after, side by side, for what was measured */
+static void print_figures(FILE *f, const json_t *t)
+{
+    static const char *const parts[] = { "train", "val", "test" };
+    const json_t *before = json_object_get(t, "before");
+    for (size_t p = 0; p < 3; p++) {
+        const json_t *b = json_object_get(before, parts[p]), *a = json_object_get(t, parts[p]);
+        int titled = 0;
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            if (isnan(jnum(a, rows[i])) || isnan(jnum(b, rows[i]))) continue;
+            if (!titled++) fprintf(f, "%-12s  %12s  %12s\n", parts[p], "before", "after");
+            fprintf(f, "  %-10s", rows[i]);
+            print_cell(f, b, rows[i]);
+            print_cell(f, a, rows[i]);
+            fputc('\n', f);
+        }
+    }
+}
+
+static void print_summary(FILE *f, const json_t *t, const struct progress *p)
+{
+    static const char *const reasons[][2] = { { "max_epochs", "all epochs were run" },
+                                              { "patience", "validation stopped improving" },
+                                              { "target", "the target was reached" },
+                                              { "time", "the time was up" },
+                                              { "diverged", "the loss was no longer finite" },
+                                              { "interrupted", "interrupted" },
+                                              { "callback", "stopped by the program" } };
+    const char *reason = jtext(t, "stop_reason");
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (!strcmp(reason, reasons[i][0])) reason = reasons[i][1];
+    progress_curve(p, f);
+    fprintf(f, "\n%.0f epochs, best %.0f: %s; %.3g s, %.3g rows/s\n", jnum(t, "epochs"),
+            jnum(t, "best_epoch"), reason, jnum(t, "seconds"), jnum(t, "samples_per_second"));
+    print_figures(f, t);
+    if (jtext(t, "model")[0]) {
+        fputs("written to ", f);
+        print_name(f, jtext(t, "model"));
+        fputc('\n', f);
+    }
+}
+
+int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,
+                    const char *out)
+{
+    int diverged = 0, missed = 0, dry = 0;
+    const char *reason = hone_result_text(r, "stop_reason");
+    double flag;
+    if (reason) diverged = !strcmp(reason, "diverged");
+    if (hone_result_number(r, "require_met", &flag)) missed = flag == 0;
+    if (hone_result_number(r, "dry_run", &flag)) dry = flag != 0;
+    int saved = out && !dry;
+    if (saved && hone_model_save(m, out, c->params, &c->err) != HONE_OK) {
+        hone_result_destroy(r);
+        return report_error(c);
+    }
+    json_t *tree = result_tree(c, r);
+    if (!tree) return report_error(c);
+    if (saved) json_object_set_new(tree, "model", json_string(out));
+    if (!c->quiet) print_summary(people(c), tree, p);
+    int code = print_tree(c, tree);
+    if (code) return code;
+    if (caught_signal()) return 128 + caught_signal();
+    return diverged ? EXIT_DIVERGED : missed ? EXIT_REQUIRE : 0;
+}
+
+static int train(struct cli *c, hone_model *m)
+{
+    struct progress p;
+    int code = progress_init(&p, c->progress, c->quiet);
+    if (code) return code;
+    hone_callbacks cb = HONE_CALLBACKS;
+    hone_data *d = NULL;
+    hone_result *r = NULL;
+    const char *epochs = hone_params_get(c->params, "epochs", 0);
+    int no_training = epochs && !strcmp(epochs, "0");
+    cb.progress = progress_call;
+    cb.user = &p;
+    catch_signals(c->ctx);
+    hone_status st = no_training ? HONE_OK : hone_data_open(c->ctx, c->params, &d, &c->err);
+    if (st == HONE_OK) st = hone_train(m, d, c->params, &cb, &r, &c->err);
+    progress_end(&p);
+    code = st == HONE_OK ? finish_training(c, m, r, &p, c->out) : report_error(c);
+    progress_free(&p);
+    hone_data_destroy(d);
+    return code;
+}
+
+static int run(struct cli *c)
+{
+    hone_model *m = NULL;
+    if (hone_params_set(c->params, "out", c->out, &c->err) != HONE_OK ||
+        hone_model_load(c->ctx, c->args[0], &m, &c->err) != HONE_OK)
+        return report_error(c);
+    int code = train(c, m);
+    hone_model_destroy(m);
+    return code;
+}
+
+const struct command cmd_train = { .name = "train",
+                                   .args = "MODEL",
+                                   .min_args = 1,
+                                   .max_args = 1,
+                                   .takes_out = 2,
+                                   .schema = "hone.train/1",
+                                   .groups = " data training run ",
+                                   .summary = "one training run: the same model back, better",
+                                   .examples =
+                                       "hone train model.onnx --data train.csv --target label "
+                                       "--val-split 0.2 --early-stop-patience 5 "
+                                       "-o better.onnx\n"
+                                       "hone train mnist.onnx --x images.idx3.gz --y "
+                                       "labels.idx1.gz --x-scale 0.00392156862745098 --epochs 10 "
+                                       "--val-split 0.2 --lr-schedule cosine -o better.onnx\n"
+                                       "hone train model.onnx --x x.npy --y y.npy --loss mse "
+                                       "--optimizer adamw --lr 3e-4 -o better.onnx",
+                                   .run = run };

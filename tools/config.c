@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * --config FILE.yaml: a flat mapping from long option names ('-' or '_') to a value or a list of values, read with
+ * libyaml. Anchors, aliases and nested mappings are refused: a file of options needs none. */
+#include "tools/cli.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+struct reader {
+    struct cli *c;
+    const char *path;
+    yaml_parser_t parser;
+    char key[64];
+    int have_key, in_list, depth;
+};
+
+static hone_status bad(struct reader *r, const yaml_mark_t *at, const char *text)
+{
+    r->c->err.code = HONE_E_USAGE;
+    snprintf(r->c->err.where, sizeof r->c->err.where, "%s line %zu", r->path, at->line + 1);
+    snprintf(r->c->err.text, sizeof r->c->err.text, "%s", text);
+    return HONE_E_USAGE;
+}
+
+static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
+{
+    const char *text = (const char *)e->data.scalar.value;
+    if (strlen(text) != e->data.scalar.length) return bad(r, &e->start_mark, "holds a NUL byte");
+    if (!r->have_key) {
+        if (strlen(text) >= sizeof r->key)
+            return bad(r, &e->start_mark, "the option name is too long");
+        memcpy(r->key, text, strlen(text) + 1);
+        r->have_key = 1;
+        return HONE_OK;
+    }
+    struct cli *c = r->c;
+    hone_status st = HONE_OK;
+    if (!strcmp(r->key, "out") && c->cmd->takes_out) {
+        st = bad(r, &e->start_mark, "'out' belongs on the command line (-o)");
+    } else if (hone_params_set(c->params, r->key, text, &c->err) != HONE_OK) {
+        char was[200];
+        snprintf(was, sizeof was, "%.190s", c->err.where);
+        snprintf(c->err.where, sizeof c->err.where, "%.120s line %zu: %.100s", r->path,
+                 e->start_mark.line + 1, was);
+        st = c->err.code;
+    }
+    if (!r->in_list) r->have_key = 0;
+    return st;
+}
+
+static hone_status take_event(struct reader *r, const yaml_event_t *e)
+{
+    switch (e->type) {
+    case YAML_MAPPING_START_EVENT:
+        if (r->depth++) return bad(r, &e->start_mark, "nested mappings are not options");
+        return e->data.mapping_start.anchor ? bad(r, &e->start_mark, "anchors are not read")
+                                            : HONE_OK;
+    case YAML_MAPPING_END_EVENT: r->depth--; return HONE_OK;
+    case YAML_SEQUENCE_START_EVENT:
+        if (!r->have_key || r->in_list)
+            return bad(r, &e->start_mark, "a list stands where an option was wanted");
+        r->in_list = 1;
+        return HONE_OK;
+    case YAML_SEQUENCE_END_EVENT: r->in_list = r->have_key = 0; return HONE_OK;
+    case YAML_ALIAS_EVENT: return bad(r, &e->start_mark, "aliases are not read");
+    case YAML_SCALAR_EVENT:
+        if (!r->depth) return bad(r, &e->start_mark, "wanted a mapping 'option: value'");
+        return take_scalar(r, e);
+    default: return HONE_OK;
+    }
+}
+
+static hone_status read_events(struct reader *r)
+{
+    for (;;) {
+        yaml_event_t e;
+        if (!yaml_parser_parse(&r->parser, &e))
+            return bad(r, &r->parser.problem_mark,
+                       r->parser.problem ? r->parser.problem : "is not YAML");
+        int last = e.type == YAML_STREAM_END_EVENT;
+        hone_status st = take_event(r, &e);
+        yaml_event_delete(&e);
+        if (st != HONE_OK || last) return st;
+    }
+}
+
+hone_status read_config(struct cli *c, const char *path)
+{
+    struct reader r = { .c = c, .path = path };
+    c->config = path;
+    FILE *f = fopen(path, "rbe");
+    if (!f) {
+        c->err.code = HONE_E_IO;
+        snprintf(c->err.where, sizeof c->err.where, "%s", path);
+        snprintf(c->err.text, sizeof c->err.text, "the config file cannot be read: %s",
+                 strerror(errno));
+        return HONE_E_IO;
+    }
+    hone_status st = HONE_E_NOMEM;
+    if (yaml_parser_initialize(&r.parser)) {
+        yaml_parser_set_input_file(&r.parser, f);
+        st = read_events(&r);
+        yaml_parser_delete(&r.parser);
+    }
+    if (st == HONE_E_NOMEM) c->err.code = st;
+    fclose(f);
+    return st;
+}
+
+/* A scalar that reads back as the same text, quoted when YAML could see something else in it. */
+static void print_scalar(const char *s)
+{
+    if (s[0] &&
+        strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-") ==
+            strlen(s) &&
+        s[0] != '-') {
+        fputs(s, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *s; s++) {
+        if (*s == '\'') putchar('\'');
+        putchar(*s);
+    }
+    putchar('\'');
+}
+
+void print_config(const struct cli *c)
+{
+    hone_param_info info = { .size = sizeof info };
+    for (size_t i = 0; hone_param_at(i, &info); i++) {
+        const char *v = hone_params_get(c->params, info.name, 0);
+        if (!takes_param(c->cmd, &info) || !v ||
+            (!v[0] && !hone_params_is_set(c->params, info.name)))
+            continue;
+        printf("%s: ", info.name);
+        if (strcmp(info.type, "list")) {
+            print_scalar(v);
+        } else {
+            putchar('[');
+            for (size_t k = 0; (v = hone_params_get(c->params, info.name, k)); k++) {
+                if (k) fputs(", ", stdout);
+                print_scalar(v);
+            }
+            putchar(']');
+        }
+        putchar('\n');
+    }
+}

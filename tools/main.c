@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone: the command. Finds the subcommand, sets up a context, runs it, turns the status into an exit code. */
+#include "tools/cli.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct command *const commands[] = { &cmd_inspect, &cmd_new,     &cmd_train,  &cmd_resume,
+                                           &cmd_eval,    &cmd_predict, &cmd_verify, &cmd_gradcheck,
+                                           &cmd_diff,    &cmd_doctor,  NULL };
+
+const struct command *find_command(const char *name)
+{
+    for (const struct command *const *c = commands; *c; c++)
+        if (!strcmp((*c)->name, name)) return *c;
+    return NULL;
+}
+
+static void log_line(void *user, hone_log_level level, const char *text)
+{
+    const struct cli *c = user;
+    if (c->quiet) return;
+    fprintf(stderr, "%s%s\n", level == HONE_LOG_WARNING ? "warning: " : "", text);
+}
+
+/* Letters to insert, delete or replace to turn one word into the other; 99 for long words. */
+static int distance(const char *a, const char *b)
+{
+    int row[32];
+    int n = (int)strlen(b);
+    if (strlen(a) > 30 || n > 30) return 99;
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int d = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < d) d = row[j] + 1;
+            if (row[j - 1] + 1 < d) d = row[j - 1] + 1;
+            row[j] = d;
+        }
+    }
+    return row[n];
+}
+
+static int unknown_command(const char *name)
+{
+    fprintf(stderr, "hone: unknown command '");
+    print_name(stderr, name);
+    fprintf(stderr, "'");
+    for (const struct command *const *c = commands; *c; c++)
+        if (distance(name, (*c)->name) <= 2) {
+            fprintf(stderr, "; did you mean '%s'?", (*c)->name);
+            break;
+        }
+    fprintf(stderr, "\n'hone help' lists the commands\n");
+    return EXIT_USAGE;
+}
+
+static int run_help(int argc, char **argv)
+{
+    if (argc == 0) {
+        print_overview(stdout);
+        return 0;
+    }
+    if (!strcmp(argv[0], "params")) {
+        print_params(stdout);
+        return 0;
+    }
+    const struct command *cmd = find_command(argv[0]);
+    if (!cmd) return unknown_command(argv[0]);
+    print_help(stdout, cmd);
+    return 0;
+}
+
+static int run_command(const struct command *cmd, int argc, char **argv)
+{
+    struct cli c = { .cmd = cmd };
+    hone_context_opts opts = HONE_CONTEXT_OPTS;
+    opts.log = log_line;
+    opts.log_user = &c;
+    int code = 0;
+    for (int i = 0; i < argc; i++) /* needed before the first error can be reported */
+        if (!strcmp(argv[i], "--json")) c.json = 1;
+    c.args = calloc((size_t)argc + 1, sizeof *c.args);
+    if (!c.args)
+        c.err.code = HONE_E_NOMEM;
+    else if (hone_context_create(&opts, &c.ctx, &c.err) == HONE_OK &&
+             hone_params_create(c.ctx, &c.params, &c.err) == HONE_OK)
+        code = parse_args(&c, argc, argv);
+    if (c.err.code != HONE_OK)
+        code = report_error(&c);
+    else if (!code && c.help)
+        print_help(stdout, cmd);
+    else if (!code && c.print_config)
+        print_config(&c);
+    else if (!code)
+        code = cmd->run(&c);
+    hone_params_destroy(c.params);
+    hone_context_destroy(c.ctx);
+    free(c.args);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    if (argc < 2) {
+        print_overview(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    int code;
+    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
+        printf("hone %s\n", hone_version());
+        code = 0;
+    } else if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
+        code = run_help(argc - 2, argv + 2);
+    } else {
+        const struct command *cmd = find_command(name);
+        code = cmd ? run_command(cmd, argc - 2, argv + 2) : unknown_command(name);
+    }
+    if (fflush(stdout) != 0 && code == 0) {
+        fprintf(stderr, "hone: standard output could not be written\n");
+        code = EXIT_IO;
+    }
+    return code;
+}

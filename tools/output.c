@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Results and errors on their way out. */
+#include "tools/cli.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int exit_code_of(hone_status code)
+{
+    switch (code) {
+    case HONE_OK: return 0;
+    case HONE_E_USAGE: return EXIT_USAGE;
+    case HONE_E_MODEL:
+    case HONE_E_UNSUPPORTED:
+    case HONE_E_BUDGET: return EXIT_MODEL;
+    case HONE_E_DATA: return EXIT_DATA;
+    case HONE_E_NOMEM:
+    case HONE_E_DEVICE: return EXIT_MEMORY;
+    case HONE_E_IO:
+    case HONE_E_CORRUPT: return EXIT_IO;
+    case HONE_E_DIVERGED: return EXIT_DIVERGED;
+    default: return EXIT_INTERNAL;
+    }
+}
+
+FILE *people(const struct cli *c) { return c->json ? stderr : stdout; }
+
+void print_name(FILE *f, const char *s)
+{
+    for (; *s; s++) fputc((unsigned char)*s < 32 || *s == 127 ? '?' : *s, f);
+}
+
+int report_error(const struct cli *c)
+{
+    const hone_error *e = &c->err;
+    fputs("hone: ", stderr);
+    if (e->where[0]) {
+        print_name(stderr, e->where);
+        fputs(": ", stderr);
+    }
+    print_name(stderr, e->text[0] ? e->text : hone_status_text(e->code));
+    fputc('\n', stderr);
+    if (e->hint[0]) {
+        fputs("      hint: ", stderr);
+        print_name(stderr, e->hint);
+        fputc('\n', stderr);
+    }
+    if (c->json) {
+        json_t *o = json_pack("{s:s, s:b, s:{s:s, s:s, s:s, s:s}}", "schema", c->cmd->schema, "ok",
+                              0, "error", "code", hone_status_name(e->code), "where", e->where,
+                              "text", e->text, "hint", e->hint);
+        if (o) print_tree(c, o);
+    }
+    return exit_code_of(e->code);
+}
+
+struct text {
+    char *p;
+    size_t n, cap;
+};
+
+static int append(void *user, const void *p, size_t n)
+{
+    struct text *t = user;
+    if (t->cap - t->n < n) {
+        size_t cap = (t->n + n) * 2 + 4096;
+        char *q = realloc(t->p, cap);
+        if (!q) return 1;
+        t->p = q;
+        t->cap = cap;
+    }
+    memcpy(t->p + t->n, p, n);
+    t->n += n;
+    return 0;
+}
+
+json_t *result_tree(struct cli *c, hone_result *r)
+{
+    struct text t = { 0 };
+    json_t *tree = NULL, *out = NULL;
+    if (hone_result_json(r, 0, append, &t, &c->err) == HONE_OK)
+        tree = json_loadb(t.p, t.n, 0, NULL);
+    free(t.p);
+    hone_result_destroy(r);
+    if (tree) out = json_object();
+    if (out) { /* "schema" and "ok" stand first */
+        json_object_set(out, "schema", json_object_get(tree, "schema"));
+        json_object_set_new(out, "ok", json_true());
+        json_object_update(out, tree);
+    } else {
+        c->err.code = c->err.code ? c->err.code : HONE_E_NOMEM;
+    }
+    json_decref(tree);
+    return out;
+}
+
+int print_tree(const struct cli *c, json_t *tree)
+{
+    int bad = 0;
+    if (c->json)
+        bad = json_dumpf(tree, stdout, JSON_INDENT(1)) != 0 || putchar('\n') == EOF ||
+              fflush(stdout) != 0;
+    json_decref(tree);
+    if (bad) fprintf(stderr, "hone: standard output could not be written\n");
+    return bad ? EXIT_IO : 0;
+}
+
+const char *jtext(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+double jnum(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : (double)NAN;
+}
