@@ -13,7 +13,7 @@
  *     hone_params_set(params, "target", "label", &err);
  *     hone_params_set(params, "val-split", "0.2", &err);
  *     hone_params_set(params, "early-stop-patience", "5", &err);
- *     hone_data_open(ctx, params, &data, &err);
+ *     hone_data_open(ctx, model, params, &data, &err);
  *     hone_train(model, data, params, NULL, &result, &err);
  *     hone_model_save(model, "better.onnx", params, &err);
  *
@@ -83,7 +83,7 @@ HONE_API HONE_MUST_USE hone_status hone_doctor(hone_context *ctx, hone_result **
 typedef struct hone_param_info {
     size_t size;
     const char *name;    /* "early-stop-patience" */
-    const char *group;   /* "data", "training", "run", "use" (eval, predict, verify, gradcheck), "search" */
+    const char *group;   /* "data", "training", "run", "predict", "verify", later "search" */
     const char *type;    /* "float", "int", "bool", "text", "choice", "list" (may be given several times) */
     const char *initial; /* default as text; "" when there is none */
     const char *choices; /* "adam|adamw|…" or range text "[0, 1)"; "" when free */
@@ -120,6 +120,9 @@ HONE_API HONE_MUST_USE hone_status hone_model_new(hone_context *ctx, const char 
 /* Applies one graph edit, recorded in the model: "inference", "batch-symbolic", "batchnorm insert", "batchnorm remove",
  * "untie NAME". The model is imported again from the edited bytes. */
 HONE_API HONE_MUST_USE hone_status hone_model_edit(hone_model *m, const char *line, hone_error *err);
+/* Can this model be run (training 0) or trained (training 1)? The first issue that blocks it as the error, else HONE_OK. Call
+ * it before opening data, so that a bad model is said to be one whatever the data are. */
+HONE_API HONE_MUST_USE hone_status hone_model_check(hone_model *m, int training, hone_error *err);
 /* What `hone inspect --json` prints: inputs, outputs, nodes with verdicts, issues, ties, parameters. */
 HONE_API HONE_MUST_USE hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
 /* Writes the model: source bytes with the trained tensors in place; nothing changed, the same bytes. Written aside, synced,
@@ -134,9 +137,10 @@ HONE_API void hone_model_destroy(hone_model *m);
 
 /* ---- data --------------------------------------------------------------------------------------------------- */
 
-/* Opens what the parameters of group "data" name: training, validation and test files. */
-HONE_API HONE_MUST_USE hone_status hone_data_open(hone_context *ctx, const hone_params *params, hone_data **out,
-                                                  hone_error *err);
+/* Opens what the parameters of group "data" name: training, validation and test files. Tables are read in m's precision;
+ * m also tells "INPUT=FILE" from a file name with '='. m may be NULL (float32) and is only looked at during the call. */
+HONE_API HONE_MUST_USE hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_params *params,
+                                                  hone_data **out, hone_error *err);
 
 typedef enum hone_dtype { HONE_F32 = 1, HONE_U8 = 2, HONE_I32 = 6, HONE_I64 = 7, HONE_F64 = 11 } hone_dtype; /* ONNX numbers */
 typedef enum hone_role { HONE_TRAIN = 0, HONE_VAL = 1, HONE_TEST = 2 } hone_role;

@@ -111,6 +111,10 @@ struct hn_target { /* how one loss gets its target, how its metrics are computed
     int n_classes;           /* > 1: classification (2 with one sigmoid output) */
     const char *const *classes; /* names in order, NULL when they are 0..C-1 */
     double weight;
+    /* --scale-target: the loss and its targets are in scaled units, y = scaled * scale + offset; NULL: not scaled. The
+     * evaluator's mae, rmse and r2 are in y's own units. hn_session_finish writes the inverse into the graph. */
+    const double *offset, *scale;
+    int64_t per_row;         /* outputs of a row */
 };
 struct hn_rows { uint32_t *rows; int64_t n; }; /* a list of rows of sets[set] */
 struct hn_session {
@@ -131,12 +135,20 @@ struct hn_session {
     struct hn_arena arena;
     void *own;                  /* plugin/session.c */
 };
-enum hn_session_use { HN_USE_TRAIN, HN_USE_EVAL, HN_USE_PREDICT };
-/* Opens everything; the data must outlive the session. For training the model is prepared and scaled first (split, then fit
- * of scalers on training rows only, then the graph edit, then the head's cache). */
+/* TRAIN   everything; the model is prepared and scaled first (split, then fit of scalers on training rows only, then the
+ *         graph edit, then the head's cache)
+ * JUDGE   the same rows and targets for figures of the model as it stands: nothing in the model changes
+ * EVAL    all rows of the training role with targets, no split
+ * PREDICT all rows of the training role, no targets; prog is the whole graph (HN_PART_ALL) and may have a fixed batch */
+enum hn_session_use { HN_USE_TRAIN, HN_USE_JUDGE, HN_USE_EVAL, HN_USE_PREDICT };
+/* Opens everything; the data must outlive the session. */
 hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *params, enum hn_session_use use,
                             struct hn_session **out, hone_error *err);
 void hn_session_close(struct hn_session *s);
+/* After the trained weights are in the model: inverse of --scale-target behind the outputs, hone.classes. */
+hone_status hn_session_finish(struct hn_session *s, hone_error *err);
+/* One gathered element type for host code: dst[i, :] = column's rows as elements of elem bytes. */
+void hn_column_gather(const struct hn_column *c, const uint32_t *rows, int64_t n, size_t elem, void *dst);
 
 /* Loss and metrics of the weights in slab w over one role, evaluation in inference mode at a fixed batch size (so that the
  * figures do not depend on --batch-size). Keeps its plan and buffers in the evaluator between calls: no allocation after

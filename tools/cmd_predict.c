@@ -10,7 +10,7 @@ static int run(struct cli *c)
     hone_result *r = NULL;
     json_t *tree = NULL;
     if (hone_model_load(c->ctx, c->args[0], &m, &c->err) == HONE_OK &&
-        hone_data_open(c->ctx, c->params, &d, &c->err) == HONE_OK &&
+        hone_data_open(c->ctx, m, c->params, &d, &c->err) == HONE_OK &&
         hone_predict(m, d, c->params, c->out, NULL, NULL, &r, &c->err) == HONE_OK)
         tree = result_tree(c, r);
     hone_data_destroy(d);
@@ -28,7 +28,7 @@ const struct command cmd_predict = {
     .max_args = 1,
     .takes_out = 2,
     .schema = "hone.predict/1",
-    .groups = " data predict ",
+    .groups = " data use ",
     .also = " threads device force ",
     .summary = "a model's outputs, in input order",
     .examples = "hone predict model.onnx --x x.npy -o y.npy\n"

@@ -95,7 +95,7 @@ static int train(struct cli *c, hone_model *m)
     cb.progress = progress_call;
     cb.user = &p;
     catch_signals(c->ctx);
-    hone_status st = no_training ? HONE_OK : hone_data_open(c->ctx, c->params, &d, &c->err);
+    hone_status st = no_training ? HONE_OK : hone_data_open(c->ctx, m, c->params, &d, &c->err);
     if (st == HONE_OK) st = hone_train(m, d, c->params, &cb, &r, &c->err);
     progress_end(&p);
     code = st == HONE_OK ? finish_training(c, m, r, &p, c->out) : report_error(c);

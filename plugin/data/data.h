@@ -39,9 +39,9 @@ struct hn_source {
 
 enum hn_encoding { HN_ENCODE_NONE = 0, HN_ENCODE_ONEHOT = 1, HN_ENCODE_ORDINAL = 2 };
 
-/* One column of a table. Encoded columns hold category numbers 0…n_category-1 (sorted: by number when all are numbers,
+/* One column of a table (struct hn_column is taken: a data set's column, ops/math/op.h, used beside this header). Encoded columns hold category numbers 0…n_category-1 (sorted: by number when all are numbers,
  * else by bytes) until hn_recipe_apply spreads the one-hot ones. */
-struct hn_column {
+struct hn_table_column {
     const char *name;
     enum hn_encoding encoding;
     const char *const *category;
@@ -64,7 +64,7 @@ struct hn_array {
     int64_t
         first_line; /* line of row 0 in a text file whose rows are one line each; 0: unknown or binary */
     int64_t n_missing;         /* cells that are NaN because keep_missing was asked */
-    struct hn_column *columns; /* per_row of them when the array came from a table, else NULL */
+    struct hn_table_column *columns; /* per_row of them when the array came from a table, else NULL */
     /* private */
     struct hn_mem *mem;
     void *block;           /* owned data, else data points into file or belongs to the caller */
@@ -175,7 +175,7 @@ enum hn_impute {
 };
 
 struct hn_recipe_column {
-    struct hn_column raw;
+    struct hn_table_column raw;
     double
         fill; /* replaces a missing cell: a number, or a category number; NaN without imputation */
     int64_t first, width; /* where it lies in the finished row */

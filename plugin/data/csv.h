@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The pieces of the CSV reader. One file's way: csv.c opens it → csv_text.c looks at the bytes (BOM, NUL, delimiter) and
+ * cuts cells → csv_plan.c finds the header, resolves column references and lays out runs → csv_rows.c fills matrices →
+ * csv.c sorts categories and hands out arrays. */
+#ifndef HN_DATA_CSV_H
+#define HN_DATA_CSV_H
+
+#include "plugin/data/internal.h"
+
+/* The text and where reading stands. */
+struct hn_csv_text {
+    const char *begin, *p, *end;
+    char delimiter;
+    int64_t line;         /* of p, from 1 */
+    int broken_lines;     /* a quoted cell held a line end: rows are not lines any more */
+    const char *path;
+    struct hn_mem *mem;
+    char *scratch; /* a cell with doubled quotes, without them */
+    size_t scratch_cap;
+};
+
+enum hn_csv_end { HN_CSV_DELIMITER, HN_CSV_LINE, HN_CSV_FILE };
+
+struct hn_csv_cell {
+    const char *s; /* valid until the next cell */
+    size_t n;
+    enum hn_csv_end end; /* what stood behind it, already consumed */
+};
+
+/* Skips a BOM, refuses UTF-16 and NUL bytes, chooses the delimiter when it is 0. */
+hone_status hn_csv_text_begin(struct hn_csv_text *t, struct hn_note *note, hone_error *err);
+/* The next cell without its quotes, or without the blanks around it. */
+hone_status hn_csv_next(struct hn_csv_text *t, struct hn_csv_cell *c, hone_error *err);
+/* Whether nothing but blank lines is left (they are consumed then). */
+int hn_csv_at_end(struct hn_csv_text *t);
+/* Steps over the line end at p. */
+static inline void hn_csv_newline(struct hn_csv_text *t)
+{
+    t->p += *t->p == '\r' && t->p + 1 < t->end && t->p[1] == '\n' ? 2 : 1;
+    t->line++;
+}
+
+/* What happens to consecutive cells that go to consecutive places. */
+enum hn_csv_action { HN_CSV_SKIP, HN_CSV_NUMBERS, HN_CSV_CODE, HN_CSV_TEXT };
+
+struct hn_csv_run {
+    enum hn_csv_action action;
+    int last; /* its last cell ends the row */
+    size_t part;
+    int64_t column, at, count; /* first file column, first place in the part's row, cells */
+};
+
+struct hn_csv_column {
+    const char *name;
+    int64_t part, at; /* -1: not wanted */
+    int ignored;
+    enum hn_encoding encoding;
+    struct hn_words words;         /* categories, numbered as they appear, or as `like` has them */
+    const struct hn_table_column *known; /* of `like`: no new categories */
+};
+
+struct hn_csv_matrix { /* a part while it grows */
+    enum hn_dtype dtype;
+    int64_t width, cap;
+    size_t row_bytes;
+    int text; /* the one column of values is not all numbers */
+    int64_t *columns; /* file column of each place */
+    char *block;
+};
+
+struct hn_csv_reader {
+    const struct hn_source *src;
+    const struct hn_csv_options *o;
+    struct hn_csv_part *parts;
+    size_t n_parts;
+    hone_error *err;
+    struct hn_csv_text t;
+    struct hn_arena arena; /* names and plan */
+    struct hn_words missing, names;
+    int header;
+    struct hn_csv_column *columns;
+    int64_t n_columns, rows;
+    struct hn_csv_matrix *matrix; /* one a part */
+    struct hn_csv_run *runs;
+    size_t n_runs;
+    int again; /* a part turned out to be text: start over */
+};
+
+/* Header, columns, parts, runs. */
+hone_status hn_csv_plan(struct hn_csv_reader *r);
+/* All rows into the matrices. Sets `again` and fails without a message when values turn out to be text. */
+hone_status hn_csv_rows(struct hn_csv_reader *r);
+#endif

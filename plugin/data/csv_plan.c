@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a CSV file's columns are called and where each goes. The header is guessed from the first two rows: row 1 is a
+ * header when, over the columns that are numbers in row 2, it has text, and at least as often as numbers; or when it is
+ * all text, no two cells alike, and no cell of it comes again below itself. Every guess is said. */
+#include "plugin/data/csv.h"
+
+#include "ops/base/json.h"
+#include <stdio.h>
+
+struct cells {
+    const char **s;
+    int64_t n;
+};
+
+enum cell_kind { NUMBER, MISSING, TEXT };
+enum { REPEAT_ROWS = 1000 }; /* rows looked at for a repeated first row */
+
+static enum cell_kind kind_of(const struct hn_csv_reader *r, const char *s)
+{
+    double v;
+    size_t n = strlen(s);
+    if (!n || hn_words_find(&r->missing, s, n) >= 0) return MISSING;
+    return hn_cell_number(s, n, &v) ? NUMBER : TEXT;
+}
+
+static hone_status count_cells(struct hn_csv_reader *r, int64_t *n)
+{
+    struct hn_csv_cell c = { .end = HN_CSV_DELIMITER };
+    for (*n = 0; c.end == HN_CSV_DELIMITER; ++*n) HN_TRY(hn_csv_next(&r->t, &c, r->err));
+    return HONE_OK;
+}
+
+/* The cells of the row at p, copied. */
+static hone_status read_cells(struct hn_csv_reader *r, struct cells *out)
+{
+    const char *p = r->t.p;
+    int64_t line = r->t.line;
+    struct hn_csv_cell c;
+    HN_TRY(count_cells(r, &out->n));
+    r->t.p = p, r->t.line = line;
+    out->s = hn_arena_alloc(&r->arena, (size_t)out->n, sizeof *out->s);
+    if (!out->s) return hn_nomem(r->err, "the cells of a row", (size_t)out->n * sizeof *out->s);
+    for (int64_t i = 0; i < out->n; i++) {
+        HN_TRY(hn_csv_next(&r->t, &c, r->err));
+        if (!(out->s[i] = hn_arena_strndup(&r->arena, c.s, c.n))) return hn_nomem(r->err, "a cell", c.n);
+    }
+    return HONE_OK;
+}
+
+/* Whether a cell of row 1 comes again in its own column: then row 1 is data. Stands behind row 1. */
+static hone_status first_row_repeats(struct hn_csv_reader *r, const struct cells *first, int *repeats)
+{
+    *repeats = 0;
+    for (int row = 0; row < REPEAT_ROWS && r->t.p < r->t.end && !*repeats; row++) {
+        struct hn_csv_cell c = { .end = HN_CSV_DELIMITER };
+        for (int64_t j = 0; c.end == HN_CSV_DELIMITER; j++) {
+            HN_TRY(hn_csv_next(&r->t, &c, r->err));
+            if (j < first->n && c.n && strlen(first->s[j]) == c.n && memcmp(first->s[j], c.s, c.n) == 0) *repeats = 1;
+        }
+    }
+    return HONE_OK;
+}
+
+/* Stands behind row 1 and stays there. */
+static hone_status guess_header(struct hn_csv_reader *r, const struct cells *first)
+{
+    struct cells second = { 0 };
+    const char *p = r->t.p;
+    int64_t line = r->t.line, text = 0, number = 0, all_text = 1;
+    int repeats = 0;
+    if (!hn_csv_at_end(&r->t)) HN_TRY(read_cells(r, &second));
+    for (int64_t j = 0; j < first->n; j++) {
+        enum cell_kind k = kind_of(r, first->s[j]);
+        if (k != TEXT) all_text = 0;
+        if (j >= second.n || kind_of(r, second.s[j]) != NUMBER) continue;
+        text += k == TEXT;
+        number += k == NUMBER;
+    }
+    r->t.p = p, r->t.line = line;
+    r->header = text > 0 && text >= number;
+    if (!r->header && all_text) {
+        HN_TRY(first_row_repeats(r, first, &repeats));
+        r->t.p = p, r->t.line = line;
+        r->header = !repeats;
+    }
+    return HONE_OK;
+}
+
+static hone_status name_columns(struct hn_csv_reader *r, const struct cells *first)
+{
+    for (int64_t j = 0; j < r->n_columns; j++) {
+        const char *name = r->header ? first->s[j] : "";
+        if (!*name && !(name = hn_arena_printf(&r->arena, "c%lld", (long long)j)))
+            return hn_nomem(r->err, "a column name", 0);
+        int64_t id = hn_words_add(&r->names, name, strlen(name));
+        if (id < 0) return hn_nomem(r->err, "the column names", 0);
+        if (id != j) {
+            struct hn_shown s;
+            return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                           "row 1: columns %lld and %lld (from 0) are both called '%s', wanted different names",
+                           (long long)id, (long long)j, hn_show(&s, name, strlen(name)));
+        }
+        r->columns[j] = (struct hn_csv_column){ .name = r->names.word[j].text, .part = -1, .at = -1 };
+    }
+    return HONE_OK;
+}
+
+static hone_status find_header(struct hn_csv_reader *r)
+{
+    struct cells first;
+    struct hn_shown a, b;
+    const char *start = r->t.p;
+    if (hn_csv_at_end(&r->t))
+        return hn_fail(r->err, HONE_E_DATA, r->t.path, "the file is empty, wanted rows");
+    HN_TRY(read_cells(r, &first));
+    r->n_columns = first.n;
+    r->header = r->o->header == HN_HEADER_YES;
+    if (r->o->header == HN_HEADER_AUTO) HN_TRY(guess_header(r, &first));
+    r->columns = hn_arena_alloc(&r->arena, (size_t)first.n, sizeof *r->columns);
+    r->runs = hn_arena_alloc(&r->arena, (size_t)first.n, sizeof *r->runs);
+    if (!r->columns || !r->runs) return hn_nomem(r->err, "the columns of a table", (size_t)first.n);
+    HN_TRY(name_columns(r, &first));
+    if (!r->header) r->t.p = start, r->t.line = 1, r->t.broken_lines = 0;
+    if (r->o->header != HN_HEADER_AUTO) return HONE_OK;
+    const char *one = r->columns[0].name, *end = r->columns[first.n - 1].name;
+    if (r->header)
+        hn_note_add(r->src->note, "%s: row 1 is taken as the header (%s%s%s)", r->t.path,
+                    hn_show(&a, one, strlen(one)), first.n > 1 ? " ... " : "",
+                    first.n > 1 ? hn_show(&b, end, strlen(end)) : "");
+    else
+        hn_note_add(r->src->note, "%s: no header row, columns are called c0 to c%lld", r->t.path,
+                    (long long)first.n - 1);
+    return HONE_OK;
+}
+
+/* ---- References ---- */
+
+static hone_status unknown_column(struct hn_csv_reader *r, const char *ref)
+{
+    struct hn_shown a, b;
+    size_t n = (size_t)r->n_columns;
+    const char **list = hn_arena_alloc(&r->arena, n + 1, sizeof *list);
+    if (!list) return hn_nomem(r->err, "the column names", n * sizeof *list);
+    for (size_t j = 0; j < n; j++) list[j] = r->columns[j].name;
+    const char *close = hn_suggest(ref, list), *first = list[0], *last = list[n - 1];
+    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
+                             "found no column '%s', wanted one of the %zu from '%s' to '%s', or an index from 0",
+                             hn_show(&a, ref, strlen(ref)), n, hn_show(&b, first, strlen(first)),
+                             hn_show(&(struct hn_shown){ 0 }, last, strlen(last)));
+    if (close) return hn_hint(r->err, st, "did you mean '%s'?", hn_show(&a, close, strlen(close)));
+    if (!r->header) return hn_hint(r->err, st, "the file has no header row, so columns are c0, c1, ...");
+    return st;
+}
+
+static hone_status resolve(struct hn_csv_reader *r, const char *ref, int64_t *column)
+{
+    *column = hn_words_find(&r->names, ref, strlen(ref));
+    if (*column >= 0) return HONE_OK;
+    if (hn_parse_i64(ref, strlen(ref), column) && *column >= 0 && *column < r->n_columns) return HONE_OK;
+    return unknown_column(r, ref);
+}
+
+static hone_status assign(struct hn_csv_reader *r, size_t part, int64_t column)
+{
+    struct hn_csv_column *c = &r->columns[column];
+    struct hn_csv_matrix *m = &r->matrix[part];
+    struct hn_shown s;
+    if (c->part >= 0)
+        return hn_fail(r->err, HONE_E_USAGE, r->t.path, "column '%s' is asked for twice, for %s and for %s",
+                       hn_show(&s, c->name, strlen(c->name)), r->parts[c->part].name, r->parts[part].name);
+    c->part = (int64_t)part;
+    c->at = m->width++;
+    m->columns[c->at] = column;
+    return HONE_OK;
+}
+
+static hone_status know(struct hn_csv_reader *r, struct hn_csv_column *c, const struct hn_table_column *like)
+{
+    c->encoding = like->encoding;
+    c->known = like->encoding ? like : NULL;
+    for (int64_t i = 0; c->known && i < like->n_category; i++)
+        if (hn_words_add(&c->words, like->category[i], strlen(like->category[i])) != i)
+            return hn_nomem(r->err, "the categories of a column", 0);
+    return HONE_OK;
+}
+
+static void begin_words(struct hn_csv_reader *r, struct hn_csv_column *c)
+{
+    hn_words_init(&c->words, r->src->mem, &r->parts[c->part].array.arena);
+}
+
+static hone_status assign_part(struct hn_csv_reader *r, size_t i)
+{
+    const struct hn_csv_part *part = &r->parts[i];
+    int64_t column;
+    for (int64_t k = 0; part->like && k < part->like->n_columns; k++) {
+        const struct hn_table_column *raw = &part->like->columns[k].raw;
+        HN_TRY(resolve(r, raw->name, &column));
+        HN_TRY(assign(r, i, column));
+        begin_words(r, &r->columns[column]);
+        HN_TRY(know(r, &r->columns[column], raw));
+    }
+    for (size_t k = 0; !part->like && part->columns && k < part->n_columns; k++) {
+        HN_TRY(resolve(r, part->columns[k], &column));
+        HN_TRY(assign(r, i, column));
+        begin_words(r, &r->columns[column]);
+    }
+    return HONE_OK;
+}
+
+/* The part that takes what no other part named and nobody ignores. */
+static hone_status assign_rest(struct hn_csv_reader *r, size_t i)
+{
+    int64_t column;
+    for (size_t k = 0; k < r->o->n_ignore; k++) {
+        HN_TRY(resolve(r, r->o->ignore[k], &column));
+        r->columns[column].ignored = 1;
+    }
+    for (column = 0; column < r->n_columns; column++) {
+        if (r->columns[column].part >= 0 || r->columns[column].ignored) continue;
+        HN_TRY(assign(r, i, column));
+        begin_words(r, &r->columns[column]);
+    }
+    return HONE_OK;
+}
+
+static hone_status assign_encodings(struct hn_csv_reader *r)
+{
+    for (size_t k = 0; k < r->o->n_encode; k++) {
+        int64_t column;
+        HN_TRY(resolve(r, r->o->encode[k].column, &column));
+        struct hn_csv_column *c = &r->columns[column];
+        struct hn_shown s;
+        if (c->part < 0 || r->parts[c->part].kind != HN_PART_NUMBERS)
+            return hn_hint(r->err,
+                           hn_fail(r->err, HONE_E_USAGE, r->t.path, "cannot encode column '%s': it is not a feature",
+                                   hn_show(&s, c->name, strlen(c->name))),
+                           "text labels need no encoding");
+        if (!r->parts[c->part].like) c->encoding = r->o->encode[k].encoding;
+    }
+    return HONE_OK;
+}
+
+static enum hn_csv_action action_of(const struct hn_csv_reader *r, const struct hn_csv_column *c)
+{
+    if (c->part < 0) return HN_CSV_SKIP;
+    if (c->encoding) return HN_CSV_CODE;
+    return r->matrix[c->part].text ? HN_CSV_TEXT : HN_CSV_NUMBERS;
+}
+
+static void lay_out_runs(struct hn_csv_reader *r)
+{
+    for (int64_t j = 0; j < r->n_columns; j++) {
+        const struct hn_csv_column *c = &r->columns[j];
+        enum hn_csv_action action = action_of(r, c);
+        struct hn_csv_run *last = r->n_runs ? &r->runs[r->n_runs - 1] : NULL;
+        int joins = last && last->action == action &&
+                    (action == HN_CSV_SKIP || (action == HN_CSV_NUMBERS && (int64_t)last->part == c->part &&
+                                               last->at + last->count == c->at));
+        if (joins)
+            last->count++;
+        else
+            r->runs[r->n_runs++] = (struct hn_csv_run){ .action = action, .part = c->part < 0 ? 0 : (size_t)c->part,
+                                                        .column = j, .at = c->at, .count = 1 };
+    }
+    r->runs[r->n_runs - 1].last = 1;
+}
+
+hone_status hn_csv_plan(struct hn_csv_reader *r)
+{
+    size_t rest = r->n_parts;
+    HN_TRY(find_header(r));
+    for (size_t i = 0; i < r->n_parts; i++) {
+        r->matrix[i].columns = hn_arena_alloc(&r->arena, (size_t)r->n_columns, sizeof(int64_t));
+        if (!r->matrix[i].columns) return hn_nomem(r->err, "the columns of a table", (size_t)r->n_columns);
+        HN_TRY(assign_part(r, i));
+        if (r->parts[i].columns || r->parts[i].like) continue;
+        if (rest < r->n_parts)
+            return hn_fail(r->err, HONE_E_USAGE, r->t.path, "both %s and %s take the remaining columns",
+                           r->parts[rest].name, r->parts[i].name);
+        rest = i;
+    }
+    if (rest < r->n_parts) HN_TRY(assign_rest(r, rest));
+    HN_TRY(assign_encodings(r));
+    for (size_t i = 0; i < r->n_parts; i++) {
+        struct hn_csv_matrix *m = &r->matrix[i];
+        if (m->width == 0)
+            return hn_fail(r->err, HONE_E_DATA, r->t.path, "no columns are left for %s (the file has %lld)",
+                           *r->parts[i].name ? r->parts[i].name : "the data", (long long)r->n_columns);
+        m->dtype = r->parts[i].kind == HN_PART_VALUES || r->o->real == HN_F64 ? HN_F64 : HN_F32;
+        if (m->text) m->dtype = HN_STR;
+        m->row_bytes = (size_t)m->width * (m->dtype == HN_STR ? sizeof(char *) : hn_dtype_size(m->dtype));
+    }
+    lay_out_runs(r);
+    return HONE_OK;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rows of a CSV file into row-major matrices. Numbers take one of three ways, each falling back on the next:
+ *   fast    up to 7 digits, a point, up to 7 digits: eight bytes at a time, no loop
+ *   middle  up to 19 significant digits and an exponent; exact by one division or multiplication by a power of ten
+ *   slow    the cell as text: quotes, missing markers, hn_parse_double, messages
+ * All give the double nearest to the decimal number; HN_F32 is that double rounded once more. */
+#include "plugin/data/csv.h"
+
+#include <float.h>
+#include <math.h>
+
+enum { CATEGORIES_MAX = 65536, READ_AHEAD = 32 };
+
+static const double power10[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+static const uint32_t power10_int[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000 };
+
+/* The number of leading digits of eight bytes (8: all of them), *digits prepared for eight_digits. */
+static inline unsigned leading_digits(const char *p, uint64_t *digits)
+{
+    uint64_t w;
+    memcpy(&w, p, 8);
+    w ^= 0x3030303030303030u; /* digits become 0…9 */
+    uint64_t other = ((w + 0x7676767676767676u) | w) & 0x8080808080808080u;
+    *digits = w;
+    return other ? (unsigned)__builtin_ctzll(other) >> 3 : 8;
+}
+
+/* The value of the first n (1…7) digits: shifted so that zeros stand in front, then pairs, fours, eight at once. */
+static inline uint32_t digits_value(uint64_t w, unsigned n)
+{
+    w <<= 64 - 8 * n;
+    w = w * 10 + (w >> 8);
+    return (uint32_t)(((w & 0x000000FF000000FFu) * 0x000F424000000064u +
+                       ((w >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >> 32);
+}
+
+/* What follows the number, or NULL when it is not one of the simple kind. Reads READ_AHEAD bytes at most. */
+static inline const char *fast_number(const char *p, double *out)
+{
+    uint64_t w;
+    p += *p == ' ';
+    int minus = *p == '-';
+    p += minus;
+    unsigned n = leading_digits(p, &w);
+    if (n - 1 > 6) return NULL;
+    uint64_t v = digits_value(w, n);
+    p += n;
+    double x = (double)v;
+    if (*p == '.') {
+        n = leading_digits(p + 1, &w);
+        if (n > 7) return NULL;
+        p += n + 1;
+        if (n) x = (double)(v * power10_int[n] + digits_value(w, n)) / power10[n];
+    }
+    p += *p == ' ';
+    *out = minus ? -x : x;
+    return p;
+}
+
+/* mantissa × 10^exponent when one correctly rounded operation can give it; 0 when it cannot. */
+static int scale_decimal(uint64_t mantissa, int exponent, double *out)
+{
+    unsigned k = (unsigned)(exponent < 0 ? -exponent : exponent);
+    if (k > 22) return mantissa == 0 ? (*out = 0, 1) : 0;
+    if (mantissa <= (uint64_t)1 << 53) {
+        *out = exponent < 0 ? (double)mantissa / power10[k] : (double)mantissa * power10[k];
+        return 1;
+    }
+#if LDBL_MANT_DIG == 64
+    /* 64 bits hold the mantissa and the power exactly. The quotient rounded to 64 bits rounds on to the right double
+     * unless it lies half way between two doubles: only then could the first rounding have crossed the middle. */
+    long double x = exponent < 0 ? (long double)mantissa / (long double)power10[k]
+                                 : (long double)mantissa * (long double)power10[k];
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7FF) == 0x400) return 0;
+    *out = (double)x;
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+static int is_digit(char c) { return (unsigned char)(c - '0') < 10; }
+
+static const char *exponent_part(const char *p, const char *end, int *exponent)
+{
+    int minus = 0, v = 0;
+    const char *start;
+    if (p < end && (*p == '-' || *p == '+')) minus = *p++ == '-';
+    for (start = p; p < end && is_digit(*p); p++)
+        if (v < 10000) v = v * 10 + (*p - '0');
+    *exponent += minus ? -v : v;
+    return p == start ? NULL : p;
+}
+
+static const char *middle_number(const char *p, const char *end, double *out)
+{
+    uint64_t m = 0;
+    int digits = 0, exponent = 0, minus = 0, any = 0;
+    while (p < end && *p == ' ') p++;
+    if (p < end && (*p == '-' || *p == '+')) minus = *p++ == '-';
+    for (; p < end && is_digit(*p); p++, any = 1)
+        m = m * 10 + (uint64_t)(*p - '0'), digits += m != 0;
+    if (p < end && *p == '.')
+        for (p++; p < end && is_digit(*p); p++, any = 1)
+            m = m * 10 + (uint64_t)(*p - '0'), digits += m != 0, exponent--;
+    if (!any || digits > 19) return NULL;
+    if (p < end && (*p == 'e' || *p == 'E') && !(p = exponent_part(p + 1, end, &exponent))) return NULL;
+    if (!scale_decimal(m, exponent, out)) return NULL;
+    if (minus) *out = -*out;
+    while (p < end && *p == ' ') p++;
+    return p;
+}
+
+/* ---- Cells that are not plain numbers ---- */
+
+static const char *column_name(const struct hn_csv_reader *r, int64_t column, struct hn_shown *s)
+{
+    const char *name = r->columns[column].name;
+    return hn_show(s, name, strlen(name));
+}
+
+/* The row at `line` has another number of cells than the table; `column` was read last. */
+static hone_status ragged(struct hn_csv_reader *r, int64_t line, int64_t column, const struct hn_csv_cell *last)
+{
+    struct hn_csv_cell c = *last;
+    long long found = column + 1;
+    for (; c.end == HN_CSV_DELIMITER; found++) HN_TRY(hn_csv_next(&r->t, &c, r->err));
+    return hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld: found %lld cells, wanted %lld as in row 1",
+                   (long long)line, found, (long long)r->n_columns);
+}
+
+static hone_status next_cell(struct hn_csv_reader *r, int64_t column, int last, struct hn_csv_cell *c)
+{
+    int64_t line = r->t.line;
+    HN_TRY(hn_csv_next(&r->t, c, r->err));
+    if ((c->end != HN_CSV_DELIMITER) != last) return ragged(r, line, column, c);
+    return HONE_OK;
+}
+
+static int is_missing(const struct hn_csv_reader *r, const struct hn_csv_cell *c)
+{
+    return c->n == 0 || hn_words_find(&r->missing, c->s, c->n) >= 0;
+}
+
+/* The line of a cell that was just read, although its line end may be consumed. */
+static long long line_of(const struct hn_csv_reader *r, const struct hn_csv_cell *c)
+{
+    return (long long)(r->t.line - (c->end == HN_CSV_LINE));
+}
+
+static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c,
+                                  const char *wanted)
+{
+    struct hn_shown a, b;
+    const struct hn_csv_part *part = &r->parts[r->columns[column].part];
+    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s' (missing), wanted %s",
+                             line_of(r, c), column_name(r, column, &a), hn_show(&b, c->s, c->n), wanted);
+    if (part->kind == HN_PART_VALUES) return hn_hint(r->err, st, "remove the row: values cannot be imputed");
+    return hn_hint(r->err, st, "--impute mean|median|most|VALUE, or --ignore %s", a.text);
+}
+
+static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c)
+{
+    struct hn_shown a, b;
+    long long line = line_of(r, c);
+    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s', wanted a number",
+                             line, column_name(r, column, &a), hn_show(&b, c->s, c->n));
+    if (r->parts[r->columns[column].part].kind == HN_PART_VALUES) return st;
+    if (line == 1 && !r->header)
+        return hn_hint(r->err, st, "--header yes if row 1 holds names; text: --encode %s=onehot|ordinal", a.text);
+    return hn_hint(r->err, st, "--encode %s=onehot|ordinal, or --ignore %s", a.text, a.text);
+}
+
+static hone_status slow_number(struct hn_csv_reader *r, int64_t column, int last, double *out)
+{
+    struct hn_csv_cell c;
+    struct hn_shown a, b;
+    struct hn_csv_part *part = &r->parts[r->columns[column].part];
+    struct hn_csv_matrix *m = &r->matrix[r->columns[column].part];
+    HN_TRY(next_cell(r, column, last, &c));
+    if (is_missing(r, &c)) {
+        if (part->kind != HN_PART_NUMBERS || !r->o->keep_missing) return refuse_missing(r, column, &c, "a number");
+        part->array.n_missing++;
+        *out = NAN;
+        return HONE_OK;
+    }
+    if (!hn_cell_number(c.s, c.n, out)) {
+        if (part->kind == HN_PART_NUMBERS || m->width > 1) return refuse_text(r, column, &c);
+        m->text = r->again = 1;
+        return HONE_E_DATA;
+    }
+    if (isfinite(*out) && (m->dtype == HN_F64 || isfinite((float)*out))) return HONE_OK;
+    return hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s', wanted a finite %s number",
+                   line_of(r, &c), column_name(r, column, &a), hn_show(&b, c.s, c.n), hn_dtype_name(m->dtype));
+}
+
+static inline void store(struct hn_csv_matrix *m, char *row, int64_t at, double v)
+{
+    if (m->dtype == HN_F32)
+        ((float *)(void *)row)[at] = (float)v;
+    else
+        ((double *)(void *)row)[at] = v;
+}
+
+/* As many cells of the run as are simple and end with the delimiter. */
+static int64_t fast_floats(struct hn_csv_text *t, float *dst, int64_t n)
+{
+    const char *p = t->p, *q, delimiter = t->delimiter;
+    int64_t k = 0;
+    double v;
+    for (; k < n && t->end - p > READ_AHEAD; k++, p = q + 1) {
+        q = fast_number(p, &v);
+        if (!q || *q != delimiter) break;
+        dst[k] = (float)v;
+    }
+    t->p = p;
+    return k;
+}
+
+/* Whether the number before q ends as it must: with the delimiter, or with the row when it is the last cell. */
+static inline int accept(struct hn_csv_text *t, const char *q, int last)
+{
+    if (!q) return 0;
+    if (q == t->end) return last ? (t->p = q, 1) : 0;
+    if (!last) return *q == t->delimiter ? (t->p = q + 1, 1) : 0;
+    if (*q != '\n' && *q != '\r') return 0;
+    t->p = q;
+    hn_csv_newline(t);
+    return 1;
+}
+
+static hone_status one_number(struct hn_csv_reader *r, int64_t column, int last, double *v)
+{
+    struct hn_csv_text *t = &r->t;
+    if (t->end - t->p > READ_AHEAD && accept(t, fast_number(t->p, v), last)) return HONE_OK;
+    if (accept(t, middle_number(t->p, t->end, v), last)) return HONE_OK;
+    return slow_number(r, column, last, v);
+}
+
+static hone_status numbers(struct hn_csv_reader *r, const struct hn_csv_run *run, char *row)
+{
+    struct hn_csv_matrix *m = &r->matrix[run->part];
+    int64_t k = 0;
+    while (k < run->count) {
+        if (m->dtype == HN_F32) {
+            k += fast_floats(&r->t, (float *)(void *)row + run->at + k, run->count - run->last - k);
+            if (k == run->count) break;
+        }
+        double v;
+        HN_TRY(one_number(r, run->column + k, run->last && k == run->count - 1, &v));
+        if (m->dtype == HN_F32 && !isfinite((float)v) && isfinite(v)) {
+            struct hn_shown s;
+            return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                           "row %lld, column '%s': found %g, wanted a number that float32 can hold",
+                           (long long)(r->t.line - (run->last && k == run->count - 1)),
+                           column_name(r, run->column + k, &s), v);
+        }
+        store(m, row, run->at + k++, v);
+    }
+    return HONE_OK;
+}
+
+static hone_status code(struct hn_csv_reader *r, const struct hn_csv_run *run, char *row)
+{
+    struct hn_csv_column *col = &r->columns[run->column];
+    struct hn_csv_cell c;
+    struct hn_shown a, b;
+    HN_TRY(next_cell(r, run->column, run->last, &c));
+    if (is_missing(r, &c)) {
+        if (!r->o->keep_missing) return refuse_missing(r, run->column, &c, "a category");
+        r->parts[run->part].array.n_missing++;
+        store(&r->matrix[run->part], row, run->at, NAN);
+        return HONE_OK;
+    }
+    int64_t id = col->known ? hn_words_find(&col->words, c.s, c.n) : hn_words_add(&col->words, c.s, c.n);
+    if (id < 0 && col->known)
+        return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                       "row %lld, column '%s': found '%s', wanted one of the %lld categories of the training table",
+                       line_of(r, &c), column_name(r, run->column, &a), hn_show(&b, c.s, c.n),
+                       (long long)col->known->n_category);
+    if (id < 0) return hn_nomem(r->err, "the categories of a column", c.n);
+    if (id >= CATEGORIES_MAX)
+        return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                       "row %lld, column '%s': found more than %d different texts, wanted categories",
+                       line_of(r, &c), column_name(r, run->column, &a), CATEGORIES_MAX);
+    store(&r->matrix[run->part], row, run->at, (double)id);
+    return HONE_OK;
+}
+
+static hone_status text(struct hn_csv_reader *r, const struct hn_csv_run *run, char *row)
+{
+    struct hn_csv_column *col = &r->columns[run->column];
+    struct hn_csv_cell c;
+    HN_TRY(next_cell(r, run->column, run->last, &c));
+    if (is_missing(r, &c)) return refuse_missing(r, run->column, &c, "a label");
+    int64_t id = hn_words_add(&col->words, c.s, c.n);
+    if (id < 0) return hn_nomem(r->err, "the texts of a column", c.n);
+    ((const char **)(void *)row)[run->at] = col->words.word[id].text;
+    return HONE_OK;
+}
+
+static hone_status skip(struct hn_csv_reader *r, const struct hn_csv_run *run)
+{
+    struct hn_csv_cell c;
+    for (int64_t k = 0; k < run->count; k++)
+        HN_TRY(next_cell(r, run->column + k, run->last && k == run->count - 1, &c));
+    return HONE_OK;
+}
+
+/* ---- Rows ---- */
+
+/* Room for `rows` rows in every matrix. */
+static hone_status reserve(struct hn_csv_reader *r, int64_t rows)
+{
+    for (size_t i = 0; i < r->n_parts; i++) {
+        struct hn_csv_matrix *m = &r->matrix[i];
+        char *p = hn_realloc(r->src->mem, m->block, (size_t)rows, m->row_bytes);
+        if (!p) return hn_nomem(r->err, "the rows of a table", (size_t)rows * m->row_bytes);
+        m->block = p;
+        m->cap = rows;
+    }
+    return HONE_OK;
+}
+
+/* Extrapolated from the lines in the first part of the file, but never more rows than bytes allow. */
+static int64_t guess_rows(const struct hn_csv_reader *r)
+{
+    size_t left = (size_t)(r->t.end - r->t.p), sample = left < 1 << 18 ? left : 1 << 18, lines = 1;
+    for (size_t i = 0; i < sample; i++) lines += r->t.p[i] == '\n';
+    double guess = (double)lines * ((double)left / (double)(sample ? sample : 1));
+    if (sample < left) guess *= 1.05;
+    int64_t most = (int64_t)left / r->n_columns + 1;
+    return guess < (double)most ? (int64_t)guess + 1 : most;
+}
+
+static hone_status one_row(struct hn_csv_reader *r)
+{
+    for (size_t i = 0; i < r->n_runs; i++) {
+        const struct hn_csv_run *run = &r->runs[i];
+        struct hn_csv_matrix *m = &r->matrix[run->part];
+        char *row = m->block + (size_t)r->rows * m->row_bytes;
+        switch (run->action) {
+        case HN_CSV_SKIP: HN_TRY(skip(r, run)); break;
+        case HN_CSV_NUMBERS: HN_TRY(numbers(r, run, row)); break;
+        case HN_CSV_CODE: HN_TRY(code(r, run, row)); break;
+        case HN_CSV_TEXT: HN_TRY(text(r, run, row)); break;
+        }
+    }
+    return HONE_OK;
+}
+
+hone_status hn_csv_rows(struct hn_csv_reader *r)
+{
+    struct hn_csv_text *t = &r->t;
+    HN_TRY(reserve(r, guess_rows(r)));
+    while (t->p < t->end) {
+        if ((*t->p == '\n' || *t->p == '\r' || *t->p == ' ' || *t->p == '\t') && hn_csv_at_end(t)) break;
+        if (r->rows == r->matrix[0].cap) HN_TRY(reserve(r, r->rows + r->rows / 2 + 16));
+        HN_TRY(one_row(r));
+        r->rows++;
+    }
+    return r->rows ? HONE_OK
+                   : hn_fail(r->err, HONE_E_DATA, t->path, "found no rows%s, wanted at least one",
+                             r->header ? " behind the header" : "");
+}
