@@ -33,7 +33,8 @@ struct hn_extent { /* a shape with N filled in */
 };
 void hn_extent_of(const struct hn_shape *s, int64_t rows, struct hn_extent *e);
 int64_t hn_extent_numel(const struct hn_extent *e);
-/* Elements of a shape are count.per_row * N + count.fixed. All but one dim must be free of N (checked at import). */
+/* Elements of a shape are count.per_row * N + count.fixed. All but one dim must be free of N (checked at import); else, and
+ * on overflow, the count is {-1, -1}. */
 struct hn_dim hn_shape_count(const struct hn_shape *s);
 
 /* ---- ops --------------------------------------------------------------------------------------------------- */
@@ -51,19 +52,22 @@ struct hn_op;
 struct hn_call { /* one op on one batch. Pointers are to elements of the backend's type; shapes are row-major, contiguous */
     const struct hn_op *op;
     const struct hn_extent *xs, *ys; /* extents of inputs and outputs */
-    void *const *x;                  /* values in (NULL: input absent). STATE inputs may be written in training */
+    void *const *x;                  /* values in (NULL: input absent, or, in backward, not asked for by need.x and neither
+                                        parameter nor constant). STATE inputs may be written in training */
     void *const *y;                  /* values out (a backward sees them if it said need.y) */
-    void *const *dx;                 /* gradients out, per input; NULL where none is wanted */
+    void *const *dx;                 /* gradients out, per input; NULL where none is wanted. Written in the order of the
+                                        inputs: x * x has dx[0] and dx[1] in one place, the second one adding */
     void *const *dy;                 /* gradients in, per output; NULL where the output has no gradient (= zeros) */
-    void *const *save;               /* the op's own saved buffers, forward to backward */
+    void *const *save;               /* the op's own saved buffers, forward to backward; never NULL, also without a backward */
     uint32_t acc;                    /* bit i: add into dx[i]; else overwrite it */
     int64_t rows;                    /* N */
     uint8_t train;                   /* 1: dropout active, batch statistics used */
-    uint8_t update_state;            /* 1: STATE inputs take in this batch's statistics */
+    uint8_t update_state;            /* 1: STATE inputs take in this batch's statistics (0 where they are no STATE) */
     double rate;                     /* dropout's rate in this call (a replica may override the graph's) */
     const uint32_t *key;             /* the replica's key */
     uint64_t batch;                  /* batches seen by this replica so far: dropout's counter */
-    double *loss;                    /* LOSS ops: loss[0] += weighted sum of the losses, loss[1] += sum of the weights */
+    double *loss;                    /* LOSS ops: loss[0] += sum(w l), loss[1] += sum(w), w the row weights; attrs.weight is
+                                        not in them: the batch's loss is attrs.weight * loss[0] / loss[1] */
 };
 
 struct hn_need { /* what backward wants to find again; filled in by the row, zeroed before */
@@ -73,7 +77,8 @@ struct hn_need { /* what backward wants to find again; filled in by the row, zer
 };
 
 enum hn_op_flag {
-    HN_OP_INPLACE = 1,   /* y[0] may lie where x[0] lies, if x[0] is not needed afterwards; dx[0] where dy[0] lies */
+    HN_OP_INPLACE = 1,   /* y[0] may lie where x[0] lies, if x[0] is not needed afterwards and both have the same number of
+                            elements; dx[0] where dy[0] lies, if no other dx is wanted. A plan decides; kernels allow it */
     HN_OP_LOSS = 2,      /* has no consumer; its gradient seed is 1 */
     HN_OP_NO_GRAD = 4,   /* no backward on purpose */
     HN_OP_ROW_LOCAL = 8, /* rows [a,b) of the outputs need rows [a,b) of the batched inputs only (not BatchNorm in training) */
@@ -105,6 +110,7 @@ struct hn_sample {
     uint8_t kind[6];  /* enum hn_kind of each input */
     uint8_t values[6]; /* 0 normal numbers, 1 positive, 2 class indices below x[0]'s last dim, 3 probabilities, 4 zero or one */
     uint8_t train;
+    uint8_t n_out; /* 0: one output, or none for a loss */
 };
 
 /* The list; position is not part of any format. A program op is one entry here and one row in one file. */
@@ -126,6 +132,8 @@ struct hn_matmul { /* general y = alpha * op(a) op(b), numpy rules, leading dims
     double alpha;
     int trans_a, trans_b;
 };
+/* Backward of a unary reads y for relu, sigmoid, tanh, softplus, exp, sqrt, reciprocal, hard sigmoid; for leaky relu, elu,
+ * celu, thresholded relu when a >= 0 (celu a > 0) and selu when a >= 0, b > 0; nothing for copy, neg, affine; else x. */
 enum hn_unary_kind {
     HN_U_COPY, HN_U_RELU, HN_U_LEAKY_RELU, HN_U_ELU, HN_U_SELU, HN_U_SIGMOID, HN_U_TANH, HN_U_SOFTPLUS, HN_U_GELU,
     HN_U_GELU_TANH, HN_U_ERF, HN_U_CLIP, HN_U_NEG, HN_U_ABS, HN_U_EXP, HN_U_LOG, HN_U_SQRT, HN_U_RECIPROCAL,
@@ -140,16 +148,19 @@ enum hn_binary_kind { HN_B_ADD, HN_B_SUB, HN_B_MUL, HN_B_DIV, HN_B_MAX, HN_B_MIN
 struct hn_binary { /* numpy broadcasting both ways; in: a, b */
     enum hn_binary_kind kind;
 };
-struct hn_batchnorm { /* channel axis 1; in: x, scale, bias, mean (STATE), var (STATE) */
+struct hn_batchnorm { /* channel axis 1 (rank 1: one channel); in: x, scale, bias, mean (STATE), var (STATE); out: y, and
+                         optionally the running mean and variance after this batch (ONNX's training form; no gradient).
+                         save 0, 1: mean and 1/sqrt(var + eps), 8 bytes a channel */
     double eps, momentum; /* ONNX: running = momentum * running + (1 - momentum) * batch; running var takes N/(N-1) */
     int mode;             /* 0 batch statistics when call.train, else running; 1 always running (frozen); 2 always batch */
     int population;       /* 1: running var takes the population variance (files in training form, in verify) */
 };
-struct hn_layernorm { /* over the last `axes` dims; in: x, scale, bias (may be absent) */
+struct hn_layernorm { /* over the last `axes` dims; in: x, scale, bias (may be absent). save as in BatchNorm, 8 bytes a group */
     double eps;
     int axes;
 };
-struct hn_dropout { /* see hn_dropout_threshold in rng.h; stream = HN_STREAM_DROPOUT + node; in: x */
+struct hn_dropout { /* see hn_dropout_threshold in rng.h; stream = HN_STREAM_DROPOUT + node; in: x. Row = first dim, column =
+                       position in the dims after it; call.rate is the rate that applies */
     double rate;
     uint32_t stream;
     int fixed; /* 1: a replica's override does not apply */
@@ -170,7 +181,8 @@ struct hn_reduce { /* over the dims of mask (bit i: dim i) */
     int keep;
 };
 /* Losses. in: prediction, target, row weights (may be absent: 1 each; [N]). out: none (scalar gradient seed 1).
- * batch loss = weight * sum(w_i l_i) / sum(w_i): means as PyTorch's reduction="mean". */
+ * batch loss = weight * sum(w_i l_i) / sum(w_i): means as PyTorch's reduction="mean"; l_i of bce and regression is the mean
+ * over the row's elements; 0 where sum(w_i) is 0. ce saves the log of each row's sum of exponentials (8 bytes a row). */
 struct hn_loss { /* one struct for all loss rows */
     double weight;     /* of this loss in the total */
     int dense;         /* target is [N,C] of numbers (one-hot, soft labels), else [N] or [N,1] class indices (ce, nll) */
@@ -242,8 +254,8 @@ struct hn_ref {
 struct hn_step { /* one op, one direction, with the place of everything */
     int32_t op;
     uint8_t backward;
-    uint32_t acc;
-    struct hn_ref *x, *y, *dx, *dy; /* n_in, n_out, n_in, n_out */
+    uint32_t acc; /* as the plan alone requires: between accumulated batches (now.micro > 0) a backend adds into every DW too */
+    struct hn_ref *x, *y, *dx, *dy; /* n_in, n_out, n_in, n_out; HN_SP_NONE: absent, not wanted, or not needed by a backward */
     struct hn_ref save[4];
 };
 struct hn_plan {
@@ -254,10 +266,10 @@ struct hn_plan {
     size_t elem;        /* 4 or 8 */
     size_t arena_bytes; /* activations, gradients of activations, saved buffers; 64-byte aligned places, staggered */
     struct hn_step *steps;
-    int n_steps, n_forward;               /* forward steps first */
+    int n_steps, n_forward;               /* forward steps first; ops nothing in this pass asks for have none */
     struct hn_ref *inputs, *targets;      /* where gathered rows go; HN_SP_NONE when unused in this pass */
     struct hn_ref *outputs;               /* where outputs are found (EVAL, PREDICT) */
-    int32_t *zero_params; int n_zero_params; /* trained params no step writes a gradient of (zeroed every step) */
+    int32_t *zero_params; int n_zero_params; /* trained params no step writes a gradient of (zeroed, TRAIN and GRAD) */
 };
 /* HONE_E_NOMEM beyond max_bytes (0 = no limit). The plan keeps a pointer to the program. */
 hone_status hn_plan_create(struct hn_mem *m, const struct hn_program *p, enum hn_pass pass, int64_t max_rows, size_t elem,
@@ -298,9 +310,11 @@ struct hn_slot {
     const uint32_t *index;   /* n_steps * rows row numbers; NULL: rows first, first+1, … */
     int64_t first, rows;     /* rows of each step; 0: dead slot */
     const double *lr;        /* TRAIN: learning rate of each step */
-    double *partial;         /* TRAIN, GRAD, EVAL: 2 per loss, += sum and weight; penalties (L1) are not in it */
-    void *const *out;        /* EVAL, PREDICT: host buffers per program output, elements of the backend, or NULL */
-    uint32_t flush;          /* TRAIN: the last step ends an epoch: apply accumulated gradients even if fewer than accumulate */
+    double *partial;         /* TRAIN, GRAD, EVAL: 2 per loss, += sum and weight; penalties (L1) are not in it. Losses are
+                                numbered by the order of their ops in the program */
+    void *const *out;        /* EVAL, PREDICT: host buffers per program output, elements of the backend, or NULL; step after step */
+    uint32_t flush;          /* TRAIN: the last step ends an epoch: apply accumulated gradients even if fewer than accumulate
+                                (their average is over as many as there are) */
     int64_t bad_step;        /* out: first step whose loss was not finite (that step changed nothing, later ones did not run), else -1 */
 };
 
