@@ -110,7 +110,6 @@ struct hn_sample {
     uint8_t kind[6];  /* enum hn_kind of each input */
     uint8_t values[6]; /* 0 normal numbers, 1 positive, 2 class indices below x[0]'s last dim, 3 probabilities, 4 zero or one */
     uint8_t train;
-    uint8_t n_out; /* 0: one output, or none for a loss */
 };
 
 /* The list; position is not part of any format. A program op is one entry here and one row in one file. */
