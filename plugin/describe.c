@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone_model_describe: the graph as a result, in the words of `hone inspect --json`. Only reads. */
+#include "ops/base/status.h"
+#include "plugin/internal.h"
+
+static const char *severity_name(enum hn_severity s)
+{
+    switch (s) {
+    case HN_NOTE: return "note";
+    case HN_WARNING: return "warning";
+    case HN_BLOCKS_TRAINING: return "blocks training";
+    case HN_BLOCKS_ALL: break;
+    }
+    return "error";
+}
+
+/* As the file declares it: a number, a name, null where it says nothing. */
+static void put_dims(hone_result *r, const struct hn_value *v)
+{
+    if (v->decl_rank < 0) {
+        hn_result_null(r, "dims");
+        return;
+    }
+    hn_result_array(r, "dims");
+    for (int i = 0; i < v->decl_rank; i++) {
+        if (v->decl_dims[i] >= 0)
+            hn_result_int(r, NULL, v->decl_dims[i]);
+        else
+            hn_result_string(r, NULL, v->decl_names[i]);
+    }
+    hn_result_close(r);
+}
+
+static void put_values(hone_result *r, const char *key, const struct hn_graph *g,
+                       const int32_t *list, size_t n)
+{
+    hn_result_array(r, key);
+    for (size_t i = 0; i < n; i++) {
+        const struct hn_value *v = &g->values[list[i]];
+        hn_result_object(r, NULL);
+        hn_result_string(r, "name", v->name);
+        hn_result_string(r, "dtype", v->is_sequence ? "sequence" : hn_dtype_name(v->dtype));
+        put_dims(r, v);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+}
+
+static void put_header(hone_result *r, const struct hn_graph *g)
+{
+    hn_result_int(r, "ir_version", g->ir_version);
+    hn_result_array(r, "opsets");
+    for (size_t i = 0; i < g->n_opsets; i++) {
+        hn_result_object(r, NULL);
+        hn_result_string(r, "domain", g->opsets[i].domain);
+        hn_result_int(r, "version", g->opsets[i].version);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+    hn_result_string(r, "producer", g->producer);
+    hn_result_string(r, "producer_version", g->producer_version);
+    hn_result_string(r, "graph", g->name);
+    hn_result_string(r, "dtype", hn_dtype_name(g->dtype));
+    hn_result_int(r, "fixed_batch", g->fixed_batch);
+    hn_result_bool(r, "batch_lifted", g->batch_lifted);
+    put_values(r, "inputs", g, g->inputs, g->n_inputs);
+    put_values(r, "outputs", g, g->outputs, g->n_outputs);
+}
+
+static void put_nodes(hone_result *r, const struct hn_graph *g)
+{
+    hn_result_array(r, "nodes");
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const struct hn_node *n = &g->nodes[i];
+        hn_result_object(r, NULL);
+        hn_result_string(r, "name", n->name);
+        hn_result_string(r, "op", n->type);
+        hn_result_string(r, "domain", n->domain);
+        hn_result_string(r, "verdict", hn_verdict_name(n->verdict));
+        hn_result_string(r, "why", n->why);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+}
+
+static void put_issues(hone_result *r, const struct hn_graph *g)
+{
+    char label[256];
+    hn_result_array(r, "issues");
+    for (size_t i = 0; i < g->n_issues; i++) {
+        const struct hn_issue *s = &g->issues[i];
+        hn_result_object(r, NULL);
+        hn_result_string(r, "severity", severity_name(s->severity));
+        hn_result_string(
+            r, "node", s->node < 0 ? NULL : hn_node_label(&g->nodes[s->node], label, sizeof label));
+        hn_result_string(r, "what", s->what);
+        hn_result_string(r, "remedy", s->remedy);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+}
+
+static void put_uses(hone_result *r, const struct hn_graph *g, const struct hn_param_list *list,
+                     size_t param)
+{
+    char label[256];
+    hn_result_array(r, "uses");
+    for (size_t i = 0; i < list->n_uses; i++) {
+        const struct hn_use *u = &list->uses[i];
+        if ((size_t)u->param != param) continue;
+        hn_result_object(r, NULL);
+        hn_result_string(r, "node", hn_node_label(&g->nodes[u->node], label, sizeof label));
+        hn_result_int(r, "input", u->input);
+        hn_result_bool(r, "transposed", u->trans);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+}
+
+/* Parameters one by one, then those that several nodes share, then the counts. */
+static void put_parameters(hone_result *r, const struct hn_graph *g)
+{
+    const struct hn_param_list *list = hn_graph_params(g);
+    int64_t all = 0, trained = 0;
+    hn_result_array(r, "weights");
+    for (size_t i = 0; i < list->n_params; i++) {
+        const struct hn_gparam *p = &list->params[i];
+        const struct hn_tensor *t = g->values[p->value].constant;
+        hn_result_object(r, NULL);
+        hn_result_string(r, "name", g->values[p->value].name);
+        hn_result_array(r, "dims");
+        for (int k = 0; t && k < t->rank; k++) hn_result_int(r, NULL, t->dims[k]);
+        hn_result_close(r);
+        hn_result_bool(r, "trained", p->trained);
+        hn_result_string(r, "why", p->why);
+        hn_result_close(r);
+        all += t ? t->n : 0;
+        trained += t && p->trained ? t->n : 0;
+    }
+    hn_result_close(r);
+    hn_result_array(r, "ties");
+    for (size_t i = 0; i < list->n_params; i++) {
+        if (list->params[i].n_uses < 2) continue;
+        hn_result_object(r, NULL);
+        hn_result_string(r, "parameter", g->values[list->params[i].value].name);
+        put_uses(r, g, list, i);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+    hn_result_array(r, "unties");
+    for (size_t i = 0; i < g->n_unties; i++) hn_result_string(r, NULL, g->unties[i].line);
+    hn_result_close(r);
+    hn_result_int(r, "parameters", all);
+    hn_result_int(r, "trainable_parameters", trained);
+}
+
+static void put_classes(hone_result *r, const struct hn_graph *g)
+{
+    if (g->n_classes == 0) {
+        hn_result_null(r, "classes");
+        return;
+    }
+    hn_result_array(r, "classes");
+    for (size_t i = 0; i < g->n_classes; i++) hn_result_string(r, NULL, g->classes[i]);
+    hn_result_close(r);
+}
+
+hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err)
+{
+    const struct hn_graph *g = hn_model_graph(m);
+    HN_TRY(hn_result_create(hn_model_context(m), "hone.inspect/1", out, err));
+    hone_result *r = *out;
+    put_header(r, g);
+    put_nodes(r, g);
+    put_issues(r, g);
+    put_parameters(r, g);
+    put_classes(r, g);
+    hn_result_array(r, "edits");
+    for (size_t i = 0; i < hn_model_n_edits(m); i++)
+        hn_result_string(r, NULL, hn_model_edit_line(m, i));
+    hn_result_close(r);
+    hone_status st = hn_result_done(r, err);
+    if (st == HONE_OK) return HONE_OK;
+    hone_result_destroy(r);
+    *out = NULL;
+    return st;
+}
