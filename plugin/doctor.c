@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone_doctor: what this process would run with, for bug reports and for "why is it slow here". Only asks the libraries. */
+#include "onnx/version.h"
+#include "ops/base/pool.h"
+#include "ops/base/status.h"
+#include "ops/cpu/backend.h"
+#include "plugin/internal.h"
+#include <cblas.h>
+#include <xxhash.h>
+#include <zip.h>
+#include <zlib.h>
+
+static void put_libraries(hone_result *r)
+{
+    static const char *const parallel[] = { "sequential", "threads", "openmp" };
+    int kind = openblas_get_parallel();
+    unsigned xxh = XXH_versionNumber();
+    hn_result_object(r, "libraries");
+    hn_result_string(r, "openblas", openblas_get_config());
+    hn_result_string(r, "openblas_core", openblas_get_corename());
+    hn_result_string(r, "openblas_parallel", kind >= 0 && kind < 3 ? parallel[kind] : "unknown");
+    hn_result_string(r, "protobuf-c", hn_protobuf_version());
+    hn_result_string(r, "zlib", zlibVersion());
+    hn_result_string(r, "libzip", zip_libzip_version());
+    char *text = hn_arena_printf(&r->arena, "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);
+    hn_result_string(r, "xxhash", text);
+    r->failed |= !text;
+    hn_result_close(r);
+}
+
+static void put_cpu(hone_result *r, const struct hn_device *d)
+{
+    hn_result_object(r, "cpu");
+    hn_result_int(r, "cores", hn_cpu_count());
+    hn_result_string(r, "instructions", hn_cpu_isa_name(d->dev));
+    hn_result_close(r);
+}
+
+static void put_gpu(hone_result *r)
+{
+    hn_result_object(r, "gpu");
+    hn_result_bool(r, "used", hn_device_why_no_gpu() == NULL);
+    hn_result_string(r, "why_not", hn_device_why_no_gpu());
+    hn_result_close(r);
+}
+
+hone_status hone_doctor(hone_context *ctx, hone_result **out, hone_error *err)
+{
+    struct hn_device d;
+    *out = NULL;
+    HN_TRY(hn_device_open(ctx, "cpu", 1, HN_F32, &d, err));
+    hone_status st = hn_result_create(ctx, "hone.doctor/1", out, err);
+    if (st == HONE_OK) {
+        hn_result_string(*out, "version", hone_version());
+        put_cpu(*out, &d);
+        put_gpu(*out);
+        put_libraries(*out);
+        st = hn_result_done(*out, err);
+    }
+    hn_device_close(&d);
+    if (st == HONE_OK) return HONE_OK;
+    hone_result_destroy(*out);
+    *out = NULL;
+    return st;
+}
