@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone_evaluate: loss and metrics of a model on a data set. */
+#include "ops/base/status.h"
+#include "plugin/session_own.h"
+#include "plugin/train/metric.h"
+
+static hone_status figures_of(struct hn_session *s, struct hn_figures *f, hone_error *err)
+{
+    struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
+    struct hn_replica r = { .hyper = &hyper };
+    struct hn_evaluator *e = NULL;
+    hone_status st = hn_session_load(s, &r, err);
+    if (st == HONE_OK) st = hn_evaluator_create(s, &e, err);
+    if (st == HONE_OK) st = hn_evaluator_run(e, &r, HONE_TRAIN, f, err);
+    hn_evaluator_destroy(e);
+    if (r.slab[HN_SLAB_W]) s->backend->release(s->dev, r.slab[HN_SLAB_W]);
+    return st;
+}
+
+hone_status hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
+                          hone_error *err)
+{
+    *out = NULL;
+    struct hn_session *s = NULL;
+    struct hn_figures f;
+    HN_TRY(hn_session_open(m, d, params, HN_USE_EVAL, &s, err));
+    hone_status st = figures_of(s, &f, err);
+    hn_session_close(s);
+    if (st != HONE_OK) return st;
+    hone_result *r;
+    HN_TRY(hn_result_create(hn_model_context(m), "hone.eval/1", &r, err));
+    hn_result_int(r, "rows", f.rows);
+    const char *name;
+    double v;
+    for (size_t i = 0; (name = hn_metric_name(i)); i++)
+        if (hn_metric_get(&f, name, &v)) hn_result_double(r, name, v);
+    st = hn_result_done(r, err);
+    if (st != HONE_OK) {
+        hone_result_destroy(r);
+        return st;
+    }
+    *out = r;
+    return HONE_OK;
+}

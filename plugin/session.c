@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A session: a job made ready. The order matters: the model is judged, inputs and targets are fitted to it, rows are split,
+ * scalers are fitted on training rows only and written into the graph, then the graph is lowered, the device opened, the
+ * frozen head run. */
+#include "ops/base/status.h"
+#include "plugin/session_own.h"
+#include <string.h>
+
+hone_status hone_model_check(hone_model *m, int training, hone_error *err)
+{
+    return hn_graph_blocked(hn_model_graph(m), training, err);
+}
+
+/* ---- rows of the roles -------------------------------------------------------------------------------------------------- */
+
+static hone_status all_rows(struct hn_session *s, int role, int64_t n, hone_error *err)
+{
+    uint32_t *rows = hn_alloc(&s->ctx->mem, (size_t)n * sizeof *rows);
+    if (!rows) return hn_nomem(err, "the row list", (size_t)n * sizeof *rows);
+    for (int64_t i = 0; i < n; i++) rows[i] = (uint32_t)i;
+    s->rows[role] = (struct hn_rows){ rows, n };
+    s->set_of[role] = role;
+    return HONE_OK;
+}
+
+static hone_status check_split(struct hn_session *s, double test, double val, hone_error *err)
+{
+    const struct hn_own *own = s->own;
+    if (val > 0 && own->data->role[HONE_VAL].n_x)
+        return hn_fail(err, HONE_E_USAGE, "val-split", "validation data are given already");
+    if (test > 0 && own->data->role[HONE_TEST].n_x)
+        return hn_fail(err, HONE_E_USAGE, "test-split", "test data are given already");
+    return HONE_OK;
+}
+
+static hone_status draw_split(struct hn_session *s, struct hn_split_options *o, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    struct hn_mem *m = &s->ctx->mem;
+    int64_t n = hn_role_rows(&own->data->role[HONE_TRAIN]);
+    const struct hn_array *group = &own->data->role[HONE_TRAIN].group;
+    uint32_t *ids = NULL;
+    if (group->rows) {
+        ids = hn_alloc(m, (size_t)n * sizeof *ids);
+        if (!ids) return hn_nomem(err, "the groups", (size_t)n * sizeof *ids);
+        hone_status st = hn_group_ids(group, m, ids, &o->n_groups, err);
+        if (st != HONE_OK) {
+            hn_free(m, ids);
+            return st;
+        }
+    }
+    o->groups = ids;
+    hone_status st = hn_split_rows(&own->split, m, n, o, err);
+    hn_free(m, ids);
+    return st;
+}
+
+static hone_status split_rows(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    struct hn_split_options o = { .seed = (uint64_t)hn_param_i(s->params, "seed"),
+                                  .test = hn_param_f(s->params, "test-split"),
+                                  .val = hn_param_f(s->params, "val-split") };
+    int64_t n = hn_role_rows(&own->data->role[HONE_TRAIN]);
+    int whole = own->use == HN_USE_EVAL || own->use == HN_USE_PREDICT;
+    for (int role = HONE_VAL; role <= HONE_TEST && !whole; role++)
+        if (own->data->role[role].n_x)
+            HN_TRY(all_rows(s, role, hn_role_rows(&own->data->role[role]), err));
+    if (whole || (o.test <= 0 && o.val <= 0)) return all_rows(s, HONE_TRAIN, n, err);
+    HN_TRY(check_split(s, o.test, o.val, err));
+    const struct hn_array *labels = s->n_targets == 1 ? &own->labels[HONE_TRAIN][0] : NULL;
+    if (labels && labels->rows && !hn_param_b(s->params, "no-stratify")) o.classes = labels->data;
+    HN_TRY(draw_split(s, &o, err));
+    s->rows[HONE_TRAIN] = (struct hn_rows){ own->split.train, own->split.n_train };
+    if (o.val > 0) s->rows[HONE_VAL] = (struct hn_rows){ own->split.val, own->split.n_val };
+    if (o.test > 0) s->rows[HONE_TEST] = (struct hn_rows){ own->split.test, own->split.n_test };
+    if (!own->split.n_train)
+        return hn_fail(err, HONE_E_DATA, "data",
+                       "%lld rows leave none for training after the split", (long long)n);
+    return HONE_OK;
+}
+
+/* ---- scaling -------------------------------------------------------------------------------------------------------------- */
+
+static enum hn_scaling scaling_of(const hone_params *p, const char *name)
+{
+    const char *text = hn_param_s(p, name);
+    return !strcmp(text, "standard") ? HN_SCALE_STANDARD
+           : !strcmp(text, "minmax") ? HN_SCALE_MINMAX
+                                     : HN_SCALE_NONE;
+}
+
+static hone_status scale_inputs(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    struct hn_mem *m = &s->ctx->mem;
+    enum hn_scaling kind = scaling_of(s->params, "scale");
+    if (kind == HN_SCALE_NONE) return HONE_OK;
+    size_t n = hn_model_graph(s->model)->n_inputs;
+    for (size_t i = 0; i < n; i++) {
+        const struct hn_graph *g = hn_model_graph(s->model);
+        const char *name = hn_arena_strdup(
+            &s->arena, g->values[g->inputs[i]].name); /* the graph is replaced below */
+        if (!name) return hn_nomem(err, "an input's name", 0);
+        if (hn_model_has_scaler(s->model, name) && !hn_param_b(s->params, "scale-again"))
+            return hn_hint(
+                err,
+                hn_fail(err, HONE_E_USAGE, name,
+                        "--scale was asked for, but the model already scales this input"),
+                "--scale-again to scale once more");
+        struct hn_scaler fit = { 0 };
+        const struct hn_array *a =
+            &own->data->role[HONE_TRAIN].x[hn_session_input_array(s, HONE_TRAIN, i)].a;
+        HN_TRY(
+            hn_scaler_fit(&fit, m, kind, a, s->rows[HONE_TRAIN].rows, s->rows[HONE_TRAIN].n, err));
+        hone_status st = hn_model_scale_input(s->model, name, hn_param_s(s->params, "scale"),
+                                              fit.offset, fit.scale, fit.n, err);
+        hn_scaler_free(&fit);
+        if (st != HONE_OK) return st;
+    }
+    return HONE_OK;
+}
+
+/* Targets of every role in scaled units; the inverse goes into the graph in hn_session_finish. */
+static hone_status scale_target(struct hn_session *s, int t, enum hn_scaling kind, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    struct hn_mem *m = &s->ctx->mem;
+    const struct hn_array *y = hn_session_target_array(s, HONE_TRAIN, t);
+    HN_TRY(hn_scaler_fit(&own->scaler, m, kind, y, s->rows[HONE_TRAIN].rows, s->rows[HONE_TRAIN].n,
+                         err));
+    for (int role = 0; role < 3; role++) {
+        const struct hn_array *a =
+            own->data->role[role].n_y ? hn_session_target_array(s, role, t) : NULL;
+        if (!a) continue;
+        if (a->per_row != own->scaler.n)
+            return hn_fail(err, HONE_E_DATA, a->source,
+                           "a row has %lld targets, the training data have %lld",
+                           (long long)a->per_row, (long long)own->scaler.n);
+        size_t n = (size_t)(a->rows * a->per_row);
+        double *v = hn_alloc(m, n * sizeof *v);
+        if (!v) return hn_nomem(err, "the scaled targets", n * sizeof *v);
+        hn_array_range(a, 0, a->rows, HN_F64, v);
+        hn_scaler_apply(&own->scaler, HN_F64, v, a->rows);
+        struct hn_tensor tensor = {
+            .dtype = HN_F64, .rank = 2, .dims = { a->rows, a->per_row }, .n = (int64_t)n, .data = v
+        };
+        hone_status st =
+            hn_array_wrap(&own->scaled[role][t], m, s->targets[t].output_name, &tensor, 1, err);
+        hn_free(m, v);
+        if (st != HONE_OK) return st;
+    }
+    double *inverse = hn_arena_alloc(&s->arena, (size_t)own->scaler.n, sizeof *inverse);
+    if (!inverse)
+        return hn_nomem(err, "the inverse scaler", (size_t)own->scaler.n * sizeof *inverse);
+    for (int64_t j = 0; j < own->scaler.n; j++) inverse[j] = 1 / own->scaler.scale[j];
+    s->targets[t].offset = own->scaler.offset;
+    s->targets[t].scale = inverse;
+    return HONE_OK;
+}
+
+static hone_status scale_targets(struct hn_session *s, hone_error *err)
+{
+    enum hn_scaling kind = scaling_of(s->params, "scale-target");
+    if (kind == HN_SCALE_NONE) return HONE_OK;
+    const struct hn_target *t = &s->targets[0];
+    if (s->n_targets != 1 || t->n_classes || t->loss == HN_LOSS_BCE)
+        return hn_fail(err, HONE_E_USAGE, "scale-target",
+                       "is for one output with numbers as targets, found %s",
+                       s->n_targets != 1 ? "several outputs" : "classes");
+    if (t->tail != HN_TAIL_NONE)
+        return hn_fail(err, HONE_E_USAGE, "scale-target",
+                       "output '%s' ends in a Softmax or Sigmoid", t->output_name);
+    return scale_target(s, 0, kind, err);
+}
+
+hone_status hn_session_finish(struct hn_session *s, hone_error *err)
+{
+    for (int t = 0; t < s->n_targets; t++) {
+        const struct hn_target *g = &s->targets[t];
+        if (g->scale)
+            HN_TRY(hn_model_scale_output(s->model, g->output_name,
+                                         hn_param_s(s->params, "scale-target"), g->offset, g->scale,
+                                         g->per_row, err));
+        if (!g->classes || hn_model_graph(s->model)->n_classes) continue;
+        struct hn_buffer b;
+        struct hn_json j;
+        hn_buffer_init(&b, &s->ctx->mem);
+        hn_json_begin(&j, &b.sink, 0, err);
+        hn_json_array(&j, NULL);
+        for (int i = 0; i < g->n_classes && (int64_t)i < ((struct hn_own *)s->own)->classes[t].n;
+             i++)
+            hn_json_string(&j, NULL, g->classes[i]);
+        hn_json_close(&j);
+        hone_status st = hn_json_end(&j);
+        if (st == HONE_OK) st = hn_model_set_metadata(s->model, "hone.classes", b.p, err);
+        hn_buffer_free(&b);
+        if (st != HONE_OK) return st;
+    }
+    return HONE_OK;
+}
+
+/* ---- program and device ----------------------------------------------------------------------------------------------------- */
+
+static hone_status lower(struct hn_session *s, hone_error *err)
+{
+    const struct hn_own *own = s->own;
+    double dropout =
+        hone_params_is_set(s->params, "dropout") ? hn_param_f(s->params, "dropout") : -1;
+    struct hn_lower_opts opts = { .part = own->use == HN_USE_PREDICT ? HN_PART_ALL : HN_PART_BODY,
+                                  .losses = own->specs,
+                                  .n_losses = s->n_targets,
+                                  .dropout = dropout,
+                                  .insert_dropout = own->use == HN_USE_TRAIN && dropout > 0,
+                                  .freeze_batchnorm =
+                                      !strcmp(hn_param_s(s->params, "batchnorm"), "freeze") };
+    return hn_lower(hn_model_graph(s->model), &opts, &s->prog, err);
+}
+
+static hone_status open_device(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    int threads = (int)hn_param_i(s->params, "threads");
+    HN_TRY(hn_device_open(s->ctx, hn_param_s(s->params, "device"), threads,
+                          hn_model_graph(s->model)->dtype, &own->device, err));
+    s->backend = own->device.backend;
+    s->dev = own->device.dev;
+    s->threads = own->device.threads;
+    return HONE_OK;
+}
+
+static hone_status fingerprint(struct hn_session *s, hone_error *err)
+{
+    const struct hn_own *own = s->own;
+    const struct hn_array *list[256];
+    size_t n = 0;
+    for (int role = 0; role < 3; role++) {
+        const struct hn_role_data *r = &own->data->role[role];
+        for (size_t i = 0; i < r->n_x && n < 256; i++) list[n++] = &r->x[i].a;
+        for (size_t i = 0; i < r->n_y && n < 256; i++) list[n++] = &r->y[i].a;
+    }
+    uint64_t hash[2];
+    HN_TRY(hn_data_fingerprint(list, n, &s->ctx->mem, hash, err));
+    memcpy(s->data_hash, hash, 16);
+    return HONE_OK;
+}
+
+hone_status hn_session_load(struct hn_session *s, struct hn_replica *r, hone_error *err)
+{
+    size_t bytes = s->prog->n_slab * s->backend->elem;
+    void *host = hn_calloc(&s->ctx->mem, bytes ? bytes : 1, 1);
+    if (!host) return hn_nomem(err, "the weights", bytes);
+    hone_status st = hn_model_get_weights(s->model, s->prog, host, s->backend->elem, err);
+    if (st == HONE_OK) st = s->backend->alloc(s->dev, bytes ? bytes : 1, &r->slab[HN_SLAB_W], err);
+    if (st == HONE_OK && bytes)
+        st = s->backend->put(s->dev, r->slab[HN_SLAB_W], 0, host, bytes, err);
+    hn_free(&s->ctx->mem, host);
+    return st;
+}
+
+static hone_status open_session(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    int training = own->use == HN_USE_TRAIN;
+    HN_TRY(hone_model_check(s->model, own->use == HN_USE_TRAIN || own->use == HN_USE_JUDGE, err));
+    if (training) HN_TRY(hn_model_prepare_training(s->model, s->params, err));
+    HN_TRY(hn_session_check_inputs(s, err));
+    if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_targets(s, err));
+    HN_TRY(split_rows(s, err));
+    if (training) HN_TRY(scale_inputs(s, err));
+    if (training) HN_TRY(scale_targets(s, err));
+    HN_TRY(fingerprint(s, err));
+    HN_TRY(lower(s, err));
+    HN_TRY(open_device(s, err));
+    return hn_session_feed(s, err);
+}
+
+hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *params,
+                            enum hn_session_use use, struct hn_session **out, hone_error *err)
+{
+    *out = NULL;
+    hone_context *ctx = hn_model_context(m);
+    struct hn_session *s = hn_calloc(&ctx->mem, 1, sizeof *s);
+    struct hn_own *own = hn_calloc(&ctx->mem, 1, sizeof *own);
+    if (!s || !own) {
+        hn_free(&ctx->mem, s);
+        hn_free(&ctx->mem, own);
+        return hn_nomem(err, "a session", sizeof *s + sizeof *own);
+    }
+    *s = (struct hn_session){ .ctx = ctx, .model = m, .params = params, .own = own };
+    hn_arena_init(&s->arena, &ctx->mem);
+    own->data = d;
+    own->use = use;
+    hone_status st = open_session(s, err);
+    if (st != HONE_OK) {
+        hn_session_close(s);
+        return st;
+    }
+    *out = s;
+    return HONE_OK;
+}
+
+static void close_rows(struct hn_session *s)
+{
+    struct hn_own *own = s->own;
+    for (int role = 0; role < 3; role++) {
+        const uint32_t *split = role == HONE_TRAIN ? own->split.train
+                                : role == HONE_VAL ? own->split.val
+                                                   : own->split.test;
+        if (s->rows[role].rows != split) hn_free(&s->ctx->mem, s->rows[role].rows);
+    }
+    hn_split_free(&own->split);
+}
+
+void hn_session_close(struct hn_session *s)
+{
+    if (!s) return;
+    struct hn_own *own = s->own;
+    struct hn_mem *m = &s->ctx->mem;
+    for (int role = 0; role < 3; role++) {
+        if (s->bound[role]) s->backend->unbind(s->dev, s->bound[role]);
+        for (int i = 0; i < own->n_cache; i++) hn_free(m, own->cache[role][i]);
+        for (int t = 0; t < s->n_targets; t++) {
+            if (own->labels[role]) hn_array_close(&own->labels[role][t]);
+            if (own->scaled[role]) hn_array_close(&own->scaled[role][t]);
+        }
+        hn_free(m, own->labels[role]);
+        hn_free(m, own->scaled[role]);
+    }
+    for (int t = 0; t < s->n_targets; t++) hn_classes_free(&own->classes[t]);
+    hn_free(m, own->classes);
+    close_rows(s);
+    hn_scaler_free(&own->scaler);
+    hn_program_destroy(s->prog, m);
+    if (own->device.backend) hn_device_close(&own->device);
+    hn_free(m, own->specs);
+    hn_free(m, s->targets);
+    hn_arena_clear(&s->arena);
+    hn_free(m, own);
+    hn_free(m, s);
+}

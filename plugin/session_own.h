@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files behind a session share (session.c, targets.c, feed.c). */
+#ifndef HN_SESSION_OWN_H
+#define HN_SESSION_OWN_H
+
+#include "plugin/data_open.h"
+
+struct hn_own { /* hn_session.own */
+    struct hone_data *data;
+    enum hn_session_use use;
+    struct hn_device device;
+    struct hn_loss_spec *specs; /* n_targets */
+    struct hn_array
+        *labels[3]; /* class numbers of role and target: labels[role][target]; rows 0: not used */
+    struct hn_array *scaled[3]; /* targets after --scale-target, likewise */
+    struct hn_classes *classes; /* per target; n 0: none */
+    struct hn_split split;
+    void *cache[3][16]; /* outputs of the frozen head per set */
+    int n_cache;
+    struct hn_scaler scaler;
+};
+
+/* session.c: a replica that can only run forward: the model's weights on the device. The caller releases slab W, also after
+ * a failure that left one. */
+hone_status hn_session_load(struct hn_session *s, struct hn_replica *r, hone_error *err);
+
+/* targets.c: which outputs learn, with which loss, from which arrays; fills in s->targets, own->specs and labels. */
+hone_status hn_session_targets(struct hn_session *s, hone_error *err);
+/* The target array of role and target: labels, scaled or as opened; NULL when the role has none. */
+const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int target);
+
+/* feed.c: which arrays feed the graph's inputs, the frozen head over them, data sets in program order. */
+hone_status hn_session_check_inputs(struct hn_session *s, hone_error *err);
+hone_status hn_session_feed(struct hn_session *s, hone_error *err);
+/* Position among the role's x arrays of the one that feeds graph input i. */
+int hn_session_input_array(const struct hn_session *s, int role, size_t input);
+#endif

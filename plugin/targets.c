@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Targets of a session: which outputs learn, with which loss, from which arrays. --loss auto: a Softmax or LogSoftmax tail
+ * or integer labels with several outputs mean cross-entropy; a Sigmoid tail, or two classes on one output, binary
+ * cross-entropy; else the mean squared error. Class labels become class numbers in the model's own order where it has one. */
+#include "ops/base/status.h"
+#include "plugin/session_own.h"
+#include <math.h>
+#include <string.h>
+
+static const char *const kind_names[] = { "ce", "bce", "nll", "mse", "mae", "huber" };
+
+struct asked {          /* one --loss item */
+    const char *output; /* NULL: the only one */
+    size_t n_output;
+    int kind; /* -1 auto */
+    double weight;
+};
+
+static hone_status parse_loss(const char *text, struct asked *a, hone_error *err)
+{
+    const char *eq = strrchr(text, '='), *kind = eq ? eq + 1 : text;
+    const char *colon = strchr(kind, ':');
+    size_t n = colon ? (size_t)(colon - kind) : strlen(kind);
+    *a = (struct asked){ .output = eq ? text : NULL,
+                         .n_output = eq ? (size_t)(eq - text) : 0,
+                         .kind = -2,
+                         .weight = 1 };
+    if (n == 4 && !memcmp(kind, "auto", 4)) a->kind = -1;
+    for (int i = 0; i < 6; i++)
+        if (strlen(kind_names[i]) == n && !memcmp(kind, kind_names[i], n)) a->kind = i;
+    if (a->kind == -2)
+        return hn_fail(err, HONE_E_USAGE, "loss",
+                       "found '%s', wanted [OUTPUT=]auto|ce|bce|nll|mse|mae|huber[:weight]", text);
+    if (colon && (!hn_parse_double(colon + 1, strlen(colon + 1), &a->weight) || !(a->weight > 0) ||
+                  isinf(a->weight)))
+        return hn_fail(err, HONE_E_USAGE, "loss", "found weight '%s', wanted a number above 0",
+                       colon + 1);
+    return HONE_OK;
+}
+
+/* All outputs that could learn, for messages. */
+static const char *candidates(struct hn_session *s, const struct hn_graph *g)
+{
+    const char *list = "";
+    for (size_t i = 0; i < g->n_outputs && list; i++) {
+        struct hn_output_info info;
+        hn_graph_output(g, i, &info);
+        if (info.trainable)
+            list = hn_arena_printf(&s->arena, "%s%s%s", list, list[0] ? ", " : "",
+                                   g->values[info.value].name);
+    }
+    return list ? list : "";
+}
+
+/* The output a loss without a name is for: the only one that can learn and is no mere function of another. */
+static hone_status only_output(struct hn_session *s, const struct hn_graph *g, int *out,
+                               hone_error *err)
+{
+    int n = 0, plain = 0;
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        struct hn_output_info info;
+        hn_graph_output(g, i, &info);
+        if (!info.trainable) continue;
+        n++;
+        if (info.derived) continue;
+        *out = (int)i;
+        plain++;
+    }
+    if (plain == 1) return HONE_OK;
+    if (!n)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_UNSUPPORTED, "model",
+                               "no float output depends on a parameter that learns"),
+                       "'hone inspect' shows every node's verdict and why");
+    return hn_hint(
+        err,
+        hn_fail(err, HONE_E_USAGE, "loss", "several outputs could learn: %s", candidates(s, g)),
+        "say which with --loss OUTPUT=KIND");
+}
+
+static hone_status named_output(struct hn_session *s, const struct hn_graph *g,
+                                const struct asked *a, int *out, hone_error *err)
+{
+    if (!a->output) return only_output(s, g, out, err);
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        struct hn_output_info info;
+        hn_graph_output(g, i, &info);
+        const char *name = g->values[info.value].name;
+        if (strlen(name) != a->n_output || memcmp(name, a->output, a->n_output)) continue;
+        if (!info.trainable)
+            return hn_fail(err, HONE_E_USAGE, "loss",
+                           "output '%s' does not depend on a parameter that learns", name);
+        *out = (int)i;
+        return HONE_OK;
+    }
+    return hn_fail(err, HONE_E_USAGE, "loss", "'%.*s' is no output; those that can learn: %s",
+                   (int)a->n_output, a->output, candidates(s, g));
+}
+
+/* ---- arrays of a role --------------------------------------------------------------------------------------------- */
+
+/* The role's y array for target t: by the output's name, else by position. -1: none. */
+static int array_of(const struct hn_session *s, int role, int t)
+{
+    const struct hn_own *own = s->own;
+    const struct hn_role_data *r = &own->data->role[role];
+    for (size_t i = 0; i < r->n_y; i++)
+        if (r->y[i].value && !strcmp(r->y[i].value, s->targets[t].output_name)) return (int)i;
+    if ((size_t)t < r->n_y && !r->y[t].value) return t;
+    return -1;
+}
+
+const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int t)
+{
+    const struct hn_own *own = s->own;
+    if (own->scaled[role] && own->scaled[role][t].rows) return &own->scaled[role][t];
+    if (own->labels[role] && own->labels[role][t].rows) return &own->labels[role][t];
+    int i = array_of(s, role, t);
+    return i < 0 ? NULL : &own->data->role[role].y[i].a;
+}
+
+static int is_text(const struct hn_array *y) { return y->dtype == HN_STR; }
+
+/* Whole numbers only, and how many different ones up to 3. */
+static int whole_numbers(const struct hn_array *y, int *different)
+{
+    double seen[3];
+    *different = 0;
+    for (int64_t i = 0; i < y->rows; i++) {
+        double v = hn_array_at(y, i, 0);
+        if (!(v == floor(v)) || fabs(v) > 1e9) return 0;
+        int k = 0;
+        while (k < *different && seen[k] != v) k++;
+        if (k == *different && k < 3) seen[(*different)++] = v;
+    }
+    return 1;
+}
+
+static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const struct hn_array *y)
+{
+    int different = 0, whole = y->per_row == 1 && (is_text(y) || whole_numbers(y, &different));
+    if (info->tail == HN_TAIL_SOFTMAX || info->tail == HN_TAIL_LOGSOFTMAX) return HN_LOSS_CE;
+    if (info->tail == HN_TAIL_SIGMOID) return HN_LOSS_BCE;
+    if (whole && info->per_row > 1 && (is_text(y) || y->per_row == 1)) return HN_LOSS_CE;
+    if (is_text(y) || (whole && info->per_row == 1 && different == 2)) return HN_LOSS_BCE;
+    return HN_LOSS_MSE;
+}
+
+/* ---- labels ------------------------------------------------------------------------------------------------------- */
+
+static hone_status model_classes(struct hn_session *s, struct hn_classes *c, int *have,
+                                 hone_error *err)
+{
+    const struct hn_graph *g = hn_model_graph(s->model);
+    struct hn_mem *m = &s->ctx->mem;
+    *have = g->n_classes > 0;
+    if (!*have) return HONE_OK;
+    if (!g->classes_are_int)
+        return hn_classes_from_text(c, m, g->classes, (int64_t)g->n_classes, err);
+    int64_t *v = hn_calloc(m, g->n_classes, sizeof *v);
+    if (!v) return hn_nomem(err, "the class list", g->n_classes * sizeof *v);
+    for (size_t i = 0; i < g->n_classes; i++)
+        if (!hn_parse_i64(g->classes[i], strlen(g->classes[i]), &v[i])) v[i] = (int64_t)i;
+    hone_status st = hn_classes_from_i64(c, m, v, (int64_t)g->n_classes, err);
+    hn_free(m, v);
+    return st;
+}
+
+static hone_status map_labels(struct hn_session *s, int t, int n_classes, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    struct hn_mem *m = &s->ctx->mem;
+    struct hn_classes mine = { 0 };
+    struct hn_note note = { 0 };
+    int have = 0;
+    HN_TRY(model_classes(s, &mine, &have, err));
+    struct hn_label_request q = { &own->data->role[HONE_TRAIN].y[array_of(s, HONE_TRAIN, t)].a,
+                                  have ? &mine : NULL, n_classes, &note };
+    hone_status st = hn_labels_fit(&own->classes[t], m, &q, err);
+    for (int role = 0; st == HONE_OK && role < 3; role++) {
+        int i = array_of(s, role, t);
+        if (i < 0) continue;
+        st = hn_labels_map(&own->classes[t], m, &own->data->role[role].y[i].a,
+                           &own->labels[role][t], err);
+    }
+    hn_classes_free(&mine);
+    if (st != HONE_OK) return st;
+    if (note.text[0] && own->use != HN_USE_JUDGE) hn_log(s->ctx, HONE_LOG_NOTE, "%s", note.text);
+    if (!own->classes[t].identity) s->targets[t].classes = own->classes[t].text;
+    return HONE_OK;
+}
+
+/* Shape of the target against the output; decides between class numbers and dense targets. */
+static hone_status fit_target(struct hn_session *s, int t, const struct hn_output_info *info,
+                              const struct hn_array *y, hone_error *err)
+{
+    struct hn_target *g = &s->targets[t];
+    int classes = g->loss == HN_LOSS_CE || g->loss == HN_LOSS_NLL;
+    g->per_row = info->per_row;
+    if (classes && info->per_row < 2)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, g->output_name,
+                               "%s wants one output per class, found one output",
+                               kind_names[g->loss]),
+                       "--loss bce for two classes on one output");
+    if ((classes || g->loss == HN_LOSS_BCE) && y->per_row == 1 && (classes || info->per_row == 1)) {
+        g->n_classes = classes ? (int)info->per_row : 2;
+        g->dense = 0;
+        return map_labels(s, t, g->n_classes, err);
+    }
+    if (is_text(y))
+        return hn_fail(err, HONE_E_DATA, y->source, "targets of '%s' are text, %s wants numbers",
+                       g->output_name, kind_names[g->loss]);
+    if (y->per_row != info->per_row)
+        return hn_fail(err, HONE_E_DATA, y->source,
+                       "a row has %lld targets, output '%s' has %lld values", (long long)y->per_row,
+                       g->output_name, (long long)info->per_row);
+    g->dense = 1;
+    g->n_classes = classes ? (int)info->per_row : 0;
+    return HONE_OK;
+}
+
+static hone_status one_target(struct hn_session *s, int t, const struct asked *a, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    const struct hn_graph *g = hn_model_graph(s->model);
+    struct hn_output_info info;
+    struct hn_target *target = &s->targets[t];
+    HN_TRY(named_output(s, g, a, &target->output, err));
+    hn_graph_output(g, (size_t)target->output, &info);
+    target->output_name = hn_arena_strdup(&s->arena, g->values[info.value].name);
+    if (!target->output_name) return hn_nomem(err, "an output's name", 0);
+    if (info.per_row < 1)
+        return hn_fail(err, HONE_E_UNSUPPORTED, target->output_name,
+                       "this output does not have one row per input row");
+    int i = array_of(s, HONE_TRAIN, t);
+    if (i < 0)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, target->output_name,
+                               "no target data were given for this output"),
+                       "--target COLUMN, or --y FILE");
+    const struct hn_array *y = &own->data->role[HONE_TRAIN].y[i].a;
+    target->loss = a->kind >= 0 ? (enum hn_loss_kind)a->kind : choose_kind(&info, y);
+    target->tail = info.tail;
+    target->weight = a->weight;
+    HN_TRY(fit_target(s, t, &info, y, err));
+    if (a->kind < 0 && own->use != HN_USE_JUDGE)
+        hn_log(s->ctx, HONE_LOG_NOTE, "loss of output '%s': %s", target->output_name,
+               kind_names[target->loss]);
+    own->specs[t] = (struct hn_loss_spec){ .output = target->output,
+                                           .kind = target->loss,
+                                           .weight = a->weight,
+                                           .delta = 1,
+                                           .dense = target->dense || target->loss == HN_LOSS_BCE };
+    return HONE_OK;
+}
+
+hone_status hn_session_targets(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    struct hn_mem *m = &s->ctx->mem;
+    int n = (int)hn_param_count(s->params, "loss");
+    if (n < 1) n = 1;
+    s->targets = hn_calloc(m, (size_t)n, sizeof *s->targets);
+    own->specs = hn_calloc(m, (size_t)n, sizeof *own->specs);
+    own->classes = hn_calloc(m, (size_t)n, sizeof *own->classes);
+    if (!s->targets || !own->specs || !own->classes)
+        return hn_nomem(err, "the targets", (size_t)n * 64);
+    s->n_targets = n;
+    for (int role = 0; role < 3; role++) {
+        own->labels[role] = hn_calloc(m, (size_t)n, sizeof **own->labels);
+        own->scaled[role] = hn_calloc(m, (size_t)n, sizeof **own->scaled);
+        if (!own->labels[role] || !own->scaled[role])
+            return hn_nomem(err, "the labels", (size_t)n * 64);
+    }
+    for (int t = 0; t < n; t++) {
+        struct asked a = { .kind = -1, .weight = 1 };
+        const char *text = hone_params_get(s->params, "loss", (size_t)t);
+        if (text) HN_TRY(parse_loss(text, &a, err));
+        HN_TRY(one_target(s, t, &a, err));
+        for (int k = 0; k < t; k++)
+            if (s->targets[k].output == s->targets[t].output)
+                return hn_fail(err, HONE_E_USAGE, "loss", "output '%s' has two losses",
+                               s->targets[t].output_name);
+    }
+    return HONE_OK;
+}
