@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#define XXH_STATIC_LINKING_ONLY /* the state lives in a hn_mem block */
 #include <xxhash.h>
 
 void hn_note_add(struct hn_note *note, const char *fmt, ...)
@@ -26,15 +27,16 @@ void hn_note_add(struct hn_note *note, const char *fmt, ...)
 const char *hn_show(struct hn_shown *s, const char *text, size_t n)
 {
     size_t keep = n > 40 ? 40 : n;
-    while (n > 40 && keep > 0 && ((unsigned char)text[keep] & 0xC0) == 0x80) keep--; /* whole UTF-8 */
+    while (n > 40 && keep > 0 && ((unsigned char)text[keep] & 0xC0) == 0x80)
+        keep--; /* whole UTF-8 */
     for (size_t i = 0; i < keep; i++)
         s->text[i] = (unsigned char)text[i] < 32 || text[i] == 127 ? '.' : text[i];
     memcpy(s->text + keep, n > 40 ? "..." : "", n > 40 ? 4 : 1);
     return s->text;
 }
 
-hone_status hn_array_begin(struct hn_array *a, struct hn_mem *mem, const char *name, const char *source,
-                           hone_error *err)
+hone_status hn_array_begin(struct hn_array *a, struct hn_mem *mem, const char *name,
+                           const char *source, hone_error *err)
 {
     memset(a, 0, sizeof *a);
     a->mem = mem;
@@ -57,26 +59,29 @@ void hn_array_close(struct hn_array *a)
     memset(a, 0, sizeof *a);
 }
 
-hone_status hn_array_shape(struct hn_array *a, enum hn_dtype dtype, int rank, const int64_t *dims, size_t *bytes,
-                           hone_error *err)
+hone_status hn_array_shape(struct hn_array *a, enum hn_dtype dtype, int rank, const int64_t *dims,
+                           size_t *bytes, hone_error *err)
 {
     int64_t n, size = dtype == HN_STR ? (int64_t)sizeof(char *) : (int64_t)hn_dtype_size(dtype);
     if (rank < 0 || rank > HN_MAX_RANK)
-        return hn_fail(err, HONE_E_DATA, a->source, "found %d dimensions, wanted at most %d", rank, HN_MAX_RANK);
+        return hn_fail(err, HONE_E_DATA, a->source, "found %d dimensions, wanted at most %d", rank,
+                       HN_MAX_RANK);
     a->dtype = dtype;
     a->rank = rank ? rank : 1;
     a->dims[0] = 1;
     for (int i = 0; i < rank; i++) a->dims[i] = dims[i];
-    if (a->dims[0] == 0) return hn_fail(err, HONE_E_DATA, a->source, "found no rows, wanted at least one");
+    if (a->dims[0] == 0)
+        return hn_fail(err, HONE_E_DATA, a->source, "found no rows, wanted at least one");
     for (int i = 0; i < a->rank; i++)
         if (a->dims[i] <= 0)
-            return hn_fail(err, HONE_E_DATA, a->source, "dimension %d is %lld, wanted at least 1", i,
-                           (long long)a->dims[i]);
+            return hn_fail(err, HONE_E_DATA, a->source, "dimension %d is %lld, wanted at least 1",
+                           i, (long long)a->dims[i]);
     if (a->dims[0] >= (int64_t)UINT32_MAX)
-        return hn_fail(err, HONE_E_DATA, a->source, "found %lld rows, wanted fewer than %llu", (long long)a->dims[0],
-                       (unsigned long long)UINT32_MAX);
+        return hn_fail(err, HONE_E_DATA, a->source, "found %lld rows, wanted fewer than %llu",
+                       (long long)a->dims[0], (unsigned long long)UINT32_MAX);
     if (!hn_numel(a->rank, a->dims, &n) || !size || !hn_mul_i64(n, size, &size))
-        return hn_fail(err, HONE_E_DATA, a->source, "the dimensions multiply to more elements than memory can hold");
+        return hn_fail(err, HONE_E_DATA, a->source,
+                       "the dimensions multiply to more elements than memory can hold");
     a->rows = a->dims[0];
     a->per_row = n / a->dims[0];
     if (bytes) *bytes = (size_t)size;
@@ -90,7 +95,8 @@ hone_status hn_array_own(struct hn_array *a, size_t bytes, void **out, hone_erro
     return a->block ? HONE_OK : hn_nomem(err, "the data of an array", bytes);
 }
 
-hone_status hn_array_in_place(struct hn_array *a, struct hn_file *f, size_t offset, size_t bytes, hone_error *err)
+hone_status hn_array_in_place(struct hn_array *a, struct hn_file *f, size_t offset, size_t bytes,
+                              hone_error *err)
 {
     size_t size = hn_dtype_size(a->dtype);
     if (((uintptr_t)f->p + offset) % size == 0) {
@@ -124,14 +130,15 @@ void hn_swap_bytes(void *p, size_t n, size_t size)
     }
 }
 
-hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *name, const struct hn_tensor *t, int copy,
-                          hone_error *err)
+hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *name,
+                          const struct hn_tensor *t, int copy, hone_error *err)
 {
     size_t bytes, size = hn_dtype_size(t->dtype);
     HN_TRY(hn_array_begin(a, mem, name, name, err));
     hone_status st = HONE_OK;
     if (t->dtype == HN_STR || !size || t->dtype == HN_C64 || t->dtype == HN_C128)
-        st = hn_fail(err, HONE_E_DATA, a->source, "found elements of type %s, wanted numbers", hn_dtype_name(t->dtype));
+        st = hn_fail(err, HONE_E_DATA, a->source, "found elements of type %s, wanted numbers",
+                     hn_dtype_name(t->dtype));
     if (st == HONE_OK) st = hn_array_shape(a, t->dtype, t->rank, t->dims, &bytes, err);
     if (st == HONE_OK && (copy || (uintptr_t)t->data % size)) {
         void *p;
@@ -146,17 +153,20 @@ hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *na
 
 void hn_array_range(const struct hn_array *a, int64_t first, int64_t n, enum hn_dtype to, void *dst)
 {
-    const char *src = (const char *)a->data + (size_t)(first * a->per_row) * hn_dtype_size(a->dtype);
+    const char *src =
+        (const char *)a->data + (size_t)(first * a->per_row) * hn_dtype_size(a->dtype);
     hn_convert_scaled(dst, to, src, a->dtype, n * a->per_row, a->scale);
 }
 
-void hn_array_gather(const struct hn_array *a, const uint32_t *rows, int64_t n, enum hn_dtype to, void *dst)
+void hn_array_gather(const struct hn_array *a, const uint32_t *rows, int64_t n, enum hn_dtype to,
+                     void *dst)
 {
     if (!rows) {
         hn_array_range(a, 0, n, to, dst);
         return;
     }
-    size_t in = (size_t)a->per_row * hn_dtype_size(a->dtype), out = (size_t)a->per_row * hn_dtype_size(to);
+    size_t in = (size_t)a->per_row * hn_dtype_size(a->dtype),
+           out = (size_t)a->per_row * hn_dtype_size(to);
     const char *src = a->data;
     char *d = dst;
     if (to == a->dtype && a->scale == 1) {
@@ -172,7 +182,10 @@ double hn_array_at(const struct hn_array *a, int64_t row, int64_t j)
     int64_t i = row * a->per_row + j;
     if (a->dtype == HN_F32) return a->scale * (double)((const float *)a->data)[i];
     if (a->dtype == HN_F64) return a->scale * ((const double *)a->data)[i];
-    struct hn_tensor t = { .dtype = a->dtype, .rank = 1, .dims = { a->rows * a->per_row }, .n = a->rows * a->per_row,
+    struct hn_tensor t = { .dtype = a->dtype,
+                           .rank = 1,
+                           .dims = { a->rows * a->per_row },
+                           .n = a->rows * a->per_row,
                            .data = a->data };
     return a->scale * hn_tensor_f64(&t, i);
 }
@@ -216,14 +229,18 @@ hone_status hn_array_check_finite(const struct hn_array *a, hone_error *err)
     if (!hn_dtype_is_float(a->dtype)) return HONE_OK;
     size_t row_bytes = (size_t)a->per_row * hn_dtype_size(a->dtype);
     for (int64_t r = 0; r < a->rows; r++) {
-        if (!any_nonfinite((const char *)a->data + (size_t)r * row_bytes, a->dtype, a->per_row)) continue;
+        if (!any_nonfinite((const char *)a->data + (size_t)r * row_bytes, a->dtype, a->per_row))
+            continue;
         for (int64_t j = 0; j < a->per_row; j++) {
             double v = hn_array_at(a, r, j);
             char row[48], column[80];
             if (isfinite(v)) continue;
-            return hn_fail(err, HONE_E_DATA, a->source, "%s, column %s: found %s, wanted a finite number",
-                           hn_array_row_name(a, r, row), hn_array_column_name(a, j, column, sizeof column),
-                           isnan(v) ? "NaN" : v > 0 ? "inf" : "-inf");
+            return hn_fail(
+                err, HONE_E_DATA, a->source, "%s, column %s: found %s, wanted a finite number",
+                hn_array_row_name(a, r, row), hn_array_column_name(a, j, column, sizeof column),
+                isnan(v) ? "NaN"
+                : v > 0  ? "inf"
+                         : "-inf");
         }
     }
     return HONE_OK;
@@ -232,7 +249,8 @@ hone_status hn_array_check_finite(const struct hn_array *a, hone_error *err)
 hone_status hn_array_check_rows(const struct hn_array *x, const struct hn_array *y, hone_error *err)
 {
     if (x->rows == y->rows) return HONE_OK;
-    return hn_fail(err, HONE_E_DATA, y->source, "%s has %lld rows, %s has %lld: wanted as many of each",
+    return hn_fail(err, HONE_E_DATA, y->source,
+                   "%s has %lld rows, %s has %lld: wanted as many of each",
                    *x->source ? x->source : "x", (long long)x->rows, *y->source ? y->source : "y",
                    (long long)y->rows);
 }
@@ -259,8 +277,8 @@ static void digest_array(XXH3_state_t *s, const struct hn_array *a)
         for (int64_t i = 0; i < n; i++) digest_string(s, ((const char *const *)a->data)[i]);
 }
 
-hone_status hn_data_fingerprint(const struct hn_array *const *arrays, size_t n, struct hn_mem *mem, uint64_t out[2],
-                                hone_error *err)
+hone_status hn_data_fingerprint(const struct hn_array *const *arrays, size_t n, struct hn_mem *mem,
+                                uint64_t out[2], hone_error *err)
 {
     XXH3_state_t *s = hn_alloc(mem, sizeof *s); /* 64-byte aligned, as the state wants */
     if (!s) return hn_nomem(err, "the data fingerprint", sizeof *s);

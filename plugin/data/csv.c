@@ -15,7 +15,8 @@ static hone_status reader_begin(struct hn_csv_reader *r)
         if (hn_words_add(&r->missing, na[i], strlen(na[i])) < 0)
             return hn_nomem(r->err, "the list of missing cells", 0);
     for (size_t i = 0; i < r->n_parts; i++)
-        HN_TRY(hn_array_begin(&r->parts[i].array, r->src->mem, r->parts[i].name, r->t.path, r->err));
+        HN_TRY(
+            hn_array_begin(&r->parts[i].array, r->src->mem, r->parts[i].name, r->t.path, r->err));
     return HONE_OK;
 }
 
@@ -30,7 +31,8 @@ static void reader_end(struct hn_csv_reader *r)
 }
 
 /* Categories get their final numbers: sorted ones. Codes of missing cells (NaN) stay. */
-static hone_status sort_categories(struct hn_csv_reader *r, struct hn_csv_column *c, struct hn_table_column *out)
+static hone_status sort_categories(struct hn_csv_reader *r, struct hn_csv_column *c,
+                                   struct hn_table_column *out)
 {
     struct hn_csv_matrix *m = &r->matrix[c->part];
     struct hn_arena *arena = &r->parts[c->part].array.arena;
@@ -38,7 +40,8 @@ static hone_status sort_categories(struct hn_csv_reader *r, struct hn_csv_column
     const char **category = hn_arena_alloc(arena, room, sizeof *category);
     uint32_t *order = hn_arena_alloc(&r->arena, room, sizeof *order);
     double *value = hn_arena_alloc(&r->arena, room, sizeof *value);
-    if (!category || !order || !value) return hn_nomem(r->err, "the categories of a column", n * sizeof *value);
+    if (!category || !order || !value)
+        return hn_nomem(r->err, "the categories of a column", n * sizeof *value);
     if (c->known)
         for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
     else
@@ -68,15 +71,18 @@ static hone_status finish_part(struct hn_csv_reader *r, size_t i)
     struct hn_array *a = &part->array;
     int64_t dims[2] = { r->rows, m->width };
     a->columns = hn_arena_alloc(&a->arena, (size_t)m->width, sizeof *a->columns);
-    if (!a->columns) return hn_nomem(r->err, "the columns of a table", (size_t)m->width * sizeof *a->columns);
+    if (!a->columns)
+        return hn_nomem(r->err, "the columns of a table", (size_t)m->width * sizeof *a->columns);
     for (int64_t k = 0; k < m->width; k++) {
         struct hn_csv_column *c = &r->columns[m->columns[k]];
         struct hn_table_column *out = &a->columns[k];
         out->encoding = c->encoding;
-        if (!(out->name = hn_arena_strdup(&a->arena, c->name))) return hn_nomem(r->err, "a column name", 0);
+        if (!(out->name = hn_arena_strdup(&a->arena, c->name)))
+            return hn_nomem(r->err, "a column name", 0);
         if (c->encoding) HN_TRY(sort_categories(r, c, out));
     }
-    HN_TRY(hn_array_shape(a, m->dtype, part->kind == HN_PART_VALUES && m->width == 1 ? 1 : 2, dims, NULL, r->err));
+    HN_TRY(hn_array_shape(a, m->dtype, part->kind == HN_PART_VALUES && m->width == 1 ? 1 : 2, dims,
+                          NULL, r->err));
     if (!r->t.broken_lines) a->first_line = r->header ? 2 : 1;
     a->data = a->block = m->block;
     m->block = NULL;
@@ -93,8 +99,9 @@ static hone_status attempt(struct hn_csv_reader *r)
     return HONE_OK;
 }
 
-hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, size_t n, const struct hn_csv_options *o,
-                         struct hn_csv_part *parts, size_t n_parts, hone_error *err)
+hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, size_t n,
+                         const struct hn_csv_options *o, struct hn_csv_part *parts, size_t n_parts,
+                         hone_error *err)
 {
     static const struct hn_csv_options defaults;
     const char *path = strcmp(src->path, "-") == 0 ? "standard input" : src->path;
@@ -108,9 +115,13 @@ hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, si
     hone_status st;
     do {
         memset(&r, 0, sizeof r);
-        r.src = &from, r.o = o, r.parts = parts, r.n_parts = n_parts, r.matrix = matrix, r.err = err;
-        r.t = (struct hn_csv_text){ .begin = (const char *)p, .end = (const char *)p + n, .path = path,
-                                    .delimiter = o->delimiter, .mem = src->mem };
+        r.src = &from, r.o = o, r.parts = parts, r.n_parts = n_parts, r.matrix = matrix,
+        r.err = err;
+        r.t = (struct hn_csv_text){ .begin = (const char *)p,
+                                    .end = (const char *)p + n,
+                                    .path = path,
+                                    .delimiter = o->delimiter,
+                                    .mem = src->mem };
         hn_arena_init(&r.arena, src->mem);
         hn_words_init(&r.missing, src->mem, &r.arena);
         hn_words_init(&r.names, src->mem, &r.arena);
@@ -126,8 +137,8 @@ hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, si
     return st;
 }
 
-hone_status hn_csv_read(const struct hn_source *src, const struct hn_csv_options *o, struct hn_csv_part *parts,
-                        size_t n_parts, hone_error *err)
+hone_status hn_csv_read(const struct hn_source *src, const struct hn_csv_options *o,
+                        struct hn_csv_part *parts, size_t n_parts, hone_error *err)
 {
     struct hn_file f;
     for (size_t i = 0; i < n_parts; i++) memset(&parts[i].array, 0, sizeof parts[i].array);

@@ -12,8 +12,8 @@
 struct hn_csv_text {
     const char *begin, *p, *end;
     char delimiter;
-    int64_t line;         /* of p, from 1 */
-    int broken_lines;     /* a quoted cell held a line end: rows are not lines any more */
+    int64_t line;     /* of p, from 1 */
+    int broken_lines; /* a quoted cell held a line end: rows are not lines any more */
     const char *path;
     struct hn_mem *mem;
     char *scratch; /* a cell with doubled quotes, without them */
@@ -56,7 +56,7 @@ struct hn_csv_column {
     int64_t part, at; /* -1: not wanted */
     int ignored;
     enum hn_encoding encoding;
-    struct hn_words words;         /* categories, numbered as they appear, or as `like` has them */
+    struct hn_words words; /* categories, numbered as they appear, or as `like` has them */
     const struct hn_table_column *known; /* of `like`: no new categories */
 };
 
@@ -64,7 +64,7 @@ struct hn_csv_matrix { /* a part while it grows */
     enum hn_dtype dtype;
     int64_t width, cap;
     size_t row_bytes;
-    int text; /* the one column of values is not all numbers */
+    int text;         /* the one column of values is not all numbers */
     int64_t *columns; /* file column of each place */
     char *block;
 };

@@ -43,20 +43,24 @@ static hone_status read_cells(struct hn_csv_reader *r, struct cells *out)
     if (!out->s) return hn_nomem(r->err, "the cells of a row", (size_t)out->n * sizeof *out->s);
     for (int64_t i = 0; i < out->n; i++) {
         HN_TRY(hn_csv_next(&r->t, &c, r->err));
-        if (!(out->s[i] = hn_arena_strndup(&r->arena, c.s, c.n))) return hn_nomem(r->err, "a cell", c.n);
+        if (!(out->s[i] = hn_arena_strndup(&r->arena, c.s, c.n)))
+            return hn_nomem(r->err, "a cell", c.n);
     }
     return HONE_OK;
 }
 
 /* Whether a cell of row 1 comes again in its own column: then row 1 is data. Stands behind row 1. */
-static hone_status first_row_repeats(struct hn_csv_reader *r, const struct cells *first, int *repeats)
+static hone_status first_row_repeats(struct hn_csv_reader *r, const struct cells *first,
+                                     int *repeats)
 {
     *repeats = 0;
     for (int row = 0; row < REPEAT_ROWS && r->t.p < r->t.end && !*repeats; row++) {
         struct hn_csv_cell c = { .end = HN_CSV_DELIMITER };
         for (int64_t j = 0; c.end == HN_CSV_DELIMITER; j++) {
             HN_TRY(hn_csv_next(&r->t, &c, r->err));
-            if (j < first->n && c.n && strlen(first->s[j]) == c.n && memcmp(first->s[j], c.s, c.n) == 0) *repeats = 1;
+            if (j < first->n && c.n && strlen(first->s[j]) == c.n &&
+                memcmp(first->s[j], c.s, c.n) == 0)
+                *repeats = 1;
         }
     }
     return HONE_OK;
@@ -98,10 +102,12 @@ static hone_status name_columns(struct hn_csv_reader *r, const struct cells *fir
         if (id != j) {
             struct hn_shown s;
             return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                           "row 1: columns %lld and %lld (from 0) are both called '%s', wanted different names",
+                           "row 1: columns %lld and %lld (from 0) are both called '%s', wanted "
+                           "different names",
                            (long long)id, (long long)j, hn_show(&s, name, strlen(name)));
         }
-        r->columns[j] = (struct hn_csv_column){ .name = r->names.word[j].text, .part = -1, .at = -1 };
+        r->columns[j] =
+            (struct hn_csv_column){ .name = r->names.word[j].text, .part = -1, .at = -1 };
     }
     return HONE_OK;
 }
@@ -144,12 +150,14 @@ static hone_status unknown_column(struct hn_csv_reader *r, const char *ref)
     if (!list) return hn_nomem(r->err, "the column names", n * sizeof *list);
     for (size_t j = 0; j < n; j++) list[j] = r->columns[j].name;
     const char *close = hn_suggest(ref, list), *first = list[0], *last = list[n - 1];
-    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
-                             "found no column '%s', wanted one of the %zu from '%s' to '%s', or an index from 0",
-                             hn_show(&a, ref, strlen(ref)), n, hn_show(&b, first, strlen(first)),
-                             hn_show(&(struct hn_shown){ 0 }, last, strlen(last)));
+    hone_status st =
+        hn_fail(r->err, HONE_E_DATA, r->t.path,
+                "found no column '%s', wanted one of the %zu from '%s' to '%s', or an index from 0",
+                hn_show(&a, ref, strlen(ref)), n, hn_show(&b, first, strlen(first)),
+                hn_show(&(struct hn_shown){ 0 }, last, strlen(last)));
     if (close) return hn_hint(r->err, st, "did you mean '%s'?", hn_show(&a, close, strlen(close)));
-    if (!r->header) return hn_hint(r->err, st, "the file has no header row, so columns are c0, c1, ...");
+    if (!r->header)
+        return hn_hint(r->err, st, "the file has no header row, so columns are c0, c1, ...");
     return st;
 }
 
@@ -157,7 +165,8 @@ static hone_status resolve(struct hn_csv_reader *r, const char *ref, int64_t *co
 {
     *column = hn_words_find(&r->names, ref, strlen(ref));
     if (*column >= 0) return HONE_OK;
-    if (hn_parse_i64(ref, strlen(ref), column) && *column >= 0 && *column < r->n_columns) return HONE_OK;
+    if (hn_parse_i64(ref, strlen(ref), column) && *column >= 0 && *column < r->n_columns)
+        return HONE_OK;
     return unknown_column(r, ref);
 }
 
@@ -167,15 +176,18 @@ static hone_status assign(struct hn_csv_reader *r, size_t part, int64_t column)
     struct hn_csv_matrix *m = &r->matrix[part];
     struct hn_shown s;
     if (c->part >= 0)
-        return hn_fail(r->err, HONE_E_USAGE, r->t.path, "column '%s' is asked for twice, for %s and for %s",
-                       hn_show(&s, c->name, strlen(c->name)), r->parts[c->part].name, r->parts[part].name);
+        return hn_fail(r->err, HONE_E_USAGE, r->t.path,
+                       "column '%s' is asked for twice, for '%s' and for '%s'",
+                       hn_show(&s, c->name, strlen(c->name)), r->parts[c->part].array.name,
+                       r->parts[part].array.name);
     c->part = (int64_t)part;
     c->at = m->width++;
     m->columns[c->at] = column;
     return HONE_OK;
 }
 
-static hone_status know(struct hn_csv_reader *r, struct hn_csv_column *c, const struct hn_table_column *like)
+static hone_status know(struct hn_csv_reader *r, struct hn_csv_column *c,
+                        const struct hn_table_column *like)
 {
     c->encoding = like->encoding;
     c->known = like->encoding ? like : NULL;
@@ -232,9 +244,10 @@ static hone_status assign_encodings(struct hn_csv_reader *r)
         HN_TRY(resolve(r, r->o->encode[k].column, &column));
         struct hn_csv_column *c = &r->columns[column];
         struct hn_shown s;
-        if (c->part < 0 || r->parts[c->part].kind != HN_PART_NUMBERS)
+        if (c->part < 0 || r->parts[c->part].kind == HN_PART_VALUES)
             return hn_hint(r->err,
-                           hn_fail(r->err, HONE_E_USAGE, r->t.path, "cannot encode column '%s': it is not a feature",
+                           hn_fail(r->err, HONE_E_USAGE, r->t.path,
+                                   "cannot encode column '%s': it is not a feature",
                                    hn_show(&s, c->name, strlen(c->name))),
                            "text labels need no encoding");
         if (!r->parts[c->part].like) c->encoding = r->o->encode[k].encoding;
@@ -255,16 +268,40 @@ static void lay_out_runs(struct hn_csv_reader *r)
         const struct hn_csv_column *c = &r->columns[j];
         enum hn_csv_action action = action_of(r, c);
         struct hn_csv_run *last = r->n_runs ? &r->runs[r->n_runs - 1] : NULL;
-        int joins = last && last->action == action &&
-                    (action == HN_CSV_SKIP || (action == HN_CSV_NUMBERS && (int64_t)last->part == c->part &&
-                                               last->at + last->count == c->at));
+        int joins =
+            last && last->action == action &&
+            (action == HN_CSV_SKIP || (action == HN_CSV_NUMBERS && (int64_t)last->part == c->part &&
+                                       last->at + last->count == c->at));
         if (joins)
             last->count++;
         else
-            r->runs[r->n_runs++] = (struct hn_csv_run){ .action = action, .part = c->part < 0 ? 0 : (size_t)c->part,
-                                                        .column = j, .at = c->at, .count = 1 };
+            r->runs[r->n_runs++] = (struct hn_csv_run){ .action = action,
+                                                        .part = c->part < 0 ? 0 : (size_t)c->part,
+                                                        .column = j,
+                                                        .at = c->at,
+                                                        .count = 1 };
     }
     r->runs[r->n_runs - 1].last = 1;
+}
+
+static hone_status choose_types(struct hn_csv_reader *r)
+{
+    for (size_t i = 0; i < r->n_parts; i++) {
+        struct hn_csv_matrix *m = &r->matrix[i];
+        struct hn_csv_part *part = &r->parts[i];
+        if (m->width == 0)
+            return hn_fail(
+                r->err, HONE_E_DATA, r->t.path, "no columns are left for %s (the file has %lld)",
+                *part->array.name ? part->array.name : "the data", (long long)r->n_columns);
+        if (part->kind == HN_PART_EITHER && m->width == 1 && !r->o->keep_missing && !r->o->n_encode)
+            part->kind = HN_PART_VALUES;
+        else if (part->kind == HN_PART_EITHER)
+            part->kind = HN_PART_NUMBERS;
+        m->dtype = part->kind == HN_PART_VALUES || r->o->real == HN_F64 ? HN_F64 : HN_F32;
+        if (m->text) m->dtype = HN_STR;
+        m->row_bytes = (size_t)m->width * (m->text ? sizeof(char *) : hn_dtype_size(m->dtype));
+    }
+    return HONE_OK;
 }
 
 hone_status hn_csv_plan(struct hn_csv_reader *r)
@@ -273,25 +310,17 @@ hone_status hn_csv_plan(struct hn_csv_reader *r)
     HN_TRY(find_header(r));
     for (size_t i = 0; i < r->n_parts; i++) {
         r->matrix[i].columns = hn_arena_alloc(&r->arena, (size_t)r->n_columns, sizeof(int64_t));
-        if (!r->matrix[i].columns) return hn_nomem(r->err, "the columns of a table", (size_t)r->n_columns);
+        if (!r->matrix[i].columns)
+            return hn_nomem(r->err, "the columns of a table", (size_t)r->n_columns);
         HN_TRY(assign_part(r, i));
         if (r->parts[i].columns || r->parts[i].like) continue;
         if (rest < r->n_parts)
-            return hn_fail(r->err, HONE_E_USAGE, r->t.path, "both %s and %s take the remaining columns",
-                           r->parts[rest].name, r->parts[i].name);
+            return hn_fail(r->err, HONE_E_USAGE, r->t.path, "two parts take the remaining columns");
         rest = i;
     }
     if (rest < r->n_parts) HN_TRY(assign_rest(r, rest));
     HN_TRY(assign_encodings(r));
-    for (size_t i = 0; i < r->n_parts; i++) {
-        struct hn_csv_matrix *m = &r->matrix[i];
-        if (m->width == 0)
-            return hn_fail(r->err, HONE_E_DATA, r->t.path, "no columns are left for %s (the file has %lld)",
-                           *r->parts[i].name ? r->parts[i].name : "the data", (long long)r->n_columns);
-        m->dtype = r->parts[i].kind == HN_PART_VALUES || r->o->real == HN_F64 ? HN_F64 : HN_F32;
-        if (m->text) m->dtype = HN_STR;
-        m->row_bytes = (size_t)m->width * (m->dtype == HN_STR ? sizeof(char *) : hn_dtype_size(m->dtype));
-    }
+    HN_TRY(choose_types(r));
     lay_out_runs(r);
     return HONE_OK;
 }

@@ -2,18 +2,19 @@
  *
  * The rows of a CSV file into row-major matrices. Numbers take one of three ways, each falling back on the next:
  *   fast    up to 7 digits, a point, up to 7 digits: eight bytes at a time, no loop
- *   middle  up to 19 significant digits and an exponent; exact by one division or multiplication by a power of ten
- *   slow    the cell as text: quotes, missing markers, hn_parse_double, messages
+ *   middle  any plain decimal number; up to 2^53 and 10^22 by one exact operation, else by hn_parse_double
+ *   slow    the cell as text: quotes, missing markers, signs, messages
  * All give the double nearest to the decimal number; HN_F32 is that double rounded once more. */
+#include "ops/base/json.h"
 #include "plugin/data/csv.h"
 
-#include <float.h>
 #include <math.h>
 
 enum { CATEGORIES_MAX = 65536, READ_AHEAD = 32 };
 
-static const double power10[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+static const double power10[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                  1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 static const uint32_t power10_int[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000 };
 
 /* The number of leading digits of eight bytes (8: all of them), *digits prepared for eight_digits. */
@@ -33,7 +34,8 @@ static inline uint32_t digits_value(uint64_t w, unsigned n)
     w <<= 64 - 8 * n;
     w = w * 10 + (w >> 8);
     return (uint32_t)(((w & 0x000000FF000000FFu) * 0x000F424000000064u +
-                       ((w >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >> 32);
+                       ((w >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u) >>
+                      32);
 }
 
 /* What follows the number, or NULL when it is not one of the simple kind. Reads READ_AHEAD bytes at most. */
@@ -59,28 +61,13 @@ static inline const char *fast_number(const char *p, double *out)
     return p;
 }
 
-/* mantissa × 10^exponent when one correctly rounded operation can give it; 0 when it cannot. */
+/* mantissa × 10^exponent when both are exact doubles, so that one operation rounds once. */
 static int scale_decimal(uint64_t mantissa, int exponent, double *out)
 {
-    unsigned k = (unsigned)(exponent < 0 ? -exponent : exponent);
-    if (k > 22) return mantissa == 0 ? (*out = 0, 1) : 0;
-    if (mantissa <= (uint64_t)1 << 53) {
-        *out = exponent < 0 ? (double)mantissa / power10[k] : (double)mantissa * power10[k];
-        return 1;
-    }
-#if LDBL_MANT_DIG == 64
-    /* 64 bits hold the mantissa and the power exactly. The quotient rounded to 64 bits rounds on to the right double
-     * unless it lies half way between two doubles: only then could the first rounding have crossed the middle. */
-    long double x = exponent < 0 ? (long double)mantissa / (long double)power10[k]
-                                 : (long double)mantissa * (long double)power10[k];
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if ((bits & 0x7FF) == 0x400) return 0;
-    *out = (double)x;
+    if (mantissa > (uint64_t)1 << 53 || exponent < -22 || exponent > 22) return 0;
+    *out =
+        exponent < 0 ? (double)mantissa / power10[-exponent] : (double)mantissa * power10[exponent];
     return 1;
-#else
-    return 0;
-#endif
 }
 
 static int is_digit(char c) { return (unsigned char)(c - '0') < 10; }
@@ -101,18 +88,22 @@ static const char *middle_number(const char *p, const char *end, double *out)
     uint64_t m = 0;
     int digits = 0, exponent = 0, minus = 0, any = 0;
     while (p < end && *p == ' ') p++;
-    if (p < end && (*p == '-' || *p == '+')) minus = *p++ == '-';
+    const char *start = p;
+    if (p < end && *p == '-') minus = *p++ == '-';
     for (; p < end && is_digit(*p); p++, any = 1)
         m = m * 10 + (uint64_t)(*p - '0'), digits += m != 0;
     if (p < end && *p == '.')
         for (p++; p < end && is_digit(*p); p++, any = 1)
             m = m * 10 + (uint64_t)(*p - '0'), digits += m != 0, exponent--;
-    if (!any || digits > 19) return NULL;
-    if (p < end && (*p == 'e' || *p == 'E') && !(p = exponent_part(p + 1, end, &exponent))) return NULL;
-    if (!scale_decimal(m, exponent, out)) return NULL;
-    if (minus) *out = -*out;
+    if (!any) return NULL;
+    if (p < end && (*p == 'e' || *p == 'E') && !(p = exponent_part(p + 1, end, &exponent)))
+        return NULL;
+    if (digits <= 19 && scale_decimal(m, exponent, out))
+        *out = minus ? -*out : *out;
+    else if (!hn_parse_double(start, (size_t)(p - start), out))
+        return NULL;
     while (p < end && *p == ' ') p++;
-    return p;
+    return isfinite(*out) ? p : NULL;
 }
 
 /* ---- Cells that are not plain numbers ---- */
@@ -124,16 +115,19 @@ static const char *column_name(const struct hn_csv_reader *r, int64_t column, st
 }
 
 /* The row at `line` has another number of cells than the table; `column` was read last. */
-static hone_status ragged(struct hn_csv_reader *r, int64_t line, int64_t column, const struct hn_csv_cell *last)
+static hone_status ragged(struct hn_csv_reader *r, int64_t line, int64_t column,
+                          const struct hn_csv_cell *last)
 {
     struct hn_csv_cell c = *last;
     long long found = column + 1;
     for (; c.end == HN_CSV_DELIMITER; found++) HN_TRY(hn_csv_next(&r->t, &c, r->err));
-    return hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld: found %lld cells, wanted %lld as in row 1",
-                   (long long)line, found, (long long)r->n_columns);
+    return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                   "row %lld: found %lld cells, wanted %lld as in row 1", (long long)line, found,
+                   (long long)r->n_columns);
 }
 
-static hone_status next_cell(struct hn_csv_reader *r, int64_t column, int last, struct hn_csv_cell *c)
+static hone_status next_cell(struct hn_csv_reader *r, int64_t column, int last,
+                             struct hn_csv_cell *c)
 {
     int64_t line = r->t.line;
     HN_TRY(hn_csv_next(&r->t, c, r->err));
@@ -152,14 +146,16 @@ static long long line_of(const struct hn_csv_reader *r, const struct hn_csv_cell
     return (long long)(r->t.line - (c->end == HN_CSV_LINE));
 }
 
-static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c,
-                                  const char *wanted)
+static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column,
+                                  const struct hn_csv_cell *c, const char *wanted)
 {
     struct hn_shown a, b;
     const struct hn_csv_part *part = &r->parts[r->columns[column].part];
-    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s' (missing), wanted %s",
-                             line_of(r, c), column_name(r, column, &a), hn_show(&b, c->s, c->n), wanted);
-    if (part->kind == HN_PART_VALUES) return hn_hint(r->err, st, "remove the row: values cannot be imputed");
+    hone_status st = hn_fail(
+        r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s' (missing), wanted %s",
+        line_of(r, c), column_name(r, column, &a), hn_show(&b, c->s, c->n), wanted);
+    if (part->kind == HN_PART_VALUES)
+        return hn_hint(r->err, st, "remove the row: values cannot be imputed");
     return hn_hint(r->err, st, "--impute mean|median|most|VALUE, or --ignore %s", a.text);
 }
 
@@ -167,11 +163,14 @@ static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const st
 {
     struct hn_shown a, b;
     long long line = line_of(r, c);
-    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s', wanted a number",
-                             line, column_name(r, column, &a), hn_show(&b, c->s, c->n));
+    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
+                             "row %lld, column '%s': found '%s', wanted a number", line,
+                             column_name(r, column, &a), hn_show(&b, c->s, c->n));
     if (r->parts[r->columns[column].part].kind == HN_PART_VALUES) return st;
     if (line == 1 && !r->header)
-        return hn_hint(r->err, st, "--header yes if row 1 holds names; text: --encode %s=onehot|ordinal", a.text);
+        return hn_hint(r->err, st,
+                       "--header yes if row 1 holds names; text: --encode %s=onehot|ordinal",
+                       a.text);
     return hn_hint(r->err, st, "--encode %s=onehot|ordinal, or --ignore %s", a.text, a.text);
 }
 
@@ -183,9 +182,10 @@ static hone_status slow_number(struct hn_csv_reader *r, int64_t column, int last
     struct hn_csv_matrix *m = &r->matrix[r->columns[column].part];
     HN_TRY(next_cell(r, column, last, &c));
     if (is_missing(r, &c)) {
-        if (part->kind != HN_PART_NUMBERS || !r->o->keep_missing) return refuse_missing(r, column, &c, "a number");
+        if (part->kind != HN_PART_NUMBERS || !r->o->keep_missing)
+            return refuse_missing(r, column, &c, "a number");
         part->array.n_missing++;
-        *out = NAN;
+        *out = (double)NAN;
         return HONE_OK;
     }
     if (!hn_cell_number(c.s, c.n, out)) {
@@ -194,8 +194,9 @@ static hone_status slow_number(struct hn_csv_reader *r, int64_t column, int last
         return HONE_E_DATA;
     }
     if (isfinite(*out) && (m->dtype == HN_F64 || isfinite((float)*out))) return HONE_OK;
-    return hn_fail(r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s', wanted a finite %s number",
-                   line_of(r, &c), column_name(r, column, &a), hn_show(&b, c.s, c.n), hn_dtype_name(m->dtype));
+    return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                   "row %lld, column '%s': found '%s', wanted a finite %s number", line_of(r, &c),
+                   column_name(r, column, &a), hn_show(&b, c.s, c.n), hn_dtype_name(m->dtype));
 }
 
 static inline void store(struct hn_csv_matrix *m, char *row, int64_t at, double v)
@@ -273,20 +274,23 @@ static hone_status code(struct hn_csv_reader *r, const struct hn_csv_run *run, c
     if (is_missing(r, &c)) {
         if (!r->o->keep_missing) return refuse_missing(r, run->column, &c, "a category");
         r->parts[run->part].array.n_missing++;
-        store(&r->matrix[run->part], row, run->at, NAN);
+        store(&r->matrix[run->part], row, run->at, (double)NAN);
         return HONE_OK;
     }
-    int64_t id = col->known ? hn_words_find(&col->words, c.s, c.n) : hn_words_add(&col->words, c.s, c.n);
+    int64_t id =
+        col->known ? hn_words_find(&col->words, c.s, c.n) : hn_words_add(&col->words, c.s, c.n);
     if (id < 0 && col->known)
         return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                       "row %lld, column '%s': found '%s', wanted one of the %lld categories of the training table",
+                       "row %lld, column '%s': found '%s', wanted one of the %lld categories of "
+                       "the training table",
                        line_of(r, &c), column_name(r, run->column, &a), hn_show(&b, c.s, c.n),
                        (long long)col->known->n_category);
     if (id < 0) return hn_nomem(r->err, "the categories of a column", c.n);
     if (id >= CATEGORIES_MAX)
-        return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                       "row %lld, column '%s': found more than %d different texts, wanted categories",
-                       line_of(r, &c), column_name(r, run->column, &a), CATEGORIES_MAX);
+        return hn_fail(
+            r->err, HONE_E_DATA, r->t.path,
+            "row %lld, column '%s': found more than %d different texts, wanted categories",
+            line_of(r, &c), column_name(r, run->column, &a), CATEGORIES_MAX);
     store(&r->matrix[run->part], row, run->at, (double)id);
     return HONE_OK;
 }
@@ -358,7 +362,8 @@ hone_status hn_csv_rows(struct hn_csv_reader *r)
     struct hn_csv_text *t = &r->t;
     HN_TRY(reserve(r, guess_rows(r)));
     while (t->p < t->end) {
-        if ((*t->p == '\n' || *t->p == '\r' || *t->p == ' ' || *t->p == '\t') && hn_csv_at_end(t)) break;
+        if ((*t->p == '\n' || *t->p == '\r' || *t->p == ' ' || *t->p == '\t') && hn_csv_at_end(t))
+            break;
         if (r->rows == r->matrix[0].cap) HN_TRY(reserve(r, r->rows + r->rows / 2 + 16));
         HN_TRY(one_row(r));
         r->rows++;

@@ -16,8 +16,8 @@ static hone_status refuse_nul(const struct hn_csv_text *t, const char *nul, hone
         if (*p == '\n') line++, column = 0;
         if (*p == t->delimiter) column++;
     }
-    return hn_fail(err, HONE_E_DATA, t->path, "row %lld, column %lld (from 0): found a NUL byte, wanted text", line,
-                   column);
+    return hn_fail(err, HONE_E_DATA, t->path,
+                   "row %lld, column %lld (from 0): found a NUL byte, wanted text", line, column);
 }
 
 static char choose_delimiter(const struct hn_csv_text *t)
@@ -45,7 +45,8 @@ hone_status hn_csv_text_begin(struct hn_csv_text *t, struct hn_note *note, hone_
     if (!t->delimiter) {
         t->delimiter = choose_delimiter(t);
         if (t->delimiter != ',')
-            hn_note_add(note, "%s: cells are separated by %s", t->path, t->delimiter == ';' ? "';'" : "tabs");
+            hn_note_add(note, "%s: cells are separated by %s", t->path,
+                        t->delimiter == ';' ? "';'" : "tabs");
     }
     const char *nul = memchr(t->p, 0, (size_t)(t->end - t->p));
     return nul ? refuse_nul(t, nul, err) : HONE_OK;
@@ -113,8 +114,8 @@ static hone_status quoted_cell(struct hn_csv_text *t, struct hn_csv_cell *c, hon
             }
         }
         if (t->p == t->end)
-            return hn_fail(err, HONE_E_DATA, t->path, "row %lld: a quote is opened and never closed",
-                           (long long)first);
+            return hn_fail(err, HONE_E_DATA, t->path,
+                           "row %lld: a quote is opened and never closed", (long long)first);
         if (t->p + 1 == t->end || t->p[1] != '"') break;
         doubled = 1;
         t->p += 2;
@@ -126,9 +127,10 @@ static hone_status quoted_cell(struct hn_csv_text *t, struct hn_csv_cell *c, hon
         struct hn_shown s;
         size_t left = (size_t)(t->end - t->p), n = 0;
         while (n < left && n < 16 && t->p[n] != '\n' && t->p[n] != '\r') n++;
-        return hn_fail(err, HONE_E_DATA, t->path,
-                       "row %lld: found '%s' behind a closing quote, wanted a delimiter or the end of the row",
-                       (long long)t->line, hn_show(&s, t->p, n));
+        return hn_fail(
+            err, HONE_E_DATA, t->path,
+            "row %lld: found '%s' behind a closing quote, wanted a delimiter or the end of the row",
+            (long long)t->line, hn_show(&s, t->p, n));
     }
     return doubled ? undouble(t, c, err) : HONE_OK;
 }

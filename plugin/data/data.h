@@ -9,7 +9,8 @@
  *
  * Errors: HONE_E_DATA with the file as `where` and "row R, column 'C': found …, wanted …" as text. R is the 1-based line
  * of a text file (a header line is row 1) and the 1-based row of a binary one. Missing or unreadable files are HONE_E_IO,
- * what a caller asked wrongly (an unknown column) is HONE_E_USAGE with a suggestion. */
+ * an unknown column is HONE_E_DATA with a suggestion, what can fit no file
+ * (one column asked for twice) is HONE_E_USAGE. */
 #ifndef HN_DATA_H
 #define HN_DATA_H
 
@@ -39,8 +40,9 @@ struct hn_source {
 
 enum hn_encoding { HN_ENCODE_NONE = 0, HN_ENCODE_ONEHOT = 1, HN_ENCODE_ORDINAL = 2 };
 
-/* One column of a table (struct hn_column is taken: a data set's column, ops/math/op.h, used beside this header). Encoded columns hold category numbers 0…n_category-1 (sorted: by number when all are numbers,
- * else by bytes) until hn_recipe_apply spreads the one-hot ones. */
+/* One column of a table. Encoded columns hold category numbers 0…n_category-1 (sorted: by number when all are numbers,
+ * else by bytes) until hn_recipe_apply spreads the one-hot ones. (struct hn_column is a column of a data set, in
+ * ops/math/op.h.) */
 struct hn_table_column {
     const char *name;
     enum hn_encoding encoding;
@@ -51,7 +53,8 @@ struct hn_table_column {
 /* Rows of equal size. dims[0] = rows; per_row = product of the other dims (1 for rank 1). Element type as in the source:
  * u8 images stay u8 and are converted when a batch is gathered. Row-major, data aligned to its element size. Tables are
  * HN_F32 (HN_F64 on request); label, group and target columns HN_F64, or HN_STR (data: const char *const *).
- * A zeroed struct is an empty array; close is safe on it. Do not copy the struct (it owns a mapping or a block). */
+ * A zeroed struct is an empty array; close is safe on it. The struct may be
+ * moved, but only one copy may be closed: it owns a mapping or a block. */
 struct hn_array {
     const char *name;   /* "" when the caller gave none */
     const char *source; /* the file, for messages */
@@ -60,11 +63,10 @@ struct hn_array {
     int64_t dims[HN_MAX_RANK];
     int64_t rows, per_row;
     const void *data;
-    double scale; /* --x-scale: applied by gather and hn_scaler_fit; 1 when not set */
-    int64_t
-        first_line; /* line of row 0 in a text file whose rows are one line each; 0: unknown or binary */
-    int64_t n_missing;         /* cells that are NaN because keep_missing was asked */
-    struct hn_table_column *columns; /* per_row of them when the array came from a table, else NULL */
+    double scale;       /* --x-scale: applied by gather and hn_scaler_fit; 1 when not set */
+    int64_t first_line; /* line of row 0 in a text file whose rows are one line each; 0: unknown */
+    int64_t n_missing;  /* cells that are NaN because keep_missing was asked */
+    struct hn_table_column *columns; /* per_row of them when it came from a table, else NULL */
     /* private */
     struct hn_mem *mem;
     void *block;           /* owned data, else data points into file or belongs to the caller */
@@ -123,14 +125,13 @@ struct hn_encode {
     enum hn_encoding encoding;
 };
 
-/* Zeroed = the defaults. Column references are names or 0-based indices; a name wins; headerless columns are c0, c1, …
+/* Zeroed is the default. Column references are names or 0-based indices; a name wins; headerless columns are c0, c1, …
  * Lists are borrowed during the call. */
 struct hn_csv_options {
     enum hn_header header;
-    char delimiter;     /* 0: ',', or ';' or tab when the first line has none of ',' */
-    enum hn_dtype real; /* HN_F32 (also 0) or HN_F64 */
-    const char *const *
-        na; /* what a missing cell looks like; NULL: empty, NA, NaN, nan, null, ? ("" is always one) */
+    char delimiter;        /* 0: ',', or ';' or tab when the first line has none of ',' */
+    enum hn_dtype real;    /* HN_F32 (also 0) or HN_F64 */
+    const char *const *na; /* missing cells; NULL: "", NA, NaN, nan, null, ? ("" is always one) */
     size_t n_na;
     const char *const *ignore;
     size_t n_ignore;
@@ -139,20 +140,23 @@ struct hn_csv_options {
     int keep_missing; /* a missing number becomes NaN for hn_recipe_apply, else it is an error */
 };
 
-/* HN_PART_NUMBERS: features: numbers or encoded text, one matrix [rows, columns].
+/* What is asked of a table, and the array that comes back. Without `columns` a part takes those of `like`, or every column
+ * that no part names and that is not ignored. `like` is the recipe of the training table: a validation or test file is
+ * encoded with its categories.
+ * HN_PART_NUMBERS: features: numbers or encoded text, one matrix [rows, columns].
  * HN_PART_VALUES: labels, targets, groups: HN_F64 [rows, columns], or for one column that is not all numbers HN_STR.
- * Missing cells of values are always an error. */
-enum hn_part_kind { HN_PART_NUMBERS = 0, HN_PART_VALUES = 1 };
+ * Missing cells of values are always an error.
+ * HN_PART_EITHER: becomes HN_PART_VALUES when the part has one column and nothing is to be encoded or imputed, else
+ * HN_PART_NUMBERS; kind says which afterwards. */
+enum hn_part_kind { HN_PART_NUMBERS = 0, HN_PART_VALUES = 1, HN_PART_EITHER = 2 };
 
 struct hn_recipe;
 struct hn_csv_part {
     const char *name; /* of the array */
     enum hn_part_kind kind;
-    const char *const *
-        columns; /* NULL: those of `like`, or every column that no part names and that is not ignored */
+    const char *const *columns;
     size_t n_columns;
-    const struct hn_recipe
-        *like; /* encode with the categories of this recipe (validation and test files), or NULL */
+    const struct hn_recipe *like;
     struct hn_array array; /* the result; zeroed on failure */
 };
 
@@ -176,8 +180,7 @@ enum hn_impute {
 
 struct hn_recipe_column {
     struct hn_table_column raw;
-    double
-        fill; /* replaces a missing cell: a number, or a category number; NaN without imputation */
+    double fill;          /* for missing cells: a number or a category number; NaN: an error */
     int64_t first, width; /* where it lies in the finished row */
 };
 
@@ -189,12 +192,19 @@ struct hn_recipe {
     int any; /* encodes or imputes something; 0: apply changes nothing */
 };
 
-/* Categories are the table's (the whole file, so that no seed can make a row unknown); fills are computed over rows
- * (NULL: all n_rows). Encoded columns take the most frequent category for MEAN, MEDIAN and MOST; `value` is the text of
- * HN_IMPUTE_VALUE (a number, for encoded columns a category). A column without any value among rows is an error. */
-hone_status hn_recipe_fit(struct hn_recipe *r, struct hn_mem *mem, const struct hn_array *a,
-                          const uint32_t *rows, int64_t n_rows, enum hn_impute impute,
-                          const char *value, hone_error *err);
+/* Categories are the table's (the whole file, so that no seed can make a row unknown); fills are computed over `rows`
+ * (NULL: all). Encoded columns take the most frequent category for MEAN, MEDIAN and MOST; `value` is the text of
+ * HN_IMPUTE_VALUE (a number, for encoded columns a category). A column without any value among rows is an error. An
+ * array that is no table gets a recipe that does nothing. */
+struct hn_recipe_fitting {
+    const struct hn_array *table;
+    const uint32_t *rows;
+    int64_t n_rows;
+    enum hn_impute impute;
+    const char *value;
+};
+hone_status hn_recipe_fit(struct hn_recipe *r, struct hn_mem *mem,
+                          const struct hn_recipe_fitting *f, hone_error *err);
 /* Fills and spreads a in place (one-hot columns are named "COL=CATEGORY"); a must have the recipe's raw columns. */
 hone_status hn_recipe_apply(const struct hn_recipe *r, struct hn_array *a, hone_error *err);
 void hn_recipe_free(struct hn_recipe *r);
@@ -209,6 +219,7 @@ struct hn_classes {
     int identity; /* labels are the class numbers 0…n-1 themselves */
     double *number;
     const char **text;
+    uint32_t *order; /* private: class numbers in the order of their labels */
 };
 hone_status hn_classes_from_i64(struct hn_classes *c, struct hn_mem *mem, const int64_t *v,
                                 int64_t n, hone_error *err);
@@ -219,10 +230,11 @@ void hn_classes_free(struct hn_classes *c);
 /* The class list for the labels y (one per row; several arrays of a run are mapped with the list of the training one).
  * `model` is the model's own list or NULL; n_classes the number of classes its outputs can tell apart, 0 = unknown.
  *  1. the model's list is numeric and holds every label: that list;
- *  2. integer labels that all lie in 0…n_classes-1 (unknown: 0…largest): the class numbers themselves;
+ *  2. integer labels that all lie in 0…n_classes-1 (unknown: all of 0…largest occur): the class numbers themselves;
  *  3. the model has a list: that list (a label outside it is an error);
- *  4. the distinct labels, sorted by number when all are numbers, else by bytes.
- * 3 and 4 are said in the note, 1 when it is not the identity. More labels than n_classes: an error naming a row. */
+ *  4. the distinct labels, sorted by number when all are numbers, else by bytes; there must be n_classes of them, because
+ *     nobody knows where the missing ones belong.
+ * 3 and 4 are said in the note, 1 when it is not the identity. What fits none of them is an error naming a row. */
 struct hn_label_request {
     const struct hn_array *y;
     const struct hn_classes *model;

@@ -20,24 +20,29 @@ static enum hn_dtype type_of(unsigned char code)
 static hone_status load(struct hn_array *a, struct hn_file *f, const char *path, hone_error *err)
 {
     if (f->n < 4 || f->p[0] || f->p[1])
-        return hn_fail(err, HONE_E_DATA, path, "is not an IDX file: wanted two zero bytes, a type and a rank in front");
+        return hn_fail(err, HONE_E_DATA, path,
+                       "is not an IDX file: wanted two zero bytes, a type and a rank in front");
     enum hn_dtype dtype = type_of(f->p[2]);
     int rank = f->p[3];
     size_t offset = 4 + 4 * (size_t)rank, bytes;
     int64_t dims[HN_MAX_RANK];
     if (dtype == HN_NONE)
-        return hn_fail(err, HONE_E_DATA, path, "IDX: found type code 0x%02x, wanted 08, 09, 0b, 0c, 0d or 0e", f->p[2]);
+        return hn_fail(err, HONE_E_DATA, path,
+                       "IDX: found type code 0x%02x, wanted 08, 09, 0b, 0c, 0d or 0e", f->p[2]);
     if (rank < 1 || rank > HN_MAX_RANK)
-        return hn_fail(err, HONE_E_DATA, path, "IDX: found %d dimensions, wanted 1 to %d", rank, HN_MAX_RANK);
+        return hn_fail(err, HONE_E_DATA, path, "IDX: found %d dimensions, wanted 1 to %d", rank,
+                       HN_MAX_RANK);
     if (f->n < offset)
-        return hn_fail(err, HONE_E_DATA, path, "IDX: found %zu bytes, wanted %zu for the header", f->n, offset);
+        return hn_fail(err, HONE_E_DATA, path, "IDX: found %zu bytes, wanted %zu for the header",
+                       f->n, offset);
     for (int i = 0; i < rank; i++) {
         const unsigned char *d = f->p + 4 + 4 * i;
         dims[i] = (int64_t)d[0] << 24 | (int64_t)d[1] << 16 | (int64_t)d[2] << 8 | d[3];
     }
     HN_TRY(hn_array_shape(a, dtype, rank, dims, &bytes, err));
     if (f->n - offset != bytes)
-        return hn_fail(err, HONE_E_DATA, path, "IDX: found %zu bytes of data, wanted %zu for the sizes in the header",
+        return hn_fail(err, HONE_E_DATA, path,
+                       "IDX: found %zu bytes of data, wanted %zu for the sizes in the header",
                        f->n - offset, bytes);
     if (hn_dtype_size(dtype) == 1) return hn_array_in_place(a, f, offset, bytes, err);
     void *p;
@@ -47,7 +52,8 @@ static hone_status load(struct hn_array *a, struct hn_file *f, const char *path,
     return HONE_OK;
 }
 
-hone_status hn_idx_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f, const char *path, hone_error *err)
+hone_status hn_idx_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f,
+                         const char *path, hone_error *err)
 {
     hone_status st = hn_array_begin(a, mem, "", path, err);
     if (st == HONE_OK) st = load(a, f, path, err);

@@ -7,24 +7,27 @@
 #include "plugin/data/data.h"
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are used in place: little-endian hosts only");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "files are used in place: little-endian hosts only");
 
 #define HN_COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* ---- Making arrays (array.c) ---- */
 /* Clears a and gives it names; on failure a is as after close. */
-hone_status hn_array_begin(struct hn_array *a, struct hn_mem *mem, const char *name, const char *source,
-                           hone_error *err);
+hone_status hn_array_begin(struct hn_array *a, struct hn_mem *mem, const char *name,
+                           const char *source, hone_error *err);
 /* Sets dtype and dims (rank 0 becomes one row); refuses no rows, empty rows, more than 2^32-2 rows, and overflow.
  * *bytes, when wanted, is the size of the data. */
-hone_status hn_array_shape(struct hn_array *a, enum hn_dtype dtype, int rank, const int64_t *dims, size_t *bytes,
-                           hone_error *err);
+hone_status hn_array_shape(struct hn_array *a, enum hn_dtype dtype, int rank, const int64_t *dims,
+                           size_t *bytes, hone_error *err);
 /* A block of `bytes` for the data, owned by a. */
 hone_status hn_array_own(struct hn_array *a, size_t bytes, void **out, hone_error *err);
 /* Uses the file's bytes at `offset` in place (a takes f over), or copies them when they are not aligned. */
-hone_status hn_array_in_place(struct hn_array *a, struct hn_file *f, size_t offset, size_t bytes, hone_error *err);
+hone_status hn_array_in_place(struct hn_array *a, struct hn_file *f, size_t offset, size_t bytes,
+                              hone_error *err);
 void hn_swap_bytes(void *p, size_t n, size_t size); /* n elements of 1, 2, 4 or 8 bytes */
-const char *hn_array_column_name(const struct hn_array *a, int64_t j, char *buf, size_t size); /* "'age'" or "3" */
+const char *hn_array_column_name(const struct hn_array *a, int64_t j, char *buf,
+                                 size_t size); /* "'age'" or "3" */
 
 /* ---- Text shown in messages ---- */
 struct hn_shown {

@@ -30,7 +30,8 @@ static hone_status bad(const struct cursor *c, const char *what)
 
 static char next(struct cursor *c)
 {
-    while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\t' || *c->p == '\r')) c->p++;
+    while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\t' || *c->p == '\r'))
+        c->p++;
     return c->p < c->end ? *c->p : 0;
 }
 
@@ -60,9 +61,11 @@ static hone_status descr(struct cursor *c, struct header *h)
 {
     char first = next(c);
     if (first == '[')
-        return hn_fail(c->err, HONE_E_DATA, c->path, "found a structured array (records), wanted one number type");
+        return hn_fail(c->err, HONE_E_DATA, c->path,
+                       "found a structured array (records), wanted one number type");
     if (first == '(')
-        return hn_fail(c->err, HONE_E_DATA, c->path, "found a subarray type, wanted one number type");
+        return hn_fail(c->err, HONE_E_DATA, c->path,
+                       "found a subarray type, wanted one number type");
     return string(c, h->descr, sizeof h->descr);
 }
 
@@ -86,9 +89,11 @@ static hone_status shape(struct cursor *c, struct header *h)
         int64_t v = 0;
         const char *start = c->p;
         if (h->rank == HN_MAX_RANK)
-            return hn_fail(c->err, HONE_E_DATA, c->path, "found more than %d dimensions", HN_MAX_RANK);
+            return hn_fail(c->err, HONE_E_DATA, c->path, "found more than %d dimensions",
+                           HN_MAX_RANK);
         for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++)
-            if (!hn_mul_i64(v, 10, &v) || !hn_add_i64(v, *c->p - '0', &v)) return bad(c, "a dimension is too large");
+            if (!hn_mul_i64(v, 10, &v) || !hn_add_i64(v, *c->p - '0', &v))
+                return bad(c, "a dimension is too large");
         if (c->p == start) return bad(c, "shape holds something that is not a number");
         if (c->p < c->end && *c->p == 'L') c->p++; /* written by Python 2 */
         h->dims[h->rank++] = v;
@@ -107,8 +112,10 @@ static hone_status parse_header(struct cursor *c, struct header *h)
         unsigned k = 0;
         HN_TRY(string(c, key, sizeof key));
         while (k < 3 && strcmp(key, keys[k]) != 0) k++;
-        if (k == 3) return hn_fail(c->err, HONE_E_DATA, c->path, "NPY header: unknown key '%s'", key);
-        if (h->seen & 1u << k) return hn_fail(c->err, HONE_E_DATA, c->path, "NPY header: '%s' twice", key);
+        if (k == 3)
+            return hn_fail(c->err, HONE_E_DATA, c->path, "NPY header: unknown key '%s'", key);
+        if (h->seen & 1u << k)
+            return hn_fail(c->err, HONE_E_DATA, c->path, "NPY header: '%s' twice", key);
         h->seen |= 1u << k;
         if (!take(c, ':')) return bad(c, "wanted ':' after a key");
         HN_TRY(k == 0 ? descr(c, h) : k == 1 ? boolean(c, &h->fortran) : shape(c, h));
@@ -124,11 +131,13 @@ static const struct {
     char code[4];
     enum hn_dtype dtype;
 } types[] = {
-    { "b1", HN_BOOL }, { "u1", HN_U8 },  { "i1", HN_I8 },  { "u2", HN_U16 }, { "i2", HN_I16 }, { "u4", HN_U32 },
-    { "i4", HN_I32 },  { "u8", HN_U64 }, { "i8", HN_I64 }, { "f2", HN_F16 }, { "f4", HN_F32 }, { "f8", HN_F64 },
+    { "b1", HN_BOOL }, { "u1", HN_U8 },  { "i1", HN_I8 },  { "u2", HN_U16 },
+    { "i2", HN_I16 },  { "u4", HN_U32 }, { "i4", HN_I32 }, { "u8", HN_U64 },
+    { "i8", HN_I64 },  { "f2", HN_F16 }, { "f4", HN_F32 }, { "f8", HN_F64 },
 };
 
-static hone_status element_type(const struct cursor *c, const struct header *h, enum hn_dtype *dtype, int *swap)
+static hone_status element_type(const struct cursor *c, const struct header *h,
+                                enum hn_dtype *dtype, int *swap)
 {
     const char *d = h->descr;
     *swap = *d == '>';
@@ -150,8 +159,9 @@ static hone_status element_type(const struct cursor *c, const struct header *h, 
     case 'm': what = "dates or times"; break;
     case 'f': what = "floats of an unusual width"; break;
     }
-    return hn_fail(c->err, HONE_E_DATA, c->path, "found %s (dtype '%s'), wanted bool, integers, float16, 32 or 64",
-                   what, h->descr);
+    return hn_fail(c->err, HONE_E_DATA, c->path,
+                   "found %s (dtype '%s'), wanted bool, integers, float16, 32 or 64", what,
+                   h->descr);
 }
 
 /* Column-major source: element (i, j…) lies at i + rows * (j + dims[1] * …). column[j] is the source column of the j-th
@@ -165,7 +175,8 @@ static void from_fortran(struct hn_array *a, char *dst, const char *src, const i
         for (int64_t j = 0; j < a->per_row; j++) {
             const char *s = src + (size_t)(column[j] * a->rows + r) * size;
             char *d = dst + (size_t)(r * a->per_row + j) * size;
-            for (int64_t i = 0; i < n; i++, s += size, d += (size_t)a->per_row * size) memcpy(d, s, size);
+            for (int64_t i = 0; i < n; i++, s += size, d += (size_t)a->per_row * size)
+                memcpy(d, s, size);
         }
     }
 }
@@ -173,8 +184,10 @@ static void from_fortran(struct hn_array *a, char *dst, const char *src, const i
 static hone_status transpose(struct hn_array *a, const char *src, size_t bytes, hone_error *err)
 {
     void *dst;
-    int64_t *column = hn_calloc(a->mem, (size_t)a->per_row, sizeof *column), at[HN_MAX_RANK] = { 0 };
-    if (!column) return hn_nomem(err, "the columns of a Fortran array", (size_t)a->per_row * sizeof *column);
+    int64_t *column = hn_calloc(a->mem, (size_t)a->per_row, sizeof *column),
+            at[HN_MAX_RANK] = { 0 };
+    if (!column)
+        return hn_nomem(err, "the columns of a Fortran array", (size_t)a->per_row * sizeof *column);
     hone_status st = hn_array_own(a, bytes, &dst, err);
     if (st == HONE_OK) {
         for (int64_t j = 0; j < a->per_row; j++) {
@@ -189,19 +202,21 @@ static hone_status transpose(struct hn_array *a, const char *src, size_t bytes, 
     return st;
 }
 
-static hone_status load(struct hn_array *a, struct hn_file *f, const struct header *h, size_t offset,
-                        struct cursor *c)
+static hone_status load(struct hn_array *a, struct hn_file *f, const struct header *h,
+                        size_t offset, struct cursor *c)
 {
-    enum hn_dtype dtype;
-    int swap;
+    enum hn_dtype dtype = HN_NONE;
+    int swap = 0;
     size_t bytes;
     HN_TRY(element_type(c, h, &dtype, &swap));
     HN_TRY(hn_array_shape(a, dtype, h->rank, h->dims, &bytes, c->err));
     if (bytes > f->n - offset)
-        return hn_fail(c->err, HONE_E_DATA, c->path, "found %zu bytes of data, wanted %zu for the shape in the header",
+        return hn_fail(c->err, HONE_E_DATA, c->path,
+                       "found %zu bytes of data, wanted %zu for the shape in the header",
                        f->n - offset, bytes);
     if (f->n - offset > bytes)
-        return hn_fail(c->err, HONE_E_DATA, c->path, "%zu bytes follow the array, wanted one array and nothing else",
+        return hn_fail(c->err, HONE_E_DATA, c->path,
+                       "%zu bytes follow the array, wanted one array and nothing else",
                        f->n - offset - bytes);
     if (h->fortran && a->rank > 1)
         HN_TRY(transpose(a, (const char *)f->p + offset, bytes, c->err));
@@ -218,28 +233,34 @@ static hone_status load(struct hn_array *a, struct hn_file *f, const struct head
 }
 
 /* Where the header text begins and how long it is. */
-static hone_status find_header(const struct hn_file *f, const char *path, size_t *begin, size_t *n, hone_error *err)
+static hone_status find_header(const struct hn_file *f, const char *path, size_t *begin, size_t *n,
+                               hone_error *err)
 {
     if (f->n < 10 || memcmp(f->p, "\x93NUMPY", 6) != 0)
-        return hn_fail(err, HONE_E_DATA, path, "is not an NPY file: wanted 93 'NUMPY' and a version in front");
+        return hn_fail(err, HONE_E_DATA, path,
+                       "is not an NPY file: wanted 93 'NUMPY' and a version in front");
     unsigned major = f->p[6];
     if (major < 1 || major > 3)
         return hn_fail(err, HONE_E_DATA, path, "found NPY version %u, wanted 1, 2 or 3", major);
     *n = f->p[8] | (size_t)f->p[9] << 8;
     *begin = 10;
     if (major > 1) {
-        if (f->n < 12) return hn_fail(err, HONE_E_DATA, path, "NPY header: the file ends inside its length");
+        if (f->n < 12)
+            return hn_fail(err, HONE_E_DATA, path, "NPY header: the file ends inside its length");
         *n |= (size_t)f->p[10] << 16 | (size_t)f->p[11] << 24;
         *begin = 12;
     }
     if (*n > HEADER_MAX)
-        return hn_fail(err, HONE_E_DATA, path, "NPY header: found %zu bytes, wanted at most %d", *n, HEADER_MAX);
+        return hn_fail(err, HONE_E_DATA, path, "NPY header: found %zu bytes, wanted at most %d", *n,
+                       HEADER_MAX);
     if (*n > f->n - *begin)
-        return hn_fail(err, HONE_E_DATA, path, "NPY header: found %zu bytes, wanted %zu", f->n - *begin, *n);
+        return hn_fail(err, HONE_E_DATA, path, "NPY header: found %zu bytes, wanted %zu",
+                       f->n - *begin, *n);
     return HONE_OK;
 }
 
-hone_status hn_npy_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f, const char *path, hone_error *err)
+hone_status hn_npy_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f,
+                         const char *path, hone_error *err)
 {
     struct header h = { 0 };
     size_t begin = 0, n = 0;
@@ -255,7 +276,8 @@ hone_status hn_npy_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file 
     return st;
 }
 
-hone_status hn_npy_write_header(struct hn_sink *s, enum hn_dtype dtype, int rank, const int64_t *dims, hone_error *err)
+hone_status hn_npy_write_header(struct hn_sink *s, enum hn_dtype dtype, int rank,
+                                const int64_t *dims, hone_error *err)
 {
     const char *code = NULL;
     char text[512];
@@ -263,12 +285,15 @@ hone_status hn_npy_write_header(struct hn_sink *s, enum hn_dtype dtype, int rank
     for (size_t i = 0; i < HN_COUNT(types); i++)
         if (types[i].dtype == dtype) code = types[i].code;
     if (!code || rank < 0 || rank > HN_MAX_RANK)
-        return hn_fail(err, HONE_E_USAGE, "npy", "found type %s and rank %d, wanted a number type and rank 0 to %d",
+        return hn_fail(err, HONE_E_USAGE, "npy",
+                       "found type %s and rank %d, wanted a number type and rank 0 to %d",
                        hn_dtype_name(dtype), rank, HN_MAX_RANK);
-    size_t n = (size_t)snprintf(text, sizeof text, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
-                                hn_dtype_size(dtype) == 1 ? '|' : '<', code);
+    size_t n =
+        (size_t)snprintf(text, sizeof text, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+                         hn_dtype_size(dtype) == 1 ? '|' : '<', code);
     for (int i = 0; i < rank; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%lld", i ? ", " : "", (long long)dims[i]);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%lld", i ? ", " : "",
+                              (long long)dims[i]);
     n += (size_t)snprintf(text + n, sizeof text - n, "%s), }", rank == 1 ? "," : "");
     while ((sizeof head + n + 1) % 64) text[n++] = ' ';
     text[n++] = '\n';

@@ -17,7 +17,8 @@ static hone_status zip_failure(hone_error *err, const char *path, const char *wh
 }
 
 /* Opens the archive over bytes that stay the caller's. */
-static hone_status open_archive(zip_t **out, const struct hn_file *f, const char *path, hone_error *err)
+static hone_status open_archive(zip_t **out, const struct hn_file *f, const char *path,
+                                hone_error *err)
 {
     zip_error_t e;
     zip_error_init(&e);
@@ -45,34 +46,39 @@ static int is_key(const char *entry, const char *key)
     return strcmp(entry, key) == 0 || (strlen(key) == n && strncmp(entry, key, n) == 0);
 }
 
-static hone_status which(zip_t *z, const struct hn_file *f, const char *path, const char *key, zip_stat_t *found,
-                         hone_error *err)
+static hone_status which(zip_t *z, const struct hn_file *f, const char *path, const char *key,
+                         zip_stat_t *found, hone_error *err)
 {
     char names[256] = "";
     zip_int64_t n = zip_get_num_entries(z, 0), hits = 0;
     uint64_t packed = 0;
     if (n > ENTRIES_MAX)
-        return hn_fail(err, HONE_E_BUDGET, path, "found %lld entries, wanted at most %d", (long long)n, ENTRIES_MAX);
+        return hn_fail(err, HONE_E_BUDGET, path, "found %lld entries, wanted at most %d",
+                       (long long)n, ENTRIES_MAX);
     for (zip_int64_t i = 0; i < n; i++) {
         zip_stat_t s;
-        const zip_uint64_t all = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD |
-                                 ZIP_STAT_ENCRYPTION_METHOD;
+        const zip_uint64_t all = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
+                                 ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
         if (zip_stat_index(z, (zip_uint64_t)i, 0, &s) < 0 || (s.valid & all) != all)
-            return hn_fail(err, HONE_E_DATA, path, "entry %lld of the archive cannot be read", (long long)i);
+            return hn_fail(err, HONE_E_DATA, path, "entry %lld of the archive cannot be read",
+                           (long long)i);
         if (s.comp_size > f->n - packed)
             return hn_fail(err, HONE_E_DATA, path, "entries of the archive overlap each other");
         packed += s.comp_size;
         size_t used = strlen(names), length = array_name(s.name);
         if (!length) continue;
-        snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "", (int)length, s.name);
+        snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "", (int)length,
+                 s.name);
         if (!key || is_key(s.name, key)) *found = s, hits++;
     }
     if (hits == 1) return HONE_OK;
     if (!*names) return hn_fail(err, HONE_E_DATA, path, "the zip archive holds no .npy array");
     if (key)
-        return hn_fail(err, HONE_E_DATA, path, "found %s array '%s', wanted one of: %s", hits ? "more than one" : "no",
-                       key, names);
-    return hn_hint(err, hn_fail(err, HONE_E_DATA, path, "found %lld arrays (%s), wanted one", (long long)hits, names),
+        return hn_fail(err, HONE_E_DATA, path, "found %s array '%s', wanted one of: %s",
+                       hits ? "more than one" : "no", key, names);
+    return hn_hint(err,
+                   hn_fail(err, HONE_E_DATA, path, "found %lld arrays (%s), wanted one",
+                           (long long)hits, names),
                    "name it: %s:KEY", hn_path_base(path));
 }
 
@@ -81,17 +87,19 @@ static hone_status check_entry(const zip_stat_t *s, const char *path, hone_error
     if (s->encryption_method != ZIP_EM_NONE)
         return hn_fail(err, HONE_E_DATA, path, "entry '%s' is encrypted", s->name);
     if (s->comp_method != ZIP_CM_STORE && s->comp_method != ZIP_CM_DEFLATE)
-        return hn_fail(err, HONE_E_DATA, path, "entry '%s' is packed by method %u, wanted stored or deflated", s->name,
+        return hn_fail(err, HONE_E_DATA, path,
+                       "entry '%s' is packed by method %u, wanted stored or deflated", s->name,
                        s->comp_method);
     if (s->size / DEFLATE_RATIO > s->comp_size || s->size > SIZE_MAX / 2)
-        return hn_fail(err, HONE_E_DATA, path, "entry '%s' claims %llu bytes out of %llu, more than deflate can pack",
+        return hn_fail(err, HONE_E_DATA, path,
+                       "entry '%s' claims %llu bytes out of %llu, more than deflate can pack",
                        s->name, (unsigned long long)s->size, (unsigned long long)s->comp_size);
     return HONE_OK;
 }
 
 /* The unpacked entry as a file in memory. */
-static hone_status unpack(zip_t *z, const zip_stat_t *s, struct hn_mem *mem, struct hn_file *out, const char *path,
-                          hone_error *err)
+static hone_status unpack(zip_t *z, const zip_stat_t *s, struct hn_mem *mem, struct hn_file *out,
+                          const char *path, hone_error *err)
 {
     unsigned char *p = hn_alloc(mem, s->size), extra;
     if (!p) return hn_nomem(err, "an entry of a zip archive", s->size);
@@ -104,22 +112,24 @@ static hone_status unpack(zip_t *z, const zip_stat_t *s, struct hn_mem *mem, str
         zip_int64_t got = zip_fread(e, p + n, s->size - n);
         if (got < 0) st = zip_failure(err, path, s->name, zip_file_get_error(e));
         if (got == 0)
-            st = hn_fail(err, HONE_E_DATA, path, "entry '%s' has %zu bytes, wanted %zu", s->name, n, (size_t)s->size);
+            st = hn_fail(err, HONE_E_DATA, path, "entry '%s' has %zu bytes, wanted %zu", s->name, n,
+                         (size_t)s->size);
         n += got > 0 ? (size_t)got : 0;
     }
     /* one read more lets libzip see the end and compare the checksum */
     zip_int64_t more = st == HONE_OK ? zip_fread(e, &extra, 1) : 0;
     if (more < 0) st = zip_failure(err, path, s->name, zip_file_get_error(e));
-    if (more > 0) st = hn_fail(err, HONE_E_DATA, path, "entry '%s' is longer than it says", s->name);
+    if (more > 0)
+        st = hn_fail(err, HONE_E_DATA, path, "entry '%s' is longer than it says", s->name);
     zip_fclose(e);
     return st;
 }
 
-hone_status hn_npz_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f, const char *path, const char *key,
-                         hone_error *err)
+hone_status hn_npz_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file *f,
+                         const char *path, const char *key, hone_error *err)
 {
     zip_t *z = NULL;
-    zip_stat_t s;
+    zip_stat_t s = { 0 };
     struct hn_file entry = { 0 };
     memset(a, 0, sizeof *a);
     hone_status st = open_archive(&z, f, path, err);
@@ -135,8 +145,8 @@ hone_status hn_npz_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file 
 
 /* ---- Writing ---- */
 
-static hone_status add_entry(zip_t *z, struct hn_buffer *b, const char *name, const struct hn_tensor *t,
-                             hone_error *err)
+static hone_status add_entry(zip_t *z, struct hn_buffer *b, const char *name,
+                             const struct hn_tensor *t, hone_error *err)
 {
     char entry[300];
     snprintf(entry, sizeof entry, "%.290s.npy", name);
@@ -162,14 +172,15 @@ static hone_status drain(zip_source_t *source, struct hn_sink *s, hone_error *er
     if (zip_source_open(source) < 0)
         return zip_failure(err, "npz", "cannot read the archive back", zip_source_error(source));
     for (zip_int64_t n; st == HONE_OK && (n = zip_source_read(source, block, sizeof block)) != 0;)
-        st = n < 0 ? zip_failure(err, "npz", "cannot read the archive back", zip_source_error(source))
-                   : s->write(s, block, (size_t)n, err);
+        st = n < 0
+                 ? zip_failure(err, "npz", "cannot read the archive back", zip_source_error(source))
+                 : s->write(s, block, (size_t)n, err);
     zip_source_close(source);
     return st;
 }
 
-hone_status hn_npz_write(struct hn_sink *s, struct hn_mem *mem, const char *const *names, const struct hn_tensor *t,
-                         size_t n, hone_error *err)
+hone_status hn_npz_write(struct hn_sink *s, struct hn_mem *mem, const char *const *names,
+                         const struct hn_tensor *t, size_t n, hone_error *err)
 {
     zip_error_t e;
     zip_error_init(&e);

@@ -46,7 +46,8 @@ static int rehash(struct hn_words *w)
     hn_free(w->mem, w->slot);
     w->slot = slot;
     w->n_slots = n_slots;
-    for (size_t i = 0; i < w->n; i++) slot[probe(w, w->word[i].text, w->word[i].n)] = (uint32_t)i + 1;
+    for (size_t i = 0; i < w->n; i++)
+        slot[probe(w, w->word[i].text, w->word[i].n)] = (uint32_t)i + 1;
     return 1;
 }
 
@@ -78,7 +79,8 @@ static int before(const struct hn_words *w, const double *number, uint32_t a, ui
 }
 
 /* Heap sort: in place, n log n whatever the order. */
-static void sift(const struct hn_words *w, const double *number, uint32_t *order, size_t root, size_t n)
+static void sift(const struct hn_words *w, const double *number, uint32_t *order, size_t root,
+                 size_t n)
 {
     for (size_t child; (child = 2 * root + 1) < n; root = child) {
         if (child + 1 < n && before(w, number, order[child], order[child + 1])) child++;

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * CSV out. Numbers in the shortest form that reads back the same, LF line ends. Text cells follow RFC 4180, and one that
+ * a spreadsheet would run as a formula (it starts with = + - @ tab or CR) gets a ' in front. */
+#include "ops/base/format.h"
+#include "ops/base/json.h"
+#include "plugin/data/internal.h"
+
+#include <math.h>
+#include <stdarg.h>
+
+hone_status hn_csv_write_cell(struct hn_sink *s, const char *text, hone_error *err)
+{
+    double number;
+    size_t n = strlen(text);
+    int formula = n && strchr("=+-@\t\r", *text) && !hn_parse_double(text, n, &number);
+    int quote = strpbrk(text, ",\"\r\n\t") || (n && (*text == ' ' || text[n - 1] == ' '));
+    if (quote) HN_TRY(s->write(s, "\"", 1, err));
+    if (formula) HN_TRY(s->write(s, "'", 1, err));
+    while (quote && n) {
+        const char *q = memchr(text, '"', n);
+        size_t piece = q ? (size_t)(q - text) + 1 : n;
+        HN_TRY(s->write(s, text, piece, err));
+        if (q) HN_TRY(s->write(s, "\"", 1, err));
+        text += piece, n -= piece;
+    }
+    if (n) HN_TRY(s->write(s, text, n, err));
+    return quote ? s->write(s, "\"", 1, err) : HONE_OK;
+}
+
+hone_status hn_csv_write_names(struct hn_sink *s, const char *const *names, int64_t n,
+                               hone_error *err)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (i) HN_TRY(s->write(s, ",", 1, err));
+        HN_TRY(hn_csv_write_cell(s, names[i], err));
+    }
+    return s->write(s, "\n", 1, err);
+}
+
+static void print_digits(char *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void print_digits(char *buf, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    hn_format_into(buf, 32, fmt, ap);
+    va_end(ap);
+}
+
+/* The fewest digits that read back as f: 9 always do. */
+static void format_float(char *buf, float f)
+{
+    double back;
+    if (!isfinite(f)) {
+        hn_format_double(buf, (double)f);
+        return;
+    }
+    for (int digits = 6; digits <= 9; digits++) {
+        print_digits(buf, "%.*g", digits, (double)f);
+        if (hn_parse_double(buf, strlen(buf), &back) && (float)back == f) return;
+    }
+}
+
+hone_status hn_csv_write_rows(struct hn_sink *s, const struct hn_tensor *t, hone_error *err)
+{
+    char buf[4096 + 32];
+    size_t used = 0;
+    int64_t width = t->rank > 1 ? t->n / t->dims[0] : 1;
+    for (int64_t i = 0; i < t->n; i++) {
+        double v = hn_tensor_f64(t, i);
+        if (t->dtype == HN_F32)
+            format_float(buf + used, (float)v);
+        else
+            hn_format_double(buf + used, v);
+        used += strlen(buf + used);
+        buf[used++] = (i + 1) % width ? ',' : '\n';
+        if (used < 4096) continue;
+        HN_TRY(s->write(s, buf, used, err));
+        used = 0;
+    }
+    return used ? s->write(s, buf, used, err) : HONE_OK;
+}
