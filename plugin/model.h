@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inside of hone_model, for the model's own files (model, model_values, model_save, prepare, verify). A model is
+ *
+ *     immutable source bytes + a list of edits + tensor values + metadata
+ *
+ * The view (bytes as they are after the edits, and the graph imported from them) is shared by reference count with marks,
+ * so that going back is only letting go. */
+#ifndef HN_MODEL_H
+#define HN_MODEL_H
+
+#include "onnx/edit.h"
+#include "onnx/model.h"
+#include "onnx/patch.h"
+#include "plugin/internal.h"
+
+struct hn_bytes { /* an opened file or an edited model */
+    int refs;
+    void *copy; /* bytes the model borrows (hone_model_load_bytes), or NULL */
+    struct hn_onnx *onnx;
+};
+
+struct hn_view {
+    int refs;
+    struct hn_bytes *bytes;
+    struct hn_graph *graph;
+};
+
+struct hn_model_edit {
+    char *line;
+    unsigned char hash[16]; /* of everything up to and with this edit */
+};
+
+struct hn_model_meta {
+    char *key, *value; /* value NULL: to be removed */
+};
+
+struct hn_model_state { /* all that changes; a mark is a copy of it */
+    struct hn_view *view;
+    void **
+        values; /* by tensor id: new numbers in the tensor's own type, NULL where the file's hold; NULL: all do */
+    struct hn_model_edit *edits;
+    struct hn_model_meta *metas;
+    char **freeze; /* globs */
+    size_t n_edits, cap_edits, n_metas, cap_metas, n_freeze, cap_freeze;
+};
+
+struct hone_model {
+    hone_context *ctx;
+    unsigned char hash[16]; /* of the source bytes */
+    struct hn_model_state now;
+};
+
+static inline struct hn_onnx *hn_model_onnx(const hone_model *m)
+{
+    return m->now.view->bytes->onnx;
+}
+
+/* The tensors and metadata that differ from the bytes of the view, as the save functions want them. Freed by
+ * hn_free(mem, c->patches) and hn_free(mem, c->metas). */
+hone_status hn_model_changes(const hone_model *m, struct hn_changes *c, hone_error *err);
+void hn_model_changes_free(const hone_model *m, struct hn_changes *c);
+/* One edit with its arrays; recorded. */
+hone_status hn_model_apply(hone_model *m, const struct hn_edit_line *line, hone_error *err);
+/* Imports again, with the freeze globs of now. */
+hone_status hn_model_reimport(hone_model *m, hone_error *err);
+/* A graph of the model's bytes with other options; the caller destroys it. */
+hone_status hn_model_import(const hone_model *m, int keep_fixed_batch, struct hn_graph **out,
+                            hone_error *err);
+void hn_model_drop_values(hone_model *m);
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a model needs before it is trained: shared values that only the exporter merged come apart, training forms become
+ * inference forms (they are trained all the same and leave as such), BatchNormalization and the batch dimension as the
+ * parameters say, frozen parameters, scalers. Each is a recorded graph edit, made once: preparing a prepared model changes
+ * nothing. */
+#include "ops/base/status.h"
+#include "plugin/model.h"
+#include <math.h>
+#include <string.h>
+
+static hone_status edit(hone_model *m, const char *line, hone_error *err)
+{
+    return hone_model_edit(m, line, err);
+}
+
+/* Every edit imports again, and the new graph has the lines that are left. */
+static hone_status untie(hone_model *m, hone_error *err)
+{
+    size_t before = hn_model_graph(m)->n_unties;
+    while (hn_model_graph(m)->n_unties) {
+        HN_TRY(edit(m, hn_model_graph(m)->unties[0].line, err));
+        size_t left = hn_model_graph(m)->n_unties;
+        if (left >= before)
+            return hn_fail(err, HONE_E_INTERNAL, hn_model_onnx(m)->name,
+                           "'%s' left as many shared values as before",
+                           hn_model_edit_line(m, hn_model_n_edits(m) - 1));
+        before = left;
+    }
+    return HONE_OK;
+}
+
+static hone_status insert_batchnorm(hone_model *m, hone_error *err)
+{
+    struct hn_onnx *o = hn_model_onnx(m);
+    struct hn_bn_site *sites;
+    size_t n;
+    HN_TRY(hn_edit_batchnorm_sites(&m->ctx->mem, o->p, o->n, &sites, &n, err));
+    hn_edit_free_sites(&m->ctx->mem, sites, n);
+    return n ? edit(m, "batchnorm insert", err) : HONE_OK;
+}
+
+static int has_batchnorm(const struct hn_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (strcmp(g->nodes[i].type, "BatchNormalization") == 0) return 1;
+    return 0;
+}
+
+static hone_status freeze(hone_model *m, const hone_params *params, hone_error *err)
+{
+    struct hn_mem *mem = &m->ctx->mem;
+    struct hn_model_state *s = &m->now;
+    size_t n = hn_param_count(params, "freeze");
+    if (n == 0 && s->n_freeze == 0) return HONE_OK;
+    for (size_t i = 0; i < s->n_freeze; i++) hn_free(mem, s->freeze[i]);
+    s->n_freeze = 0;
+    for (size_t i = 0; i < n; i++) {
+        char *glob = hn_strdup(mem, hone_params_get(params, "freeze", i));
+        if (glob && HN_PUSH(mem, s->freeze, s->n_freeze, s->cap_freeze, glob)) continue;
+        hn_free(mem, glob);
+        return hn_nomem(err, "freeze", 0);
+    }
+    return hn_model_reimport(m, err);
+}
+
+/* The first parameter of the graph that holds a NaN or an infinity. */
+static hone_status refuse_nonfinite(hone_model *m, hone_error *err)
+{
+    const struct hn_graph *g = hn_model_graph(m);
+    const struct hn_param_list *list = hn_graph_params(g);
+    for (size_t i = 0; i < list->n_params; i++) {
+        const struct hn_value *v = &g->values[list->params[i].value];
+        if (!v->constant || !hn_dtype_is_float(v->constant->dtype)) continue;
+        for (int64_t k = 0; k < v->constant->n; k++) {
+            double x = hn_tensor_f64(v->constant, k);
+            if (isfinite(x)) continue;
+            return hn_hint(err,
+                           hn_fail(err, HONE_E_MODEL, v->name,
+                                   "element %lld is %s, wanted finite weights", (long long)k,
+                                   isnan(x) ? "NaN" : "infinite"),
+                           "--allow-nonfinite, or --init fresh");
+        }
+    }
+    return HONE_OK;
+}
+
+hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, hone_error *err)
+{
+    const char *batchnorm = hn_param_s(params, "batchnorm");
+    HN_TRY(hn_graph_blocked(hn_model_graph(m), 1, err));
+    if (!hn_param_b(params, "allow-nonfinite") && strcmp(hn_param_s(params, "init"), "keep") == 0)
+        HN_TRY(refuse_nonfinite(m, err));
+    HN_TRY(untie(m, err));
+    if (hn_model_graph(m)->needs_inference) HN_TRY(edit(m, "inference", err));
+    if (strcmp(batchnorm, "insert") == 0) HN_TRY(insert_batchnorm(m, err));
+    if (strcmp(batchnorm, "remove") == 0 && has_batchnorm(hn_model_graph(m)))
+        HN_TRY(edit(m, "batchnorm remove", err));
+    if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") == 0 && hn_model_graph(m)->fixed_batch)
+        HN_TRY(edit(m, "batch-symbolic", err));
+    HN_TRY(untie(m, err)); /* what an edit made anew */
+    HN_TRY(freeze(m, params, err));
+    return hn_graph_blocked(hn_model_graph(m), 1, err);
+}
+
+/* ---- scalers -------------------------------------------------------------------------------------------------------- */
+
+/* A word of an edit line, in quotes, with \" and \\ inside. */
+static hone_status put_word(struct hn_buffer *b, const char *word, hone_error *err)
+{
+    HN_TRY(hn_sink_str(&b->sink, " \"", err));
+    for (const char *c = word; *c; c++) {
+        if (*c == '"' || *c == '\\') HN_TRY(b->sink.write(&b->sink, "\\", 1, err));
+        HN_TRY(b->sink.write(&b->sink, c, 1, err));
+    }
+    return hn_sink_str(&b->sink, "\"", err);
+}
+
+static hone_status scale(hone_model *m, const char *verb, const char *name, const char *kind,
+                         const struct hn_tensor values[2], hone_error *err)
+{
+    struct hn_buffer line;
+    hn_buffer_init(&line, &m->ctx->mem);
+    hone_status st = hn_sink_str(&line.sink, verb, err);
+    if (st == HONE_OK) st = put_word(&line, name, err);
+    if (st == HONE_OK) st = put_word(&line, kind, err);
+    if (st == HONE_OK)
+        st = hn_model_apply(
+            m, &(struct hn_edit_line){ .text = line.p, .values = values, .n_values = 2 }, err);
+    hn_buffer_free(&line);
+    return st;
+}
+
+static struct hn_tensor vector(const double *v, int64_t n)
+{
+    return (struct hn_tensor){ .dtype = HN_F64, .rank = 1, .dims = { n }, .n = n, .data = v };
+}
+
+hone_status hn_model_scale_input(hone_model *m, const char *name, const char *kind,
+                                 const double *offset, const double *factor, int64_t n,
+                                 hone_error *err)
+{
+    double *divisor = hn_calloc(&m->ctx->mem, (size_t)n, sizeof *divisor);
+    if (!divisor) return hn_nomem(err, "the scaler", (size_t)n * sizeof *divisor);
+    for (int64_t i = 0; i < n; i++) divisor[i] = 1.0 / factor[i];
+    struct hn_tensor values[2] = { vector(offset, n), vector(divisor, n) };
+    hone_status st = scale(m, "scale-input", name, kind, values, err);
+    hn_free(&m->ctx->mem, divisor);
+    return st;
+}
+
+hone_status hn_model_scale_output(hone_model *m, const char *name, const char *kind,
+                                  const double *offset, const double *factor, int64_t n,
+                                  hone_error *err)
+{
+    struct hn_tensor values[2] = { vector(factor, n), vector(offset, n) };
+    return scale(m, "scale-output", name, kind, values, err);
+}
+
+static int one_of(const char *word, const char *const *list)
+{
+    while (*list && strcmp(*list, word) != 0) list++;
+    return *list != NULL;
+}
+
+/* A node that only shifts or stretches its input by constants. */
+static int is_scaler(const struct hn_graph *g, const struct hn_node *n, int32_t value)
+{
+    static const char *const arithmetic[] = { "Sub", "Add", "Mul", "Div", NULL };
+    static const char *const always[] = { "Scaler", "Normalizer", NULL };
+    if (one_of(n->type, always)) return 1;
+    if (!one_of(n->type, arithmetic) || n->n_in != 2) return 0;
+    int32_t other = n->in[0] == value ? n->in[1] : n->in[0];
+    return other >= 0 && g->values[other].constant != NULL;
+}
+
+int hn_model_has_scaler(hone_model *m, const char *input)
+{
+    static const char *const views[] = { "Cast",    "Identity",  "Flatten", "Reshape",
+                                         "Squeeze", "Unsqueeze", NULL };
+    const struct hn_graph *g = hn_model_graph(m);
+    int32_t value = hn_graph_find(g, input);
+    for (size_t i = 0; i < g->n_nodes && value >= 0; i++) { /* in topological order */
+        const struct hn_node *n = &g->nodes[g->order[i]];
+        int reads = 0;
+        for (int k = 0; k < n->n_in; k++) reads |= n->in[k] == value;
+        if (!reads) continue;
+        if (is_scaler(g, n, value)) return 1;
+        if (one_of(n->type, views) && n->n_out && n->in[0] == value) value = n->out[0];
+    }
+    return 0;
+}
