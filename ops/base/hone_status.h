@@ -36,9 +36,10 @@ typedef enum hone_status {
 /* Caller-owned; every function that takes one accepts NULL. Strings are UTF-8, NUL-terminated, cut if too long. */
 typedef struct hone_error {
     hone_status code;
-    char where[256]; /* file, node, tensor, row or option the text is about; "" when there is none */
-    char text[768];  /* what was found and what was wanted */
-    char hint[256];  /* what would help; "" when nothing is known */
+    char
+        where[256]; /* file, node, tensor, row or option the text is about; "" when there is none */
+    char text[768]; /* what was found and what was wanted */
+    char hint[256]; /* what would help; "" when nothing is known */
 } hone_error;
 
 #if defined(__GNUC__)

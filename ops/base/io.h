@@ -20,7 +20,8 @@ struct hn_stat {
 struct hn_io {
     void *user;
     int (*open)(void *user, const char *path, int flags, unsigned mode); /* O_CLOEXEC is added */
-    int (*open_beneath)(void *user, const char *dir, const char *rel, int flags, unsigned mode); /* no escape, no links:
+    int (*open_beneath)(void *user, const char *dir, const char *rel, int flags,
+                        unsigned mode); /* no escape, no links:
                           openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), or its emulation. -EXDEV: absolute or a "..";
                           -ELOOP: a symbolic link; -EMLINK: hard links; -EINVAL: not a regular file */
     int64_t (*read)(void *user, int fd, void *buf, size_t n);
@@ -56,14 +57,15 @@ struct hn_file {
     const struct hn_io *io;
     struct hn_mem *mem; /* set when p was read, not mapped */
 };
-hone_status hn_file_open(struct hn_file *f, const struct hn_io *io, struct hn_mem *m, const char *path, size_t max_bytes,
-                         hone_error *err);
+hone_status hn_file_open(struct hn_file *f, const struct hn_io *io, struct hn_mem *m,
+                         const char *path, size_t max_bytes, hone_error *err);
 /* The same for `rel` inside folder `dir`, contained (external tensor data). */
-hone_status hn_file_open_beneath(struct hn_file *f, const struct hn_io *io, struct hn_mem *m, const char *dir,
-                                 const char *rel, hone_error *err);
+hone_status hn_file_open_beneath(struct hn_file *f, const struct hn_io *io, struct hn_mem *m,
+                                 const char *dir, const char *rel, hone_error *err);
 /* If f holds gzip data (1f 8b), replaces it by the inflated bytes, at most max_bytes of them (0: no
  * limit); on failure f stays what it was. */
-hone_status hn_file_gunzip(struct hn_file *f, struct hn_mem *m, const char *path, size_t max_bytes, hone_error *err);
+hone_status hn_file_gunzip(struct hn_file *f, struct hn_mem *m, const char *path, size_t max_bytes,
+                           hone_error *err);
 void hn_file_close(struct hn_file *f);
 
 /* Where bytes go: a growing buffer, a file being written aside, a callback. Every export and every JSON uses one. */
@@ -73,7 +75,8 @@ struct hn_sink {
 hone_status hn_sink_str(struct hn_sink *s, const char *text, hone_error *err);
 /* The usual conversions (d i u x X o c s p e f g a with flags, width, precision and length), text of any length; numbers
  * have a '.' whatever the locale. */
-hone_status hn_sink_printf(struct hn_sink *s, hone_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+hone_status hn_sink_printf(struct hn_sink *s, hone_error *err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 struct hn_buffer { /* a sink into memory; p stays NUL-terminated */
     struct hn_sink sink;
@@ -101,11 +104,13 @@ struct hn_atomic {
     hone_status failed; /* the first write that failed: commit then refuses */
     struct hn_stat tmp; /* the temporary as it was closed: commit renames no other file */
 };
-hone_status hn_atomic_begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m, const char *path, hone_error *err);
+hone_status hn_atomic_begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m,
+                            const char *path, hone_error *err);
 hone_status hn_atomic_prepare(struct hn_atomic *a, hone_error *err);
 hone_status hn_atomic_commit(struct hn_atomic *a, hone_error *err);
 void hn_atomic_abort(struct hn_atomic *a);
-hone_status hn_write_file(const struct hn_io *io, struct hn_mem *m, const char *path, const void *p, size_t n, hone_error *err);
+hone_status hn_write_file(const struct hn_io *io, struct hn_mem *m, const char *path, const void *p,
+                          size_t n, hone_error *err);
 
 /* An append-only text file (events.jsonl, metrics.csv): a sink that writes each call through, so
  * give it whole lines (build them in a hn_buffer). */
@@ -115,7 +120,8 @@ struct hn_appender {
     int fd;
     char path[512];
 };
-hone_status hn_appender_open(struct hn_appender *a, const struct hn_io *io, const char *path, int truncate, hone_error *err);
+hone_status hn_appender_open(struct hn_appender *a, const struct hn_io *io, const char *path,
+                             int truncate, hone_error *err);
 void hn_appender_close(struct hn_appender *a);
 
 /* Path pieces, allocated from mem. dirname of "x.onnx" is ".". */

@@ -20,6 +20,7 @@ void hn_pool_run(struct hn_pool *p, int n, void (*fn)(void *user, int i, int wor
 
 int hn_cpu_count(void); /* cores this process may use (affinity), at least 1 */
 
-unsigned hn_denormals_off(void); /* sets FTZ and DAZ, returns what was there; does nothing where there is no MXCSR */
+unsigned hn_denormals_off(
+    void); /* sets FTZ and DAZ, returns what was there; does nothing where there is no MXCSR */
 void hn_denormals_restore(unsigned saved);
 #endif

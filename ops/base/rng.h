@@ -6,8 +6,8 @@
 #ifndef HN_RNG_H
 #define HN_RNG_H
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 static inline void hn_philox(const uint32_t ctr[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -46,11 +46,15 @@ double hn_rng_normal(const uint32_t key[2], uint32_t stream, uint64_t i);
 uint32_t hn_rng_below(const uint32_t key[2], uint32_t stream, uint64_t i, uint32_t n);
 
 /* Fisher-Yates over rows[0..n): the permutation is a function of (key, stream, epoch) and n alone. */
-void hn_rng_shuffle(const uint32_t key[2], uint32_t stream, uint32_t epoch, uint32_t *rows, size_t n);
+void hn_rng_shuffle(const uint32_t key[2], uint32_t stream, uint32_t epoch, uint32_t *rows,
+                    size_t n);
 
 /* Dropout's decision, the contract every backend follows bit for bit: element (row, col) of a [rows, cols] activation
  * (row = position in the batch, col = flattened position inside the row) in batch number `batch` is dropped when its 16
  * bits are below round(rate * 65536). The 16 bits are lane row % 8 of Philox(counter = {col, row / 8, (uint32_t)batch,
  * stream}, key); lane j is word j/2, low half first. Kept values are scaled by 1 / (1 - rate). */
-static inline uint32_t hn_dropout_threshold(double rate) { return (uint32_t)(rate * 65536.0 + 0.5); }
+static inline uint32_t hn_dropout_threshold(double rate)
+{
+    return (uint32_t)(rate * 65536.0 + 0.5);
+}
 #endif

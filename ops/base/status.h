@@ -13,7 +13,8 @@ hone_status hn_fail(hone_error *err, hone_status code, const char *where, const 
 
 /* Adds a hint to an error already filled in; err may be NULL. Returns err->code (HONE_E_INTERNAL when err is NULL is
  * never returned: the caller's code is passed through):  return hn_hint(err, code, "try --val-split 0.2"); */
-hone_status hn_hint(hone_error *err, hone_status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+hone_status hn_hint(hone_error *err, hone_status code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Out of memory for `what` ("the activation arena"), n bytes. */
 hone_status hn_nomem(hone_error *err, const char *what, size_t n);

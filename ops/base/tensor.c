@@ -61,26 +61,26 @@ struct value {
     uint64_t u;
 };
 
-#define LOAD(type, field, as)                                                                      \
+#define LOAD(type, as, field, wide)                                                                \
     {                                                                                              \
         type x;                                                                                    \
         memcpy(&x, p, sizeof x);                                                                   \
-        return (struct value){ .way = as, .field = x };                                            \
+        return (struct value){ .way = as, .field = (wide)x };                                      \
     }
 static struct value load(enum hn_dtype t, const void *p)
 {
     uint16_t h;
     switch (t) {
-    case HN_F32: LOAD(float, f, AS_F)
-    case HN_F64: LOAD(double, f, AS_F)
-    case HN_U8: LOAD(uint8_t, u, AS_U)
-    case HN_U16: LOAD(uint16_t, u, AS_U)
-    case HN_U32: LOAD(uint32_t, u, AS_U)
-    case HN_U64: LOAD(uint64_t, u, AS_U)
-    case HN_I8: LOAD(int8_t, i, AS_I)
-    case HN_I16: LOAD(int16_t, i, AS_I)
-    case HN_I32: LOAD(int32_t, i, AS_I)
-    case HN_I64: LOAD(int64_t, i, AS_I)
+    case HN_F32: LOAD(float, AS_F, f, double)
+    case HN_F64: LOAD(double, AS_F, f, double)
+    case HN_U8: LOAD(uint8_t, AS_U, u, uint64_t)
+    case HN_U16: LOAD(uint16_t, AS_U, u, uint64_t)
+    case HN_U32: LOAD(uint32_t, AS_U, u, uint64_t)
+    case HN_U64: LOAD(uint64_t, AS_U, u, uint64_t)
+    case HN_I8: LOAD(int8_t, AS_I, i, int64_t)
+    case HN_I16: LOAD(int16_t, AS_I, i, int64_t)
+    case HN_I32: LOAD(int32_t, AS_I, i, int64_t)
+    case HN_I64: LOAD(int64_t, AS_I, i, int64_t)
     case HN_BOOL: return (struct value){ .way = AS_U, .u = *(const unsigned char *)p != 0 };
     case HN_F16:
         memcpy(&h, p, sizeof h);

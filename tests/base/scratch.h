@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A folder of its own for a test that writes files, and what the tests of this area do with it. */
+ * A folder of its own, in the build folder, for a test that writes files, and what the tests of this area do with it. */
 #ifndef HN_TEST_SCRATCH_H
 #define HN_TEST_SCRATCH_H
 
@@ -12,18 +12,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char scratch_dir[64];
+static char scratch_dir[300];
 
 static inline void scratch_begin(void)
 {
-    strcpy(scratch_dir, "/tmp/hone-test-XXXXXX");
+    snprintf(scratch_dir, sizeof scratch_dir, "%s/scratch-XXXXXX", HN_BINARY_DIR);
     if (!mkdtemp(scratch_dir)) abort();
 }
 
 /* The path of name in the folder; four may be in use at once. */
 static inline const char *scratch(const char *name)
 {
-    static char paths[4][512];
+    static char paths[4][600];
     static int next;
     char *p = paths[next++ % 4];
     snprintf(p, sizeof paths[0], "%s/%s", scratch_dir, name);
@@ -59,7 +59,7 @@ static inline int scratch_count(void)
 
 static inline void scratch_end(void)
 {
-    char command[128];
+    char command[400];
     snprintf(command, sizeof command, "rm -rf '%s'", scratch_dir);
     if (system(command)) abort();
 }

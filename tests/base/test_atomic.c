@@ -122,7 +122,7 @@ START_TEST(only_files_are_replaced)
     ck_assert_int_eq(hn_write_file(&hn_io_system, &mem, scratch("none/x"), "x", 1, &err),
                      HONE_E_IO);
     ck_assert_int_eq(scratch_count(), 2);
-    char name[256], path[512];
+    char name[256], path[600];
     memset(name, 'n', 255);
     name[255] = 0;
     snprintf(path, sizeof path, "%s", scratch(name)); /* the longest name: the temporary's is cut */

@@ -81,7 +81,7 @@ START_TEST(pipes_are_read)
 {
     struct hn_file f;
     pthread_t t;
-    char path[128];
+    char path[600];
     snprintf(path, sizeof path, "%s", scratch("fifo"));
     signal(SIGPIPE, SIG_IGN);
     ck_assert_int_eq(mkfifo(path, 0600), 0);
@@ -211,7 +211,7 @@ START_TEST(refusals_are_explained)
 {
     struct hn_file f;
     make_traps();
-    char dir[128];
+    char dir[600];
     snprintf(dir, sizeof dir, "%s", scratch("in"));
     HN_OK(hn_file_open_beneath(&f, &hn_io_system, &mem, dir, "sub/deep", &err), err);
     ck_assert_mem_eq(f.p, "deep", 4);

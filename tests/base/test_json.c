@@ -101,13 +101,13 @@ START_TEST(nonfinite)
     hn_json_object(&j, NULL);
     hn_json_object(&j, "a");
     hn_json_array(&j, "list");
-    hn_json_double(&j, NULL, NAN);
+    hn_json_double(&j, NULL, (double)NAN);
     hn_json_double(&j, NULL, 1);
     hn_json_close(&j);
     hn_json_close(&j);
     hn_json_object(&j, "b");
-    hn_json_double(&j, "x", -INFINITY);
-    hn_json_double(&j, "y", INFINITY);
+    hn_json_double(&j, "x", -(double)INFINITY);
+    hn_json_double(&j, "y", (double)INFINITY);
     hn_json_close(&j);
     hn_json_object(&j, "c");
     hn_json_double(&j, "x", 2);
@@ -116,7 +116,7 @@ START_TEST(nonfinite)
     end(&j, "{\"a\":{\"list\":[null,1],\"nonfinite\":true},\"b\":{\"x\":null,\"y\":null,"
             "\"nonfinite\":true},\"c\":{\"x\":2}}");
     begin(&j, 0);
-    hn_json_double(&j, NULL, NAN); /* nothing around it to mark */
+    hn_json_double(&j, NULL, (double)NAN); /* nothing around it to mark */
     end(&j, "null");
 }
 END_TEST

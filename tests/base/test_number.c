@@ -80,7 +80,7 @@ START_TEST(ties_and_their_neighbours)
         double v;
         memcpy(&v, &u, sizeof v);
         if (isnan(v) || isinf(v)) continue;
-        long double middle = (long double)v + (long double)(nextafter(v, INFINITY) - v) / 2;
+        long double middle = (long double)v + (long double)(nextafter(v, (double)INFINITY) - v) / 2;
         snprintf(text, sizeof text, "%.1100Lg", middle);
         same_as_strtod(text);
         char *e = strchr(text, 'e');
@@ -199,9 +199,9 @@ START_TEST(shortest_text)
               { 0.1 + 0.2, "0.30000000000000004" },
               { 1.0 / 3, "0.3333333333333333" },
               { DBL_MAX, "1.7976931348623157e+308" },
-              { NAN, "nan" },
-              { INFINITY, "inf" },
-              { -INFINITY, "-inf" } };
+              { (double)NAN, "nan" },
+              { (double)INFINITY, "inf" },
+              { -(double)INFINITY, "-inf" } };
     char text[32];
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         hn_format_double(text, t[i].v);

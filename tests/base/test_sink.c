@@ -64,7 +64,7 @@ START_TEST(long_strings_and_bad_formats)
     HN_OK(hn_sink_printf(&b.sink, &err, "<%s>", text), err);
     ck_assert_uint_eq(b.n, 100002);
     ck_assert_int_eq(b.p[100001], '>');
-    ck_assert_int_eq(hn_sink_printf(&b.sink, &err, fmt), HONE_E_INTERNAL);
+    ck_assert_int_eq(hn_sink_printf(&b.sink, &err, fmt, 1), HONE_E_INTERNAL);
     hn_buffer_free(&b);
     ck_assert_uint_eq(m.used, 0);
     struct hn_buffer zero = { 0 };

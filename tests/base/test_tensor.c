@@ -92,7 +92,7 @@ START_TEST(nan_stays_nan)
         memcpy(&f, &u, sizeof f);
         ck_assert((hn_float_to_half(f) & 0x3FF) && (hn_float_to_bf16(f) & 0x7F));
     }
-    double nan = NAN;
+    double nan = (double)NAN;
     uint16_t h;
     hn_convert(&h, HN_F16, &nan, HN_F64, 1);
     ck_assert(isnan(hn_half_to_float(h)));
@@ -189,7 +189,9 @@ END_TEST
 
 START_TEST(floats_to_integers_saturate)
 {
-    double v[] = { 300.9, -300.9, NAN, INFINITY, -INFINITY, 1e300, 2.9, -2.9 };
+    double v[] = {
+        300.9, -300.9, (double)NAN, (double)INFINITY, -(double)INFINITY, 1e300, 2.9, -2.9
+    };
     uint8_t u[8], wanted_u[8] = { 255, 0, 0, 255, 0, 255, 2, 0 };
     int8_t s[8], wanted_s[8] = { 127, -128, 0, 127, -128, 127, 2, -2 };
     int64_t l[8];
