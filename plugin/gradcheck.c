@@ -59,10 +59,11 @@ static double *input_values(struct check *c, int column, int64_t n, int positive
     return v;
 }
 
-static int64_t elements(const struct hn_program *p, int32_t value, int64_t rows)
+/* Elements of a row of a data column: of the whole tensor where its shape does not follow N. */
+static int64_t row_elements(const struct hn_program *p, int32_t value)
 {
     struct hn_dim n = hn_shape_count(&p->values[value].shape);
-    return n.per_row * rows + n.fixed;
+    return n.per_row ? n.per_row : n.fixed;
 }
 
 static hone_status make_batch(struct check *c, const struct trial *t, int64_t rows, int positive,
@@ -73,17 +74,17 @@ static hone_status make_batch(struct check *c, const struct trial *t, int64_t ro
     struct hn_column *target = hn_arena_alloc(&c->arena, (size_t)p->n_targets + 1, sizeof *target);
     if (!in || !target) return hn_nomem(err, "the random batch", sizeof *in);
     for (int i = 0; i < p->n_inputs; i++) {
-        int64_t n = elements(p, p->inputs[i], rows);
+        int64_t each = row_elements(p, p->inputs[i]), n = each * rows;
         double *v = input_values(c, i, n, positive);
         if (!v) return hn_nomem(err, "the random batch", (size_t)n * sizeof *v);
-        in[i] = (struct hn_column){ v, HN_F64, n / rows, 1.0 };
+        in[i] = (struct hn_column){ v, HN_F64, each, 1.0 };
     }
     for (int i = 0; i < p->n_targets; i++) {
-        int64_t n = elements(p, p->targets[i], rows);
+        int64_t each = row_elements(p, p->targets[i]), n = each * rows;
         double *v = hn_arena_alloc(&c->arena, (size_t)n, sizeof *v);
         if (!v) return hn_nomem(err, "the random batch", (size_t)n * sizeof *v);
         for (int64_t k = 0; k < n; k++) v[k] = target_value(c, t, k);
-        target[i] = (struct hn_column){ v, HN_F64, n / rows, 1.0 };
+        target[i] = (struct hn_column){ v, HN_F64, each, 1.0 };
     }
     *set = (struct hn_dataset){ rows, p->n_inputs, p->n_targets, in, target };
     return HONE_OK;
@@ -175,7 +176,8 @@ static hone_status check_trial(struct check *c, const struct hn_device *d, const
                                hone_error *err)
 {
     const struct hn_graph *g = hn_model_graph(c->model);
-    int64_t rows = g->fixed_batch > 0 && !g->batch_lifted ? g->fixed_batch : ROWS;
+    int64_t rows =
+        g->fixed_batch > 0 && !g->batch_lifted ? 1 : ROWS; /* 1: shapes do not follow N */
     c->w = hn_arena_alloc(&c->arena, c->prog->n_slab + 1, sizeof *c->w);
     c->dw = hn_arena_alloc(&c->arena, c->prog->n_trained + 1, sizeof *c->dw);
     if (!c->w || !c->dw) return hn_nomem(err, "the weights", c->prog->n_slab * sizeof *c->w);
