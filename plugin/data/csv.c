@@ -11,9 +11,12 @@ static hone_status reader_begin(struct hn_csv_reader *r)
 {
     const char *const *na = r->o->na ? r->o->na : default_missing;
     size_t n = r->o->na ? r->o->n_na : HN_COUNT(default_missing);
-    for (size_t i = 0; i < n; i++)
+    double v;
+    for (size_t i = 0; i < n; i++) {
         if (hn_words_add(&r->missing, na[i], strlen(na[i])) < 0)
             return hn_nomem(r->err, "the list of missing cells", 0);
+        r->numbers_missing |= hn_cell_number(na[i], strlen(na[i]), &v) && v == v;
+    }
     for (size_t i = 0; i < r->n_parts; i++)
         HN_TRY(
             hn_array_begin(&r->parts[i].array, r->src->mem, r->parts[i].name, r->t.path, r->err));

@@ -78,6 +78,7 @@ struct hn_csv_reader {
     struct hn_csv_text t;
     struct hn_arena arena; /* names and plan */
     struct hn_words missing, names;
+    int numbers_missing; /* a number like -999 stands for a missing cell: every cell is compared */
     int header;
     struct hn_csv_column *columns;
     int64_t n_columns, rows;

@@ -176,10 +176,10 @@ static hone_status assign(struct hn_csv_reader *r, size_t part, int64_t column)
     struct hn_csv_matrix *m = &r->matrix[part];
     struct hn_shown s;
     if (c->part >= 0)
-        return hn_fail(r->err, HONE_E_USAGE, r->t.path,
-                       "column '%s' is asked for twice, for '%s' and for '%s'",
-                       hn_show(&s, c->name, strlen(c->name)), r->parts[c->part].array.name,
-                       r->parts[part].array.name);
+        return hn_fail(
+            r->err, HONE_E_USAGE, r->t.path,
+            "column '%s' is asked for twice, wanted once among features, targets and groups",
+            hn_show(&s, c->name, strlen(c->name)));
     c->part = (int64_t)part;
     c->at = m->width++;
     m->columns[c->at] = column;

@@ -91,10 +91,10 @@ static const char *middle_number(const char *p, const char *end, double *out)
     const char *start = p;
     if (p < end && *p == '-') minus = *p++ == '-';
     for (; p < end && is_digit(*p); p++, any = 1)
-        m = m * 10 + (uint64_t)(*p - '0'), digits += m != 0;
+        m = m * 10 + (uint64_t)(*p - '0'), digits += digits || m;
     if (p < end && *p == '.')
         for (p++; p < end && is_digit(*p); p++, any = 1)
-            m = m * 10 + (uint64_t)(*p - '0'), digits += m != 0, exponent--;
+            m = m * 10 + (uint64_t)(*p - '0'), digits += digits || m, exponent--;
     if (!any) return NULL;
     if (p < end && (*p == 'e' || *p == 'E') && !(p = exponent_part(p + 1, end, &exponent)))
         return NULL;
@@ -237,6 +237,7 @@ static inline int accept(struct hn_csv_text *t, const char *q, int last)
 static hone_status one_number(struct hn_csv_reader *r, int64_t column, int last, double *v)
 {
     struct hn_csv_text *t = &r->t;
+    if (r->numbers_missing) return slow_number(r, column, last, v);
     if (t->end - t->p > READ_AHEAD && accept(t, fast_number(t->p, v), last)) return HONE_OK;
     if (accept(t, middle_number(t->p, t->end, v), last)) return HONE_OK;
     return slow_number(r, column, last, v);
@@ -247,7 +248,7 @@ static hone_status numbers(struct hn_csv_reader *r, const struct hn_csv_run *run
     struct hn_csv_matrix *m = &r->matrix[run->part];
     int64_t k = 0;
     while (k < run->count) {
-        if (m->dtype == HN_F32) {
+        if (m->dtype == HN_F32 && !r->numbers_missing) {
             k += fast_floats(&r->t, (float *)(void *)row + run->at + k, run->count - run->last - k);
             if (k == run->count) break;
         }
