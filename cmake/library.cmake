@@ -14,7 +14,7 @@ function(hn_library target type)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME hone LINKER_LANGUAGE C
     ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
   target_include_directories(${target} INTERFACE
-    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/plugin> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/ops/base>
+    $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/plugin> $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 endfunction()
 
