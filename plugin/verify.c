@@ -242,7 +242,7 @@ static hone_status choose_run(struct verify *v, struct one_case *c, struct graph
 
 static hone_status run_case(struct verify *v, struct one_case *c, hone_error *err)
 {
-    struct graph_run *r;
+    struct graph_run *r = NULL;
     HN_TRY(read_inputs(v, c, err));
     HN_TRY(choose_run(v, c, &r, err));
     if (isnan(v->rtol)) v->rtol = r->prog->dtype == HN_F64 ? 1e-7 : 1e-3;
