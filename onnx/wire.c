@@ -49,7 +49,8 @@ static size_t varint_size(uint64_t v)
 static int by_position(const void *a, const void *b)
 {
     const struct hn_cut *x = a, *y = b;
-    return x->at < y->at ? -1 : x->at > y->at;
+    if (x->at != y->at) return x->at < y->at ? -1 : 1;
+    return x->n < y->n ? -1 : x->n > y->n; /* insertions come before what is replaced behind them */
 }
 
 /* Numbers are converted block by block, so that a big tensor is never there twice. */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Graph edits: a ModelProto in, a ModelProto out, as bytes. An edit is one line of text that says everything but arrays;
+ * arrays travel beside the line in the order given here. The lines of a model are kept (run record, checkpoint), so that
+ * source bytes + lines + arrays always give the same model again. Words are separated by blanks; a word with blanks or
+ * quotes in it is written "in quotes" with \" and \\ inside. NODE is a node's name, or #12 for the node at position 12.
+ *
+ *   untie NAME [as NEW]              NAME is an Identity (chain) of an initializer or Constant: it becomes an initializer
+ *                                    of its own, with that name, and the Identity node goes
+ *   untie NAME NODE INPUT [as NEW]   initializer NAME is used in several places: input INPUT (from 0) of NODE gets a copy
+ *   inference                        BatchNormalization and Dropout leave the training form: training_mode 0, batch
+ *                                    statistics not written; an input that only said "training" goes
+ *   scale-input INPUT KIND           x → (x - values[0]) / values[1] right behind a graph input; integers are cast first.
+ *                                    KIND (standard, minmax) is only a name for people
+ *   scale-output OUTPUT KIND         y → y · values[0] + values[1] in front of a graph output, which keeps its name
+ *   batch-symbolic [NAME]            the fixed leading size of inputs and outputs becomes the symbol NAME (N), also where a
+ *                                    Reshape repeats it
+ *   batchnorm insert [VALUE…]        BatchNormalization behind the named Dense outputs (none named: all hidden ones, see
+ *                                    hn_edit_batchnorm_sites); values: scale, bias, mean, variance for each; none: identity
+ *   batchnorm remove                 inference BatchNormalization folds into the Gemm before it, else becomes Mul and Add
+ *                                    (which is right for [N, C])
+ *   rename-metadata OLD NEW          a key of the model's metadata
+ *
+ * New initializers are listed as graph inputs too where the IR version (3 and before) wants that. Never touches what the
+ * line does not name; unknown fields of the file survive. */
+#ifndef HN_ONNX_EDIT_H
+#define HN_ONNX_EDIT_H
+
+#include "ops/base/io.h"
+#include "ops/base/tensor.h"
+
+struct hn_edit_line {
+    const char *text;
+    const struct hn_tensor
+        *values; /* borrowed; numbers are converted to the type the graph has there */
+    size_t n_values;
+};
+
+/* Appends the edited model to out. HONE_E_USAGE for a line that is not understood or names what is not there,
+ * HONE_E_UNSUPPORTED for an edit that this graph does not allow. */
+hone_status hn_edit_apply(struct hn_mem *m, const void *bytes, size_t n,
+                          const struct hn_edit_line *line, struct hn_buffer *out, hone_error *err);
+/* Several, one after the other. No lines: the bytes as they are. */
+hone_status hn_edit_apply_all(struct hn_mem *m, const void *bytes, size_t n,
+                              const struct hn_edit_line *lines, size_t n_lines,
+                              struct hn_buffer *out, hone_error *err);
+
+/* Where "batchnorm insert" without names would insert: outputs of Dense layers (Gemm, or MatMul with its Add) that other
+ * Dense layers depend on and that no BatchNormalization follows. Freed with hn_edit_free_sites. */
+struct hn_bn_site {
+    char *value;
+    int64_t width;
+};
+hone_status hn_edit_batchnorm_sites(struct hn_mem *m, const void *bytes, size_t n,
+                                    struct hn_bn_site **sites, size_t *n_sites, hone_error *err);
+void hn_edit_free_sites(struct hn_mem *m, struct hn_bn_site *sites, size_t n_sites);
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Edits that change the form and not the function: tied constants apart, training nodes to inference, a fixed batch to a
+ * symbol, metadata keys. */
+#include "onnx/edit_list.h"
+#include "ops/base/json.h"
+#include "ops/base/status.h"
+#include <string.h>
+
+/* The constant that `name` reaches through Identity nodes only, NULL when it reaches none. */
+static Onnx__TensorProto *root_of(const struct hn_modify *e, const char *name)
+{
+    for (size_t hops = 0; hops <= e->g->n_node; hops++) {
+        Onnx__TensorProto *t = hn_md_constant(e, name);
+        if (t) return t;
+        const Onnx__NodeProto *n = hn_md_producer(e, name, NULL);
+        if (!n || !hn_md_is(n, "Identity") || n->n_input != 1) return NULL;
+        name = n->input[0];
+    }
+    return NULL;
+}
+
+static Onnx__TensorProto *copy_as(const struct hn_modify *e, const Onnx__TensorProto *t, char *name)
+{
+    Onnx__TensorProto *c = hn_arena_alloc(e->arena, 1, sizeof *c);
+    if (!c || !name) return NULL;
+    *c = *t; /* the lists are shared: packing only reads */
+    c->name = name;
+    return c;
+}
+
+/* An Identity of a constant becomes a constant of its own. */
+static hone_status untie_alias(struct hn_modify *e, char *name, char *as)
+{
+    size_t at;
+    const Onnx__NodeProto *n = hn_md_producer(e, name, &at);
+    const Onnx__TensorProto *root =
+        n && hn_md_is(n, "Identity") && n->n_input == 1 ? root_of(e, n->input[0]) : NULL;
+    if (!root)
+        return hn_fail(e->err, HONE_E_USAGE, name,
+                       "untie: this is not an Identity of an initializer or Constant");
+    if (hn_md_is_output(e, name))
+        return hn_fail(e->err, HONE_E_UNSUPPORTED, name, "untie: it is an output of the graph");
+    Onnx__TensorProto *c = copy_as(e, root, as ? as : name);
+    char *source = n->input[0];
+    hn_md_remove(&e->g->node, &e->g->n_node, at);
+    if (as) hn_md_rewire(e, name, as, NULL);
+    if (!hn_md_add_initializer(e, c)) return hn_md_nomem(e);
+    hn_md_drop_unused(e, source);
+    return HONE_OK;
+}
+
+static hone_status untie_use(struct hn_modify *e, char *name, const char *node, const char *input,
+                             char *as)
+{
+    size_t at;
+    int64_t k = 0;
+    const Onnx__TensorProto *t = hn_md_constant(e, name);
+    Onnx__NodeProto *n = hn_md_node_named(e, node, &at);
+    if (!t)
+        return hn_fail(e->err, HONE_E_USAGE, name,
+                       "untie: no initializer or Constant has this name");
+    if (!n)
+        return hn_fail(e->err, HONE_E_USAGE, node,
+                       "untie: no node, or more than one, has this name");
+    if (!hn_parse_i64(input, strlen(input), &k) || k < 0 || (size_t)k >= n->n_input ||
+        strcmp(n->input[k], name) != 0)
+        return hn_fail(e->err, HONE_E_USAGE, node,
+                       "untie: input %.20s of this node is not '%.100s'", input, name);
+    char *fresh = as ? as : hn_md_unique(e, name);
+    if (!fresh || !hn_md_add_initializer(e, copy_as(e, t, fresh))) return hn_md_nomem(e);
+    n->input[k] = fresh;
+    return HONE_OK;
+}
+
+hone_status hn_edit_untie(struct hn_modify *e)
+{
+    int n = e->n_words;
+    char *as = NULL;
+    if (n >= 4 && strcmp(e->words[n - 2], "as") == 0) {
+        as = e->words[n - 1];
+        n -= 2;
+    }
+    if (n != 2 && n != 4)
+        return hn_fail(e->err, HONE_E_USAGE, e->line->text,
+                       "wanted: untie NAME [NODE INPUT] [as NEW]");
+    if (as) {
+        char *free_name = hn_md_unique(e, as);
+        if (!free_name) return hn_md_nomem(e);
+        if (strcmp(free_name, as))
+            return hn_fail(e->err, HONE_E_USAGE, as, "untie: the name is taken");
+    }
+    return n == 2 ? untie_alias(e, e->words[1], as)
+                  : untie_use(e, e->words[1], e->words[2], e->words[3], as);
+}
+
+/* ---- training form to inference form ---------------------------------------------------------------------------------- */
+
+static hone_status batchnorm_to_inference(struct hn_modify *e, Onnx__NodeProto *n)
+{
+    for (size_t k = 1; k < n->n_output; k++)
+        if (*n->output[k] && hn_md_uses(e, n->output[k]))
+            return hn_fail(
+                e->err, HONE_E_UNSUPPORTED, n->name ? n->name : n->output[0],
+                "inference: the statistics output '%.100s' of this BatchNormalization is used",
+                n->output[k]);
+    if (n->n_output > 1) n->n_output = 1;
+    Onnx__AttributeProto *mode = hn_md_attr(n, "training_mode");
+    if (mode && mode->i) mode->i = 0;
+    if (e->opset < 7 && !hn_md_attr_int(e, n, "is_test", 1)) return hn_md_nomem(e);
+    return HONE_OK;
+}
+
+/* Dropout: attribute is_test (to opset 6), nothing (7 to 11), an input (from 12) that counts when it is a true constant. */
+static hone_status dropout_to_inference(struct hn_modify *e, Onnx__NodeProto *n)
+{
+    if (e->opset < 7) return hn_md_attr_int(e, n, "is_test", 1) ? HONE_OK : hn_md_nomem(e);
+    if (e->opset < 12 || n->n_input < 3 || !*n->input[2] || !hn_md_constant(e, n->input[2]))
+        return HONE_OK;
+    char *mode = n->input[2];
+    n->n_input = *n->input[1] ? 2 : 1;
+    hn_md_drop_unused(e, mode);
+    return HONE_OK;
+}
+
+hone_status hn_edit_inference(struct hn_modify *e)
+{
+    size_t n = e->g->n_node;
+    Onnx__NodeProto **nodes = hn_arena_alloc(e->arena, n + 1, sizeof *nodes);
+    if (!nodes) return hn_md_nomem(e);
+    if (n) memcpy(nodes, e->g->node, n * sizeof *nodes); /* unused Constants go on the way */
+    for (size_t i = 0; i < n; i++) {
+        if (hn_md_is(nodes[i], "BatchNormalization")) HN_TRY(batchnorm_to_inference(e, nodes[i]));
+        if (hn_md_is(nodes[i], "Dropout")) HN_TRY(dropout_to_inference(e, nodes[i]));
+    }
+    return HONE_OK;
+}
+
+/* ---- batch ------------------------------------------------------------------------------------------------------------- */
+
+static Onnx__TensorShapeProto__Dimension *leading(const Onnx__ValueInfoProto *v)
+{
+    const Onnx__TypeProto *t = v->type;
+    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type->shape)
+        return NULL;
+    return t->tensor_type->shape->n_dim ? t->tensor_type->shape->dim[0] : NULL;
+}
+
+static int is_fixed(const Onnx__TensorShapeProto__Dimension *d, int64_t batch)
+{
+    return d && d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+           (batch < 0 || d->dim_value == batch);
+}
+
+static void make_symbol(const struct hn_modify *e, Onnx__ValueInfoProto **list, size_t n,
+                        int64_t batch, char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        Onnx__TensorShapeProto__Dimension *d = leading(list[i]);
+        if (!is_fixed(d, batch) || (list[i]->name && hn_md_constant(e, list[i]->name))) continue;
+        d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+        d->dim_param = name;
+    }
+}
+
+/* Reshape(x, [batch, a, b]) → Reshape(x, [-1, a, b]); a shape with a -1 of its own is left for the import to judge. */
+static hone_status free_reshape(struct hn_modify *e, Onnx__NodeProto *n, int64_t batch)
+{
+    if (!hn_md_is(n, "Reshape") || n->n_input != 2 || hn_md_constant(e, n->input[0]))
+        return HONE_OK;
+    const Onnx__TensorProto *t = hn_md_constant(e, n->input[1]);
+    if (!t || t->data_type != HN_I64 || t->n_dims != 1 || t->dims[0] < 1 ||
+        t->dims[0] > HN_MAX_RANK)
+        return HONE_OK;
+    int64_t v[HN_MAX_RANK];
+    size_t k = (size_t)t->dims[0];
+    if (t->n_int64_data == k)
+        memcpy(v, t->int64_data, k * sizeof *v);
+    else if (t->has_raw_data && t->raw_data.len == k * sizeof *v)
+        memcpy(v, t->raw_data.data, k * sizeof *v);
+    else
+        return HONE_OK;
+    for (size_t i = 1; i < k; i++)
+        if (v[i] == -1) return HONE_OK;
+    if (v[0] != batch) return HONE_OK;
+    v[0] = -1;
+    struct hn_tensor shape = { HN_I64, 1, { (int64_t)k }, (int64_t)k, v };
+    char *old = n->input[1], *name = hn_md_text(e, "%s_free", old);
+    if (!name || !(name = hn_md_unique(e, name))) return hn_md_nomem(e);
+    if (!hn_md_add_initializer(e, hn_md_tensor(e, name, HN_I64, &shape))) return hn_md_nomem(e);
+    n->input[1] = name;
+    hn_md_drop_unused(e, old);
+    return HONE_OK;
+}
+
+hone_status hn_edit_batch_symbolic(struct hn_modify *e)
+{
+    Onnx__GraphProto *g = e->g;
+    char *name = e->n_words > 1 ? e->words[1] : hn_md_text(e, "N");
+    int64_t batch = -1;
+    if (!name) return hn_md_nomem(e);
+    for (size_t i = 0; i < g->n_input && batch < 0; i++) {
+        const Onnx__TensorShapeProto__Dimension *d = leading(g->input[i]);
+        if (is_fixed(d, -1) && !(g->input[i]->name && hn_md_initializer(e, g->input[i]->name)))
+            batch = d->dim_value;
+    }
+    if (batch < 0) return HONE_OK; /* there is no fixed one */
+    size_t n = g->n_node;
+    Onnx__NodeProto **nodes = hn_arena_alloc(e->arena, n + 1, sizeof *nodes);
+    if (!nodes) return hn_md_nomem(e);
+    if (n) memcpy(nodes, g->node, n * sizeof *nodes);
+    make_symbol(e, g->input, g->n_input, batch, name);
+    make_symbol(e, g->output, g->n_output, batch, name);
+    make_symbol(e, g->value_info, g->n_value_info, batch, name);
+    for (size_t i = 0; i < n; i++) HN_TRY(free_reshape(e, nodes[i], batch));
+    return HONE_OK;
+}
+
+hone_status hn_edit_rename_metadata(struct hn_modify *e)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < e->model->n_metadata_props; i++) {
+        Onnx__StringStringEntryProto *p = e->model->metadata_props[i];
+        if (p->key && strcmp(p->key, e->words[2]) == 0)
+            return hn_fail(e->err, HONE_E_USAGE, e->words[2],
+                           "rename-metadata: the key is there already");
+        if (!p->key || strcmp(p->key, e->words[1])) continue;
+        p->key = e->words[2];
+        found++;
+    }
+    return found ? HONE_OK
+                 : hn_fail(e->err, HONE_E_USAGE, e->words[1],
+                           "rename-metadata: there is no such key");
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Scalers in the graph: x → (x - offset) / scale behind an input, so that the model takes raw rows, and y → y · scale +
+ * offset in front of an output, so that it gives raw numbers. The arrays must broadcast against the value (their last
+ * axes are the value's); subtraction and division are separate nodes, in the order scikit-learn computes. */
+#include "onnx/edit_list.h"
+#include "ops/base/status.h"
+#include <string.h>
+
+struct chain {         /* two elementwise nodes with a constant each */
+    const char *value; /* names are made from it */
+    enum hn_dtype dtype;
+    const char *op[2];
+};
+
+static hone_status check(struct hn_modify *e, const Onnx__ValueInfoProto *v, enum hn_dtype *dtype)
+{
+    const char *what = e->words[0], *name = e->words[1];
+    if (!v)
+        return hn_fail(e->err, HONE_E_USAGE, name, "%s: the graph has nothing of this name there",
+                       what);
+    if (e->line->n_values != 2)
+        return hn_fail(e->err, HONE_E_USAGE, name, "%s: %zu arrays came with the line, wanted 2",
+                       what, e->line->n_values);
+    if (e->opset < 7)
+        return hn_fail(e->err, HONE_E_UNSUPPORTED, name, "%s: needs opset 7, the model has %lld",
+                       what, (long long)e->opset);
+    const Onnx__TypeProto *t = v->type;
+    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ||
+        !t->tensor_type->has_elem_type)
+        return hn_fail(e->err, HONE_E_UNSUPPORTED, name, "%s: its type is not declared", what);
+    *dtype = (enum hn_dtype)t->tensor_type->elem_type;
+    if (hn_dtype_is_float(*dtype) ||
+        (hn_dtype_size(*dtype) && *dtype != HN_C64 && *dtype != HN_C128))
+        return HONE_OK;
+    return hn_fail(e->err, HONE_E_UNSUPPORTED, name, "%s: its type is %s, wanted numbers", what,
+                   hn_dtype_name(*dtype));
+}
+
+/* from → op[0] with values[0] → op[1] with values[1] → to, as nodes at position `at` and at + 1. */
+static hone_status insert_chain(struct hn_modify *e, const struct chain *c, char *from, char *to,
+                                size_t at)
+{
+    char *between = hn_md_unique(e, hn_md_text(e, "%s/hone_%s", c->value, c->op[0]));
+    char *ends[3] = { from, between, to };
+    for (size_t i = 0; i < 2; i++) {
+        char *label = hn_md_text(e, "hone_%s_%s", c->op[i], c->value);
+        char *name = hn_md_text(e, "%s/hone_%s_by", c->value, c->op[i]);
+        if (!label || !name || !(name = hn_md_unique(e, name)) || !ends[1]) return hn_md_nomem(e);
+        if (!hn_md_add_initializer(e, hn_md_tensor(e, name, c->dtype, &e->line->values[i])))
+            return hn_md_nomem(e);
+        Onnx__NodeProto *n =
+            hn_md_node(e, c->op[i], label, (const char *const[]){ ends[i], name, NULL },
+                       (const char *const[]){ ends[i + 1], NULL });
+        if (!n || !hn_md_insert(e, &e->g->node, &e->g->n_node, at + i, n)) return hn_md_nomem(e);
+    }
+    return HONE_OK;
+}
+
+hone_status hn_edit_scale_input(struct hn_modify *e)
+{
+    char *name = e->words[1], *from = name;
+    size_t at = 0;
+    struct chain c = { name, HN_NONE, { "Sub", "Div" } };
+    HN_TRY(check(e, hn_md_initializer(e, name) ? NULL : hn_md_input(e, name), &c.dtype));
+    char *scaled = hn_md_unique(e, hn_md_text(e, "%s/hone_scaled", name));
+    if (!scaled) return hn_md_nomem(e);
+    hn_md_rewire(e, name, scaled, NULL);
+    if (!hn_dtype_is_float(c.dtype)) {
+        c.dtype = HN_F32;
+        from = hn_md_unique(e, hn_md_text(e, "%s/hone_float", name));
+        if (!from) return hn_md_nomem(e);
+        Onnx__NodeProto *cast =
+            hn_md_node(e, "Cast", hn_md_text(e, "hone_Cast_%s", name),
+                       (const char *const[]){ name, NULL }, (const char *const[]){ from, NULL });
+        if (!cast || !hn_md_attr_int(e, cast, "to", HN_F32)) return hn_md_nomem(e);
+        if (!hn_md_insert(e, &e->g->node, &e->g->n_node, at++, cast)) return hn_md_nomem(e);
+    }
+    return insert_chain(e, &c, from, scaled, at);
+}
+
+hone_status hn_edit_scale_output(struct hn_modify *e)
+{
+    char *name = e->words[1];
+    Onnx__ValueInfoProto *v = NULL;
+    struct chain c = { name, HN_NONE, { "Mul", "Add" } };
+    for (size_t i = 0; i < e->g->n_output; i++)
+        if (e->g->output[i]->name && strcmp(e->g->output[i]->name, name) == 0) v = e->g->output[i];
+    HN_TRY(check(e, v, &c.dtype));
+    size_t at;
+    Onnx__NodeProto *n = hn_md_producer(e, name, &at);
+    if (!n || !hn_dtype_is_float(c.dtype))
+        return hn_fail(e->err, HONE_E_UNSUPPORTED, name,
+                       "scale-output: wanted a float output that a node produces");
+    char *raw = hn_md_unique(e, hn_md_text(e, "%s/hone_raw", name));
+    if (!raw) return hn_md_nomem(e);
+    for (size_t k = 0; k < n->n_output; k++)
+        if (strcmp(n->output[k], name) == 0) n->output[k] = raw;
+    hn_md_rewire(e, name, raw, NULL);
+    return insert_chain(e, &c, raw, name, e->g->n_node);
+}

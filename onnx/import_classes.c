@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The model's own list of classes, which decides what class number 0, 1, … of the training data means: ZipMap's labels,
+ * the table that ArrayFeatureExtractor picks from, else the metadata entry that an earlier training left. */
+#include "onnx/import.h"
+#include "ops/base/status.h"
+#include <inttypes.h>
+#include <string.h>
+
+static hone_status nomem(const struct hn_import *im)
+{
+    return hn_nomem(im->err, "the list of classes", 0);
+}
+
+static const struct hn_attr *attr(const struct hn_node *n, const char *name)
+{
+    for (int i = 0; i < n->n_attrs; i++)
+        if (strcmp(n->attrs[i].name, name) == 0) return &n->attrs[i];
+    return NULL;
+}
+
+static hone_status set_texts(struct hn_import *im, const char *const *texts, size_t n)
+{
+    const char **list = hn_arena_alloc(&im->g->arena, n + 1, sizeof *list);
+    if (!list) return nomem(im);
+    for (size_t i = 0; i < n; i++)
+        if (!(list[i] = hn_arena_strdup(&im->g->arena, texts[i]))) return nomem(im);
+    im->g->classes = list;
+    im->g->n_classes = n;
+    im->g->classes_are_int = 0;
+    return HONE_OK;
+}
+
+static hone_status set_ints(struct hn_import *im, int64_t (*at)(const void *from, size_t i),
+                            const void *from, size_t n)
+{
+    const char **list = hn_arena_alloc(&im->g->arena, n + 1, sizeof *list);
+    if (!list) return nomem(im);
+    for (size_t i = 0; i < n; i++)
+        if (!(list[i] = hn_arena_printf(&im->g->arena, "%" PRId64, at(from, i)))) return nomem(im);
+    im->g->classes = list;
+    im->g->n_classes = n;
+    im->g->classes_are_int = 1;
+    return HONE_OK;
+}
+
+static int64_t int_of_attr(const void *from, size_t i)
+{
+    return ((const struct hn_attr *)from)->ints[i];
+}
+static int64_t int_of_tensor(const void *from, size_t i) { return hn_tensor_i64(from, (int64_t)i); }
+
+static hone_status from_zipmap(struct hn_import *im, const struct hn_node *n)
+{
+    const struct hn_attr *ints = attr(n, "classlabels_int64s"),
+                         *texts = attr(n, "classlabels_strings");
+    if (texts && texts->n && texts->strings) return set_texts(im, texts->strings, texts->n);
+    if (ints && ints->n && ints->ints) return set_ints(im, int_of_attr, ints, ints->n);
+    return HONE_OK;
+}
+
+/* ArrayFeatureExtractor(classes, ArgMax(…)): the classes are an initializer. */
+static hone_status from_extractor(struct hn_import *im, const struct hn_node *n)
+{
+    if (n->n_in < 2 || n->in[0] < 0 || n->in[1] < 0) return HONE_OK;
+    const struct hn_tensor *t = im->g->values[n->in[0]].constant;
+    int32_t from = im->g->values[n->in[1]].producer;
+    if (!t || t->n < 2 || from < 0 || strcmp(im->g->nodes[from].type, "ArgMax")) return HONE_OK;
+    if (t->dtype == HN_STR) return set_texts(im, t->data, (size_t)t->n);
+    if (t->dtype == HN_I32 || t->dtype == HN_I64)
+        return set_ints(im, int_of_tensor, t, (size_t)t->n);
+    return HONE_OK;
+}
+
+static int is_integer(const char *s)
+{
+    if (*s == '-') s++;
+    size_t n = strspn(s, "0123456789");
+    return n > 0 && n < 19 && s[n] == 0;
+}
+
+/* One class per line; "\\" and "\n" stand for a backslash and a line feed. */
+static hone_status from_metadata(struct hn_import *im, const char *value)
+{
+    size_t n = 1, k = 0;
+    for (const char *c = value; *c; c++) n += *c == '\n';
+    const char **list = hn_arena_alloc(&im->g->arena, n + 1, sizeof *list);
+    char *copy = hn_arena_strdup(&im->g->arena, value), *to = copy;
+    if (!list || !copy) return nomem(im);
+    int ints = 1;
+    list[k++] = copy;
+    for (const char *c = value; *c; c++) {
+        if (*c == '\n') {
+            *to++ = 0;
+            list[k++] = to;
+        } else if (*c == '\\' && (c[1] == 'n' || c[1] == '\\')) {
+            *to++ = *++c == 'n' ? '\n' : '\\';
+        } else {
+            *to++ = *c;
+        }
+    }
+    *to = 0;
+    for (size_t i = 0; i < n; i++) ints &= is_integer(list[i]);
+    im->g->classes = list;
+    im->g->n_classes = n;
+    im->g->classes_are_int = ints;
+    return HONE_OK;
+}
+
+hone_status hn_import_classes(struct hn_import *im)
+{
+    struct hn_graph *g = im->g;
+    for (size_t i = 0; i < g->n_nodes && !g->n_classes; i++)
+        if (strcmp(g->nodes[i].type, "ZipMap") == 0) HN_TRY(from_zipmap(im, &g->nodes[i]));
+    for (size_t i = 0; i < g->n_nodes && !g->n_classes; i++)
+        if (strcmp(g->nodes[i].type, "ArrayFeatureExtractor") == 0)
+            HN_TRY(from_extractor(im, &g->nodes[i]));
+    const char *value = hn_onnx_meta(im->m, HN_META_CLASSES);
+    return !g->n_classes && value && *value ? from_metadata(im, value) : HONE_OK;
+}
