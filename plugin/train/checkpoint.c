@@ -236,6 +236,8 @@ static hone_status put_file(struct writer *w, const struct hn_origin *o, struct 
     hn_ckpt_head(block);
     w->at = HN_CKPT_HEAD;
     HN_TRY(w->sink->write(w->sink, block, HN_CKPT_HEAD, err));
+    unsigned char reason = (unsigned char)f->reason;
+    HN_TRY(put_section(w, "reason", &reason, 1, err));
     HN_TRY(put_job(w, o, &f->s->ctx->mem, err));
     HN_TRY(put_run(w, f, err));
     for (int i = 0; i < w->n; i++)

@@ -3,7 +3,7 @@
  * Checkpoints: everything that moves while a run goes on, and all that is needed to open the job again, in one file.
  *
  *   head      "HONECKP\n", u32 format version, u32 0x01020304 in the byte order of the machine (slabs are stored as they are)
- *   sections  job, state, slab w, dw, m, v, best, good (those the run has), backend
+ *   sections  reason (why it stopped, one byte), job, state, slab w, dw, m, v, best, good (those the run has), backend
  *   table     per section: name (16 bytes), u64 offset, u64 size, u64 XXH3 of its bytes
  *   tail      u64 sections, u64 XXH3 of head and table, "HONEEND\n"
  *
@@ -48,6 +48,8 @@ struct hn_checkpoint {
  * HONE_E_IO when there is none, HONE_E_CORRUPT when all are damaged. */
 hone_status hn_checkpoint_open(struct hn_checkpoint *c, hone_context *ctx, const char *dir,
                                hone_error *err);
+/* Why the run in it had stopped; NONE: it had not (or the file does not say). */
+enum hn_stop_reason hn_checkpoint_reason(const struct hn_checkpoint *c);
 /* Puts the saved state into a run that was opened from the same origin. */
 hone_status hn_checkpoint_load(const struct hn_checkpoint *c, struct hn_fit *f, hone_error *err);
 void hn_checkpoint_close(struct hn_checkpoint *c); /* a zeroed struct allowed */

@@ -146,6 +146,13 @@ void hn_checkpoint_close(struct hn_checkpoint *c)
     c->origin = (struct hn_origin){ .model = NULL };
 }
 
+enum hn_stop_reason hn_checkpoint_reason(const struct hn_checkpoint *c)
+{
+    size_t n;
+    const unsigned char *p = section(c, "reason", &n);
+    return p && n == 1 && *p <= HN_STOP_CALLBACK ? (enum hn_stop_reason) * p : HN_STOP_NONE;
+}
+
 /* ---- loading ---------------------------------------------------------------------------------------------------------- */
 
 /* The checksums are right, so this only fails for a file that was made up. */
@@ -206,6 +213,7 @@ hone_status hn_checkpoint_load(const struct hn_checkpoint *c, struct hn_fit *f, 
     HN_TRY(load_state(c, f, err));
     for (int i = 0; i < HN_SLABS; i++) HN_TRY(load_slab(c, f, i, err));
     HN_TRY(load_backend(c, f, err));
+    f->started = hn_seconds();
     if (f->cohort->member[0].state == HN_MEMBER_RUNNING) hn_cohort_reorder(f->cohort, 0);
     return HONE_OK;
 }

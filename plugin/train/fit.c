@@ -277,18 +277,17 @@ hone_status hn_fit_run(struct hn_fit *f, hone_error *err)
 
 hone_status hn_fit_start(struct hn_fit *f, hone_error *err)
 {
-    struct hn_epoch e = { .val = f->before[HONE_VAL], .train = f->before[HONE_TRAIN] };
+    struct hn_epoch e = { .lr = member(f)->last_lr, .train_loss = (double)NAN };
     double watched = (double)NAN;
     enum hn_slab keep = f->opts.save_best && f->opts.monitor ? HN_SLAB_BEST : HN_SLAB_GOOD;
     HN_TRY(hn_member_copy(f->cohort, 0, keep, HN_SLAB_W, err));
     f->started = hn_seconds();
-    if (f->opts.judge_start) {
-        HN_TRY(evaluate(f, &e, err));
-        if (f->opts.monitor && hn_epoch_value(&e, f->opts.monitor, &watched) && isfinite(watched))
-            hn_stopper_see(&f->stop, 0, watched);
-    }
-    e.train_loss = (double)NAN;
-    e.lr = member(f)->last_lr;
+    if (!f->opts.judge_start) return HONE_OK;
+    e.val = f->before[HONE_VAL];
+    if (wants_train_figures(f)) e.train = f->before[HONE_TRAIN];
+    if (f->opts.judge_again) HN_TRY(evaluate(f, &e, err));
+    if (f->opts.monitor && hn_epoch_value(&e, f->opts.monitor, &watched) && isfinite(watched))
+        hn_stopper_see(&f->stop, 0, watched);
     if (e.val.rows || e.train.rows) HN_TRY(remember(f, &e, err));
     call_progress(f, &e, f->stop.best_epoch == 0);
     return HONE_OK;

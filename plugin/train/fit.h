@@ -24,6 +24,7 @@ struct hn_fit_opts {
     double max_seconds; /* 0: no limit */
     int save_best;      /* else the last weights */
     int judge_start;    /* epoch 0 is a candidate */
+    int judge_again;    /* its figures are not those in `before` */
 };
 
 struct hn_epoch { /* one line of the curve */

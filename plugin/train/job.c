@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A training job: see job.h. */
+#include "plugin/train/job.h"
+#include "ops/base/status.h"
+#include "ops/cpu/backend.h"
+#include "plugin/session_own.h"
+#include <cblas.h>
+#include <string.h>
+
+hone_status hn_job_init(struct hn_job *j, hone_model *m, const hone_params *params, hone_error *err)
+{
+    *j = (struct hn_job){ .ctx = hn_model_context(m), .model = m };
+    hn_arena_init(&j->arena, &j->ctx->mem);
+    hn_buffer_init(&j->bytes, &j->ctx->mem);
+    hone_status st = params ? hn_params_copy(params, &j->params, err)
+                            : hone_params_create(j->ctx, &j->params, err);
+    return st == HONE_OK ? hn_options_metrics(j->params, err) : st;
+}
+
+void hn_job_close(struct hn_job *j)
+{
+    if (!j->ctx) return;
+    hn_rundir_close(&j->dir);
+    hn_fit_destroy(j->fit);
+    hn_cohort_destroy(j->cohort);
+    hn_evaluator_destroy(j->eval);
+    hn_session_close(j->s);
+    hone_params_destroy(j->params);
+    hn_buffer_free(&j->bytes);
+    hn_arena_clear(&j->arena);
+    *j = (struct hn_job){ .ctx = NULL };
+}
+
+/* ---- what resume will need ------------------------------------------------------------------------------------------------ */
+
+static hone_status copy_settings(struct hn_job *j, hone_error *err)
+{
+    struct hn_origin *o = &j->origin;
+    hone_param_info info = { .size = sizeof info };
+    size_t cap = 0, n = 0;
+    const char *text;
+    for (size_t i = 0; hone_param_at(i, &info); i++)
+        if (hone_params_is_set(j->params, info.name)) cap += hn_param_count(j->params, info.name);
+    o->settings = hn_arena_alloc(&j->arena, cap + 1, sizeof *o->settings);
+    if (!o->settings) return hn_nomem(err, "the settings", cap * sizeof *o->settings);
+    for (size_t i = 0; hone_param_at(i, &info); i++) {
+        if (!hone_params_is_set(j->params, info.name)) continue;
+        for (size_t k = 0; (text = hone_params_get(j->params, info.name, k)); k++) {
+            char *copy = hn_arena_strdup(&j->arena, text);
+            if (!copy) return hn_nomem(err, "the settings", strlen(text));
+            o->settings[n++] = (struct hn_setting){ info.name, copy };
+        }
+    }
+    o->n_settings = n;
+    return HONE_OK;
+}
+
+hone_status hn_job_origin(struct hn_job *j, hone_error *err)
+{
+    struct hn_origin *o = &j->origin;
+    const char *path = hn_model_path(j->model);
+    o->version = hone_version();
+    o->model_path = path ? hn_arena_strdup(&j->arena, path) : "";
+    if (!o->model_path) return hn_nomem(err, "the model's path", strlen(path));
+    hn_model_hash(j->model, o->model_hash);
+    HN_TRY(copy_settings(j, err));
+    HN_TRY(hn_model_bytes(j->model, &j->bytes, err));
+    o->model = j->bytes.p;
+    o->model_size = j->bytes.n;
+    return HONE_OK;
+}
+
+static hone_status name_backend(struct hn_job *j, hone_error *err)
+{
+    struct hn_origin *o = &j->origin;
+    const struct hn_session *s = j->s;
+    o->backend = s->backend->name;
+    o->core = "double";
+    if (s->backend == &hn_backend_cpu)
+        o->core = hn_arena_printf(&j->arena, "%s, OpenBLAS %s", hn_cpu_isa_name(s->dev),
+                                  openblas_get_corename());
+    memcpy(o->data_hash, s->data_hash, sizeof o->data_hash);
+    return o->core ? HONE_OK : hn_nomem(err, "the core's name", 0);
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+
+/* Does training begin with a graph edit that changes what the model computes? */
+static int starts_changed(const hone_params *p)
+{
+    return strcmp(hn_param_s(p, "scale"), "none") != 0 ||
+           strcmp(hn_param_s(p, "scale-target"), "none") != 0 ||
+           strcmp(hn_param_s(p, "batchnorm"), "insert") == 0;
+}
+
+static hone_status load_weights(struct hn_job *j, hone_error *err)
+{
+    size_t elem = j->s->backend->elem;
+    HN_TRY(hn_model_get_weights(j->model, j->s->prog, j->fit->host, elem, err));
+    return hn_member_put(j->cohort, 0, HN_SLAB_W, j->fit->host, err);
+}
+
+static hone_status epoch_hook(void *user, struct hn_fit *f, const struct hn_epoch *e,
+                              hone_error *err)
+{
+    return hn_rundir_epoch(user, f, e, err);
+}
+
+static hone_status tick_hook(void *user, struct hn_fit *f, hone_error *err)
+{
+    return hn_rundir_tick(user, f, err);
+}
+
+hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_error *err)
+{
+    HN_TRY(hn_session_open(j->model, d, j->params, HN_USE_TRAIN, &j->s, err));
+    struct hn_session *s = j->s;
+    if (s->prog->n_trained == 0)
+        return hn_fail(err, HONE_E_UNSUPPORTED, "model", "found no parameter that can be trained");
+    HN_TRY(hn_options_read(j->params, s, &j->opts, err));
+    j->opts.fit.judge_again = starts_changed(j->params);
+    HN_TRY(name_backend(j, err));
+    hn_options_no_decay(j->params, s->prog);
+    HN_TRY(hn_evaluator_create(s, &j->eval, err));
+    struct hn_member_opts *m = &j->opts.member;
+    struct hn_cohort_opts c = { .mem = &j->ctx->mem,
+                                .backend = s->backend,
+                                .dev = s->dev,
+                                .prog = s->prog,
+                                .max_rows = m->batch < m->n_rows ? m->batch : m->n_rows,
+                                .slots = 1 };
+    HN_TRY(hn_cohort_create(&c, &j->cohort, err));
+    HN_TRY(hn_cohort_add(j->cohort, 0, m, err));
+    HN_TRY(hn_fit_create(s, j->cohort, j->eval, &j->opts.fit, &j->fit, err));
+    if (cb) {
+        size_t n = cb->size < sizeof *cb ? cb->size : sizeof *cb;
+        memcpy(&j->fit->callbacks, cb, n);
+    }
+    j->fit->hooks = (struct hn_fit_hooks){ &j->dir, epoch_hook, tick_hook };
+    return load_weights(j, err);
+}
+
+/* ---- the model as it came -------------------------------------------------------------------------------------------------- */
+
+/* Figures over the training rows are wanted when there is nothing else to compare, or when they decide something. */
+static int wants_training_rows(const struct hn_session *s, const hone_params *p)
+{
+    const char *names[] = { hn_param_s(p, "monitor"), hn_param_s(p, "target-metric") };
+    for (int i = 0; i < 2; i++)
+        if (strncmp(names[i], "train_", 6) == 0) return 1;
+    return s->rows[HONE_VAL].n == 0;
+}
+
+static hone_status figures(struct hn_evaluator *e, const struct hn_session *s,
+                           const struct hn_replica *r, int with_training, struct hn_figures out[3],
+                           hone_error *err)
+{
+    for (int role = 0; role < 3; role++)
+        if (s->rows[role].n && (role != HONE_TRAIN || with_training))
+            HN_TRY(hn_evaluator_run(e, r, (hone_role)role, &out[role], err));
+    return HONE_OK;
+}
+
+hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err)
+{
+    struct hn_session *s = NULL;
+    struct hn_evaluator *e = NULL;
+    struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
+    struct hn_replica r = { .hyper = &hyper };
+    if (!starts_changed(j->params)) return HONE_OK;
+    HN_TRY(hn_session_open(j->model, d, j->params, HN_USE_JUDGE, &s, err));
+    hone_status st = hn_session_load(s, &r, err);
+    if (st == HONE_OK) st = hn_evaluator_create(s, &e, err);
+    if (st == HONE_OK) st = figures(e, s, &r, wants_training_rows(s, j->params), j->before, err);
+    hn_evaluator_destroy(e);
+    if (r.slab[HN_SLAB_W]) s->backend->release(s->dev, r.slab[HN_SLAB_W]);
+    hn_session_close(s);
+    return st;
+}
+
+hone_status hn_job_start(struct hn_job *j, hone_error *err)
+{
+    struct hn_fit *f = j->fit;
+    const struct hn_train_opts *o = &j->opts;
+    if (starts_changed(j->params))
+        memcpy(f->before, j->before, sizeof f->before);
+    else
+        HN_TRY(figures(j->eval, j->s, &j->cohort->member[0].r, wants_training_rows(j->s, j->params),
+                       f->before, err));
+    HN_TRY(hn_options_check(o, f->before, err));
+    if (o->init == HN_INIT_KEEP) return HONE_OK;
+    hn_init_weights(j->s->prog, o->init, o->init_std, o->member.key, f->host, j->s->backend->elem);
+    return hn_member_put(j->cohort, 0, HN_SLAB_W, f->host, err);
+}
+
+/* ---- running and ending ---------------------------------------------------------------------------------------------------- */
+
+static void say_how_it_ended(const struct hn_job *j)
+{
+    const struct hn_fit *f = j->fit;
+    if (f->reason == HN_STOP_DIVERGED)
+        hn_log(j->ctx, HONE_LOG_WARNING,
+               "training diverged in epoch %lld: %s is not finite; the weights of epoch %lld are "
+               "kept",
+               (long long)j->cohort->member[0].r.now.epoch, f->bad,
+               (long long)hn_fit_result_epoch(f));
+    else if (!j->opts.fit.monitor && f->reason != HN_STOP_INTERRUPTED)
+        hn_log(j->ctx, HONE_LOG_NOTE,
+               "no validation data: the weights of the last epoch are the result");
+}
+
+hone_status hn_job_run(struct hn_job *j, hone_error *err)
+{
+    HN_TRY(hn_fit_run(j->fit, err));
+    say_how_it_ended(j);
+    return hn_rundir_end(&j->dir, j->fit, err);
+}
+
+hone_status hn_job_finish(struct hn_job *j, hone_error *err)
+{
+    struct hn_fit *f = j->fit;
+    enum hn_slab slab = hn_fit_result_slab(f);
+    struct hn_replica r = j->cohort->member[0].r;
+    r.slab[HN_SLAB_W] = r.slab[slab];
+    HN_TRY(hn_member_get(j->cohort, 0, slab, f->host, err));
+    HN_TRY(hn_model_put_weights(j->model, j->s->prog, f->host, j->s->backend->elem, err));
+    HN_TRY(figures(j->eval, j->s, &r, 1, j->after, err));
+    HN_TRY(hn_session_finish(j->s, err));
+    return hn_job_metadata(j, err);
+}

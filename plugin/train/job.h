@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A training job from opening to result: what hone_train and hone_resume share. A job owns everything it opens; the model
+ * is the caller's and is as it was when a step fails (the caller rewinds). */
+#ifndef HN_JOB_H
+#define HN_JOB_H
+
+#include "plugin/train/options.h"
+#include "plugin/train/rundir.h"
+
+struct hn_job {
+    hone_context *ctx;
+    hone_model *model;
+    hone_params *params; /* own copy, with what monitor and target add */
+    struct hn_session *s;
+    struct hn_train_opts opts;
+    struct hn_evaluator *eval;
+    struct hn_cohort *cohort;
+    struct hn_fit *fit;
+    struct hn_rundir dir;
+    struct hn_origin origin;
+    struct hn_buffer bytes; /* of the model before training */
+    struct hn_arena arena;  /* the origin's texts */
+    struct hn_figures before[3],
+        after[3]; /* by role; before: only where training changes the graph first */
+};
+
+/* A zeroed job with a copy of params. */
+hone_status hn_job_init(struct hn_job *j, hone_model *m, const hone_params *params,
+                        hone_error *err);
+void hn_job_close(struct hn_job *j); /* a zeroed struct allowed */
+
+/* Notes down what resume will need. Before hn_job_open, which changes the model. */
+hone_status hn_job_origin(struct hn_job *j, hone_error *err);
+/* The figures of the model as it came, where training begins with an edit that changes what it computes (a scaler). */
+hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err);
+/* Session, evaluator, cohort with the model's weights, fit. */
+hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_error *err);
+/* Figures of the model as it came; then the weights training starts from (--init). Not after a checkpoint was loaded. */
+hone_status hn_job_start(struct hn_job *j, hone_error *err);
+/* Trains until there is a reason to stop, leaving checkpoints in j->dir. */
+hone_status hn_job_run(struct hn_job *j, hone_error *err);
+/* The resulting weights, statistics and provenance go into the model; figures of the result. */
+hone_status hn_job_finish(struct hn_job *j, hone_error *err);
+
+/* report.c: the JSON result, and what travels in the exported file. */
+hone_status hn_job_result(const struct hn_job *j, hone_result **out, hone_error *err);
+hone_status hn_job_metadata(const struct hn_job *j, hone_error *err);
+void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struct hn_train_opts *o);
+/* Trainable and all parameters of the model's graph. */
+void hn_report_parameters(hone_result *r, hone_model *m);
+const char *hn_hash_text(const unsigned char hash[16], char text[33]);
+#endif

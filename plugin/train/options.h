@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From parameters to the plain structs that training works with, and the checks that need more than one parameter: a
+ * patience without anything to watch, a monitor that nobody computes. */
+#ifndef HN_TRAIN_OPTIONS_H
+#define HN_TRAIN_OPTIONS_H
+
+#include "plugin/train/fit.h"
+#include "plugin/train/init.h"
+
+struct hn_train_opts {
+    struct hn_fit_opts fit; /* its names live in monitor and target */
+    struct hn_member_opts member;
+    enum hn_init init;
+    double init_std;
+    char monitor[32], target[32];
+};
+
+/* Metrics are named "val_accuracy", "train_loss", "test_mae"; without a prefix they are the validation's. Adds what the
+ * monitor and the target need to parameter "metric". Before the session is opened. HONE_E_USAGE for unknown names. */
+hone_status hn_options_metrics(hone_params *p, hone_error *err);
+/* Everything else, once the rows are known. */
+hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
+                            struct hn_train_opts *o, hone_error *err);
+/* With the figures of the starting model: are monitor and target among them? */
+hone_status hn_options_check(const struct hn_train_opts *o, const struct hn_figures before[3],
+                             hone_error *err);
+/* --no-decay: decay_mult 0 where it applies. Before any plan is made of the program. */
+void hn_options_no_decay(const hone_params *p, struct hn_program *prog);
+
+/* "val_accuracy:0.9" into name and value. */
+hone_status hn_parse_goal(const char *option, const char *text, char name[32], double *value,
+                          hone_error *err);
+/* Is every --require met? Figures of the exported model by role (rows 0: none). A metric that is not there is not met. */
+int hn_requirements_met(const hone_params *p, const struct hn_figures after[3]);
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone_resume: the job in a run folder, opened again from its checkpoint alone and continued. The model comes from its own
+ * file when that is still what it was (external data stay external then), else from the bytes in the checkpoint. */
+#include "ops/base/status.h"
+#include "plugin/train/job.h"
+#include <string.h>
+
+/* ---- parameters ------------------------------------------------------------------------------------------------------------ */
+
+/* What may differ from the run as it was started: where things are, not what is computed. */
+static int may_change(const hone_param_info *i)
+{
+    static const char *const names[] = { "epochs",   "max-seconds", "data",   "x",         "y",
+                                         "val-data", "val-x",       "val-y",  "test-data", "test-x",
+                                         "test-y",   "threads",     "device", "out",       "events",
+                                         "keep-run", "force",       "require" };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (strcmp(i->name, names[k]) == 0) return 1;
+    return 0;
+}
+
+static hone_status override_one(hone_params *p, const hone_params *o, const char *name,
+                                hone_error *err)
+{
+    const char *text;
+    HN_TRY(hone_params_set(p, name, NULL, err));
+    for (size_t i = 0; (text = hone_params_get(o, name, i)); i++)
+        HN_TRY(hone_params_set(p, name, text, err));
+    return HONE_OK;
+}
+
+/* "epochs": N, or +N more than the run had. */
+static hone_status override_epochs(hone_params *p, const hone_params *o, struct hn_arena *a,
+                                   hone_error *err)
+{
+    const char *text = hone_params_get(o, "epochs", 0);
+    int64_t n = hn_param_i(o, "epochs");
+    if (text[0] == '+' && !hn_add_i64(n, hn_param_i(p, "epochs"), &n))
+        return hn_fail(err, HONE_E_USAGE, "epochs", "'%s' is too many", text);
+    const char *sum = hn_arena_printf(a, "%lld", (long long)n);
+    return sum ? hone_params_set(p, "epochs", sum, err) : hn_nomem(err, "epochs", 32);
+}
+
+static hone_status build_params(hone_context *ctx, struct hn_checkpoint *c, const hone_params *o,
+                                hone_params **out, hone_error *err)
+{
+    hone_param_info info = { .size = sizeof info };
+    HN_TRY(hone_params_create(ctx, out, err));
+    for (size_t i = 0; i < c->origin.n_settings; i++)
+        HN_TRY(hone_params_set(*out, c->origin.settings[i].name, c->origin.settings[i].value, err));
+    for (size_t i = 0; o && hone_param_at(i, &info); i++) {
+        if (!hone_params_is_set(o, info.name)) continue;
+        if (!may_change(&info))
+            return hn_fail(err, HONE_E_USAGE, info.name,
+                           "cannot change in a run that is continued: its result would be another "
+                           "one");
+        if (strcmp(info.name, "epochs") == 0)
+            HN_TRY(override_epochs(*out, o, &c->arena, err));
+        else
+            HN_TRY(override_one(*out, o, info.name, err));
+    }
+    return HONE_OK;
+}
+
+/* ---- model ----------------------------------------------------------------------------------------------------------------- */
+
+static hone_status open_model(hone_context *ctx, const struct hn_origin *o, hone_model **out,
+                              hone_error *err)
+{
+    unsigned char hash[16];
+    if (o->model_path[0] && hn_path_exists(ctx->io, o->model_path) &&
+        hone_model_load(ctx, o->model_path, out, NULL) == HONE_OK) {
+        hn_model_hash(*out, hash);
+        if (memcmp(hash, o->model_hash, sizeof hash) == 0) return HONE_OK;
+        hone_model_destroy(*out);
+    }
+    return hone_model_load_bytes(ctx, o->model, o->model_size, NULL, out, err);
+}
+
+/* ---- state ----------------------------------------------------------------------------------------------------------------- */
+
+static hone_status check_same(const struct hn_job *j, const struct hn_origin *o, hone_error *err)
+{
+    if (memcmp(j->s->data_hash, o->data_hash, sizeof o->data_hash) != 0)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_DATA, "data",
+                               "the data are not those that the run was started with"),
+                       "name the files as they were with --data, --x, --y, …");
+    if (strcmp(o->backend, j->origin.backend) != 0)
+        return hn_fail(err, HONE_E_USAGE, "device", "the run was started on %s, found %s",
+                       o->backend, j->origin.backend);
+    if (strcmp(o->core, j->origin.core) != 0)
+        hn_log(j->ctx, HONE_LOG_WARNING,
+               "the run was started on another kind of processor (%s, now %s): the last digits of "
+               "its result may differ",
+               o->core, j->origin.core);
+    return HONE_OK;
+}
+
+/* An interrupted run goes on; a finished one does when it has been given more epochs. */
+static void reopen(struct hn_fit *f)
+{
+    if (f->reason == HN_STOP_INTERRUPTED) f->reason = HN_STOP_NONE;
+    if (f->reason == HN_STOP_MAX_EPOCHS && f->done < f->opts.stop.epochs) f->reason = HN_STOP_NONE;
+}
+
+static hone_status report(struct hn_job *j, int ran, hone_result **out, hone_error *err)
+{
+    const char *path = hn_param_s(j->params, "out");
+    int written = !path[0] || hn_path_exists(j->ctx->io, path);
+    HN_TRY(hn_job_result(j, out, err));
+    hn_result_bool(*out, "finished", !ran && written);
+    hone_status st = hn_result_done(*out, err);
+    if (st == HONE_OK) return HONE_OK;
+    hone_result_destroy(*out);
+    *out = NULL;
+    return st;
+}
+
+static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c, const char *dir,
+                                hone_data *d, const hone_callbacks *cb, hone_error *err)
+{
+    HN_TRY(hn_job_origin(j, err));
+    memcpy(j->origin.model_hash, c->origin.model_hash, sizeof j->origin.model_hash);
+    HN_TRY(hn_job_open(j, d, cb, err));
+    HN_TRY(check_same(j, &c->origin, err));
+    HN_TRY(hn_checkpoint_load(c, j->fit, err));
+    reopen(j->fit);
+    if (j->fit->reason != HN_STOP_NONE) return HONE_OK; /* nothing will be written */
+    return hn_rundir_open(&j->dir, j->ctx, dir, hn_param_s(j->params, "events"), HN_RUNDIR_RESUME,
+                          err);
+}
+
+static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
+{
+    int ran = j->fit->reason == HN_STOP_NONE;
+    if (ran) {
+        HN_TRY(hn_rundir_begin(&j->dir, j->fit, &j->origin, err));
+        HN_TRY(hn_job_run(j, err));
+    }
+    HN_TRY(hn_job_finish(j, err));
+    return report(j, ran, out, err);
+}
+
+hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
+                        const hone_callbacks *cb, hone_model **model, hone_result **out,
+                        hone_error *err)
+{
+    struct hn_checkpoint c;
+    struct hn_job j = { 0 };
+    hone_params *p = NULL;
+    hone_data *d = NULL;
+    *model = NULL;
+    *out = NULL;
+    atomic_store(&ctx->stop, 0);
+    HN_TRY(hn_checkpoint_open(&c, ctx, run_dir, err));
+    hone_status st = build_params(ctx, &c, overrides, &p, err);
+    if (st == HONE_OK) st = open_model(ctx, &c.origin, model, err);
+    if (st == HONE_OK) st = hone_data_open(ctx, *model, p, &d, err);
+    if (st == HONE_OK) st = hn_job_init(&j, *model, p, err);
+    if (st == HONE_OK) st = continue_job(&j, &c, run_dir, d, cb, err);
+    hn_checkpoint_close(&c);
+    if (st == HONE_OK) st = run_job(&j, out, err);
+    hn_job_close(&j);
+    hone_params_destroy(p);
+    hone_data_destroy(d);
+    if (st != HONE_OK) {
+        hone_model_destroy(*model);
+        *model = NULL;
+    }
+    return st;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone_train: a model, data and parameters in; the model trained in place and a result out. On a failure the model is what
+ * it was. */
+#include "ops/base/status.h"
+#include "plugin/train/job.h"
+#include <math.h>
+#include <string.h>
+
+/* --epochs 0: nothing is looked at but the model, nothing is changed. */
+static hone_status no_training(hone_model *m, const hone_params *p, hone_result **out,
+                               hone_error *err)
+{
+    static const char *const empty[] = { "train", "val", "test" };
+    const char *path = hn_param_s(p, "out");
+    struct hn_train_opts o = { .init = HN_INIT_KEEP };
+    HN_TRY(hn_params_hyper(p, &o.member.hyper, &o.member.schedule.lr, err));
+    o.member.schedule.gamma = o.member.schedule.lr_max = (double)NAN;
+    HN_TRY(hn_result_create(hn_model_context(m), "hone.train/1", out, err));
+    hone_result *r = *out;
+    hn_result_int(r, "epochs", 0);
+    hn_result_int(r, "best_epoch", 0);
+    hn_result_null(r, "monitor");
+    hn_result_string(r, "stop_reason", hn_stop_name(HN_STOP_MAX_EPOCHS));
+    for (int i = 0; i < 3; i++) hn_result_null(r, empty[i]);
+    hn_result_object(r, "before");
+    for (int i = 1; i < 3; i++) hn_result_null(r, empty[i]);
+    hn_result_close(r);
+    hn_result_string(r, "model", path[0] ? path : NULL);
+    hn_report_parameters(r, m);
+    hn_report_hyperparameters(r, p, &o);
+    hn_result_null(r, "device");
+    hn_result_int(r, "threads", 0);
+    hn_result_double(r, "seconds", 0);
+    hn_result_double(r, "samples_per_second", 0);
+    hn_result_array(r, "curve");
+    hn_result_close(r);
+    hone_status st = hn_result_done(r, err);
+    if (st == HONE_OK) return HONE_OK;
+    hone_result_destroy(r);
+    *out = NULL;
+    return st;
+}
+
+/* The folder asked for, or OUT.run; NULL in *dir when the run has none. */
+static hone_status folder_name(struct hn_job *j, const char **dir, hone_error *err)
+{
+    const char *out = hn_param_s(j->params, "out");
+    *dir = hn_param_s(j->params, "run-dir");
+    if ((*dir)[0]) return HONE_OK;
+    *dir = NULL;
+    if (!out[0]) return HONE_OK;
+    *dir = hn_arena_printf(&j->arena, "%s.run", out);
+    return *dir ? HONE_OK : hn_nomem(err, "the run folder's name", strlen(out));
+}
+
+static hone_status open_folder(struct hn_job *j, hone_error *err)
+{
+    const char *dir;
+    int force = hn_param_b(j->params, "force");
+    HN_TRY(folder_name(j, &dir, err));
+    return hn_rundir_open(&j->dir, j->ctx, dir, hn_param_s(j->params, "events"),
+                          force ? HN_RUNDIR_FORCE : HN_RUNDIR_NEW, err);
+}
+
+/* One step, and what it took. */
+static hone_status dry_run(struct hn_job *j, hone_result **out, hone_error *err)
+{
+    int64_t rows;
+    double start = hn_seconds();
+    hn_cohort_begin_epoch(j->cohort, 0);
+    HN_TRY(hn_cohort_advance(j->cohort, 1, &rows, err));
+    double took = hn_seconds() - start;
+    HN_TRY(hn_result_create(j->ctx, "hone.train/1", out, err));
+    hone_result *r = *out;
+    hn_result_bool(r, "dry_run", 1);
+    hn_report_parameters(r, j->model);
+    hn_report_hyperparameters(r, j->params, &j->opts);
+    hn_result_object(r, "rows");
+    hn_result_int(r, "train", j->s->rows[HONE_TRAIN].n);
+    hn_result_int(r, "val", j->s->rows[HONE_VAL].n);
+    hn_result_int(r, "test", j->s->rows[HONE_TEST].n);
+    hn_result_close(r);
+    hn_result_int(r, "memory_peak", (int64_t)atomic_load(&j->ctx->mem.peak));
+    hn_result_string(r, "device", j->s->backend->name);
+    hn_result_int(r, "threads", j->s->threads);
+    hn_result_double(r, "loss", hn_member_loss(j->cohort, 0));
+    hn_result_double(r, "first_step_seconds", took);
+    hone_status st = hn_result_done(r, err);
+    if (st == HONE_OK) return HONE_OK;
+    hone_result_destroy(r);
+    *out = NULL;
+    return st;
+}
+
+static hone_status train(struct hn_job *j, hone_result **out, hone_error *err)
+{
+    HN_TRY(open_folder(j, err));
+    HN_TRY(hn_fit_start(j->fit, err));
+    HN_TRY(hn_rundir_begin(&j->dir, j->fit, &j->origin, err));
+    HN_TRY(hn_job_run(j, err));
+    HN_TRY(hn_job_finish(j, err));
+    return hn_job_result(j, out, err);
+}
+
+static hone_status open_and_train(struct hn_job *j, hone_data *d, const hone_callbacks *cb,
+                                  hone_result **out, hone_error *err)
+{
+    HN_TRY(hn_job_origin(j, err));
+    HN_TRY(hn_job_judge(j, d, err));
+    HN_TRY(hn_job_open(j, d, cb, err));
+    HN_TRY(hn_job_start(j, err));
+    return hn_param_b(j->params, "dry-run") ? dry_run(j, out, err) : train(j, out, err);
+}
+
+hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
+                       const hone_callbacks *cb, hone_result **out, hone_error *err)
+{
+    struct hn_job j;
+    struct hn_model_mark *mark = NULL;
+    const char *path = hn_param_s(params, "out");
+    *out = NULL;
+    atomic_store(&hn_model_context(m)->stop, 0);
+    if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
+    if (hn_param_i(params, "epochs") == 0) return no_training(m, params, out, err);
+    if (!d)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, "data", "found none, wanted rows to train on"),
+                       "--data FILE.csv --target COLUMN, or --x FILE --y FILE");
+    HN_TRY(hone_model_check(m, 1, err));
+    HN_TRY(hn_model_mark(m, &mark, err));
+    hone_status st = hn_job_init(&j, m, params, err);
+    if (st == HONE_OK) st = open_and_train(&j, d, cb, out, err);
+    int undo = st != HONE_OK || hn_param_b(params, "dry-run");
+    hn_job_close(&j);
+    hone_status back = undo ? hn_model_rewind(m, mark, st == HONE_OK ? err : NULL) : HONE_OK;
+    hn_model_mark_free(mark);
+    if (st == HONE_OK && back != HONE_OK) {
+        hone_result_destroy(*out);
+        *out = NULL;
+        st = back;
+    }
+    return st;
+}
