@@ -15,7 +15,8 @@ foreach(check arrows banned heads words figures)
 endforeach()
 
 # Every script takes the build folder, prints what it compares and exits 0, 1 or 77 (skipped, with the reason).
-file(GLOB scripts CONFIGURE_DEPENDS tests/cli/*.py tests/interop/*.py)
+file(GLOB scripts CONFIGURE_DEPENDS tests/cli/*.py tests/interop/*.py
+  tests/plugin/*.py)
 foreach(script ${scripts})
   get_filename_component(area ${script} DIRECTORY)
   get_filename_component(area ${area} NAME)
