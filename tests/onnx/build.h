@@ -212,6 +212,7 @@ static inline size_t zoo_files(glob_t *g)
 static inline char *read_whole(const char *path, size_t *n)
 {
     FILE *f = fopen(path, "rb");
+    *n = 0;
     if (!f) return NULL;
     fseek(f, 0, SEEK_END);
     *n = (size_t)ftell(f);
