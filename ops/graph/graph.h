@@ -80,8 +80,10 @@ struct hn_issue {
 
 struct hn_opset { const char *domain; int64_t version; };
 
-/* An untie the training side must apply before training (onnx/edit does it): two uses that an exporter merged by value. */
-struct hn_untie { const char *line; }; /* an edit line: "untie NAME" or "untie NAME NODE INPUT" */
+/* An untie the training side must apply before training (onnx/edit.h has the form of the line): values that an exporter
+ * merged because they were equal come apart. "untie ALIAS": an Identity of an initializer; "untie NAME NODE INPUT": one of
+ * several uses by name. After an edit the graph is imported again and has the lines that are left. */
+struct hn_untie { const char *line; };
 
 struct hn_graph {
     struct hn_mem *mem;
@@ -105,6 +107,7 @@ struct hn_graph {
     int batch_lifted;       /* 1: it was fixed and rows may still vary */
     struct hn_untie *unties; size_t n_unties;
     int needs_inference;    /* 1: training-form BatchNorm/Dropout/extra outputs: the edit "inference" applies at export */
+    struct hn_facts *facts; /* ops/graph/facts.h */
 };
 
 /* Building (onnx/import). Names are copied. value finds or adds; all return NULL/-1 on out of memory. */
@@ -132,7 +135,9 @@ hone_status hn_graph_blocked(const struct hn_graph *g, int training, hone_error 
 
 enum hn_tail { HN_TAIL_NONE, HN_TAIL_SOFTMAX, HN_TAIL_LOGSOFTMAX, HN_TAIL_SIGMOID };
 struct hn_output_info { /* what the training side asks of output i */
-    int trainable;         /* a float output that depends on parameters */
+    int trainable;         /* a float output that depends on trained parameters and can be computed */
+    int derived;           /* 1: computed from another trainable output only (a tail such as ReduceMax of the probabilities) */
+    int computable;        /* 0: carried in the file, no program computes it (labels by ArgMax, ZipMap, …) */
     enum hn_tail tail;     /* its last op */
     int64_t per_row;       /* elements of a row; 0: does not follow N */
     int32_t value;
@@ -166,7 +171,10 @@ struct hn_lower_opts {
     int freeze_batchnorm;
     int training_form; /* keep training_mode=1 semantics (verify); else they are trained in and left in inference form */
 };
-/* *out is NULL for HEAD when there is nothing to run before the boundary. Program inputs of HEAD and ALL are the graph's
+/* A program's outputs are the graph's computable outputs (hn_graph_output) in order: match them by name. Slab W has the same
+ * layout for every part: it depends on the graph and freeze_batchnorm alone. A graph whose batch could not be lifted
+ * (fixed_batch > 0, batch_lifted 0) has fixed shapes: it runs with exactly fixed_batch rows.
+ * *out is NULL for HEAD when there is nothing to run before the boundary. Program inputs of HEAD and ALL are the graph's
  * inputs in order; of BODY the boundary values, which are HEAD's outputs in the same order (or the graph inputs when HEAD is NULL). */
 hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts, struct hn_program **out, hone_error *err);
 void hn_program_destroy(struct hn_program *p, struct hn_mem *m);

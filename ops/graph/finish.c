@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hn_graph_finish, and the facts about outputs the training side asks for. */
+#include "ops/graph/output.h"
+#include "ops/graph/rows.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+
+static hone_status make_facts(struct hn_graph *g, hone_error *err)
+{
+    struct hn_facts *f = g->facts = hn_arena_alloc(&g->arena, 1, sizeof *f);
+    if (f) f->values = hn_arena_alloc(&g->arena, g->n_values + 1, sizeof *f->values);
+    if (f) f->nodes = hn_arena_alloc(&g->arena, g->n_nodes + 1, sizeof *f->nodes);
+    if (f) f->fold_map = hn_arena_alloc(&g->arena, g->n_values + 1, sizeof *f->fold_map);
+    if (!f || !f->values || !f->nodes || !f->fold_map)
+        return hn_nomem(err, "the graph's facts", g->n_values * sizeof *f->values);
+    return HONE_OK;
+}
+
+hone_status hn_graph_finish(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err)
+{
+    HN_TRY(make_facts(g, err));
+    HN_TRY(hn_graph_sort(g, err));
+    HN_TRY(hn_graph_infer(g, opts, err));
+    HN_TRY(hn_graph_patterns(g, err));
+    hn_graph_liveness(g);
+    HN_TRY(hn_graph_find_params(g, opts, err));
+    HN_TRY(hn_graph_find_ties(g, err));
+    return hn_graph_verdicts(g, err);
+}
+
+static enum hn_tail tail_of(const struct hn_graph *g, const struct hn_node *n,
+                            const struct hn_onnx_attrs *a)
+{
+    int rank = g->values[n->in[0]].shape.rank;
+    if (n->row->infer == hn_infer_unary && n->row->kind == HN_U_SIGMOID) return HN_TAIL_SIGMOID;
+    if (n->row->infer != hn_infer_softmax || (a->axis != -1 && a->axis != rank - 1))
+        return HN_TAIL_NONE;
+    return n->row->kind & 1 ? HN_TAIL_LOGSOFTMAX : HN_TAIL_SOFTMAX;
+}
+
+/* Seen through views; a softmax may only be seen through those that leave the classes in the last dim. */
+enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before)
+{
+    const struct hn_shape *s = &g->values[v].shape;
+    *before = v;
+    for (int32_t at = v; g->values[at].producer >= 0 && !g->values[at].constant;) {
+        const struct hn_node *n = &g->nodes[g->values[at].producer];
+        const struct hn_node_fact *f = &g->facts->nodes[g->values[at].producer];
+        if (f->state != HN_NODE_OK || f->pattern || !n->row || at != n->out[0]) return HN_TAIL_NONE;
+        if (n->row->flags & HN_ROW_VIEW) {
+            at = n->in[0];
+            continue;
+        }
+        enum hn_tail t = tail_of(g, n, f->attrs);
+        const struct hn_shape *x = &g->values[at].shape;
+        if (t == HN_TAIL_NONE) return t;
+        if (t != HN_TAIL_SIGMOID &&
+            (s->rank < 1 || !hn_same_dim(s->d[s->rank - 1], x->d[x->rank - 1])))
+            return HN_TAIL_NONE;
+        *before = n->in[0];
+        return t;
+    }
+    return HN_TAIL_NONE;
+}
+
+void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info)
+{
+    int32_t v = g->outputs[i], before;
+    const struct hn_value *y = &g->values[v];
+    const struct hn_value_fact *f = &g->facts->values[v];
+    int is_float = y->dtype == HN_F32 || y->dtype == HN_F64;
+    *info = (struct hn_output_info){ .value = v, .computable = f->computable };
+    info->trainable = f->computable && f->from_param && is_float;
+    info->derived = info->trainable && f->derived;
+    if (!y->shape_known) return;
+    if (f->computable) info->tail = hn_output_tail(g, v, &before);
+    struct hn_dim n = hn_shape_count(&y->shape);
+    if (n.per_row > 0 && n.fixed == 0) info->per_row = n.per_row;
+    if (n.per_row == 0 && g->fixed_batch > 0 && !g->batch_lifted && n.fixed % g->fixed_batch == 0)
+        info->per_row = n.fixed / g->fixed_batch;
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shapes, types and constants of every value, in topological order. Dims are affine in one symbol, per_row * N + fixed.
+ * A node that cannot be inferred is marked with its reason and the pass goes on: whether that matters is decided later,
+ * by who needs it.
+ *
+ * A leading batch size that the file fixes is first taken for N ("lifted"); when a node that is needed contradicts that
+ * (a Reshape to [2,-1]), the pass is run again with the fixed size and the node is named in an issue. */
+#include "ops/graph/rows.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+#include <string.h>
+
+enum { MAX_INTS = 1024 };
+
+/* ---- helpers of infer functions --------------------------------------------------------------------------------- */
+
+int32_t hn_in(const struct hn_infer *c, int i) { return i < c->n->n_in ? c->n->in[i] : -1; }
+
+const struct hn_value *hn_in_value(const struct hn_infer *c, int i)
+{
+    int32_t v = hn_in(c, i);
+    return v >= 0 ? &c->g->values[v] : NULL;
+}
+
+const struct hn_shape *hn_in_shape(const struct hn_infer *c, int i)
+{
+    const struct hn_value *v = hn_in_value(c, i);
+    return v ? &v->shape : NULL;
+}
+
+void *hn_infer_alloc(struct hn_infer *c, size_t n, size_t size)
+{
+    void *p = hn_arena_alloc(&c->g->arena, n ? n : 1, size);
+    if (!p) (void)hn_nomem(c->err, "shape inference", n * size);
+    return p;
+}
+
+hone_status hn_out(struct hn_infer *c, int k, enum hn_dtype t, const struct hn_shape *s)
+{
+    char text[160];
+    if (k >= c->n->n_out || c->n->out[k] < 0) return HONE_OK;
+    struct hn_value *v = &c->g->values[c->n->out[k]];
+    int follow = 0;
+    int64_t fixed = 1, per_row = 1;
+    for (int i = 0; i < s->rank; i++) {
+        follow += s->d[i].per_row != 0;
+        if (s->d[i].per_row == 0 ? !hn_mul_i64(fixed, s->d[i].fixed, &fixed)
+                                 : !hn_mul_i64(per_row, s->d[i].per_row, &per_row))
+            return hn_fail(c->err, HONE_E_BUDGET, c->label, "output %s has too many elements",
+                           hn_shape_text(s, text, sizeof text));
+    }
+    if (follow > 1)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "output %s follows the batch size in two dimensions",
+                       hn_shape_text(s, text, sizeof text));
+    if (!hn_mul_i64(fixed, per_row, &fixed))
+        return hn_fail(c->err, HONE_E_BUDGET, c->label, "output %s has too many elements",
+                       hn_shape_text(s, text, sizeof text));
+    v->dtype = t;
+    v->shape = *s;
+    v->shape_known = 1;
+    return HONE_OK;
+}
+
+hone_status hn_axis(struct hn_infer *c, int64_t axis, int rank, int *out)
+{
+    if (axis < -rank || axis >= rank)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: axis %lld of a tensor of rank %d",
+                       c->n->type, (long long)axis, rank);
+    *out = (int)(axis < 0 ? axis + rank : axis);
+    return HONE_OK;
+}
+
+const struct hn_dim *hn_value_ints(struct hn_graph *g, int32_t v, int64_t *n, int *nomem)
+{
+    struct hn_value_fact *f = &g->facts->values[v];
+    const struct hn_tensor *t = g->values[v].constant;
+    *nomem = 0;
+    if (!f->ints && t && (t->dtype == HN_I64 || t->dtype == HN_I32) && t->n <= MAX_INTS) {
+        f->ints = hn_arena_alloc(&g->arena, (size_t)t->n + 1, sizeof *f->ints);
+        if (!f->ints) return *nomem = 1, NULL;
+        f->n_ints = t->n;
+        for (int64_t i = 0; i < t->n; i++) f->ints[i] = (struct hn_dim){ 0, hn_tensor_i64(t, i) };
+    }
+    *n = f->n_ints;
+    return f->ints;
+}
+
+int64_t hn_int_count(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_tensor *t = v >= 0 ? g->values[v].constant : NULL;
+    if (v >= 0 && g->facts->values[v].ints) return g->facts->values[v].n_ints;
+    return t && (t->dtype == HN_I64 || t->dtype == HN_I32) ? t->n : -1;
+}
+
+int hn_int_at(const struct hn_graph *g, int32_t v, int64_t i, struct hn_dim *d)
+{
+    if (i < 0 || i >= hn_int_count(g, v)) return 0;
+    const struct hn_dim *known = g->facts->values[v].ints;
+    *d = known ? known[i] : (struct hn_dim){ 0, hn_tensor_i64(g->values[v].constant, i) };
+    return 1;
+}
+
+hone_status hn_in_i64s(struct hn_infer *c, int i, const int64_t **v, int64_t *n)
+{
+    int nomem;
+    *v = NULL, *n = -1;
+    if (hn_in(c, i) < 0) return HONE_OK;
+    const struct hn_dim *d = hn_value_ints(c->g, hn_in(c, i), n, &nomem);
+    if (nomem) return hn_nomem(c->err, "shape inference", 0);
+    int fixed = d != NULL;
+    for (int64_t k = 0; fixed && k < *n; k++) fixed = d[k].per_row == 0;
+    if (!fixed)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "%s: input '%s' must be a constant list of integers", c->n->type,
+                       hn_in_value(c, i)->name);
+    int64_t *copy = hn_infer_alloc(c, (size_t)*n, sizeof *copy);
+    if (!copy) return HONE_E_NOMEM;
+    for (int64_t k = 0; k < *n; k++) copy[k] = d[k].fixed;
+    *v = copy;
+    return HONE_OK;
+}
+
+hone_status hn_axes_mask(struct hn_infer *c, int input, int rank, uint32_t *mask, int *present)
+{
+    const int64_t *axes = c->a->axes.i;
+    int64_t n = c->a->axes.present ? (int64_t)c->a->axes.n : -1;
+    if (hn_in(c, input) >= 0) HN_TRY(hn_in_i64s(c, input, &axes, &n));
+    *mask = 0;
+    *present = n >= 0;
+    for (int64_t i = 0; i < n; i++) {
+        int axis = 0;
+        HN_TRY(hn_axis(c, axes[i], rank, &axis));
+        if (*mask >> axis & 1u)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: axis %d is named twice", c->n->type,
+                           axis);
+        *mask |= 1u << axis;
+    }
+    return HONE_OK;
+}
+
+int hn_value_scalar(const struct hn_graph *g, int32_t v, double *x)
+{
+    if (v < 0) return 0;
+    const struct hn_tensor *t = g->values[v].constant;
+    if (t && t->n == 1 && t->dtype != HN_STR) return *x = hn_tensor_f64(t, 0), 1;
+    if (g->facts->values[v].splat) return *x = g->facts->values[v].splat_value, 1;
+    return 0;
+}
+
+/* ---- one node ------------------------------------------------------------------------------------------------- */
+
+static hone_status check_counts(struct hn_infer *c)
+{
+    const struct hn_onnx_row *r = c->row;
+    if (c->n->n_in < r->in_min || (c->n->n_in > r->in_max && r->in_max != 255))
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "%s has %d inputs, wanted %d to %d",
+                       c->n->type, c->n->n_in, r->in_min, r->in_max);
+    if (c->n->n_out > r->out_max && r->out_max != 255)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "%s has %d outputs, wanted at most %d",
+                       c->n->type, c->n->n_out, r->out_max);
+    for (int i = 0; i < r->in_min; i++)
+        if (c->n->in[i] < 0)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: input %d is missing", c->n->type,
+                           i);
+    return HONE_OK;
+}
+
+static hone_status check_types(struct hn_infer *c)
+{
+    for (int i = 0; i < c->n->n_in; i++) {
+        const struct hn_value *v = hn_in_value(c, i);
+        if (!v) continue;
+        if (v->dtype == HN_F16 || v->dtype == HN_BF16)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "'%s' is %s: half types are not supported yet", v->name,
+                           hn_dtype_name(v->dtype));
+        int data = (int)(c->row->data >> (i < 31 ? i : 31) & 1u);
+        if (data && (c->row->flags & HN_ROW_FLOAT) && v->dtype != HN_F32 && v->dtype != HN_F64)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "%s of '%s', which is %s: wanted float32 or float64", c->n->type,
+                           v->name, hn_dtype_name(v->dtype));
+    }
+    return HONE_OK;
+}
+
+/* Integers the output is known to hold; fixed ones become a constant. */
+static hone_status infer_ints(struct hn_infer *c)
+{
+    if (!c->row->ints || c->n->n_out < 1 || c->n->out[0] < 0) return HONE_OK;
+    int32_t y = c->n->out[0];
+    struct hn_value *v = &c->g->values[y];
+    if (v->constant || (v->dtype != HN_I64 && v->dtype != HN_I32)) return HONE_OK;
+    struct hn_dim count = hn_shape_count(&v->shape);
+    if (count.per_row != 0 || count.fixed > MAX_INTS) return HONE_OK;
+    HN_TRY(c->row->ints(c));
+    struct hn_value_fact *f = &c->g->facts->values[y];
+    int fixed = f->ints != NULL;
+    for (int64_t i = 0; fixed && i < f->n_ints; i++) fixed = f->ints[i].per_row == 0;
+    if (!fixed) return HONE_OK;
+    struct hn_tensor *t = hn_infer_alloc(c, 1, sizeof *t);
+    char *data = hn_infer_alloc(c, (size_t)f->n_ints + 1, sizeof(int64_t));
+    if (!t || !data) return HONE_E_NOMEM;
+    *t = (struct hn_tensor){
+        .dtype = v->dtype, .rank = v->shape.rank, .n = f->n_ints, .data = data
+    };
+    for (int i = 0; i < t->rank; i++) t->dims[i] = v->shape.d[i].fixed;
+    for (int64_t i = 0; i < f->n_ints; i++)
+        hn_convert(data + (size_t)i * hn_dtype_size(v->dtype), v->dtype, &f->ints[i].fixed, HN_I64,
+                   1);
+    v->constant = t;
+    return HONE_OK;
+}
+
+static int all_constant(const struct hn_infer *c)
+{
+    for (int i = 0; i < c->n->n_in; i++)
+        if (c->n->in[i] >= 0 && !c->g->values[c->n->in[i]].constant) return 0;
+    return 1;
+}
+
+static hone_status infer_row(struct hn_infer *c)
+{
+    struct hn_onnx_attrs *a = hn_infer_alloc(c, 1, sizeof *a);
+    if (!a) return HONE_E_NOMEM;
+    HN_TRY(hn_onnx_attrs_read(c, a));
+    c->a = a;
+    HN_TRY(check_counts(c));
+    HN_TRY(check_types(c));
+    HN_TRY(c->row->infer(c));
+    HN_TRY(infer_ints(c));
+    int done = c->n->n_out > 0 && c->n->out[0] >= 0 && c->g->values[c->n->out[0]].constant != NULL;
+    if (!done && (c->row->flags & HN_ROW_FOLD) && all_constant(c)) HN_TRY(hn_fold_node(c));
+    return HONE_OK;
+}
+
+static hone_status keep_reason(struct hn_graph *g, struct hn_node_fact *f, const hone_error *err)
+{
+    f->code = err->code;
+    f->reason = hn_arena_strdup(&g->arena, err->text);
+    f->remedy = err->hint[0] ? hn_arena_strdup(&g->arena, err->hint) : NULL;
+    return f->reason && (f->remedy || !err->hint[0]) ? HONE_OK : HONE_E_NOMEM;
+}
+
+static const char quantized[] =
+    "the model is quantised: its weights are integers and rounding has no gradient";
+
+static int is_quantized(const char *type)
+{
+    static const char *const types[] = {
+        "QuantizeLinear",        "DequantizeLinear",     "DynamicQuantizeLinear",
+        "MatMulInteger",         "QLinearMatMul",        "QGemm",
+        "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits"
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(type, types[i]) == 0) return 1;
+    return 0;
+}
+
+static void unknown_operator(struct hn_infer *c, int known)
+{
+    if (is_quantized(c->n->type)) {
+        (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s: %s", c->n->type, quantized);
+        (void)hn_hint(c->err, HONE_E_UNSUPPORTED, "use the float model it was made from");
+    } else if (known) {
+        (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s is not supported at opset %lld",
+                      c->n->type, (long long)hn_graph_opset(c->g, c->n->domain));
+    } else {
+        (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "operator %s%s%s is not supported",
+                      c->n->domain, c->n->domain[0] ? "." : "", c->n->type);
+    }
+}
+
+static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
+{
+    struct hn_node *n = &g->nodes[i];
+    struct hn_node_fact *f = &g->facts->nodes[i];
+    hone_error err = { .code = HONE_OK };
+    struct hn_infer c = { .g = g, .n = n, .lifted = lifted, .err = &err };
+    int known;
+    hn_node_label(n, c.label, sizeof c.label);
+    n->row = c.row = hn_onnx_row_find(n->domain, n->type, hn_graph_opset(g, n->domain), &known);
+    *f = (struct hn_node_fact){ .state = HN_NODE_OK, .state_at = -1, .owner = -1 };
+    if (!n->row) {
+        f->state = HN_NODE_FAILED;
+        unknown_operator(&c, known);
+        return keep_reason(g, f, &err);
+    }
+    for (int k = 0; k < n->n_in; k++)
+        if (n->in[k] >= 0 && !g->values[n->in[k]].shape_known) {
+            f->state = HN_NODE_BLOCKED;
+            return HONE_OK;
+        }
+    hone_status st = infer_row(&c);
+    f->attrs = c.a;
+    if (st == HONE_OK || st == HONE_E_NOMEM) return st;
+    f->state = HN_NODE_FAILED;
+    for (int k = 0; k < n->n_out; k++)
+        if (n->out[k] >= 0)
+            g->values[n->out[k]].shape_known = 0, g->values[n->out[k]].constant = NULL;
+    return keep_reason(g, f, &err);
+}
+
+/* ---- the whole graph ------------------------------------------------------------------------------------------ */
+
+static void set_constant_shape(struct hn_value *v)
+{
+    v->dtype = v->constant->dtype;
+    v->shape.rank = v->constant->rank;
+    for (int i = 0; i < v->shape.rank; i++)
+        v->shape.d[i] = (struct hn_dim){ 0, v->constant->dims[i] };
+    v->shape_known = 1;
+}
+
+/* A graph input: dim 0 is N when it is symbolic, or when it is fixed and `lift` says so; the others must be known. */
+static void set_input_shape(struct hn_value *v, int lift)
+{
+    v->shape.rank = v->decl_rank < 0 ? 0 : v->decl_rank;
+    v->shape_known = v->decl_rank >= 0;
+    for (int i = 0; i < v->decl_rank; i++) {
+        int64_t d = v->decl_dims[i];
+        int open = i == 0 && (d <= 0 || (lift && v->decl_rank >= 2));
+        v->shape.d[i] = open ? (struct hn_dim){ 1, 0 } : (struct hn_dim){ 0, d };
+        if (!open && d < 0) v->shape_known = 0;
+    }
+}
+
+static hone_status run_pass(struct hn_graph *g, int64_t lifted)
+{
+    struct hn_facts *f = g->facts;
+    for (size_t i = 0; i < g->n_values; i++) {
+        struct hn_value *v = &g->values[i];
+        f->values[i] = (struct hn_value_fact){ .root = -1 };
+        v->alias_of = -1;
+        if (v->producer >= 0) v->constant = NULL, v->tensor_id = -1, v->shape_known = 0;
+        if (v->is_initializer && v->constant) set_constant_shape(v), f->values[i].root = (int32_t)i;
+    }
+    for (size_t i = 0; i < g->n_inputs; i++) {
+        struct hn_value *v = &g->values[g->inputs[i]];
+        set_input_shape(v, lifted > 0 && v->decl_rank > 0 && v->decl_dims[0] == lifted);
+    }
+    for (size_t i = 0; i < g->n_nodes; i++) HN_TRY(infer_node(g, g->order[i], lifted));
+    return HONE_OK;
+}
+
+/* The leading size all inputs of rank >= 2 with a fixed one share, 0: there is none, or they differ. */
+static int64_t declared_batch(const struct hn_graph *g)
+{
+    int64_t k = 0;
+    for (size_t i = 0; i < g->n_inputs; i++) {
+        const struct hn_value *v = &g->values[g->inputs[i]];
+        if (v->decl_rank < 2 || v->decl_dims[0] <= 0) continue;
+        if (k && v->decl_dims[0] != k) return 0;
+        k = v->decl_dims[0];
+    }
+    return k;
+}
+
+static int has_symbolic_input(const struct hn_graph *g)
+{
+    for (size_t i = 0; i < g->n_inputs; i++) {
+        const struct hn_value *v = &g->values[g->inputs[i]];
+        if (v->decl_rank >= 1 && v->decl_dims[0] <= 0) return 1;
+    }
+    return 0;
+}
+
+/* The first needed node, in order, that contradicts the shapes; -1: none. Unsupported operators do not count. */
+static int32_t first_contradiction(const struct hn_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const struct hn_node_fact *f = &g->facts->nodes[g->order[i]];
+        if (f->live && f->state == HN_NODE_FAILED && g->nodes[g->order[i]].row) return g->order[i];
+    }
+    return -1;
+}
+
+static hone_status baked_issue(struct hn_graph *g, int32_t node, int64_t k, const char *reason)
+{
+    return hn_graph_issue(g, HN_BLOCKS_TRAINING, node, HONE_E_UNSUPPORTED,
+                          "export the model with a dynamic batch dimension (dynamic_axes, "
+                          "dynamic_shapes), or flatten with "
+                          "nn.Flatten or view(x.size(0), -1) instead of a constant batch size",
+                          "the batch size %lld is baked into the graph here: %s", (long long)k,
+                          reason);
+}
+
+hone_status hn_graph_infer(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err)
+{
+    int64_t k = declared_batch(g);
+    int symbolic = has_symbolic_input(g), keep = opts && opts->keep_fixed_batch;
+    g->batch_lifted = 0;
+    g->fixed_batch = symbolic ? 0 : k ? k : 1;
+    if (k > 0 && !keep) {
+        HN_TRY(run_pass(g, k) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
+        hn_graph_liveness(g);
+        int32_t at = first_contradiction(g);
+        if (at < 0) {
+            g->batch_lifted = !symbolic;
+            return HONE_OK;
+        }
+        char reason[512];
+        hone_error text;
+        (void)hn_fail(&text, HONE_E_MODEL, NULL, "%s", g->facts->nodes[at].reason);
+        memcpy(reason, text.text, sizeof reason - 1);
+        reason[sizeof reason - 1] = '\0';
+        HN_TRY(run_pass(g, 0) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
+        hn_graph_liveness(g);
+        if (first_contradiction(g) < 0 || symbolic)
+            return symbolic ? HONE_OK
+                   : baked_issue(g, at, k, reason) == HONE_OK
+                       ? HONE_OK
+                       : hn_nomem(err, "the list of issues", 0);
+        HN_TRY(run_pass(g, k) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
+        g->batch_lifted = 1;
+    } else {
+        HN_TRY(run_pass(g, 0) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
+    }
+    hn_graph_liveness(g);
+    return HONE_OK;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shapes and types of the operators that compute: element-wise, products, normalisations, reductions. */
+#include "ops/graph/rows.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+#include <string.h>
+
+hone_status hn_infer_unary(struct hn_infer *c)
+{
+    if (c->a->approximate && strcmp(c->a->approximate, "none") != 0 &&
+        strcmp(c->a->approximate, "tanh") != 0)
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Gelu: approximate is '%s', wanted none or tanh", c->a->approximate);
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+}
+
+static hone_status broadcast_all(struct hn_infer *c, int from, struct hn_shape *s)
+{
+    *s = *hn_in_shape(c, from);
+    for (int i = from + 1; i < c->n->n_in; i++) {
+        struct hn_shape y;
+        if (hn_in(c, i) < 0)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: input %d is missing", c->n->type,
+                           i);
+        HN_TRY(hn_shape_broadcast(s, hn_in_shape(c, i), &y, c->label, c->err));
+        *s = y;
+    }
+    return HONE_OK;
+}
+
+static hone_status same_types(struct hn_infer *c, int from)
+{
+    enum hn_dtype t = hn_in_value(c, from)->dtype;
+    for (int i = from + 1; i < c->n->n_in; i++)
+        if (hn_in(c, i) >= 0 && hn_in_value(c, i)->dtype != t)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: '%s' is %s but '%s' is %s",
+                           c->n->type, hn_in_value(c, from)->name, hn_dtype_name(t),
+                           hn_in_value(c, i)->name, hn_dtype_name(hn_in_value(c, i)->dtype));
+    return HONE_OK;
+}
+
+hone_status hn_infer_binary(struct hn_infer *c)
+{
+    struct hn_shape s;
+    if (c->row->kind != HN_B_POW) HN_TRY(same_types(c, 0));
+    HN_TRY(broadcast_all(c, 0, &s));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &s);
+}
+
+hone_status hn_infer_compare(struct hn_infer *c)
+{
+    struct hn_shape s;
+    HN_TRY(broadcast_all(c, 0, &s));
+    return hn_out(c, 0, HN_BOOL, &s);
+}
+
+hone_status hn_infer_where(struct hn_infer *c)
+{
+    struct hn_shape s;
+    HN_TRY(same_types(c, 1));
+    HN_TRY(broadcast_all(c, 0, &s));
+    return hn_out(c, 0, hn_in_value(c, 1)->dtype, &s);
+}
+
+/* Does `s` broadcast to `to` without changing it? */
+static int broadcasts_to(const struct hn_shape *s, const struct hn_shape *to)
+{
+    struct hn_shape y;
+    return hn_shape_broadcast(s, to, &y, "", NULL) == HONE_OK && hn_same_shape(&y, to);
+}
+
+hone_status hn_infer_gemm(struct hn_infer *c)
+{
+    const struct hn_shape *a = hn_in_shape(c, 0), *b = hn_in_shape(c, 1), *bias = hn_in_shape(c, 2);
+    char ta[160], tb[160];
+    HN_TRY(same_types(c, 0));
+    if (a->rank != 2 || b->rank != 2)
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Gemm: A is %s and B is %s, wanted two matrices",
+                       hn_shape_text(a, ta, sizeof ta), hn_shape_text(b, tb, sizeof tb));
+    int i = c->a->trans_a != 0, j = c->a->trans_b != 0;
+    if (!hn_same_dim(a->d[1 - i], b->d[j]))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Gemm: A is %s%s and B is %s%s: the inner sizes differ",
+                       hn_shape_text(a, ta, sizeof ta), i ? " transposed" : "",
+                       hn_shape_text(b, tb, sizeof tb), j ? " transposed" : "");
+    struct hn_shape y = { 2, { a->d[i], b->d[1 - j] } };
+    if (bias && !broadcasts_to(bias, &y))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Gemm: C is %s, which does not broadcast to %s",
+                       hn_shape_text(bias, ta, sizeof ta), hn_shape_text(&y, tb, sizeof tb));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}
+
+/* Numpy's rules: 1-D operands get a dim that is dropped again, leading dims broadcast. */
+hone_status hn_infer_matmul(struct hn_infer *c)
+{
+    struct hn_shape a = *hn_in_shape(c, 0), b = *hn_in_shape(c, 1), y;
+    char ta[160], tb[160];
+    HN_TRY(same_types(c, 0));
+    int one_a = a.rank == 1, one_b = b.rank == 1;
+    if (one_a) a = (struct hn_shape){ 2, { { 0, 1 }, a.d[0] } };
+    if (one_b) b = (struct hn_shape){ 2, { b.d[0], { 0, 1 } } };
+    if (a.rank < 2 || b.rank < 2 || !hn_same_dim(a.d[a.rank - 1], b.d[b.rank - 2]))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "MatMul: %s times %s: the inner sizes differ",
+                       hn_shape_text(hn_in_shape(c, 0), ta, sizeof ta),
+                       hn_shape_text(hn_in_shape(c, 1), tb, sizeof tb));
+    struct hn_dim m = a.d[a.rank - 2], n = b.d[b.rank - 1];
+    a.rank -= 2, b.rank -= 2;
+    HN_TRY(hn_shape_broadcast(&a, &b, &y, c->label, c->err));
+    if (!one_a) y.d[y.rank++] = m;
+    if (!one_b) y.d[y.rank++] = n;
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}
+
+hone_status hn_infer_batchnorm(struct hn_infer *c)
+{
+    static const char *const names[] = { "x", "scale", "B", "mean", "var" };
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    char text[160];
+    int full = c->row->kind ? 3 : 5;
+    if (x->rank < 2 || x->d[1].per_row != 0)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "BatchNormalization of %s: wanted [N,C,...] with a fixed C",
+                       hn_shape_text(x, text, sizeof text));
+    for (int i = 1; i < 5; i++) {
+        const struct hn_shape *s = hn_in_shape(c, i);
+        if (s->rank != 1 || !hn_same_dim(s->d[0], x->d[1]))
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "BatchNormalization: %s is %s, wanted [%lld]", names[i],
+                           hn_shape_text(s, text, sizeof text), (long long)x->d[1].fixed);
+    }
+    if (c->n->n_out != 1 && c->n->n_out != full)
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "BatchNormalization has %d outputs, wanted 1 or %d", c->n->n_out, full);
+    if (!(c->a->epsilon >= 0) || !(c->a->momentum >= 0 && c->a->momentum <= 1))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "BatchNormalization: epsilon %g, momentum %g", c->a->epsilon,
+                       c->a->momentum);
+    for (int i = 1; i < 5; i++) {
+        int statistic = i >= 3;
+        if (hn_in_value(c, i)->constant || (statistic && hn_batchnorm_form(c->n, c->a))) continue;
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "BatchNormalization: %s is computed, wanted a constant", names[i]);
+    }
+    for (int k = 1; k < c->n->n_out; k++)
+        HN_TRY(hn_out(c, k, hn_in_value(c, 3)->dtype, hn_in_shape(c, 1)));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, x);
+}
+
+hone_status hn_infer_dropout(struct hn_infer *c)
+{
+    double ratio = c->row->kind ? 0.5 : c->a->ratio;
+    if (hn_in(c, 1) >= 0 && !hn_value_scalar(c->g, hn_in(c, 1), &ratio))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Dropout: the ratio '%s' is computed, wanted a constant",
+                       hn_in_value(c, 1)->name);
+    if (!(ratio >= 0 && ratio < 1))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Dropout: the ratio is %g, wanted 0 <= ratio < 1", ratio);
+    HN_TRY(hn_out(c, 1, HN_BOOL, hn_in_shape(c, 0)));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+}
+
+hone_status hn_infer_layernorm(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    char ts[160], tx[160];
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, x->rank, &axis));
+    struct hn_shape tail = { .rank = x->rank - axis }, stats = *x;
+    for (int i = axis; i < x->rank; i++)
+        tail.d[i - axis] = x->d[i], stats.d[i] = (struct hn_dim){ 0, 1 };
+    for (int i = 0; i < tail.rank; i++)
+        if (tail.d[i].per_row)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "LayerNormalization of %s over the batch",
+                           hn_shape_text(x, tx, sizeof tx));
+    for (int i = 1; i < 3; i++)
+        if (hn_in(c, i) >= 0 &&
+            hn_shape_count(hn_in_shape(c, i)).fixed != hn_shape_count(&tail).fixed)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "LayerNormalization of %s from axis %d: found %s, wanted %s",
+                           hn_shape_text(x, tx, sizeof tx), axis, hn_in_value(c, i)->name,
+                           hn_shape_text(&tail, ts, sizeof ts));
+    for (int k = 1; k < 3; k++) HN_TRY(hn_out(c, k, HN_F32, &stats));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, x);
+}
+
+hone_status hn_infer_softmax(struct hn_infer *c)
+{
+    int axis, rank = hn_in_shape(c, 0)->rank;
+    if (rank == 0 || c->a->axis != rank || (c->row->kind & 2))
+        HN_TRY(hn_axis(c, c->a->axis, rank, &axis));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+}
+
+hone_status hn_infer_clip(struct hn_infer *c)
+{
+    double bound;
+    for (int i = 1; i < 3; i++)
+        if (hn_in(c, i) >= 0 && !hn_value_scalar(c->g, hn_in(c, i), &bound))
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "Clip: the bound '%s' is not a constant scalar",
+                           hn_in_value(c, i)->name);
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+}
+
+hone_status hn_infer_prelu(struct hn_infer *c)
+{
+    char tx[160], ts[160];
+    HN_TRY(same_types(c, 0));
+    if (!broadcasts_to(hn_in_shape(c, 1), hn_in_shape(c, 0)))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "PRelu: the slope %s does not broadcast to %s",
+                       hn_shape_text(hn_in_shape(c, 1), ts, sizeof ts),
+                       hn_shape_text(hn_in_shape(c, 0), tx, sizeof tx));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+}
+
+hone_status hn_infer_reduce(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    struct hn_shape y = { 0 };
+    uint32_t mask;
+    int present;
+    HN_TRY(hn_axes_mask(c, 1, x->rank, &mask, &present));
+    if (mask == 0) mask = c->a->noop ? 0 : (1u << x->rank) - 1;
+    for (int i = 0; i < x->rank; i++) {
+        int gone = (int)(mask >> i & 1u);
+        if (!gone || c->a->keepdims) y.d[y.rank++] = gone ? (struct hn_dim){ 0, 1 } : x->d[i];
+    }
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}

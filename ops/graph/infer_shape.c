@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shapes, types and shared constants of the operators that only move numbers: reshapes, joins, cuts, constants. */
+#include "ops/graph/rows.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+#include <string.h>
+
+/* Which initializer the numbers of output 0 are those of: input 0's, in the same order. */
+static void pass_root(struct hn_infer *c, int flip)
+{
+    struct hn_value_fact *f = c->g->facts->values;
+    if (c->n->out[0] < 0) return;
+    f[c->n->out[0]].root = f[c->n->in[0]].root;
+    f[c->n->out[0]].trans = f[c->n->in[0]].trans ^ (flip != 0);
+}
+
+/* The output is a constant over `data` with the inferred type and shape. */
+static hone_status make_constant(struct hn_infer *c, int32_t y, const void *data)
+{
+    if (y < 0) return HONE_OK;
+    struct hn_value *v = &c->g->values[y];
+    struct hn_tensor *t = hn_infer_alloc(c, 1, sizeof *t);
+    if (!t) return HONE_E_NOMEM;
+    *t = (struct hn_tensor){ .dtype = v->dtype, .rank = v->shape.rank, .data = data };
+    for (int i = 0; i < t->rank; i++) t->dims[i] = v->shape.d[i].fixed;
+    if (!hn_numel(t->rank, t->dims, &t->n))
+        return hn_fail(c->err, HONE_E_BUDGET, c->label, "the constant '%s' is too large", v->name);
+    v->constant = t;
+    return HONE_OK;
+}
+
+hone_status hn_fold_view(struct hn_infer *c)
+{
+    const struct hn_value *x = hn_in_value(c, 0);
+    struct hn_value_fact *f = c->g->facts->values;
+    if (c->n->out[0] < 0) return HONE_OK;
+    pass_root(c, 0);
+    f[c->n->out[0]].splat = f[c->n->in[0]].splat;
+    f[c->n->out[0]].splat_value = f[c->n->in[0]].splat_value;
+    return x->constant ? make_constant(c, c->n->out[0], x->constant->data) : HONE_OK;
+}
+
+hone_status hn_infer_identity(struct hn_infer *c)
+{
+    const struct hn_value *x = hn_in_value(c, 0);
+    HN_TRY(hn_out(c, 0, x->dtype, &x->shape));
+    if (c->n->out[0] >= 0 && (x->is_initializer || x->alias_of >= 0))
+        c->g->values[c->n->out[0]].alias_of = x->is_initializer ? c->n->in[0] : x->alias_of;
+    return hn_fold_view(c);
+}
+
+/* Product of dims [from, to): at most one of them follows N. */
+static struct hn_dim product(const struct hn_shape *s, int from, int to)
+{
+    struct hn_shape part = { .rank = to - from };
+    for (int i = from; i < to; i++) part.d[i - from] = s->d[i];
+    return hn_shape_count(&part);
+}
+
+hone_status hn_infer_flatten(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    int axis = (int)c->a->axis;
+    if (c->a->axis != x->rank) HN_TRY(hn_axis(c, c->a->axis, x->rank ? x->rank : 1, &axis));
+    struct hn_shape y = { 2, { product(x, 0, axis), product(x, axis, x->rank) } };
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    return hn_fold_view(c);
+}
+
+/* a / b for element counts: exact, and the same for every N; 0: it is not. */
+static int divide(struct hn_dim a, struct hn_dim b, struct hn_dim *q)
+{
+    if (b.per_row == 0 && b.fixed > 0 && a.per_row % b.fixed == 0 && a.fixed % b.fixed == 0)
+        return *q = (struct hn_dim){ a.per_row / b.fixed, a.fixed / b.fixed }, 1;
+    if (b.per_row > 0 && b.fixed == 0 && a.fixed == 0 && a.per_row % b.per_row == 0)
+        return *q = (struct hn_dim){ 0, a.per_row / b.per_row }, 1;
+    return 0;
+}
+
+/* The target of a Reshape with zeros copied; *hole: position of -1, or -1. */
+static hone_status reshape_target(struct hn_infer *c, struct hn_shape *y, int *hole)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    int64_t n;
+    int nomem;
+    if (hn_in(c, 1) < 0)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "Reshape: input 1 (the shape) is missing");
+    const struct hn_dim *to = hn_value_ints(c->g, hn_in(c, 1), &n, &nomem);
+    if (nomem) return hn_nomem(c->err, "shape inference", 0);
+    if (!to)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Reshape: the shape '%s' depends on the data", hn_in_value(c, 1)->name);
+    if (n > HN_MAX_RANK)
+        return hn_fail(c->err, HONE_E_BUDGET, c->label, "Reshape: rank %lld, at most %d",
+                       (long long)n, HN_MAX_RANK);
+    *hole = -1;
+    y->rank = (int)n;
+    for (int i = 0; i < y->rank; i++) {
+        int fixed = to[i].per_row == 0;
+        y->d[i] = to[i];
+        if (fixed && to[i].fixed == 0 && !c->a->allowzero) {
+            if (i >= x->rank)
+                return hn_fail(c->err, HONE_E_MODEL, c->label,
+                               "Reshape: dim %d copies a dim the input has not", i);
+            y->d[i] = x->d[i];
+        } else if (fixed && to[i].fixed == -1 && *hole < 0) {
+            *hole = i;
+        } else if (to[i].per_row < 0 || (fixed && to[i].fixed < 0)) {
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "Reshape: dim %d is %lld", i,
+                           (long long)to[i].fixed);
+        }
+    }
+    return HONE_OK;
+}
+
+static hone_status reshape_shape(struct hn_infer *c, struct hn_shape *y)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    char tx[160], ty[160];
+    int hole = -1;
+    HN_TRY(reshape_target(c, y, &hole));
+    if (c->lifted && x->rank > 0 && x->d[0].per_row && y->rank > 0 && hole != 0 &&
+        y->d[0].per_row == 0)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "Reshape to a constant first dim of %lld",
+                       (long long)y->d[0].fixed);
+    struct hn_dim have = hn_shape_count(x);
+    if (hole >= 0) {
+        int follow = 0;
+        y->d[hole] = (struct hn_dim){ 0, 1 };
+        for (int i = 0; i < y->rank; i++) follow += y->d[i].per_row != 0;
+        if (follow > 1 || !divide(have, hn_shape_count(y), &y->d[hole]))
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Reshape of %s: -1 in dim %d is no whole number",
+                           hn_shape_text(x, tx, sizeof tx), hole);
+    }
+    if (!hn_same_dim(have, hn_shape_count(y)))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Reshape of %s to %s: the element counts differ",
+                       hn_shape_text(x, tx, sizeof tx), hn_shape_text(y, ty, sizeof ty));
+    return HONE_OK;
+}
+
+hone_status hn_infer_reshape(struct hn_infer *c)
+{
+    struct hn_shape y;
+    HN_TRY(reshape_shape(c, &y));
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    return hn_fold_view(c);
+}
+
+hone_status hn_infer_squeeze(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    struct hn_shape y = { 0 };
+    char text[160];
+    uint32_t mask;
+    int present;
+    HN_TRY(hn_axes_mask(c, 1, x->rank, &mask, &present));
+    for (int i = 0; i < x->rank; i++) {
+        int one = hn_is_one(x->d[i]);
+        int gone = present ? (int)(mask >> i & 1u) : one;
+        if (gone && !one)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "Squeeze of %s: dim %d is not 1",
+                           hn_shape_text(x, text, sizeof text), i);
+        if (!present && c->lifted == 1 && x->d[i].per_row)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Squeeze without axes also removes the batch dim");
+        if (!gone) y.d[y.rank++] = x->d[i];
+    }
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    return hn_fold_view(c);
+}
+
+hone_status hn_infer_unsqueeze(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    const int64_t *axes = c->a->axes.i;
+    int64_t n = (int64_t)c->a->axes.n;
+    if (c->n->n_in > 1) HN_TRY(hn_in_i64s(c, 1, &axes, &n));
+    if (n < 1 || n + x->rank > HN_MAX_RANK)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "Unsqueeze: %lld axes on rank %d",
+                       (long long)n, x->rank);
+    struct hn_shape y = { .rank = x->rank + (int)n };
+    uint32_t mask = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int axis = 0;
+        HN_TRY(hn_axis(c, axes[i], y.rank, &axis));
+        if (mask >> axis & 1u)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "Unsqueeze: axis %d is named twice",
+                           axis);
+        mask |= 1u << axis;
+    }
+    for (int i = 0, from = 0; i < y.rank; i++)
+        y.d[i] = mask >> i & 1u ? (struct hn_dim){ 0, 1 } : x->d[from++];
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    return hn_fold_view(c);
+}
+
+hone_status hn_infer_transpose(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    const struct hn_int_list *perm = &c->a->perm;
+    struct hn_shape y = { .rank = x->rank };
+    uint32_t seen = 0;
+    if (perm->present && perm->n != (size_t)x->rank)
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Transpose: perm has %zu numbers, the input rank %d", perm->n, x->rank);
+    for (int i = 0; i < x->rank; i++) {
+        int64_t from = perm->present ? perm->i[i] : x->rank - 1 - i;
+        if (from < 0 || from >= x->rank || seen >> from & 1u)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Transpose: perm is no permutation of %d dims", x->rank);
+        seen |= 1u << from;
+        y.d[i] = x->d[from];
+    }
+    if (x->rank == 2) pass_root(c, !perm->present || perm->i[0] == 1);
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}
+
+hone_status hn_infer_concat(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    char ta[160], tb[160];
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, y.rank, &axis));
+    for (int i = 1; i < c->n->n_in; i++) {
+        const struct hn_shape *s = hn_in_shape(c, i);
+        int fits = s && s->rank == y.rank && hn_in_value(c, i)->dtype == hn_in_value(c, 0)->dtype;
+        for (int k = 0; fits && k < y.rank; k++) fits = k == axis || hn_same_dim(s->d[k], y.d[k]);
+        if (!fits)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Concat along axis %d: input %d is %s, input 0 %s", axis, i,
+                           s ? hn_shape_text(s, ta, sizeof ta) : "missing",
+                           hn_shape_text(hn_in_shape(c, 0), tb, sizeof tb));
+        if (!hn_add_i64(y.d[axis].fixed, s->d[axis].fixed, &y.d[axis].fixed))
+            return hn_fail(c->err, HONE_E_BUDGET, c->label, "Concat: the result is too large");
+        y.d[axis].per_row += s->d[axis].per_row;
+    }
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}
+
+/* Sizes of the pieces of a Split of `len` in n_out. */
+static hone_status split_sizes(struct hn_infer *c, int64_t len, const int64_t **sizes)
+{
+    int64_t n = c->a->split.present ? (int64_t)c->a->split.n : -1, sum = 0;
+    *sizes = c->a->split.i;
+    if (c->n->n_in > 1) HN_TRY(hn_in_i64s(c, 1, sizes, &n));
+    if (n < 0) {
+        int64_t pieces = c->a->num_outputs ? c->a->num_outputs : c->n->n_out;
+        int64_t each = pieces > 0 ? (len + pieces - 1) / pieces : 0;
+        if (pieces != c->n->n_out || (!c->a->num_outputs && len % pieces != 0))
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Split of %lld into %lld pieces with %d outputs", (long long)len,
+                           (long long)pieces, c->n->n_out);
+        int64_t *made = hn_infer_alloc(c, (size_t)pieces, sizeof *made);
+        if (!made) return HONE_E_NOMEM;
+        for (int64_t i = 0; i < pieces; i++)
+            made[i] = i < pieces - 1 ? each : len - each * (pieces - 1);
+        *sizes = made, n = pieces;
+    }
+    for (int64_t i = 0; i < n && (*sizes)[i] >= 0 && sum <= len; i++)
+        sum += (*sizes)[i] <= len ? (*sizes)[i] : len + 1;
+    if (n != c->n->n_out || sum != len)
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Split: %lld sizes for %d outputs do not make up %lld", (long long)n,
+                       c->n->n_out, (long long)len);
+    return HONE_OK;
+}
+
+hone_status hn_infer_split(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    const int64_t *sizes;
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, y.rank, &axis));
+    if (y.d[axis].per_row)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Split of the batch dim");
+    HN_TRY(split_sizes(c, y.d[axis].fixed, &sizes));
+    for (int k = 0; k < c->n->n_out; k++) {
+        y.d[axis].fixed = sizes[k];
+        HN_TRY(hn_out(c, k, hn_in_value(c, 0)->dtype, &y));
+    }
+    return HONE_OK;
+}
+
+hone_status hn_infer_gather(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0), *at = hn_in_shape(c, 1);
+    struct hn_shape y = { 0 };
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, x->rank, &axis));
+    if (!c->g->values[c->n->in[1]].constant) {
+        if (hn_in_value(c, 0)->constant)
+            return hn_fail(
+                c->err, HONE_E_UNSUPPORTED, c->label,
+                "Gather of table '%s' by computed indices (an embedding) is not supported yet",
+                hn_in_value(c, 0)->name);
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Gather by computed indices is not supported");
+    }
+    if (x->rank - 1 + at->rank > HN_MAX_RANK)
+        return hn_fail(c->err, HONE_E_BUDGET, c->label, "Gather: rank above 8");
+    if (!hn_in_value(c, 0)->constant && x->d[axis].per_row)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Gather along the batch dim");
+    for (int i = 0; i < axis; i++) y.d[y.rank++] = x->d[i];
+    for (int i = 0; i < at->rank; i++) y.d[y.rank++] = at->d[i];
+    for (int i = axis + 1; i < x->rank; i++) y.d[y.rank++] = x->d[i];
+    const struct hn_tensor *t = c->g->values[c->n->in[1]].constant;
+    for (int64_t i = 0; i < t->n; i++) {
+        int64_t k = hn_tensor_i64(t, i), len = x->d[axis].fixed;
+        if (k < -len || k >= len)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Gather: index %lld outside of a dim of %lld", (long long)k,
+                           (long long)len);
+    }
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}
+
+hone_status hn_infer_cast(struct hn_infer *c)
+{
+    const struct hn_value *x = hn_in_value(c, 0);
+    enum hn_dtype to = (enum hn_dtype)c->a->to;
+    int floats = hn_dtype_is_float(to) && hn_dtype_is_float(x->dtype);
+    if (to == HN_F16 || to == HN_BF16)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Cast to %s: half types are not supported yet", hn_dtype_name(to));
+    if (hn_dtype_size(to) == 0 || x->dtype == HN_STR)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Cast from %s to type %lld is not supported", hn_dtype_name(x->dtype),
+                       (long long)c->a->to);
+    HN_TRY(hn_out(c, 0, to, &x->shape));
+    if (to == x->dtype || c->n->out[0] < 0) return hn_fold_view(c);
+    if (x->constant) {
+        void *data = hn_infer_alloc(c, (size_t)x->constant->n + 1, hn_dtype_size(to));
+        if (!data) return HONE_E_NOMEM;
+        hn_convert(data, to, x->constant->data, x->dtype, x->constant->n);
+        return make_constant(c, c->n->out[0], data);
+    }
+    if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Cast from %s to %s has no gradient",
+                       hn_dtype_name(x->dtype), hn_dtype_name(to));
+    (void)floats;
+    return HONE_OK;
+}
+
+hone_status hn_infer_shape(struct hn_infer *c)
+{
+    struct hn_shape y = { 1, { { 0, 0 } } };
+    int64_t rank = hn_in_shape(c, 0)->rank;
+    int64_t start = c->a->start, end = hn_has_attr(c->n, "end") ? c->a->end : rank;
+    start = start < 0 ? start + rank : start, end = end < 0 ? end + rank : end;
+    start = start < 0      ? 0
+            : start > rank ? rank
+                           : start,
+    end = end < 0      ? 0
+          : end > rank ? rank
+                       : end;
+    y.d[0].fixed = end > start ? end - start : 0;
+    return hn_out(c, 0, HN_I64, &y);
+}
+
+static hone_status constant_of(struct hn_infer *c, enum hn_dtype t, int rank, int64_t n,
+                               const void *data)
+{
+    struct hn_shape s = { rank, { { 0, n } } };
+    HN_TRY(hn_out(c, 0, t, &s));
+    return make_constant(c, c->n->out[0], data);
+}
+
+hone_status hn_infer_constant(struct hn_infer *c)
+{
+    const struct hn_onnx_attrs *a = c->a;
+    if (c->n->n_attrs != 1)
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Constant has %d attributes, wanted one value", c->n->n_attrs);
+    if (c->n->n_out < 1 || c->n->out[0] < 0) return HONE_OK;
+    if (a->value) {
+        struct hn_value *v = &c->g->values[c->n->out[0]];
+        struct hn_shape s = { .rank = a->value->rank };
+        for (int i = 0; i < s.rank; i++) s.d[i] = (struct hn_dim){ 0, a->value->dims[i] };
+        HN_TRY(hn_out(c, 0, a->value->dtype, &s));
+        v->constant = a->value;
+        v->tensor_id = c->n->attrs[0].tensor_id;
+        c->g->facts->values[c->n->out[0]].root = c->n->out[0];
+        return HONE_OK;
+    }
+    if (a->value_ints.present)
+        return constant_of(c, HN_I64, 1, (int64_t)a->value_ints.n, a->value_ints.i);
+    if (a->value_floats.present)
+        return constant_of(c, HN_F32, 1, (int64_t)a->value_floats.n, a->value_floats.f);
+    float *f = hn_infer_alloc(c, 1, sizeof *f);
+    if (!f) return HONE_E_NOMEM;
+    *f = (float)a->value_float;
+    return hn_has_attr(c->n, "value_int") ? constant_of(c, HN_I64, 0, 1, &a->value_int)
+                                          : constant_of(c, HN_F32, 0, 1, f);
+}
+
+/* The integers of input i as a shape. */
+static hone_status shape_input(struct hn_infer *c, int i, struct hn_shape *s)
+{
+    int64_t n;
+    int nomem;
+    const struct hn_dim *d = hn_value_ints(c->g, hn_in(c, i), &n, &nomem);
+    if (nomem) return hn_nomem(c->err, "shape inference", 0);
+    if (!d || n > HN_MAX_RANK)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "%s: the shape '%s' depends on the data or has rank above 8", c->n->type,
+                       hn_in_value(c, i)->name);
+    s->rank = (int)n;
+    for (int k = 0; k < s->rank; k++) {
+        s->d[k] = d[k];
+        if (d[k].per_row < 0 || d[k].fixed < 0)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: dim %d is negative", c->n->type, k);
+    }
+    return HONE_OK;
+}
+
+hone_status hn_infer_expand(struct hn_infer *c)
+{
+    struct hn_shape to, y;
+    HN_TRY(shape_input(c, 1, &to));
+    HN_TRY(hn_shape_broadcast(hn_in_shape(c, 0), &to, &y, c->label, c->err));
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    struct hn_value_fact *f = c->g->facts->values;
+    double x;
+    if (c->n->out[0] >= 0 && hn_value_scalar(c->g, c->n->in[0], &x)) {
+        f[c->n->out[0]].splat = 1;
+        f[c->n->out[0]].splat_value = x;
+    }
+    return HONE_OK;
+}
+
+hone_status hn_infer_constant_of_shape(struct hn_infer *c)
+{
+    const struct hn_tensor *t = c->a->value;
+    struct hn_shape y;
+    HN_TRY(shape_input(c, 0, &y));
+    if (t && (t->n != 1 || t->dtype == HN_STR))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "ConstantOfShape: value has %lld elements, wanted one", (long long)t->n);
+    HN_TRY(hn_out(c, 0, t ? t->dtype : HN_F32, &y));
+    struct hn_value_fact *f = c->g->facts->values;
+    if (c->n->out[0] < 0) return HONE_OK;
+    f[c->n->out[0]].splat = 1;
+    f[c->n->out[0]].splat_value = t ? hn_tensor_f64(t, 0) : 0;
+    return HONE_OK;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Losses on a draft program. A Softmax, LogSoftmax or Sigmoid tail is fused: the loss takes what stands before the tail,
+ * and the tail stays for the output. A target column is [N,...] like the prediction, or one class index for each row of
+ * classes; a weight column is one number for each row. */
+#include "ops/graph/lower.h"
+#include "ops/graph/output.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+
+static hone_status column(struct hn_lowering *l, const struct hn_shape *s, const char *name,
+                          int32_t *out)
+{
+    struct hn_value_ref v = {
+        .kind = HN_TARGET, .shape = *s, .index = l->n_targets, .view_of = -1, .producer = -1
+    };
+    v.name = hn_arena_printf(l->arena, "%s#%d", name, l->n_targets);
+    if (!v.name || !HN_PUSH(l->g->mem, l->values, l->n_values, l->cap_values, v))
+        return hn_nomem(l->err, "the program", 0);
+    l->n_targets++;
+    *out = (int32_t)l->n_values - 1;
+    return HONE_OK;
+}
+
+struct choice {
+    const struct hn_op_row *row;
+    struct hn_loss attrs;
+    int fused;
+};
+
+/* cross-entropy of logits and nll of log-softmax are one loss; a bce without a Sigmoid tail is one of logits. */
+static struct choice choose(const struct hn_loss_spec *s, enum hn_tail tail)
+{
+    struct choice c = { .attrs = { s->weight, s->dense, 0, 0, s->delta, s->output } };
+    int soft = tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX;
+    switch (s->kind) {
+    case HN_LOSS_CE: c.row = &hn_op_loss_ce, c.fused = soft; break;
+    case HN_LOSS_NLL:
+        c.row = tail == HN_TAIL_LOGSOFTMAX ? &hn_op_loss_ce : &hn_op_loss_nll;
+        c.fused = tail == HN_TAIL_LOGSOFTMAX;
+        break;
+    case HN_LOSS_BCE:
+        c.row = &hn_op_loss_bce, c.attrs.from_logits = 1, c.fused = tail == HN_TAIL_SIGMOID;
+        break;
+    case HN_LOSS_MSE: c.row = &hn_op_loss_regression, c.attrs.kind = 0; break;
+    case HN_LOSS_MAE: c.row = &hn_op_loss_regression, c.attrs.kind = 1; break;
+    case HN_LOSS_HUBER: c.row = &hn_op_loss_regression, c.attrs.kind = 2; break;
+    }
+    return c;
+}
+
+static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
+{
+    const struct hn_graph *g = l->g;
+    if (s->output < 0 || (size_t)s->output >= g->n_outputs)
+        return hn_fail(l->err, HONE_E_USAGE, "loss", "output %d, the model has %zu", s->output,
+                       g->n_outputs);
+    int32_t v = g->outputs[s->output], before, in[3] = { -1, -1, -1 }, none;
+    const struct hn_value *y = &g->values[v];
+    if (!g->facts->values[v].computable)
+        return hn_fail(l->err, HONE_E_UNSUPPORTED, y->name,
+                       "no loss on this output: no program computes it");
+    struct choice c = choose(s, hn_output_tail(g, v, &before));
+    struct hn_shape target = y->shape, rows = y->shape;
+    int classes = s->kind == HN_LOSS_CE || s->kind == HN_LOSS_NLL;
+    HN_TRY(hn_l_value(l, c.fused ? before : v, &in[0]));
+    if (!hn_same_shape(&l->values[in[0]].shape, &y->shape))
+        HN_TRY(hn_l_view(l, in[0], &y->shape, &in[0]));
+    if (classes && !s->dense && target.rank > 0) target.rank--;
+    rows.rank = classes ? (rows.rank > 0 ? rows.rank - 1 : 0) : rows.rank > 0;
+    HN_TRY(column(l, &target, y->name, &in[1]));
+    if (s->row_weights) HN_TRY(column(l, &rows, "weight", &in[2]));
+    return hn_l_op(l, c.row, &c.attrs, in, s->row_weights ? 3 : 2, &none);
+}
+
+hone_status hn_l_losses(struct hn_lowering *l)
+{
+    for (int i = 0; i < l->opts->n_losses; i++) HN_TRY(add_loss(l, &l->opts->losses[i]));
+    return HONE_OK;
+}

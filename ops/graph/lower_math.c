@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How the operators that compute are said in program ops. Scalars become attributes (x * 2 is an affine Unary), constant
+ * matrices make a Dense of a Gemm or MatMul, everything else stays as general as the file has it. */
+#include "ops/graph/lower.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+#include <math.h>
+#include <string.h>
+
+static const struct hn_shape *shape_of(const struct hn_lowering *l, int32_t v)
+{
+    return &l->g->values[v].shape;
+}
+
+static int is_param(const struct hn_lowering *l, int32_t v)
+{
+    int32_t root = l->g->facts->values[v].root;
+    return !l->fold && root >= 0 && l->g->facts->param_of[root] >= 0;
+}
+
+/* ---- element-wise ----------------------------------------------------------------------------------------------- */
+
+static int is_activation(enum hn_unary_kind k)
+{
+    switch (k) {
+    case HN_U_COPY:
+    case HN_U_ERF:
+    case HN_U_NEG:
+    case HN_U_ABS:
+    case HN_U_EXP:
+    case HN_U_LOG:
+    case HN_U_SQRT:
+    case HN_U_RECIPROCAL:
+    case HN_U_AFFINE:
+    case HN_U_COUNT: return 0;
+    default: return 1;
+    }
+}
+
+/* A gate: its only consumer multiplies it with another activation. */
+static int is_gate(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_consumer *u = &g->facts->uses[g->facts->use_first[v]];
+    if (hn_n_uses(g, v) != 1 || u->node < 0) return 0;
+    const struct hn_node *n = &g->nodes[u->node];
+    return strcmp(n->type, "Mul") == 0 && n->n_in == 2 && !g->values[n->in[1 - u->input]].constant;
+}
+
+hone_status hn_l_hidden(struct hn_lowering *l, const struct hn_node *n, int32_t *y)
+{
+    const struct hn_value_fact *f = &l->g->facts->values[n->out[0]];
+    if (l->fold || !l->opts->insert_dropout || l->g->facts->has_dropout || !f->from_param ||
+        !f->before_dense || is_gate(l->g, n->out[0]))
+        return HONE_OK;
+    struct hn_dropout attrs = { l->opts->dropout > 0 ? l->opts->dropout : 0,
+                                HN_STREAM_DROPOUT + (uint32_t)n->index, 0 };
+    return hn_l_op(l, &hn_op_dropout, &attrs, y, 1, y);
+}
+
+static hone_status finish_unary(struct hn_lowering *l, const struct hn_node *n,
+                                enum hn_unary_kind kind, int32_t y)
+{
+    if (is_activation(kind)) HN_TRY(hn_l_hidden(l, n, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+hone_status hn_lower_unary(struct hn_lowering *l, const struct hn_node *n,
+                           const struct hn_onnx_attrs *a)
+{
+    enum hn_unary_kind kind = (enum hn_unary_kind)n->row->kind;
+    double alpha = a->alpha, beta = kind == HN_U_SELU ? a->gamma : a->beta;
+    int32_t x;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    if (kind == HN_U_GELU && a->approximate && strcmp(a->approximate, "tanh") == 0)
+        kind = HN_U_GELU_TANH;
+    if (kind == HN_U_SILU && alpha != 1) { /* x * sigmoid(alpha x) = silu(alpha x) / alpha */
+        HN_TRY(hn_l_unary(l, HN_U_AFFINE, alpha, 0, x, &x));
+        HN_TRY(hn_l_unary(l, HN_U_SILU, 0, 0, x, &x));
+        HN_TRY(hn_l_unary(l, HN_U_AFFINE, 1 / alpha, 0, x, &x));
+    } else {
+        HN_TRY(hn_l_unary(l, kind, alpha, beta, x, &x));
+    }
+    return finish_unary(l, n, kind, x);
+}
+
+hone_status hn_lower_clip(struct hn_lowering *l, const struct hn_node *n,
+                          const struct hn_onnx_attrs *a)
+{
+    double lo = n->n_in > 1 || n->row->attrs == NULL ? -INFINITY : a->lo;
+    double hi = n->n_in > 1 || n->row->attrs == NULL ? INFINITY : a->hi;
+    int32_t x;
+    if (n->n_in > 1) (void)hn_value_scalar(l->g, n->in[1], &lo);
+    if (n->n_in > 2) (void)hn_value_scalar(l->g, n->in[2], &hi);
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    if (lo == -INFINITY && hi == INFINITY) return hn_l_bind(l, n->out[0], x);
+    if (lo == 0 && hi == INFINITY)
+        HN_TRY(hn_l_unary(l, HN_U_RELU, 0, 0, x, &x));
+    else
+        HN_TRY(hn_l_unary(l, HN_U_CLIP, lo, hi, x, &x));
+    return finish_unary(l, n, HN_U_CLIP, x);
+}
+
+/* max(x, 0) - slope * max(-x, 0) */
+hone_status hn_lower_prelu(struct hn_lowering *l, const struct hn_node *n,
+                           const struct hn_onnx_attrs *a)
+{
+    int32_t x, slope, up, down;
+    (void)a;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    HN_TRY(hn_l_value(l, n->in[1], &slope));
+    HN_TRY(hn_l_unary(l, HN_U_RELU, 0, 0, x, &up));
+    HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, x, &down));
+    HN_TRY(hn_l_unary(l, HN_U_RELU, 0, 0, down, &down));
+    HN_TRY(hn_l_binary(l, HN_B_MUL, down, slope, &down));
+    HN_TRY(hn_l_binary(l, HN_B_SUB, up, down, &up));
+    return finish_unary(l, n, HN_U_LEAKY_RELU, up);
+}
+
+/* x op c (or, swapped, c op x) for a number c, as one Unary; *done 0: there is no such form. */
+static hone_status with_scalar(struct hn_lowering *l, enum hn_binary_kind kind, int32_t x, double c,
+                               int swapped, int32_t *y)
+{
+    int e;
+    switch (kind) {
+    case HN_B_ADD: return hn_l_unary(l, HN_U_AFFINE, 1, c, x, y);
+    case HN_B_SUB: return hn_l_unary(l, HN_U_AFFINE, swapped ? -1 : 1, swapped ? c : -c, x, y);
+    case HN_B_MUL: return hn_l_unary(l, HN_U_AFFINE, c, 0, x, y);
+    case HN_B_DIV: /* exact only for powers of two: others keep their division */
+        if (!swapped && c != 0 && fabs(frexp(c, &e)) == 0.5)
+            return hn_l_unary(l, HN_U_AFFINE, 1 / c, 0, x, y);
+        if (swapped && c == 1) return hn_l_unary(l, HN_U_RECIPROCAL, 0, 0, x, y);
+        break;
+    case HN_B_MAX:
+        return c == 0 ? hn_l_unary(l, HN_U_RELU, 0, 0, x, y)
+                      : hn_l_unary(l, HN_U_CLIP, c, INFINITY, x, y);
+    case HN_B_MIN: return hn_l_unary(l, HN_U_CLIP, -INFINITY, c, x, y);
+    case HN_B_POW:
+        if (!swapped && c == 2) return hn_l_binary(l, HN_B_MUL, x, x, y);
+        if (!swapped && c == 0.5) return hn_l_unary(l, HN_U_SQRT, 0, 0, x, y);
+        if (!swapped && c == -1) return hn_l_unary(l, HN_U_RECIPROCAL, 0, 0, x, y);
+        break;
+    default: break;
+    }
+    *y = -1;
+    return HONE_OK;
+}
+
+/* Two operands of which one is a plain number that does not widen the other: *y -1 when they are not. */
+static hone_status try_scalar(struct hn_lowering *l, const struct hn_node *n, int32_t *y)
+{
+    *y = -1;
+    for (int k = 0; k < 2 && n->n_in == 2 && *y < 0; k++) {
+        int32_t c = n->in[1 - k], other = n->in[k], x;
+        double number;
+        if (is_param(l, c) || !hn_value_scalar(l->g, c, &number) || isnan(number) ||
+            !hn_same_shape(shape_of(l, other), shape_of(l, n->out[0])))
+            continue;
+        HN_TRY(hn_l_value(l, other, &x));
+        HN_TRY(with_scalar(l, (enum hn_binary_kind)n->row->kind, x, number, k == 1, y));
+    }
+    return HONE_OK;
+}
+
+hone_status hn_lower_binary(struct hn_lowering *l, const struct hn_node *n,
+                            const struct hn_onnx_attrs *a)
+{
+    int32_t y, x;
+    (void)a;
+    HN_TRY(try_scalar(l, n, &y));
+    if (y >= 0) {
+        if (n->row->kind == HN_B_MAX)
+            HN_TRY(hn_l_hidden(l, n, &y)); /* Max(x, 0) is how some exporters say Relu */
+        return hn_l_bind(l, n->out[0], y);
+    }
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    for (int i = 1; i < n->n_in; i++) {
+        HN_TRY(hn_l_value(l, n->in[i], &x));
+        HN_TRY(hn_l_binary(l, (enum hn_binary_kind)n->row->kind, y, x, &y));
+    }
+    return hn_l_bind(l, n->out[0], y);
+}
+
+/* ---- products ------------------------------------------------------------------------------------------------- */
+
+static int is_constant(const struct hn_lowering *l, int32_t v)
+{
+    return l->g->values[v].constant != NULL;
+}
+
+/* A bias that Dense takes: a constant of `out` elements in the last dim, or of one element. */
+static int is_bias(const struct hn_lowering *l, int32_t v, int64_t out)
+{
+    const struct hn_shape *s = shape_of(l, v);
+    int64_t n = hn_shape_count(s).fixed;
+    return is_constant(l, v) &&
+           (n == 1 || (n == out && s->rank > 0 && s->d[s->rank - 1].fixed == out));
+}
+
+static hone_status emit_dense(struct hn_lowering *l, int32_t x, int32_t w_value, int32_t bias_value,
+                              struct hn_dense attrs, int32_t *y)
+{
+    int32_t in[3] = { x, -1, -1 };
+    int trans;
+    HN_TRY(hn_l_weight(l, w_value, &in[1], &trans));
+    attrs.trans_w = attrs.trans_w ^ trans;
+    if (bias_value >= 0) HN_TRY(hn_l_value(l, bias_value, &in[2]));
+    return hn_l_op(l, &hn_op_dense, &attrs, in, bias_value >= 0 ? 3 : 2, y);
+}
+
+static hone_status emit_matmul(struct hn_lowering *l, int32_t a, int32_t b, struct hn_matmul attrs,
+                               int32_t *y)
+{
+    int32_t in[2];
+    int trans;
+    HN_TRY(hn_l_weight(l, a, &in[0], &trans));
+    attrs.trans_a ^= trans;
+    HN_TRY(hn_l_weight(l, b, &in[1], &trans));
+    attrs.trans_b ^= trans;
+    return hn_l_op(l, &hn_op_matmul, &attrs, in, 2, y);
+}
+
+/* y + beta * c */
+static hone_status add_scaled(struct hn_lowering *l, int32_t c, double beta, int32_t *y)
+{
+    int32_t x;
+    HN_TRY(hn_l_value(l, c, &x));
+    if (beta != 1) HN_TRY(hn_l_unary(l, HN_U_AFFINE, beta, 0, x, &x));
+    return hn_l_binary(l, HN_B_ADD, *y, x, y);
+}
+
+hone_status hn_lower_gemm(struct hn_lowering *l, const struct hn_node *n,
+                          const struct hn_onnx_attrs *a)
+{
+    static const struct hn_transpose swap = { { 1, 0 } };
+    int32_t c = n->n_in > 2 && a->beta != 0 ? n->in[2] : -1, y;
+    if (is_constant(l, n->in[1])) {
+        int64_t out = shape_of(l, n->out[0])->d[1].fixed;
+        int32_t bias = c >= 0 && is_bias(l, c, out) ? c : -1;
+        HN_TRY(hn_l_value(l, n->in[0], &y));
+        if (a->trans_a) HN_TRY(hn_l_op(l, &hn_op_transpose, &swap, &y, 1, &y));
+        HN_TRY(emit_dense(l, y, n->in[1], bias,
+                          (struct hn_dense){ a->alpha, a->beta, a->trans_b != 0 }, &y));
+        if (bias >= 0) c = -1;
+    } else {
+        struct hn_matmul attrs = { a->alpha, a->trans_a != 0, a->trans_b != 0 };
+        HN_TRY(emit_matmul(l, n->in[0], n->in[1], attrs, &y));
+    }
+    if (c >= 0) HN_TRY(add_scaled(l, c, a->beta, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+static int makes_dense(const struct hn_lowering *l, const struct hn_node *n)
+{
+    return is_constant(l, n->in[1]) && shape_of(l, n->in[1])->rank == 2 &&
+           shape_of(l, n->in[0])->rank >= 1;
+}
+
+hone_status hn_lower_matmul(struct hn_lowering *l, const struct hn_node *n,
+                            const struct hn_onnx_attrs *a)
+{
+    int32_t y;
+    (void)a;
+    if (makes_dense(l, n)) {
+        HN_TRY(hn_l_value(l, n->in[0], &y));
+        HN_TRY(emit_dense(l, y, n->in[1], -1, (struct hn_dense){ 1, 1, 0 }, &y));
+    } else {
+        HN_TRY(emit_matmul(l, n->in[0], n->in[1], (struct hn_matmul){ 1, 0, 0 }, &y));
+    }
+    return hn_l_bind(l, n->out[0], y);
+}
+
+/* ---- normalisations, dropout, softmax, reductions ---------------------------------------------------------------- */
+
+static hone_status state_value(struct hn_lowering *l, int32_t at, int32_t *out)
+{
+    const struct hn_value *root = &l->g->values[l->g->facts->states[at].root];
+    struct hn_value_ref v = { .kind = HN_STATE,
+                              .name = root->name,
+                              .shape = root->shape,
+                              .index = at,
+                              .view_of = -1,
+                              .producer = -1 };
+    if (!HN_PUSH(l->g->mem, l->values, l->n_values, l->cap_values, v))
+        return hn_nomem(l->err, "the program", 0);
+    *out = (int32_t)l->n_values - 1;
+    return HONE_OK;
+}
+
+/* mode 2 (always the batch's statistics) for a node whose mean and variance are computed in the graph, and for training
+ * forms in verify; such a node has no running statistics to keep, so mean and var are absent or left alone. */
+hone_status hn_lower_batchnorm(struct hn_lowering *l, const struct hn_node *n,
+                               const struct hn_onnx_attrs *a)
+{
+    const struct hn_node_fact *f = &l->g->facts->nodes[n - l->g->nodes];
+    int form = hn_batchnorm_form(n, a);
+    int batch_only = f->state_at < 0 || (form && l->opts->training_form);
+    struct hn_batchnorm attrs = { a->epsilon, a->momentum,
+                                  batch_only                  ? 2
+                                  : l->opts->freeze_batchnorm ? 1
+                                                              : 0,
+                                  form && l->opts->training_form };
+    int32_t in[5] = { -1, -1, -1, -1, -1 }, y;
+    for (int i = 0; i < 3; i++) HN_TRY(hn_l_value(l, n->in[i], &in[i]));
+    if (f->state_at >= 0) {
+        HN_TRY(state_value(l, f->state_at, &in[3]));
+        HN_TRY(state_value(l, f->state_at + 1, &in[4]));
+    }
+    HN_TRY(hn_l_op(l, &hn_op_batchnorm, &attrs, in, 5, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+int hn_batchnorm_form(const struct hn_node *n, const struct hn_onnx_attrs *a)
+{
+    return n->row->kind ? a->training_mode != 0 : n->n_out > 1;
+}
+
+hone_status hn_lower_dropout(struct hn_lowering *l, const struct hn_node *n,
+                             const struct hn_onnx_attrs *a)
+{
+    struct hn_dropout attrs = { n->row->kind ? 0.5 : a->ratio,
+                                HN_STREAM_DROPOUT + (uint32_t)n->index, 0 };
+    int32_t y;
+    if (n->n_in > 1) (void)hn_value_scalar(l->g, n->in[1], &attrs.rate);
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    HN_TRY(hn_l_op(l, &hn_op_dropout, &attrs, &y, 1, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+hone_status hn_lower_layernorm(struct hn_lowering *l, const struct hn_node *n,
+                               const struct hn_onnx_attrs *a)
+{
+    int rank = shape_of(l, n->in[0])->rank;
+    struct hn_layernorm attrs = { a->epsilon, (int)(a->axis < 0 ? -a->axis : rank - a->axis) };
+    int32_t in[3] = { -1, -1, -1 }, y;
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] >= 0) HN_TRY(hn_l_value(l, n->in[i], &in[i]));
+    HN_TRY(hn_l_op(l, &hn_op_layernorm, &attrs, in, 3, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+hone_status hn_lower_softmax(struct hn_lowering *l, const struct hn_node *n,
+                             const struct hn_onnx_attrs *a)
+{
+    int rank = shape_of(l, n->in[0])->rank;
+    int axis = (int)(a->axis < 0 ? a->axis + rank : a->axis);
+    struct hn_softmax attrs = { axis, n->row->kind & 2 ? 1 : rank - axis, n->row->kind & 1 };
+    int32_t y;
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    HN_TRY(hn_l_op(l, &hn_op_softmax, &attrs, &y, 1, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+hone_status hn_lower_reduce(struct hn_lowering *l, const struct hn_node *n,
+                            const struct hn_onnx_attrs *a)
+{
+    int rank = shape_of(l, n->in[0])->rank;
+    struct hn_reduce attrs = { (enum hn_reduce_kind)n->row->kind, 0, a->keepdims != 0 };
+    int64_t count =
+        n->n_in > 1 && n->in[1] >= 0 ? hn_int_count(l->g, n->in[1]) : (int64_t)a->axes.n;
+    for (int64_t i = 0; i < count; i++) {
+        struct hn_dim axis = { 0, 0 };
+        if (n->n_in > 1)
+            (void)hn_int_at(l->g, n->in[1], i, &axis);
+        else
+            axis.fixed = a->axes.i[i];
+        attrs.mask |= 1u << (axis.fixed < 0 ? axis.fixed + rank : axis.fixed);
+    }
+    if (attrs.mask == 0 && !a->noop) attrs.mask = (1u << rank) - 1;
+    int32_t y;
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    if (attrs.mask) HN_TRY(hn_l_op(l, &hn_op_reduce, &attrs, &y, 1, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+/* ---- patterns ------------------------------------------------------------------------------------------------- */
+
+hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n, const struct hn_pattern *p)
+{
+    int32_t in[3] = { -1, -1, -1 }, y;
+    HN_TRY(hn_l_value(l, p->in[0], &in[0]));
+    if (p->kind == HN_PT_UNARY) {
+        HN_TRY(hn_l_unary(l, (enum hn_unary_kind)p->unary, 0, 0, in[0], &y));
+        return finish_unary(l, n, (enum hn_unary_kind)p->unary, y);
+    }
+    if (p->kind == HN_PT_DENSE) {
+        HN_TRY(emit_dense(l, in[0], p->in[1], p->in[2], (struct hn_dense){ 1, 1, 0 }, &y));
+        return hn_l_bind(l, n->out[0], y);
+    }
+    struct hn_layernorm attrs = { p->eps, p->axes };
+    for (int i = 1; i < 3; i++)
+        if (p->in[i] >= 0) HN_TRY(hn_l_value(l, p->in[i], &in[i]));
+    HN_TRY(hn_l_op(l, &hn_op_layernorm, &attrs, in, 3, &y));
+    return hn_l_bind(l, n->out[0], y);
+}

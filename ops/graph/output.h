@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the last op of an output is: shared by hn_graph_output and the losses. */
+#ifndef HN_OUTPUT_H
+#define HN_OUTPUT_H
+
+#include "ops/graph/graph.h"
+
+/* The tail that makes value v, and the value before it (v itself where there is none). */
+enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before);
+#endif

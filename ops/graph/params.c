@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which tensors are parameters, and which of those learn. One record per root initializer (or Constant), one use per
+ * occurrence; running statistics are states, one per slot. Defaults, in this order:
+ *
+ *   --freeze glob                                   frozen        --train glob                    trained
+ *   the exporter calls it buffer or constant        frozen        ... parameter                   trained
+ *   weight and bias of Gemm and MatMul, slopes      trained       normalisation scale and bias    trained (an author's
+ *                                                                  Constant, as affine=False has it: frozen)
+ *   Add or Mul by a tensor next to a dense layer    trained       anything before the first one   frozen (a normaliser)
+ *   other element-wise tensors                      frozen        single numbers                  no parameter
+ *
+ * A weight computed by the graph from others (weight norm) is a folded constant and stays as it is. */
+#include "ops/graph/pattern.h"
+#include "ops/graph/rows.h"
+
+#include "ops/base/status.h"
+#include <fnmatch.h>
+#include <string.h>
+
+enum { NEAR = 8 }; /* how far "next to a dense layer" looks */
+
+struct finder {
+    struct hn_graph *g;
+    const struct hn_graph_opts *opts;
+    hone_error *err;
+};
+
+static const struct hn_node *node_of(const struct hn_graph *g, int32_t i) { return &g->nodes[i]; }
+
+static int is_type(const struct hn_node *n, const char *type)
+{
+    return n->row && strcmp(n->type, type) == 0;
+}
+
+static int is_product(const struct hn_node *n)
+{
+    return is_type(n, "Gemm") || is_type(n, "MatMul");
+}
+
+static int is_norm(const struct hn_node *n)
+{
+    return is_type(n, "BatchNormalization") || is_type(n, "LayerNormalization");
+}
+
+/* The activation a node passes through unchanged in kind: views, dropout, element-wise ops with a constant. -1: none. */
+static int32_t passed(const struct hn_graph *g, const struct hn_node *n)
+{
+    if (!n->row) return -1;
+    if ((n->row->flags & HN_ROW_VIEW) || is_type(n, "Dropout")) return n->in[0];
+    if (n->row->infer != hn_infer_binary || n->n_in != 2) return -1;
+    if (g->values[n->in[1]].constant) return n->in[0];
+    return g->values[n->in[0]].constant ? n->in[1] : -1;
+}
+
+/* Is v, seen through what passes, the output of a dense layer or a normalisation? */
+static int behind_dense(const struct hn_graph *g, int32_t v)
+{
+    for (int i = 0; i < NEAR && v >= 0 && g->values[v].producer >= 0; i++) {
+        const struct hn_node *n = node_of(g, g->values[v].producer);
+        int32_t owner = g->facts->nodes[n - g->nodes].owner;
+        const struct hn_pattern *p = owner >= 0 ? g->facts->nodes[owner].pattern : NULL;
+        if (is_product(n) || is_norm(n) || (p && p->kind != HN_PT_UNARY)) return 1;
+        v = passed(g, n);
+    }
+    return 0;
+}
+
+/* Does v, seen through what passes, go into a dense layer and nowhere else? */
+static int before_dense(const struct hn_graph *g, int32_t v)
+{
+    for (int i = 0; i < NEAR && v >= 0 && hn_n_uses(g, v) == 1; i++) {
+        const struct hn_consumer *u = &g->facts->uses[g->facts->use_first[v]];
+        if (u->node < 0) return 0;
+        const struct hn_node *n = node_of(g, u->node);
+        if (is_product(n)) return 1;
+        if (passed(g, n) != v) return 0;
+        v = n->out[0];
+    }
+    return 0;
+}
+
+/* What input k of a node is for, when it is a constant. */
+static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node *n, int k)
+{
+    const struct hn_node_fact *f = &g->facts->nodes[n - g->nodes];
+    const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
+    if (!n->row || !(n->row->params >> (k < 31 ? k : 31) & 1u)) return HN_SLOT_NONE;
+    if (is_type(n, "Gemm")) return k == 2 ? HN_SLOT_BIAS : HN_SLOT_WEIGHT;
+    if (is_type(n, "MatMul")) return HN_SLOT_WEIGHT;
+    if (is_norm(n)) return HN_SLOT_NORM;
+    if (is_type(n, "PRelu")) return HN_SLOT_SLOPE;
+    if (p && p->kind == HN_PT_DENSE && n->in[k] == p->in[2]) return HN_SLOT_BIAS;
+    if (p && p->kind == HN_PT_LAYERNORM && (n->in[k] == p->in[1] || n->in[k] == p->in[2]))
+        return HN_SLOT_NORM;
+    return HN_SLOT_ELEMENT;
+}
+
+static int matches(const char *const *globs, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fnmatch(globs[i], name, 0) == 0) return 1;
+    return 0;
+}
+
+struct decision {
+    int record, trained;
+    const char *why;
+};
+
+static struct decision by_element(const struct hn_graph *g, const struct hn_node *n, int k,
+                                  int64_t count)
+{
+    int32_t other = n->n_in == 2 ? n->in[1 - k] : -1;
+    int add_mul = is_type(n, "Add") || is_type(n, "Mul");
+    if (count == 1) return (struct decision){ 0, 0, "a single number" };
+    if (other < 0 || !g->facts->values[other].from_param)
+        return (struct decision){ 1, 0, "before the first dense layer: a normaliser" };
+    if (add_mul && (behind_dense(g, other) || before_dense(g, n->out[0])))
+        return (struct decision){ 1, 1, "added or multiplied next to a dense layer" };
+    return (struct decision){ 1, 0, "an element-wise constant away from dense layers" };
+}
+
+static struct decision decide(const struct finder *f, const struct hn_node *n, int k,
+                              enum hn_slot_kind slot)
+{
+    const struct hn_graph *g = f->g;
+    int32_t root = g->facts->values[n->in[k]].root;
+    const struct hn_value *v = &g->values[root];
+    struct decision element = { 1, 0, "" };
+    if (v->dtype != HN_F32 && v->dtype != HN_F64)
+        return (struct decision){ 0, 0, "not float32 or float64" };
+    if (slot == HN_SLOT_ELEMENT) element = by_element(g, n, k, v->constant->n);
+    if (f->opts && matches(f->opts->freeze, f->opts->n_freeze, v->name))
+        return (struct decision){ element.record, 0, "frozen by request" };
+    if (f->opts && matches(f->opts->train, f->opts->n_train, v->name))
+        return (struct decision){ 1, 1, "trained by request" };
+    if (v->hint == HN_HINT_BUFFER || v->hint == HN_HINT_CONSTANT)
+        return (struct decision){ element.record, 0, "the exporter says it is no parameter" };
+    if (v->hint == HN_HINT_PARAMETER)
+        return (struct decision){ 1, 1, "the exporter says it is a parameter" };
+    switch (slot) {
+    case HN_SLOT_WEIGHT: return (struct decision){ 1, 1, "weight of a dense layer" };
+    case HN_SLOT_BIAS: return (struct decision){ 1, 1, "bias of a dense layer" };
+    case HN_SLOT_SLOPE: return (struct decision){ 1, 1, "slope of PRelu" };
+    case HN_SLOT_NORM:
+        if (v->is_initializer) return (struct decision){ 1, 1, "scale or bias of a normalisation" };
+        return (struct decision){ 1, 0, "a constant of the author (affine=False)" };
+    default: return element;
+    }
+}
+
+/* ---- the lists ------------------------------------------------------------------------------------------------- */
+
+static void note_use(struct finder *f, const struct hn_node *n, int k, enum hn_slot_kind slot,
+                     struct decision d)
+{
+    struct hn_facts *facts = f->g->facts;
+    struct hn_param_list *l = &facts->params;
+    int32_t root = facts->values[n->in[k]].root, p = facts->param_of[root];
+    if (p < 0) {
+        p = facts->param_of[root] = (int32_t)l->n_params++;
+        l->params[p] = (struct hn_gparam){ .value = root, .why = d.why };
+        facts->info[p] = (struct hn_param_info){ .slot = slot, .feeds = -1 };
+    }
+    struct hn_gparam *q = &l->params[p];
+    if (d.trained && !q->trained) q->trained = 1, q->why = d.why, facts->info[p].slot = slot;
+    if (is_type(n, "BatchNormalization")) facts->info[p].of_batchnorm = 1;
+    q->n_uses++;
+    facts->use_slot[l->n_uses] = slot;
+    l->uses[l->n_uses++] =
+        (struct hn_use){ p, (int32_t)(n - f->g->nodes), k, facts->values[n->in[k]].trans };
+}
+
+static hone_status note_state(struct finder *f, const struct hn_node *n, int k)
+{
+    struct hn_graph *g = f->g;
+    struct hn_state *s = &g->facts->states[g->facts->n_states++];
+    const struct hn_value *v = &g->values[n->in[k]];
+    *s = (struct hn_state){ v->constant ? g->facts->values[n->in[k]].root : -1,
+                            (int32_t)(n - g->nodes), k, v->name, v->constant };
+    if (s->init) return HONE_OK;
+    struct hn_tensor *t = hn_arena_alloc(&g->arena, 1, sizeof *t);
+    float *data =
+        t ? hn_arena_alloc(&g->arena, (size_t)v->shape.d[0].fixed + 1, sizeof *data) : NULL;
+    if (!data) return hn_nomem(f->err, "the running statistics", 0);
+    *t = (struct hn_tensor){ HN_F32, 1, { v->shape.d[0].fixed }, v->shape.d[0].fixed, data };
+    for (int64_t i = 0; k == 4 && i < t->n; i++) data[i] = 1;
+    s->init = t;
+    return HONE_OK;
+}
+
+/* Has both statistics as constants, or needs none: states come in pairs, mean then variance. */
+static hone_status note_states(struct finder *f, const struct hn_node *n)
+{
+    f->g->facts->nodes[n - f->g->nodes].state_at = (int32_t)f->g->facts->n_states;
+    HN_TRY(note_state(f, n, 3));
+    return note_state(f, n, 4);
+}
+
+static hone_status warn_computed_weight(struct finder *f, const struct hn_node *n, int k)
+{
+    const struct hn_value *v = &f->g->values[n->in[k]];
+    hone_status st = hn_graph_issue(
+        f->g, HN_WARNING, (int32_t)(n - f->g->nodes), HONE_OK,
+        "export with the weight as a plain parameter to train it",
+        "the weight '%s' is computed in the graph from other constants: it stays as it is",
+        v->name);
+    return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
+}
+
+static hone_status visit(struct finder *f, const struct hn_node *n)
+{
+    struct hn_graph *g = f->g;
+    struct hn_facts *facts = g->facts;
+    int variable = 0;
+    for (int k = 0; k < n->n_in; k++) variable |= n->in[k] >= 0 && !g->values[n->in[k]].constant;
+    for (int k = 0; k < n->n_in && variable; k++) {
+        if (n->in[k] < 0 || !g->values[n->in[k]].constant) continue;
+        enum hn_slot_kind slot = slot_of(g, n, k);
+        if (slot == HN_SLOT_NONE) continue;
+        if (facts->values[n->in[k]].root < 0) {
+            if (slot == HN_SLOT_WEIGHT && g->values[n->in[k]].producer >= 0)
+                HN_TRY(warn_computed_weight(f, n, k));
+            continue;
+        }
+        struct decision d = decide(f, n, k, slot);
+        if (d.record) note_use(f, n, k, slot, d);
+    }
+    return is_type(n, "BatchNormalization") ? note_states(f, n) : HONE_OK;
+}
+
+/* Does node n depend on something trained: through an activation, or by a parameter of its own? */
+static int touches_trained(const struct hn_graph *g, const struct hn_node *n)
+{
+    const struct hn_facts *f = g->facts;
+    for (int k = 0; k < n->n_in; k++) {
+        if (n->in[k] < 0) continue;
+        const struct hn_value_fact *v = &f->values[n->in[k]];
+        int32_t p = v->root >= 0 ? f->param_of[v->root] : -1;
+        const struct hn_tensor *t = g->values[n->in[k]].constant;
+        if (v->from_param ||
+            (p >= 0 && f->params.params[p].trained && slot_of(g, n, k) != HN_SLOT_NONE))
+            return 1;
+        if (!n->row && t && t->rank >= 2 && hn_dtype_is_float(t->dtype))
+            return 1; /* weights of an unknown operator */
+    }
+    return 0;
+}
+
+static void pass_on(struct hn_graph *g, const struct hn_node *n)
+{
+    struct hn_value_fact *v = g->facts->values;
+    int param = touches_trained(g, n), input = 0;
+    for (int k = 0; k < n->n_in; k++) input |= n->in[k] >= 0 && v[n->in[k]].from_input;
+    for (int k = 0; k < n->n_out; k++) {
+        if (n->out[k] < 0) continue;
+        int folded = g->values[n->out[k]].constant || v[n->out[k]].ints || v[n->out[k]].splat;
+        v[n->out[k]].from_param = param && !folded;
+        v[n->out[k]].from_input = input && !folded;
+    }
+}
+
+static void find_before_dense(struct hn_graph *g)
+{
+    struct hn_value_fact *v = g->facts->values;
+    for (size_t i = g->n_nodes; i-- > 0;) {
+        const struct hn_node *n = node_of(g, g->order[i]);
+        int feeds = is_product(n) && g->facts->nodes[g->order[i]].live;
+        for (int k = 0; k < n->n_out; k++) feeds |= n->out[k] >= 0 && v[n->out[k]].before_dense;
+        for (int k = 0; feeds && k < n->n_in; k++)
+            if (n->in[k] >= 0) v[n->in[k]].before_dense = 1;
+    }
+}
+
+/* ---- what initialisation wants to know --------------------------------------------------------------------------- */
+
+/* The unary kind behind a layer: through normalisations, dropout and views; -1. */
+static int32_t kind_behind(const struct hn_graph *g, int32_t v)
+{
+    for (int i = 0; i < NEAR && v >= 0 && hn_n_uses(g, v) > 0; i++) {
+        const struct hn_consumer *u = &g->facts->uses[g->facts->use_first[v]];
+        if (u->node < 0) return -1;
+        const struct hn_node_fact *f = &g->facts->nodes[u->node];
+        const struct hn_node *n = node_of(g, u->node);
+        const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
+        if (p && p->kind == HN_PT_UNARY) return p->unary;
+        if (!n->row) return -1;
+        if (n->row->infer == hn_infer_unary) return n->row->kind;
+        if (n->row->infer == hn_infer_clip) return HN_U_RELU;
+        int through = is_norm(n) || is_type(n, "Dropout") || (n->row->flags & HN_ROW_VIEW) ||
+                      (p && passed(g, n) == v);
+        v = through ? n->out[0] : -1;
+    }
+    return -1;
+}
+
+static void describe_use(struct hn_graph *g, const struct hn_use *u, enum hn_slot_kind slot)
+{
+    const struct hn_node *n = node_of(g, u->node);
+    struct hn_param_info *info = &g->facts->info[u->param];
+    const struct hn_node_fact *f = &g->facts->nodes[u->node];
+    int32_t w = -1;
+    int flip = 0;
+    if (slot == HN_SLOT_WEIGHT || (slot == HN_SLOT_BIAS && is_type(n, "Gemm"))) {
+        w = n->in[1];
+        flip = is_type(n, "Gemm") && f->attrs && f->attrs->trans_b != 0;
+    } else if (slot == HN_SLOT_BIAS && f->owner >= 0) {
+        w = g->facts->nodes[f->owner].pattern->in[1];
+    }
+    if (w < 0 || !g->values[w].constant || g->values[w].shape.rank != 2 || info->fan_in > 0) return;
+    info->fan_in = (double)g->values[w].shape.d[flip ? 1 : 0].fixed;
+    info->fan_out = (double)g->values[w].shape.d[flip ? 0 : 1].fixed;
+    if (slot == HN_SLOT_WEIGHT) info->feeds = kind_behind(g, n->out[0]);
+}
+
+static hone_status allocate(struct finder *f)
+{
+    struct hn_graph *g = f->g;
+    struct hn_facts *facts = g->facts;
+    size_t uses = (size_t)facts->use_first[g->n_values], norms = 0;
+    for (size_t i = 0; i < g->n_nodes; i++) norms += is_type(&g->nodes[i], "BatchNormalization");
+    facts->params.params = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->params.params);
+    facts->params.uses = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->params.uses);
+    facts->info = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->info);
+    facts->use_slot = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->use_slot);
+    facts->param_of = hn_arena_alloc(&g->arena, g->n_values + 1, sizeof *facts->param_of);
+    facts->states = hn_arena_alloc(&g->arena, 2 * norms + 1, sizeof *facts->states);
+    if (!facts->params.params || !facts->params.uses || !facts->info || !facts->use_slot ||
+        !facts->param_of || !facts->states)
+        return hn_nomem(f->err, "the list of parameters", uses * sizeof *facts->params.uses);
+    for (size_t v = 0; v < g->n_values; v++) facts->param_of[v] = -1;
+    return HONE_OK;
+}
+
+hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts *opts,
+                                 hone_error *err)
+{
+    struct finder f = { g, opts, err };
+    struct hn_facts *facts = g->facts;
+    HN_TRY(allocate(&f));
+    for (size_t i = 0; i < g->n_inputs; i++) facts->values[g->inputs[i]].from_input = 1;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const struct hn_node *n = node_of(g, g->order[i]);
+        const struct hn_node_fact *nf = &facts->nodes[g->order[i]];
+        if (nf->live && nf->state == HN_NODE_OK) HN_TRY(visit(&f, n));
+        facts->has_dropout |= nf->live && is_type(n, "Dropout");
+        pass_on(g, n);
+    }
+    for (size_t i = 0; i < g->n_nodes; i++)
+        pass_on(g, node_of(g, g->order[i])); /* now that all decisions are known */
+    find_before_dense(g);
+    for (size_t i = 0; i < facts->params.n_uses; i++)
+        describe_use(g, &facts->params.uses[i], facts->use_slot[i]);
+    return HONE_OK;
+}

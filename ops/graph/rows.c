@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of ONNX operators: one line per (operator, since-versions that behave alike), and the attribute schemas.
+ * Versions below 7 stand only where opset 7 still means them. */
+#include "ops/graph/rows.h"
+
+#include "ops/base/status.h"
+#include <string.h>
+
+#define F(field, dflt, onnx)                                                                       \
+    {                                                                                              \
+        onnx, HN_ATTR_F32, dflt, offsetof(struct hn_onnx_attrs, field)                             \
+    }
+#define I(field, dflt, onnx)                                                                       \
+    {                                                                                              \
+        onnx, HN_ATTR_I64, dflt, offsetof(struct hn_onnx_attrs, field)                             \
+    }
+#define LIST(field, onnx)                                                                          \
+    {                                                                                              \
+        onnx, HN_ATTR_I64S, 0, offsetof(struct hn_onnx_attrs, field)                               \
+    }
+#define IGNORED(kind, onnx)                                                                        \
+    {                                                                                              \
+        onnx, kind, 0, HN_ATTR_IGNORED                                                             \
+    }
+#define SCHEMA(name, ...) static const struct hn_attr_spec name[] = { __VA_ARGS__, { 0 } }
+#define INF               __builtin_inf()
+
+SCHEMA(a_old, IGNORED(HN_ATTR_I64S, "consumed_inputs"));
+SCHEMA(a_leaky, F(alpha, 0.01f, "alpha"), IGNORED(HN_ATTR_I64S, "consumed_inputs"));
+SCHEMA(a_elu, F(alpha, 1, "alpha"));
+SCHEMA(a_selu, F(alpha, 1.67326319217681884765625f, "alpha"),
+       F(gamma, 1.05070102214813232421875f, "gamma"));
+SCHEMA(a_hard, F(alpha, 0.2f, "alpha"), F(beta, 0.5f, "beta"));
+SCHEMA(a_gelu, { "approximate", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, approximate) });
+SCHEMA(a_clip, F(lo, -INF, "min"), F(hi, INF, "max"));
+SCHEMA(a_gemm, F(alpha, 1, "alpha"), F(beta, 1, "beta"), I(trans_a, 0, "transA"),
+       I(trans_b, 0, "transB"));
+SCHEMA(a_norm, F(epsilon, 1e-5f, "epsilon"), F(momentum, 0.9f, "momentum"),
+       I(training_mode, 0, "training_mode"), IGNORED(HN_ATTR_I64, "spatial"));
+SCHEMA(a_layer, I(axis, -1, "axis"), F(epsilon, 1e-5f, "epsilon"),
+       IGNORED(HN_ATTR_I64, "stash_type"));
+SCHEMA(a_drop7, F(ratio, 0.5, "ratio"));
+SCHEMA(a_drop12, IGNORED(HN_ATTR_I64, "seed"));
+SCHEMA(a_axis0, I(axis, 0, "axis"));
+SCHEMA(a_axis1, I(axis, 1, "axis"));
+SCHEMA(a_axis_last, I(axis, -1, "axis"));
+SCHEMA(a_split2, I(axis, 0, "axis"), LIST(split, "split"));
+SCHEMA(a_split18, I(axis, 0, "axis"), I(num_outputs, 0, "num_outputs"));
+SCHEMA(a_slice1, LIST(axes, "axes"), LIST(starts, "starts"), LIST(ends, "ends"));
+SCHEMA(a_axes, LIST(axes, "axes"));
+SCHEMA(a_reshape, I(allowzero, 0, "allowzero"));
+SCHEMA(a_perm, LIST(perm, "perm"));
+SCHEMA(a_cast, I(to, 0, "to"), IGNORED(HN_ATTR_I64, "saturate"),
+       IGNORED(HN_ATTR_STR, "round_mode"));
+SCHEMA(a_shape, I(start, 0, "start"), I(end, 0, "end"));
+SCHEMA(a_fill, { "value", HN_ATTR_TENSOR, 0, offsetof(struct hn_onnx_attrs, value) });
+SCHEMA(a_constant, { "value", HN_ATTR_TENSOR, 0, offsetof(struct hn_onnx_attrs, value) },
+       F(value_float, 0, "value_float"), I(value_int, 0, "value_int"),
+       { "value_floats", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, value_floats) },
+       LIST(value_ints, "value_ints"));
+SCHEMA(a_reduce1, LIST(axes, "axes"), I(keepdims, 1, "keepdims"));
+SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"));
+
+#define ALL    0xffffffffu
+#define FOLDS  HN_ROW_FOLD
+#define FLOATS (HN_ROW_FOLD | HN_ROW_FLOAT)
+#define VIEWS  (HN_ROW_VIEW | HN_ROW_FOLD)
+#define V(...)                                                                                     \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+#define UNARY(type, since, u, attrs)                                                               \
+    {                                                                                              \
+        "", type, since, 1, 1, 1, HN_U_##u, FLOATS, 1, 0, attrs, hn_infer_unary, NULL,             \
+            hn_lower_unary                                                                         \
+    }
+#define BINARY(type, since, b, ints)                                                               \
+    {                                                                                              \
+        "", type, since, 2, 2, 1, HN_B_##b, FOLDS, 3, 3, a_old, hn_infer_binary, ints,             \
+            hn_lower_binary                                                                        \
+    }
+#define VARIADIC(type, since, b)                                                                   \
+    {                                                                                              \
+        "", type, since, 1, 255, 1, HN_B_##b, FOLDS, ALL, ALL, a_old, hn_infer_binary, NULL,       \
+            hn_lower_binary                                                                        \
+    }
+#define VIEW(type, since, in, attrs, infer, ints)                                                  \
+    {                                                                                              \
+        "", type, since, 1, in, 1, 0, VIEWS, 1, 0, attrs, infer, ints, hn_lower_view               \
+    }
+#define REDUCE(type, since, in, r, attrs)                                                          \
+    {                                                                                              \
+        "", type, since, 1, in, 1, HN_R_##r, FOLDS, 1, 0, attrs, hn_infer_reduce, NULL,            \
+            hn_lower_reduce                                                                        \
+    }
+#define COMPARE(type, since)                                                                       \
+    {                                                                                              \
+        "", type, since, 2, 2, 1, 0, 0, 3, 0, NULL, hn_infer_compare, NULL, NULL                   \
+    }
+
+/* clang-format off */
+const struct hn_onnx_row hn_onnx_rows[] = {
+    UNARY("Relu", V(6, 13, 14), RELU, NULL),
+    UNARY("LeakyRelu", V(6, 16), LEAKY_RELU, a_leaky),
+    UNARY("Elu", V(6, 22), ELU, a_elu),
+    UNARY("Selu", V(6, 22), SELU, a_selu),
+    UNARY("Celu", V(12), CELU, a_elu),
+    UNARY("Sigmoid", V(6, 13), SIGMOID, NULL),
+    UNARY("HardSigmoid", V(6, 22), HARD_SIGMOID, a_hard),
+    UNARY("HardSwish", V(14, 22), HARD_SWISH, NULL),
+    UNARY("Tanh", V(6, 13), TANH, NULL),
+    UNARY("Softplus", V(1, 22), SOFTPLUS, NULL),
+    UNARY("Softsign", V(1, 22), SOFTSIGN, NULL),
+    UNARY("ThresholdedRelu", V(10, 22), THRESHOLDED_RELU, a_elu),
+    UNARY("Gelu", V(20), GELU, a_gelu),
+    UNARY("Mish", V(18, 22), MISH, NULL),
+    UNARY("Swish", V(24), SILU, a_elu),
+    UNARY("Erf", V(9, 13), ERF, NULL),
+    UNARY("Neg", V(6, 13), NEG, NULL),
+    UNARY("Abs", V(6, 13), ABS, NULL),
+    UNARY("Exp", V(6, 13), EXP, NULL),
+    UNARY("Log", V(6, 13), LOG, NULL),
+    UNARY("Sqrt", V(6, 13), SQRT, NULL),
+    UNARY("Reciprocal", V(6, 13), RECIPROCAL, NULL),
+    { "", "Clip", V(6), 1, 1, 1, 0, FLOATS, 1, 0, a_clip, hn_infer_clip, NULL, hn_lower_clip },
+    { "", "Clip", V(11, 12, 13), 1, 3, 1, 0, FLOATS, 1, 0, NULL, hn_infer_clip, NULL, hn_lower_clip },
+    { "", "PRelu", V(7, 9, 16), 2, 2, 1, 0, FLOATS, 3, 2, NULL, hn_infer_prelu, NULL, hn_lower_prelu },
+    BINARY("Add", V(7, 13, 14), ADD, hn_ints_arith),
+    BINARY("Sub", V(7, 13, 14), SUB, hn_ints_arith),
+    BINARY("Mul", V(7, 13, 14), MUL, hn_ints_arith),
+    BINARY("Div", V(7, 13, 14), DIV, hn_ints_arith),
+    BINARY("Pow", V(7, 12, 13, 15), POW, NULL),
+    VARIADIC("Sum", V(6, 8, 13), ADD),
+    VARIADIC("Max", V(6, 8, 12, 13), MAX),
+    VARIADIC("Min", V(6, 8, 12, 13), MIN),
+    COMPARE("Greater", V(7, 9, 13)),
+    COMPARE("Less", V(7, 9, 13)),
+    { "", "Where", V(9, 16), 3, 3, 1, 0, 0, 7, 0, NULL, hn_infer_where, NULL, NULL },
+    { "", "Gemm", V(7, 9, 11, 13), 2, 3, 1, 0, FLOATS, 7, 7, a_gemm, hn_infer_gemm, NULL, hn_lower_gemm },
+    { "", "MatMul", V(1, 9, 13), 2, 2, 1, 0, FLOATS, 3, 3, NULL, hn_infer_matmul, NULL, hn_lower_matmul },
+    { "", "BatchNormalization", V(7, 9), 5, 5, 5, 0, HN_ROW_FLOAT | HN_ROW_RANDOM, 7, 6, a_norm,
+      hn_infer_batchnorm, NULL, hn_lower_batchnorm },
+    { "", "BatchNormalization", V(14, 15), 5, 5, 3, 1, HN_ROW_FLOAT | HN_ROW_RANDOM, 7, 6, a_norm,
+      hn_infer_batchnorm, NULL, hn_lower_batchnorm },
+    { "", "Dropout", V(7, 10), 1, 1, 2, 0, HN_ROW_FLOAT | HN_ROW_RANDOM, 1, 0, a_drop7,
+      hn_infer_dropout, NULL, hn_lower_dropout },
+    { "", "Dropout", V(12, 13, 22), 1, 3, 2, 1, HN_ROW_FLOAT | HN_ROW_RANDOM, 1, 0, a_drop12,
+      hn_infer_dropout, NULL, hn_lower_dropout },
+    { "", "LayerNormalization", V(1, 17), 2, 3, 3, 0, FLOATS, 7, 6, a_layer,
+      hn_infer_layernorm, NULL, hn_lower_layernorm },
+    { "", "Softmax", V(1, 11), 1, 1, 1, 0, FLOATS, 1, 0, a_axis1, hn_infer_softmax, NULL, hn_lower_softmax },
+    { "", "Softmax", V(13), 1, 1, 1, 2, FLOATS, 1, 0, a_axis_last, hn_infer_softmax, NULL, hn_lower_softmax },
+    { "", "LogSoftmax", V(1, 11), 1, 1, 1, 1, FLOATS, 1, 0, a_axis1, hn_infer_softmax, NULL, hn_lower_softmax },
+    { "", "LogSoftmax", V(13), 1, 1, 1, 3, FLOATS, 1, 0, a_axis_last, hn_infer_softmax, NULL, hn_lower_softmax },
+    REDUCE("ReduceMean", V(1, 11, 13), 1, MEAN, a_reduce1),
+    REDUCE("ReduceMean", V(18), 2, MEAN, a_reduce18),
+    REDUCE("ReduceSum", V(1, 11), 1, SUM, a_reduce1),
+    REDUCE("ReduceSum", V(13), 2, SUM, a_reduce18),
+    REDUCE("ReduceMax", V(1, 11, 12, 13), 1, MAX, a_reduce1),
+    REDUCE("ReduceMax", V(18, 20), 2, MAX, a_reduce18),
+    REDUCE("ReduceL2", V(1, 11, 13), 1, L2, a_reduce1),
+    REDUCE("ReduceL2", V(18), 2, L2, a_reduce18),
+    VIEW("Identity", V(1, 13, 14, 16, 19, 21, 23, 24, 25), 1, NULL, hn_infer_identity, hn_ints_copy),
+    VIEW("Flatten", V(1, 9, 11, 13, 21, 23, 24, 25), 1, a_axis1, hn_infer_flatten, hn_ints_copy),
+    VIEW("Reshape", V(5, 13, 14, 19, 21, 23, 24, 25), 2, a_reshape, hn_infer_reshape, hn_ints_copy),
+    VIEW("Squeeze", V(1, 11), 1, a_axes, hn_infer_squeeze, hn_ints_copy),
+    VIEW("Squeeze", V(13, 21, 23, 24, 25), 2, NULL, hn_infer_squeeze, hn_ints_copy),
+    VIEW("Unsqueeze", V(1, 11), 1, a_axes, hn_infer_unsqueeze, hn_ints_copy),
+    VIEW("Unsqueeze", V(13, 21, 23, 24, 25), 2, NULL, hn_infer_unsqueeze, hn_ints_copy),
+    VIEW("Cast", V(6, 9, 13, 19, 21, 23, 24, 25), 1, a_cast, hn_infer_cast, hn_ints_copy),
+    { "", "Transpose", V(1, 13, 21, 23, 24, 25), 1, 1, 1, 0, FOLDS, 1, 0, a_perm,
+      hn_infer_transpose, NULL, hn_lower_transpose },
+    { "", "Concat", V(4, 11, 13), 1, 255, 1, 0, FOLDS, ALL, 0, a_axis1, hn_infer_concat, hn_ints_concat, hn_lower_concat },
+    { "", "Split", V(2, 11), 1, 1, 255, 0, FOLDS, 1, 0, a_split2, hn_infer_split, NULL, hn_lower_split },
+    { "", "Split", V(13), 1, 2, 255, 0, FOLDS, 1, 0, a_axis0, hn_infer_split, NULL, hn_lower_split },
+    { "", "Split", V(18), 1, 2, 255, 0, FOLDS, 1, 0, a_split18, hn_infer_split, NULL, hn_lower_split },
+    { "", "Slice", V(1), 1, 1, 1, 0, FOLDS, 1, 0, a_slice1, hn_infer_slice, hn_ints_slice, hn_lower_slice },
+    { "", "Slice", V(10, 11, 13), 3, 5, 1, 0, FOLDS, 1, 0, NULL, hn_infer_slice, hn_ints_slice, hn_lower_slice },
+    { "", "Gather", V(1, 11, 13), 2, 2, 1, 0, FOLDS, 3, 0, a_axis0, hn_infer_gather, hn_ints_gather, hn_lower_gather },
+    { "", "Shape", V(1, 13, 15, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_shape, hn_infer_shape, hn_ints_shape, NULL },
+    { "", "Constant", V(1, 9, 11, 12, 13, 19, 21, 23, 24, 25), 0, 0, 1, 0, 0, 0, 0, a_constant,
+      hn_infer_constant, NULL, NULL },
+    { "", "ConstantOfShape", V(9, 20, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_fill,
+      hn_infer_constant_of_shape, hn_ints_fill, NULL },
+    { "", "Expand", V(8, 13), 2, 2, 1, 0, FOLDS, 1, 0, NULL, hn_infer_expand, NULL, hn_lower_expand },
+};
+/* clang-format on */
+const size_t hn_n_onnx_rows = sizeof hn_onnx_rows / sizeof *hn_onnx_rows;
+
+const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version,
+                                           int *known)
+{
+    const struct hn_onnx_row *best = NULL;
+    int best_since = 0;
+    *known = 0;
+    if (!hn_is_default_domain(domain)) return NULL;
+    for (size_t i = 0; i < hn_n_onnx_rows; i++) {
+        const struct hn_onnx_row *r = &hn_onnx_rows[i];
+        if (r->type[0] != type[0] || strcmp(r->type, type) != 0) continue;
+        *known = 1;
+        for (int k = 0; k < HN_MAX_SINCE && r->since[k]; k++)
+            if (r->since[k] <= version && r->since[k] > best_since)
+                best = r, best_since = r->since[k];
+    }
+    return best;
+}
+
+static void set_defaults(const struct hn_attr_spec *spec, struct hn_onnx_attrs *a)
+{
+    for (; spec && spec->name; spec++) {
+        void *field = (char *)a + (spec->off == HN_ATTR_IGNORED ? 0 : spec->off);
+        if (spec->off == HN_ATTR_IGNORED) continue;
+        if (spec->type == HN_ATTR_F32) *(double *)field = spec->dflt;
+        if (spec->type == HN_ATTR_I64) *(int64_t *)field = (int64_t)spec->dflt;
+    }
+}
+
+static hone_status read_one(const struct hn_infer *c, const struct hn_attr *at,
+                            struct hn_onnx_attrs *a)
+{
+    const struct hn_attr_spec *s = c->row->attrs;
+    while (s && s->name && strcmp(s->name, at->name) != 0) s++;
+    if (!s || !s->name)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "%s has no attribute '%s' that is known here", c->n->type, at->name);
+    if (at->is_ref)
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "attribute '%s' refers to a function's attribute", at->name);
+    if (at->type != s->type)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "attribute '%s' has type %d, wanted %d",
+                       at->name, (int)at->type, (int)s->type);
+    if (s->off == HN_ATTR_IGNORED) return HONE_OK;
+    void *field = (char *)a + s->off;
+    struct hn_int_list list = { .i = at->ints, .f = at->floats, .n = at->n, .present = 1 };
+    switch (at->type) {
+    case HN_ATTR_F32: *(double *)field = (double)at->f; break;
+    case HN_ATTR_I64: *(int64_t *)field = at->i; break;
+    case HN_ATTR_STR: *(const char **)field = at->s; break;
+    case HN_ATTR_TENSOR: *(const struct hn_tensor **)field = at->tensor; break;
+    default: *(struct hn_int_list *)field = list; break;
+    }
+    return HONE_OK;
+}
+
+int hn_has_attr(const struct hn_node *n, const char *name)
+{
+    for (int i = 0; i < n->n_attrs; i++)
+        if (strcmp(n->attrs[i].name, name) == 0) return 1;
+    return 0;
+}
+
+hone_status hn_onnx_attrs_read(const struct hn_infer *c, struct hn_onnx_attrs *a)
+{
+    set_defaults(c->row->attrs, a);
+    for (int i = 0; i < c->n->n_attrs; i++) HN_TRY(read_one(c, &c->n->attrs[i], a));
+    return HONE_OK;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of ONNX operators Hone understands: one row per (operator, since-versions that behave alike). A row knows
+ * ONNX (attributes, shapes, types) and how to say the operator in program ops; it has no kernel and no backward. Adding
+ * an operator is one line in rows.c and, where no shared function fits, an infer and a lower function. */
+#ifndef HN_ROWS_H
+#define HN_ROWS_H
+
+#include "ops/graph/facts.h"
+
+struct hn_attr_spec { /* one attribute: name, type, default, place in struct hn_onnx_attrs */
+    const char *name;
+    enum hn_attr_type type;
+    double dflt; /* of numbers; lists, strings and tensors default to absent */
+    size_t off;  /* HN_ATTR_IGNORED: known, without influence on the result */
+};
+#define HN_ATTR_IGNORED ((size_t)-1)
+
+enum { HN_MAX_SINCE = 10 };
+enum hn_row_flag {
+    HN_ROW_VIEW = 1,   /* reshapes: no computation, the numbers stay in order */
+    HN_ROW_FOLD = 2,   /* on constants: computed once at import through the reference kernels */
+    HN_ROW_FLOAT = 4,  /* data inputs must be float32 or float64 */
+    HN_ROW_RANDOM = 8 /* differs between training and inference */
+};
+
+struct hn_infer { /* what an infer function works with */
+    struct hn_graph *g;
+    const struct hn_node *n;
+    const struct hn_onnx_row *row;
+    const struct hn_onnx_attrs *a;
+    int64_t lifted; /* the file's fixed batch size while it is taken for N, else 0 */
+    char label[200];
+    hone_error *err;
+};
+
+struct hn_lowering;
+struct hn_onnx_row {
+    const char *domain, *type;
+    short since[HN_MAX_SINCE]; /* ends with 0 */
+    uint8_t in_min, in_max, out_max; /* 255: any number */
+    uint8_t kind;   /* of the program op, for shared functions */
+    uint8_t flags;
+    uint32_t data;   /* inputs needed at run time (bit i, the last bit for all above); the others must be constants */
+    uint32_t params; /* inputs that may be parameters */
+    const struct hn_attr_spec *attrs; /* ends with name NULL; NULL: none */
+    hone_status (*infer)(struct hn_infer *c); /* types and shapes of the outputs */
+    hone_status (*ints)(struct hn_infer *c);  /* integers affine in N, when the inputs' are known; may be NULL */
+    hone_status (*lower)(struct hn_lowering *l, const struct hn_node *n, const struct hn_onnx_attrs *a);
+    /* NULL lower: only as part of a pattern */
+};
+extern const struct hn_onnx_row hn_onnx_rows[];
+extern const size_t hn_n_onnx_rows;
+
+/* The row of an operator at an imported version, or NULL; *known: some row has this type. */
+const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version, int *known);
+/* Attributes of a node by its row's schema; wrong type, unknown name or a reference: HONE_E_MODEL / UNSUPPORTED. */
+hone_status hn_onnx_attrs_read(const struct hn_infer *c, struct hn_onnx_attrs *a);
+
+int hn_has_attr(const struct hn_node *n, const char *name); /* for attributes whose presence matters */
+
+/* Helpers of infer functions. Input i: value number or -1. */
+int32_t hn_in(const struct hn_infer *c, int i);
+const struct hn_value *hn_in_value(const struct hn_infer *c, int i); /* NULL: absent */
+const struct hn_shape *hn_in_shape(const struct hn_infer *c, int i);
+/* Type and shape of output k (ignored where the node has none): checks that one dim at most follows N. */
+hone_status hn_out(struct hn_infer *c, int k, enum hn_dtype t, const struct hn_shape *s);
+/* A negative axis counted from the end; error when outside [-rank, rank). */
+hone_status hn_axis(struct hn_infer *c, int64_t axis, int rank, int *out);
+/* Integers of input i, which must be fixed; *v is in the arena. Absent input: *n = -1. */
+hone_status hn_in_i64s(struct hn_infer *c, int i, const int64_t **v, int64_t *n);
+/* Axes from the attribute or, where the node has it, from input i: a mask. Absent: all dims. */
+hone_status hn_axes_mask(struct hn_infer *c, int input, int rank, uint32_t *mask, int *present);
+void *hn_infer_alloc(struct hn_infer *c, size_t n, size_t size); /* in the graph's arena; sets err on failure */
+/* The output shares the numbers of constant input 0 under the output's shape and type. */
+hone_status hn_fold_view(struct hn_infer *c);
+/* fold.c: an operator on constants, through its own lowering and the reference kernels. */
+hone_status hn_fold_node(struct hn_infer *c);
+
+/* slice.c: a Slice as one cut per axis. len follows N only for the whole of a dim that does (then start 0, step 1). */
+struct hn_cut { int axis; int64_t start, step; struct hn_dim len; };
+hone_status hn_slice_cuts(const struct hn_graph *g, const struct hn_node *n, const struct hn_onnx_attrs *a,
+                          struct hn_cut *cuts, int *n_cuts, hone_error *err);
+
+/* infer_math.c, infer_shape.c, ints.c, lower_math.c, lower_shape.c: the functions the table names */
+#define HN_INFER(name) hone_status hn_infer_##name(struct hn_infer *c)
+HN_INFER(unary); HN_INFER(binary); HN_INFER(compare); HN_INFER(where); HN_INFER(gemm); HN_INFER(matmul);
+HN_INFER(batchnorm); HN_INFER(dropout); HN_INFER(layernorm); HN_INFER(softmax); HN_INFER(clip); HN_INFER(prelu);
+HN_INFER(reduce); HN_INFER(identity); HN_INFER(flatten); HN_INFER(reshape); HN_INFER(squeeze); HN_INFER(unsqueeze);
+HN_INFER(transpose); HN_INFER(concat); HN_INFER(split); HN_INFER(slice); HN_INFER(gather); HN_INFER(constant);
+HN_INFER(cast); HN_INFER(shape); HN_INFER(expand); HN_INFER(constant_of_shape);
+#define HN_INTS(name) hone_status hn_ints_##name(struct hn_infer *c)
+HN_INTS(shape); HN_INTS(copy); HN_INTS(gather); HN_INTS(slice); HN_INTS(concat); HN_INTS(arith); HN_INTS(fill);
+#define HN_LOWER(name) \
+    hone_status hn_lower_##name(struct hn_lowering *l, const struct hn_node *n, const struct hn_onnx_attrs *a)
+HN_LOWER(unary); HN_LOWER(binary); HN_LOWER(gemm); HN_LOWER(matmul); HN_LOWER(batchnorm); HN_LOWER(dropout);
+HN_LOWER(layernorm); HN_LOWER(softmax); HN_LOWER(clip); HN_LOWER(prelu); HN_LOWER(reduce); HN_LOWER(view);
+HN_LOWER(transpose); HN_LOWER(concat); HN_LOWER(split); HN_LOWER(slice); HN_LOWER(gather); HN_LOWER(expand);
+#undef HN_INFER
+#undef HN_INTS
+#undef HN_LOWER
+#endif

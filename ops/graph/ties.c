@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Initializers used in several places. Some are ties the author meant, some are equal values that an exporter merged:
+ *
+ *   Identity of an initializer                        merged (TorchScript): "untie ALIAS"
+ *   a running statistic shared with anything          merged: "untie NAME NODE INPUT"
+ *   bias or normalisation slots, at most 1024 equal   merged (dynamo, tf2onnx): all but the first use come apart
+ *     elements, rank 0 or 1
+ *   everything else                                   a tie: trains as one
+ *
+ * Lines are for onnx/edit; nothing is changed here. */
+#include "ops/graph/facts.h"
+
+#include "ops/base/status.h"
+#include <string.h>
+
+enum { MERGE_LIMIT = 1024 };
+
+struct slot { /* a use of a parameter or of a statistic */
+    int32_t root, node, input;
+    int is_state, mergeable;
+};
+struct ties {
+    struct hn_graph *g;
+    hone_error *err;
+    struct slot *slots; /* parameter uses first, then statistics */
+    size_t n_slots;
+    int32_t *direct, *all; /* per value: how many slots use the root by its own name, and at all */
+    uint8_t *kept,
+        *done; /* the use that keeps a root's name has been seen; the alias has its line */
+};
+
+static int all_equal(const struct hn_tensor *t)
+{
+    if (!t || t->rank > 1 || t->n > MERGE_LIMIT) return 0;
+    for (int64_t i = 1; i < t->n; i++)
+        if (hn_tensor_f64(t, i) != hn_tensor_f64(t, 0)) return 0;
+    return 1;
+}
+
+static hone_status list_slots(struct ties *t)
+{
+    const struct hn_graph *g = t->g;
+    const struct hn_facts *f = g->facts;
+    size_t n = f->params.n_uses + f->n_states;
+    t->slots = hn_arena_alloc(&t->g->arena, n + 1, sizeof *t->slots);
+    t->direct = hn_arena_alloc(&t->g->arena, g->n_values + 1, sizeof *t->direct);
+    t->all = hn_arena_alloc(&t->g->arena, g->n_values + 1, sizeof *t->all);
+    t->kept = hn_arena_alloc(&t->g->arena, g->n_values + 1, 1);
+    t->done = hn_arena_alloc(&t->g->arena, g->n_values + 1, 1);
+    t->g->unties = hn_arena_alloc(&t->g->arena, n + 1, sizeof *t->g->unties);
+    if (!t->slots || !t->direct || !t->all || !t->kept || !t->done || !t->g->unties)
+        return hn_nomem(t->err, "the list of ties", n * sizeof *t->slots);
+    for (size_t i = 0; i < f->params.n_uses; i++) {
+        const struct hn_use *u = &f->params.uses[i];
+        int32_t root = f->params.params[u->param].value;
+        int soft = f->use_slot[i] == HN_SLOT_BIAS || f->use_slot[i] == HN_SLOT_NORM;
+        t->slots[t->n_slots++] = (struct slot){ root, u->node, u->input, 0,
+                                                soft && all_equal(g->values[root].constant) };
+    }
+    for (size_t i = 0; i < f->n_states; i++)
+        if (f->states[i].root >= 0)
+            t->slots[t->n_slots++] =
+                (struct slot){ f->states[i].root, f->states[i].node, f->states[i].input, 1, 1 };
+    for (size_t i = 0; i < t->n_slots; i++) {
+        const struct slot *s = &t->slots[i];
+        t->all[s->root]++;
+        t->direct[s->root] += g->nodes[s->node].in[s->input] == s->root;
+    }
+    return HONE_OK;
+}
+
+/* A word of an edit line: in quotes where it has blanks or quotes. */
+static const char *word(struct hn_graph *g, const char *name)
+{
+    if (name[0] && !strpbrk(name, " \"\\")) return name;
+    char *buf = hn_arena_alloc(&g->arena, 2 * strlen(name) + 3, 1), *p = buf;
+    if (!buf) return NULL;
+    *p++ = '"';
+    for (; *name; name++) {
+        if (*name == '"' || *name == '\\') *p++ = '\\';
+        *p++ = *name;
+    }
+    *p = '"';
+    return buf;
+}
+
+/* The node's name when no other node has it, else its position. */
+static const char *node_word(struct hn_graph *g, int32_t node)
+{
+    const struct hn_node *n = &g->nodes[node];
+    int same = 0;
+    for (size_t i = 0; i < g->n_nodes && n->name[0]; i++)
+        same += strcmp(g->nodes[i].name, n->name) == 0;
+    return same == 1 && n->name[0] != '#' ? word(g, n->name)
+                                          : hn_arena_printf(&g->arena, "#%d", (int)n->index);
+}
+
+static hone_status add_line(struct ties *t, const struct slot *s, int alias)
+{
+    struct hn_graph *g = t->g;
+    const char *name = word(g, g->values[g->nodes[s->node].in[s->input]].name);
+    const char *node = alias ? "" : node_word(g, s->node);
+    const char *line = NULL;
+    if (name && node)
+        line = alias ? hn_arena_printf(&g->arena, "untie %s", name)
+                     : hn_arena_printf(&g->arena, "untie %s %s %d", name, node, (int)s->input);
+    if (!line) return hn_nomem(t->err, "an edit line", 0);
+    g->unties[g->n_unties++] = (struct hn_untie){ line };
+    hone_status st = hn_graph_issue(
+        g, HN_NOTE, s->node, HONE_OK, NULL,
+        "input %d '%s' shares its values with '%s' only because they were equal when the file was "
+        "written: it gets values of its own before training",
+        (int)s->input, g->values[g->nodes[s->node].in[s->input]].name, g->values[s->root].name);
+    return st == HONE_OK ? st : hn_nomem(t->err, "the list of issues", 0);
+}
+
+static hone_status visit(struct ties *t, const struct slot *s)
+{
+    const struct hn_graph *g = t->g;
+    int32_t v = g->nodes[s->node].in[s->input];
+    if (g->values[v].alias_of >= 0) {
+        if (t->done[v] || t->all[s->root] < 2) return HONE_OK;
+        t->done[v] = 1;
+        return add_line(t, s, 1);
+    }
+    if (t->direct[s->root] < 2 || v != s->root)
+        return HONE_OK; /* reshaped or transposed: the weight itself */
+    int first = !t->kept[s->root];
+    t->kept[s->root] = 1;
+    return !first && s->mergeable ? add_line(t, s, 0) : HONE_OK;
+}
+
+static hone_status note_ties(struct ties *t)
+{
+    const struct hn_param_list *l = &t->g->facts->params;
+    for (size_t p = 0; p < l->n_params; p++) {
+        if (l->params[p].n_uses < 2 || all_equal(t->g->values[l->params[p].value].constant))
+            continue;
+        hone_status st = hn_graph_issue(t->g, HN_NOTE, -1, HONE_OK, NULL,
+                                        "'%s' is used %d times: it trains as one",
+                                        t->g->values[l->params[p].value].name, l->params[p].n_uses);
+        if (st != HONE_OK) return hn_nomem(t->err, "the list of issues", 0);
+    }
+    return HONE_OK;
+}
+
+hone_status hn_graph_find_ties(struct hn_graph *g, hone_error *err)
+{
+    struct ties t = { .g = g, .err = err };
+    HN_TRY(list_slots(&t));
+    for (size_t i = 0; i < t.n_slots; i++) HN_TRY(visit(&t, &t.slots[i]));
+    return note_ties(&t);
+}
