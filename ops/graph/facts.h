@@ -13,57 +13,77 @@ struct hn_int_list { /* a list attribute */
     size_t n;
     int present;
 };
-struct hn_onnx_attrs { /* every attribute any row knows, defaults filled in; a row's schema says which apply */
+struct
+    hn_onnx_attrs { /* every attribute any row knows, defaults filled in; a row's schema says which apply */
     double alpha, beta, gamma, lo, hi, epsilon, momentum, ratio, value_float;
-    int64_t axis, trans_a, trans_b, keepdims, training_mode, allowzero, to, num_outputs, noop, start, end, value_int;
+    int64_t axis, trans_a, trans_b, keepdims, training_mode, allowzero, to, num_outputs, noop,
+        start, end, value_int;
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
     const struct hn_tensor *value;
     const char *approximate;
 };
 
 struct hn_value_fact {
-    struct hn_dim *ints; /* the value's integers, affine in N (shape arithmetic); NULL: not known so */
+    struct hn_dim
+        *ints; /* the value's integers, affine in N (shape arithmetic); NULL: not known so */
     int64_t n_ints;
     double splat_value;
-    int32_t root;   /* the initializer or Constant whose numbers these are (Identity, reshapes, transposes), or -1 */
-    uint8_t trans;  /* they are the transpose of root's */
-    uint8_t splat;  /* every element is splat_value, whatever the shape */
-    uint8_t live;   /* needed at run time for some output */
+    int32_t
+        root; /* the initializer or Constant whose numbers these are (Identity, reshapes, transposes), or -1 */
+    uint8_t trans; /* they are the transpose of root's */
+    uint8_t splat; /* every element is splat_value, whatever the shape */
+    uint8_t live;  /* needed at run time for some output */
     uint8_t computable;
-    uint8_t from_param; /* depends on a trained parameter */
-    uint8_t from_input; /* depends on a graph input */
+    uint8_t from_param;   /* depends on a trained parameter */
+    uint8_t from_input;   /* depends on a graph input */
     uint8_t before_dense; /* some Gemm or MatMul depends on it */
-    uint8_t derived;    /* as far as it depends on trained parameters, it does so through a trainable output */
+    uint8_t
+        derived; /* as far as it depends on trained parameters, it does so through a trainable output */
 };
 
-enum hn_node_state { HN_NODE_OK, HN_NODE_FAILED /* for its own reason */, HN_NODE_BLOCKED /* an input is missing */ };
+enum hn_node_state {
+    HN_NODE_OK,
+    HN_NODE_FAILED /* for its own reason */,
+    HN_NODE_BLOCKED /* an input is missing */
+};
 struct hn_pattern;
 struct hn_node_fact {
     const struct hn_onnx_attrs *attrs;
     const char *reason, *remedy;
     const struct hn_pattern *pattern; /* this node ends a pattern and is lowered as one op */
     hone_status code;
-    int32_t state_at; /* BatchNormalization: its mean in facts.states, the variance follows; -1: none */
+    int32_t
+        state_at; /* BatchNormalization: its mean in facts.states, the variance follows; -1: none */
     enum hn_node_state state;
     uint8_t live;
     int32_t owner;    /* the node that ends the pattern this one is in (itself included), -1 */
     uint8_t absorbed; /* inside a pattern: not lowered itself */
 };
 
-enum hn_slot_kind { HN_SLOT_NONE, HN_SLOT_WEIGHT, HN_SLOT_BIAS, HN_SLOT_NORM, HN_SLOT_SLOPE, HN_SLOT_ELEMENT };
-struct hn_param_info { /* beside struct hn_gparam, same position */
+enum hn_slot_kind {
+    HN_SLOT_NONE,
+    HN_SLOT_WEIGHT,
+    HN_SLOT_BIAS,
+    HN_SLOT_NORM,
+    HN_SLOT_SLOPE,
+    HN_SLOT_ELEMENT
+};
+struct hn_param_info {      /* beside struct hn_gparam, same position */
     enum hn_slot_kind slot; /* of the use that decided */
     uint8_t of_batchnorm;   /* scale or bias of a BatchNormalization */
     double fan_in, fan_out;
     int32_t feeds; /* enum hn_unary_kind behind the layer, -1 */
 };
 struct hn_state { /* a running statistic: one record per slot, never shared */
-    int32_t root;        /* -1: the graph computes it; then init stands in */
+    int32_t root; /* -1: no initializer or Constant */
+    int computed; /* the graph computes it from the batch: init stands in, and nobody reads it */
     int32_t node, input;
     const char *name;
     const struct hn_tensor *init;
 };
-struct hn_consumer { int32_t node, input; }; /* node -1: graph output number `input` */
+struct hn_consumer {
+    int32_t node, input;
+}; /* node -1: graph output number `input` */
 
 struct hn_facts {
     struct hn_value_fact *values;
@@ -71,13 +91,13 @@ struct hn_facts {
     int32_t *use_first; /* consumers of value v: uses[use_first[v] .. use_first[v+1]) */
     struct hn_consumer *uses;
     struct hn_param_list params;
-    struct hn_param_info *info; /* per parameter */
+    struct hn_param_info *info;  /* per parameter */
     enum hn_slot_kind *use_slot; /* per use */
-    int32_t *param_of; /* value number of a root -> position in params, -1 */
+    int32_t *param_of;           /* value number of a root -> position in params, -1 */
     struct hn_state *states;
     size_t n_states;
     int32_t *fold_map; /* all 0 between folds */
-    int has_dropout; /* a Dropout node is live */
+    int has_dropout;   /* a Dropout node is live */
 };
 
 static inline int hn_n_uses(const struct hn_graph *g, int32_t v)
@@ -97,7 +117,8 @@ void hn_graph_liveness(struct hn_graph *g);
 /* pattern.c */
 hone_status hn_graph_patterns(struct hn_graph *g, hone_error *err);
 /* params.c: parameters, uses, states, from_param; ties.c: ties and unties */
-hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err);
+hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts *opts,
+                                 hone_error *err);
 hone_status hn_graph_find_ties(struct hn_graph *g, hone_error *err);
 /* roles.c: verdicts and issues */
 hone_status hn_graph_verdicts(struct hn_graph *g, hone_error *err);

@@ -9,25 +9,34 @@
 #include "ops/math/op.h"
 
 enum hn_verdict {
-    HN_TRAIN,  /* runs in the trainable region */
+    HN_TRAIN, /* runs in the trainable region */
     HN_FROZEN, /* runs, but nothing in it learns (head: normalisers, casts; tail: after the loss point) */
     HN_FOLDED, /* computed once at import: its outputs are constants */
     HN_VIEW,   /* no computation: reshape, flatten, identity */
     HN_CARRY,  /* kept in the file, never run (dead branches, unsupported tails) */
-    HN_REFUSE  /* unsupported where it matters: training or running this model fails with this node */
+    HN_REFUSE /* unsupported where it matters: training or running this model fails with this node */
 };
-const char *hn_verdict_name(enum hn_verdict v); /* "trained" "frozen" "folded" "view" "carried" "refused" */
+const char *
+hn_verdict_name(enum hn_verdict v); /* "trained" "frozen" "folded" "view" "carried" "refused" */
 
 enum hn_attr_type { /* ONNX numbers */
-    HN_ATTR_F32 = 1, HN_ATTR_I64 = 2, HN_ATTR_STR = 3, HN_ATTR_TENSOR = 4, HN_ATTR_GRAPH = 5, HN_ATTR_F32S = 6,
-    HN_ATTR_I64S = 7, HN_ATTR_STRS = 8, HN_ATTR_TENSORS = 9, HN_ATTR_OTHER = 15
+                    HN_ATTR_F32 = 1,
+                    HN_ATTR_I64 = 2,
+                    HN_ATTR_STR = 3,
+                    HN_ATTR_TENSOR = 4,
+                    HN_ATTR_GRAPH = 5,
+                    HN_ATTR_F32S = 6,
+                    HN_ATTR_I64S = 7,
+                    HN_ATTR_STRS = 8,
+                    HN_ATTR_TENSORS = 9,
+                    HN_ATTR_OTHER = 15
 };
 struct hn_attr {
     const char *name;
     enum hn_attr_type type;
     float f;
     int64_t i;
-    const char *s; /* NUL-terminated copy; s_len may be longer in odd files */
+    const char *s;   /* NUL-terminated copy; s_len may be longer in odd files */
     size_t s_len, n; /* n: length of the list kinds */
     const float *floats;
     const int64_t *ints;
@@ -37,18 +46,24 @@ struct hn_attr {
     int is_ref;        /* ref_attr_name: legal in functions only */
 };
 
-enum hn_hint { HN_HINT_NONE, HN_HINT_PARAMETER, HN_HINT_BUFFER, HN_HINT_CONSTANT }; /* what exporter metadata says */
+enum hn_hint {
+    HN_HINT_NONE,
+    HN_HINT_PARAMETER,
+    HN_HINT_BUFFER,
+    HN_HINT_CONSTANT
+}; /* what exporter metadata says */
 
 struct hn_value {
     const char *name;
     enum hn_dtype dtype; /* declared, then inferred; HN_NONE: unknown */
     int shape_known;
-    struct hn_shape shape; /* filled in by finish */
+    struct hn_shape shape;            /* filled in by finish */
     const struct hn_tensor *constant; /* initializer, Constant or folded value, else NULL */
-    int32_t tensor_id;  /* the file's tensor table: initializer or Constant attribute; -1 otherwise */
-    int32_t producer;   /* node, -1: input, initializer or undefined */
-    int32_t alias_of;   /* root initializer reached through Identity nodes only, else -1 */
-    int n_uses;         /* node inputs plus graph outputs */
+    int32_t
+        tensor_id;    /* the file's tensor table: initializer or Constant attribute; -1 otherwise */
+    int32_t producer; /* node, -1: input, initializer or undefined */
+    int32_t alias_of; /* root initializer reached through Identity nodes only, else -1 */
+    int n_uses;       /* node inputs plus graph outputs */
     uint8_t is_input, is_output, is_initializer, is_sequence /* not a tensor */, declared;
     enum hn_hint hint;
     /* as declared in graph.input/output/value_info: -1 = no dim_value; names NULL where there is no dim_param */
@@ -59,8 +74,9 @@ struct hn_value {
 
 struct hn_onnx_row; /* ops/graph/rows.h */
 struct hn_node {
-    const char *name, *domain, *type; /* name "" where the file has none: messages then use type and position */
-    int32_t index;                    /* position in the file */
+    const char *name, *domain,
+        *type;     /* name "" where the file has none: messages then use type and position */
+    int32_t index; /* position in the file */
     int n_in, n_out;
     int n_attrs;
     int32_t *in, *out; /* value numbers; -1: empty name */
@@ -73,17 +89,22 @@ struct hn_node {
 enum hn_severity { HN_NOTE, HN_WARNING, HN_BLOCKS_TRAINING, HN_BLOCKS_ALL };
 struct hn_issue {
     enum hn_severity severity;
-    int32_t node;           /* -1: the whole model */
-    hone_status code;       /* HONE_E_MODEL or HONE_E_UNSUPPORTED for blocking ones */
+    int32_t node;              /* -1: the whole model */
+    hone_status code;          /* HONE_E_MODEL or HONE_E_UNSUPPORTED for blocking ones */
     const char *what, *remedy; /* remedy may be NULL */
 };
 
-struct hn_opset { const char *domain; int64_t version; };
+struct hn_opset {
+    const char *domain;
+    int64_t version;
+};
 
 /* An untie the training side must apply before training (onnx/edit.h has the form of the line): values that an exporter
  * merged because they were equal come apart. "untie ALIAS": an Identity of an initializer; "untie NAME NODE INPUT": one of
  * several uses by name. After an edit the graph is imported again and has the lines that are left. */
-struct hn_untie { const char *line; };
+struct hn_untie {
+    const char *line;
+};
 
 struct hn_graph {
     struct hn_mem *mem;
@@ -93,38 +114,48 @@ struct hn_graph {
     struct hn_opset *opsets;
     struct hn_value *values;
     struct hn_node *nodes;
-    int32_t *inputs, *outputs; /* value numbers, in file order; inputs that are initializers are left out */
+    int32_t *inputs,
+        *outputs; /* value numbers, in file order; inputs that are initializers are left out */
     struct hn_issue *issues;
     size_t n_opsets, n_values, n_nodes, n_inputs, n_outputs, n_issues;
     size_t cap_values, cap_nodes, cap_issues, cap_inputs, cap_outputs, cap_opsets;
     void *names; /* hash table of value names */
     /* class list found in the file (ZipMap, ArrayFeatureExtractor, hone.classes), or n 0 */
-    const char *const *classes; size_t n_classes; int classes_are_int;
+    const char *const *classes;
+    size_t n_classes;
+    int classes_are_int;
     /* filled in by finish */
-    int32_t *order;         /* nodes in topological order */
-    enum hn_dtype dtype;    /* HN_F32 or HN_F64: of the trained region */
-    int64_t fixed_batch;    /* leading batch size the file declares, 0: symbolic */
-    int batch_lifted;       /* 1: it was fixed and rows may still vary */
-    struct hn_untie *unties; size_t n_unties;
-    int needs_inference;    /* 1: training-form BatchNorm/Dropout/extra outputs: the edit "inference" applies at export */
+    int32_t *order;      /* nodes in topological order */
+    enum hn_dtype dtype; /* HN_F32 or HN_F64: of the trained region */
+    int64_t fixed_batch; /* leading batch size the file declares, 0: symbolic */
+    int batch_lifted;    /* 1: it was fixed and rows may still vary */
+    struct hn_untie *unties;
+    size_t n_unties;
+    int needs_inference; /* 1: training-form BatchNorm/Dropout/extra outputs: the edit "inference" applies at export */
     struct hn_facts *facts; /* ops/graph/facts.h */
 };
 
 /* Building (onnx/import). Names are copied. value finds or adds; all return NULL/-1 on out of memory. */
 struct hn_graph *hn_graph_create(struct hn_mem *m);
-void hn_graph_destroy(struct hn_graph *g); /* NULL allowed */
+void hn_graph_destroy(struct hn_graph *g);                         /* NULL allowed */
 int32_t hn_graph_value(struct hn_graph *g, const char *name);      /* find or add */
 int32_t hn_graph_find(const struct hn_graph *g, const char *name); /* -1: none */
-struct hn_node *hn_graph_add_node(struct hn_graph *g, const char *name, const char *domain, const char *type, int n_in,
-                                  int n_out, int n_attrs); /* in/out filled with -1; the pointer is valid until the next add */
-hone_status hn_graph_issue(struct hn_graph *g, enum hn_severity sev, int32_t node, hone_status code, const char *remedy,
-                           const char *fmt, ...) __attribute__((format(printf, 6, 7))); /* HONE_E_NOMEM or HONE_OK */
-const char *hn_node_label(const struct hn_node *n, char *buf, size_t size); /* name, or "Gemm at position 3" */
+struct hn_node *
+hn_graph_add_node(struct hn_graph *g, const char *name, const char *domain, const char *type,
+                  int n_in, int n_out,
+                  int n_attrs); /* in/out filled with -1; the pointer is valid until the next add */
+hone_status hn_graph_issue(struct hn_graph *g, enum hn_severity sev, int32_t node, hone_status code,
+                           const char *remedy, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7))); /* HONE_E_NOMEM or HONE_OK */
+const char *hn_node_label(const struct hn_node *n, char *buf,
+                          size_t size); /* name, or "Gemm at position 3" */
 
 struct hn_graph_opts {
     int keep_fixed_batch; /* do not lift a fixed leading batch (verify of fixed vectors) */
-    const char *const *freeze; size_t n_freeze;   /* globs over parameter names */
-    const char *const *train; size_t n_train;     /* globs that overrule the default "not trainable" */
+    const char *const *freeze;
+    size_t n_freeze; /* globs over parameter names */
+    const char *const *train;
+    size_t n_train; /* globs that overrule the default "not trainable" */
 };
 /* Sorts, finds rows, infers affine shapes and types, folds constants, finds parameters and verdicts, lists issues.
  * Returns an error only for memory and for structural damage (cycle, undefined value, duplicate definition); everything
@@ -135,38 +166,54 @@ hone_status hn_graph_blocked(const struct hn_graph *g, int training, hone_error 
 
 enum hn_tail { HN_TAIL_NONE, HN_TAIL_SOFTMAX, HN_TAIL_LOGSOFTMAX, HN_TAIL_SIGMOID };
 struct hn_output_info { /* what the training side asks of output i */
-    int trainable;         /* a float output that depends on trained parameters and can be computed */
-    int derived;           /* 1: computed from another trainable output only (a tail such as ReduceMax of the probabilities) */
-    int computable;        /* 0: carried in the file, no program computes it (labels by ArgMax, ZipMap, …) */
-    enum hn_tail tail;     /* its last op */
-    int64_t per_row;       /* elements of a row; 0: does not follow N */
+    int trainable;      /* a float output that depends on trained parameters and can be computed */
+    int derived; /* 1: computed from another trainable output only (a tail such as ReduceMax of the probabilities) */
+    int computable; /* 0: carried in the file, no program computes it (labels by ArgMax, ZipMap, …) */
+    enum hn_tail tail; /* its last op */
+    int64_t per_row;   /* elements of a row; 0: does not follow N */
     int32_t value;
 };
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info);
 
 /* One record per parameter, one use per occurrence. */
-struct hn_use { int32_t param; int32_t node; int32_t input; int trans; };
-struct hn_gparam { int32_t value; int trained; const char *why; int n_uses; };
-struct hn_param_list { struct hn_gparam *params; struct hn_use *uses; size_t n_params, n_uses; };
+struct hn_use {
+    int32_t param;
+    int32_t node;
+    int32_t input;
+    int trans;
+};
+struct hn_gparam {
+    int32_t value;
+    int trained;
+    const char *why;
+    int n_uses;
+};
+struct hn_param_list {
+    struct hn_gparam *params;
+    struct hn_use *uses;
+    size_t n_params, n_uses;
+};
 const struct hn_param_list *hn_graph_params(const struct hn_graph *g);
 
 /* ---- lowering ------------------------------------------------------------------------------------------------ */
 
 enum hn_loss_kind { HN_LOSS_CE, HN_LOSS_BCE, HN_LOSS_NLL, HN_LOSS_MSE, HN_LOSS_MAE, HN_LOSS_HUBER };
 struct hn_loss_spec {
-    int output;            /* position in graph outputs */
+    int output; /* position in graph outputs */
     enum hn_loss_kind kind;
     double weight, delta;
-    int dense;             /* targets are [N,C] numbers, else class indices */
-    int row_weights;       /* a weight column follows the target column */
+    int dense;       /* targets are [N,C] numbers, else class indices */
+    int row_weights; /* a weight column follows the target column */
 };
 enum hn_part { HN_PART_ALL, HN_PART_HEAD, HN_PART_BODY };
 struct hn_lower_opts {
-    enum hn_part part; /* ALL: graph inputs to graph outputs (predict, verify); HEAD: graph inputs to the boundary (frozen
+    enum hn_part
+        part; /* ALL: graph inputs to graph outputs (predict, verify); HEAD: graph inputs to the boundary (frozen
                           part that needs no gradient and has neither BatchNorm nor dropout); BODY: boundary to outputs */
     const struct hn_loss_spec *losses;
     int n_losses;
-    double dropout;    /* >= 0: where the graph has no Dropout node, one after each hidden activation; the rate itself comes with the replica */
+    double
+        dropout; /* >= 0: where the graph has no Dropout node, one after each hidden activation; the rate itself comes with the replica */
     int insert_dropout;
     int freeze_batchnorm;
     int training_form; /* keep training_mode=1 semantics (verify); else they are trained in and left in inference form */
@@ -176,6 +223,7 @@ struct hn_lower_opts {
  * (fixed_batch > 0, batch_lifted 0) has fixed shapes: it runs with exactly fixed_batch rows.
  * *out is NULL for HEAD when there is nothing to run before the boundary. Program inputs of HEAD and ALL are the graph's
  * inputs in order; of BODY the boundary values, which are HEAD's outputs in the same order (or the graph inputs when HEAD is NULL). */
-hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts, struct hn_program **out, hone_error *err);
+hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts,
+                     struct hn_program **out, hone_error *err);
 void hn_program_destroy(struct hn_program *p, struct hn_mem *m);
 #endif

@@ -289,7 +289,7 @@ static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
         return keep_reason(g, f, &err);
     }
     for (int k = 0; k < n->n_in; k++)
-        if (n->in[k] >= 0 && !g->values[n->in[k]].shape_known) {
+        if (n->in[k] >= 0 && !g->values[n->in[k]].shape_known && !hn_needless(n->row, k)) {
             f->state = HN_NODE_BLOCKED;
             return HONE_OK;
         }

@@ -116,6 +116,11 @@ hone_status hn_infer_matmul(struct hn_infer *c)
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
 }
 
+int hn_needless(const struct hn_onnx_row *row, int k)
+{
+    return row->infer == hn_infer_batchnorm && k >= 3;
+}
+
 hone_status hn_infer_batchnorm(struct hn_infer *c)
 {
     static const char *const names[] = { "x", "scale", "B", "mean", "var" };
@@ -128,6 +133,7 @@ hone_status hn_infer_batchnorm(struct hn_infer *c)
                        hn_shape_text(x, text, sizeof text));
     for (int i = 1; i < 5; i++) {
         const struct hn_shape *s = hn_in_shape(c, i);
+        if (!hn_in_value(c, i)->shape_known) continue;
         if (s->rank != 1 || !hn_same_dim(s->d[0], x->d[1]))
             return hn_fail(c->err, HONE_E_MODEL, c->label,
                            "BatchNormalization: %s is %s, wanted [%lld]", names[i],
@@ -192,10 +198,15 @@ hone_status hn_infer_layernorm(struct hn_infer *c)
 
 hone_status hn_infer_softmax(struct hn_infer *c)
 {
-    int axis, rank = hn_in_shape(c, 0)->rank;
-    if (rank == 0 || c->a->axis != rank || (c->row->kind & 2))
-        HN_TRY(hn_axis(c, c->a->axis, rank, &axis));
-    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    char text[160];
+    int axis = 0, per_axis = c->row->kind & 2;
+    HN_TRY(hn_axis(c, c->a->axis, x->rank, &axis));
+    for (int i = axis; i < (per_axis ? axis + 1 : x->rank); i++)
+        if (x->d[i].per_row)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s of %s along the batch dim %d",
+                           c->n->type, hn_shape_text(x, text, sizeof text), i);
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, x);
 }
 
 hone_status hn_infer_clip(struct hn_infer *c)

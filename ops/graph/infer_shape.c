@@ -238,6 +238,8 @@ hone_status hn_infer_concat(struct hn_infer *c)
             return hn_fail(c->err, HONE_E_BUDGET, c->label, "Concat: the result is too large");
         y.d[axis].per_row += s->d[axis].per_row;
     }
+    if (y.d[axis].per_row && c->n->n_in > 1)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Concat along the batch dim");
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
 }
 

@@ -30,18 +30,22 @@ hone_status hn_l_value(struct hn_lowering *l, int32_t v, int32_t *out);
 hone_status hn_l_weight(struct hn_lowering *l, int32_t v, int32_t *out, int *trans);
 /* A constant: n numbers of a given shape (rank 0: one number). */
 hone_status hn_l_const(struct hn_lowering *l, const struct hn_tensor *t, int32_t *out);
-hone_status hn_l_fill(struct hn_lowering *l, const struct hn_shape *s, double x, int32_t *out); /* dims that follow N: 1 */
+hone_status hn_l_fill(struct hn_lowering *l, const struct hn_shape *s, double x,
+                      int32_t *out); /* dims that follow N: 1 */
 /* Appends an op with one output; shapes are checked by the op's row. attrs is copied. in[]: program values or -1. */
-hone_status hn_l_op(struct hn_lowering *l, const struct hn_op_row *row, const void *attrs, const int32_t *in, int n_in,
-                    int32_t *out);
-hone_status hn_l_unary(struct hn_lowering *l, enum hn_unary_kind kind, double a, double b, int32_t x, int32_t *out);
-hone_status hn_l_binary(struct hn_lowering *l, enum hn_binary_kind kind, int32_t a, int32_t b, int32_t *out);
+hone_status hn_l_op(struct hn_lowering *l, const struct hn_op_row *row, const void *attrs,
+                    const int32_t *in, int n_in, int32_t *out);
+hone_status hn_l_unary(struct hn_lowering *l, enum hn_unary_kind kind, double a, double b,
+                       int32_t x, int32_t *out);
+hone_status hn_l_binary(struct hn_lowering *l, enum hn_binary_kind kind, int32_t a, int32_t b,
+                        int32_t *out);
 hone_status hn_l_view(struct hn_lowering *l, int32_t x, const struct hn_shape *s, int32_t *out);
 /* ONNX value v is program value y (viewed in v's shape where the ranks differ). v < 0: nothing. */
 hone_status hn_l_bind(struct hn_lowering *l, int32_t v, int32_t y);
 /* After a hidden activation y of node n: a dropout op where the options ask for one. */
 hone_status hn_l_hidden(struct hn_lowering *l, const struct hn_node *n, int32_t *y);
-hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n, const struct hn_pattern *p);
+hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n,
+                         const struct hn_pattern *p);
 /* Everything live, in order: the draft is complete but for losses and parts. */
 hone_status hn_l_graph(struct hn_lowering *l);
 hone_status hn_l_losses(struct hn_lowering *l); /* loss.c */

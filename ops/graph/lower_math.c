@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+static const double infinite = (double)INFINITY;
+
 static const struct hn_shape *shape_of(const struct hn_lowering *l, int32_t v)
 {
     return &l->g->values[v].shape;
@@ -88,14 +90,14 @@ hone_status hn_lower_unary(struct hn_lowering *l, const struct hn_node *n,
 hone_status hn_lower_clip(struct hn_lowering *l, const struct hn_node *n,
                           const struct hn_onnx_attrs *a)
 {
-    double lo = n->n_in > 1 || n->row->attrs == NULL ? -INFINITY : a->lo;
-    double hi = n->n_in > 1 || n->row->attrs == NULL ? INFINITY : a->hi;
+    double lo = n->n_in > 1 || n->row->attrs == NULL ? -infinite : a->lo;
+    double hi = n->n_in > 1 || n->row->attrs == NULL ? infinite : a->hi;
     int32_t x;
     if (n->n_in > 1) (void)hn_value_scalar(l->g, n->in[1], &lo);
     if (n->n_in > 2) (void)hn_value_scalar(l->g, n->in[2], &hi);
     HN_TRY(hn_l_value(l, n->in[0], &x));
-    if (lo == -INFINITY && hi == INFINITY) return hn_l_bind(l, n->out[0], x);
-    if (lo == 0 && hi == INFINITY)
+    if (lo == -infinite && hi == infinite) return hn_l_bind(l, n->out[0], x);
+    if (lo == 0 && hi == infinite)
         HN_TRY(hn_l_unary(l, HN_U_RELU, 0, 0, x, &x));
     else
         HN_TRY(hn_l_unary(l, HN_U_CLIP, lo, hi, x, &x));
@@ -134,8 +136,8 @@ static hone_status with_scalar(struct hn_lowering *l, enum hn_binary_kind kind, 
         break;
     case HN_B_MAX:
         return c == 0 ? hn_l_unary(l, HN_U_RELU, 0, 0, x, y)
-                      : hn_l_unary(l, HN_U_CLIP, c, INFINITY, x, y);
-    case HN_B_MIN: return hn_l_unary(l, HN_U_CLIP, -INFINITY, c, x, y);
+                      : hn_l_unary(l, HN_U_CLIP, c, infinite, x, y);
+    case HN_B_MIN: return hn_l_unary(l, HN_U_CLIP, -infinite, c, x, y);
     case HN_B_POW:
         if (!swapped && c == 2) return hn_l_binary(l, HN_B_MUL, x, x, y);
         if (!swapped && c == 0.5) return hn_l_unary(l, HN_U_SQRT, 0, 0, x, y);
@@ -275,10 +277,10 @@ hone_status hn_lower_matmul(struct hn_lowering *l, const struct hn_node *n,
 
 static hone_status state_value(struct hn_lowering *l, int32_t at, int32_t *out)
 {
-    const struct hn_value *root = &l->g->values[l->g->facts->states[at].root];
+    const struct hn_state *s = &l->g->facts->states[at];
     struct hn_value_ref v = { .kind = HN_STATE,
-                              .name = root->name,
-                              .shape = root->shape,
+                              .name = s->name,
+                              .shape = { 1, { { 0, s->init->n } } },
                               .index = at,
                               .view_of = -1,
                               .producer = -1 };
@@ -289,13 +291,13 @@ static hone_status state_value(struct hn_lowering *l, int32_t at, int32_t *out)
 }
 
 /* mode 2 (always the batch's statistics) for a node whose mean and variance are computed in the graph, and for training
- * forms in verify; such a node has no running statistics to keep, so mean and var are absent or left alone. */
+ * forms in verify; such a node has no running statistics to keep: those it gets here are read by nobody. */
 hone_status hn_lower_batchnorm(struct hn_lowering *l, const struct hn_node *n,
                                const struct hn_onnx_attrs *a)
 {
     const struct hn_node_fact *f = &l->g->facts->nodes[n - l->g->nodes];
     int form = hn_batchnorm_form(n, a);
-    int batch_only = f->state_at < 0 || (form && l->opts->training_form);
+    int batch_only = l->g->facts->states[f->state_at].computed || (form && l->opts->training_form);
     struct hn_batchnorm attrs = { a->epsilon, a->momentum,
                                   batch_only                  ? 2
                                   : l->opts->freeze_batchnorm ? 1
@@ -303,10 +305,8 @@ hone_status hn_lower_batchnorm(struct hn_lowering *l, const struct hn_node *n,
                                   form && l->opts->training_form };
     int32_t in[5] = { -1, -1, -1, -1, -1 }, y;
     for (int i = 0; i < 3; i++) HN_TRY(hn_l_value(l, n->in[i], &in[i]));
-    if (f->state_at >= 0) {
-        HN_TRY(state_value(l, f->state_at, &in[3]));
-        HN_TRY(state_value(l, f->state_at + 1, &in[4]));
-    }
+    HN_TRY(state_value(l, f->state_at, &in[3]));
+    HN_TRY(state_value(l, f->state_at + 1, &in[4]));
     HN_TRY(hn_l_op(l, &hn_op_batchnorm, &attrs, in, 5, &y));
     return hn_l_bind(l, n->out[0], y);
 }
@@ -389,8 +389,14 @@ hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n, const s
         return hn_l_bind(l, n->out[0], y);
     }
     struct hn_layernorm attrs = { p->eps, p->axes };
+    struct hn_shape tail = { .rank = p->axes };
     for (int i = 1; i < 3; i++)
         if (p->in[i] >= 0) HN_TRY(hn_l_value(l, p->in[i], &in[i]));
+    for (int i = 0; i < p->axes; i++) {
+        const struct hn_shape *x = shape_of(l, p->in[0]);
+        tail.d[i] = x->d[x->rank - p->axes + i];
+    }
+    if (in[1] < 0) HN_TRY(hn_l_fill(l, &tail, 1, &in[1]));
     HN_TRY(hn_l_op(l, &hn_op_layernorm, &attrs, in, 3, &y));
     return hn_l_bind(l, n->out[0], y);
 }

@@ -177,14 +177,18 @@ static hone_status note_state(struct finder *f, const struct hn_node *n, int k)
     struct hn_graph *g = f->g;
     struct hn_state *s = &g->facts->states[g->facts->n_states++];
     const struct hn_value *v = &g->values[n->in[k]];
-    *s = (struct hn_state){ v->constant ? g->facts->values[n->in[k]].root : -1,
-                            (int32_t)(n - g->nodes), k, v->name, v->constant };
+    *s = (struct hn_state){ .root = v->constant ? g->facts->values[n->in[k]].root : -1,
+                            .computed = !v->constant,
+                            .node = (int32_t)(n - g->nodes),
+                            .input = k,
+                            .name = v->name,
+                            .init = v->constant };
     if (s->init) return HONE_OK;
+    int64_t channels = g->values[n->in[1]].shape.d[0].fixed;
     struct hn_tensor *t = hn_arena_alloc(&g->arena, 1, sizeof *t);
-    float *data =
-        t ? hn_arena_alloc(&g->arena, (size_t)v->shape.d[0].fixed + 1, sizeof *data) : NULL;
+    float *data = t ? hn_arena_alloc(&g->arena, (size_t)channels + 1, sizeof *data) : NULL;
     if (!data) return hn_nomem(f->err, "the running statistics", 0);
-    *t = (struct hn_tensor){ HN_F32, 1, { v->shape.d[0].fixed }, v->shape.d[0].fixed, data };
+    *t = (struct hn_tensor){ HN_F32, 1, { channels }, channels, data };
     for (int64_t i = 0; k == 4 && i < t->n; i++) data[i] = 1;
     s->init = t;
     return HONE_OK;

@@ -16,13 +16,14 @@ enum hn_pattern_kind {
 enum { HN_PATTERN_OPERANDS = 3 };
 struct hn_pattern {
     enum hn_pattern_kind kind;
-    const char *name;                 /* "Gelu", for listings */
-    int32_t in[HN_PATTERN_OPERANDS];  /* values, -1: absent */
-    int32_t inner[10]; /* the nodes inside, the last one excepted */
+    const char *name;                /* "Gelu", for listings */
+    int32_t in[HN_PATTERN_OPERANDS]; /* values, -1: absent */
+    int32_t inner[10];               /* the nodes inside, the last one excepted */
     int n_inner;
-    int unary;                        /* enum hn_unary_kind */
+    int unary; /* enum hn_unary_kind */
     double eps;
-    int axes;                         /* layer normalisation: how many trailing dims */
+    int axes; /* layer normalisation: how many trailing dims */
 };
-int hn_input_needed(const struct hn_graph *g, const struct hn_node *n, int i); /* at run time, patterns aside */
+int hn_input_needed(const struct hn_graph *g, const struct hn_node *n,
+                    int i); /* at run time, patterns aside */
 #endif

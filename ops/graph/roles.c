@@ -291,7 +291,7 @@ static void find_training_forms(struct hn_graph *g)
         double on = 0;
         if (!f->live || !f->attrs) continue;
         if (strcmp(n->type, "BatchNormalization") == 0 && f->state_at >= 0 &&
-            g->facts->states[f->state_at].root >= 0)
+            !g->facts->states[f->state_at].computed)
             g->needs_inference |= hn_batchnorm_form(n, f->attrs);
         if (strcmp(n->type, "Dropout") == 0 && n->n_in > 2 && hn_value_scalar(g, n->in[2], &on))
             g->needs_inference |= on != 0;

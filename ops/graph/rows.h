@@ -18,9 +18,9 @@ struct hn_attr_spec { /* one attribute: name, type, default, place in struct hn_
 
 enum { HN_MAX_SINCE = 10 };
 enum hn_row_flag {
-    HN_ROW_VIEW = 1,   /* reshapes: no computation, the numbers stay in order */
-    HN_ROW_FOLD = 2,   /* on constants: computed once at import through the reference kernels */
-    HN_ROW_FLOAT = 4,  /* data inputs must be float32 or float64 */
+    HN_ROW_VIEW = 1,  /* reshapes: no computation, the numbers stay in order */
+    HN_ROW_FOLD = 2,  /* on constants: computed once at import through the reference kernels */
+    HN_ROW_FLOAT = 4, /* data inputs must be float32 or float64 */
     HN_ROW_RANDOM = 8 /* differs between training and inference */
 };
 
@@ -37,27 +37,34 @@ struct hn_infer { /* what an infer function works with */
 struct hn_lowering;
 struct hn_onnx_row {
     const char *domain, *type;
-    short since[HN_MAX_SINCE]; /* ends with 0 */
+    short since[HN_MAX_SINCE];       /* ends with 0 */
     uint8_t in_min, in_max, out_max; /* 255: any number */
-    uint8_t kind;   /* of the program op, for shared functions */
+    uint8_t kind;                    /* of the program op, for shared functions */
     uint8_t flags;
-    uint32_t data;   /* inputs needed at run time (bit i, the last bit for all above); the others must be constants */
-    uint32_t params; /* inputs that may be parameters */
-    const struct hn_attr_spec *attrs; /* ends with name NULL; NULL: none */
+    uint32_t
+        data; /* inputs needed at run time (bit i, the last bit for all above); the others must be constants */
+    uint32_t params;                          /* inputs that may be parameters */
+    const struct hn_attr_spec *attrs;         /* ends with name NULL; NULL: none */
     hone_status (*infer)(struct hn_infer *c); /* types and shapes of the outputs */
-    hone_status (*ints)(struct hn_infer *c);  /* integers affine in N, when the inputs' are known; may be NULL */
-    hone_status (*lower)(struct hn_lowering *l, const struct hn_node *n, const struct hn_onnx_attrs *a);
+    hone_status (*ints)(
+        struct hn_infer *c); /* integers affine in N, when the inputs' are known; may be NULL */
+    hone_status (*lower)(struct hn_lowering *l, const struct hn_node *n,
+                         const struct hn_onnx_attrs *a);
     /* NULL lower: only as part of a pattern */
 };
 extern const struct hn_onnx_row hn_onnx_rows[];
 extern const size_t hn_n_onnx_rows;
 
 /* The row of an operator at an imported version, or NULL; *known: some row has this type. */
-const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version, int *known);
+const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version,
+                                           int *known);
 /* Attributes of a node by its row's schema; wrong type, unknown name or a reference: HONE_E_MODEL / UNSUPPORTED. */
 hone_status hn_onnx_attrs_read(const struct hn_infer *c, struct hn_onnx_attrs *a);
 
-int hn_has_attr(const struct hn_node *n, const char *name); /* for attributes whose presence matters */
+/* Input k may stay unknown: the statistics of a BatchNormalization that never reads them. */
+int hn_needless(const struct hn_onnx_row *row, int k);
+int hn_has_attr(const struct hn_node *n,
+                const char *name); /* for attributes whose presence matters */
 
 /* Helpers of infer functions. Input i: value number or -1. */
 int32_t hn_in(const struct hn_infer *c, int i);
@@ -71,31 +78,82 @@ hone_status hn_axis(struct hn_infer *c, int64_t axis, int rank, int *out);
 hone_status hn_in_i64s(struct hn_infer *c, int i, const int64_t **v, int64_t *n);
 /* Axes from the attribute or, where the node has it, from input i: a mask. Absent: all dims. */
 hone_status hn_axes_mask(struct hn_infer *c, int input, int rank, uint32_t *mask, int *present);
-void *hn_infer_alloc(struct hn_infer *c, size_t n, size_t size); /* in the graph's arena; sets err on failure */
+void *hn_infer_alloc(struct hn_infer *c, size_t n,
+                     size_t size); /* in the graph's arena; sets err on failure */
 /* The output shares the numbers of constant input 0 under the output's shape and type. */
 hone_status hn_fold_view(struct hn_infer *c);
 /* fold.c: an operator on constants, through its own lowering and the reference kernels. */
 hone_status hn_fold_node(struct hn_infer *c);
 
 /* slice.c: a Slice as one cut per axis. len follows N only for the whole of a dim that does (then start 0, step 1). */
-struct hn_cut { int axis; int64_t start, step; struct hn_dim len; };
-hone_status hn_slice_cuts(const struct hn_graph *g, const struct hn_node *n, const struct hn_onnx_attrs *a,
-                          struct hn_cut *cuts, int *n_cuts, hone_error *err);
+struct hn_cut {
+    int axis;
+    int64_t start, step;
+    struct hn_dim len;
+};
+hone_status hn_slice_cuts(const struct hn_graph *g, const struct hn_node *n,
+                          const struct hn_onnx_attrs *a, struct hn_cut *cuts, int *n_cuts,
+                          hone_error *err);
 
 /* infer_math.c, infer_shape.c, ints.c, lower_math.c, lower_shape.c: the functions the table names */
 #define HN_INFER(name) hone_status hn_infer_##name(struct hn_infer *c)
-HN_INFER(unary); HN_INFER(binary); HN_INFER(compare); HN_INFER(where); HN_INFER(gemm); HN_INFER(matmul);
-HN_INFER(batchnorm); HN_INFER(dropout); HN_INFER(layernorm); HN_INFER(softmax); HN_INFER(clip); HN_INFER(prelu);
-HN_INFER(reduce); HN_INFER(identity); HN_INFER(flatten); HN_INFER(reshape); HN_INFER(squeeze); HN_INFER(unsqueeze);
-HN_INFER(transpose); HN_INFER(concat); HN_INFER(split); HN_INFER(slice); HN_INFER(gather); HN_INFER(constant);
-HN_INFER(cast); HN_INFER(shape); HN_INFER(expand); HN_INFER(constant_of_shape);
+HN_INFER(unary);
+HN_INFER(binary);
+HN_INFER(compare);
+HN_INFER(where);
+HN_INFER(gemm);
+HN_INFER(matmul);
+HN_INFER(batchnorm);
+HN_INFER(dropout);
+HN_INFER(layernorm);
+HN_INFER(softmax);
+HN_INFER(clip);
+HN_INFER(prelu);
+HN_INFER(reduce);
+HN_INFER(identity);
+HN_INFER(flatten);
+HN_INFER(reshape);
+HN_INFER(squeeze);
+HN_INFER(unsqueeze);
+HN_INFER(transpose);
+HN_INFER(concat);
+HN_INFER(split);
+HN_INFER(slice);
+HN_INFER(gather);
+HN_INFER(constant);
+HN_INFER(cast);
+HN_INFER(shape);
+HN_INFER(expand);
+HN_INFER(constant_of_shape);
 #define HN_INTS(name) hone_status hn_ints_##name(struct hn_infer *c)
-HN_INTS(shape); HN_INTS(copy); HN_INTS(gather); HN_INTS(slice); HN_INTS(concat); HN_INTS(arith); HN_INTS(fill);
-#define HN_LOWER(name) \
-    hone_status hn_lower_##name(struct hn_lowering *l, const struct hn_node *n, const struct hn_onnx_attrs *a)
-HN_LOWER(unary); HN_LOWER(binary); HN_LOWER(gemm); HN_LOWER(matmul); HN_LOWER(batchnorm); HN_LOWER(dropout);
-HN_LOWER(layernorm); HN_LOWER(softmax); HN_LOWER(clip); HN_LOWER(prelu); HN_LOWER(reduce); HN_LOWER(view);
-HN_LOWER(transpose); HN_LOWER(concat); HN_LOWER(split); HN_LOWER(slice); HN_LOWER(gather); HN_LOWER(expand);
+HN_INTS(shape);
+HN_INTS(copy);
+HN_INTS(gather);
+HN_INTS(slice);
+HN_INTS(concat);
+HN_INTS(arith);
+HN_INTS(fill);
+#define HN_LOWER(name)                                                                             \
+    hone_status hn_lower_##name(struct hn_lowering *l, const struct hn_node *n,                    \
+                                const struct hn_onnx_attrs *a)
+HN_LOWER(unary);
+HN_LOWER(binary);
+HN_LOWER(gemm);
+HN_LOWER(matmul);
+HN_LOWER(batchnorm);
+HN_LOWER(dropout);
+HN_LOWER(layernorm);
+HN_LOWER(softmax);
+HN_LOWER(clip);
+HN_LOWER(prelu);
+HN_LOWER(reduce);
+HN_LOWER(view);
+HN_LOWER(transpose);
+HN_LOWER(concat);
+HN_LOWER(split);
+HN_LOWER(slice);
+HN_LOWER(gather);
+HN_LOWER(expand);
 #undef HN_INFER
 #undef HN_INTS
 #undef HN_LOWER
