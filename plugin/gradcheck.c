@@ -30,8 +30,8 @@ struct check {
     struct hn_arena arena; /* of one trial */
     struct hn_program *prog;
     struct hn_runner run;
-    const char *output; /* and elements of its rows */
-    int64_t per_row;
+    const char *output;
+    int64_t classes; /* its last dim */
     double *w, *dw;
     double loss, worst;
 };
@@ -40,7 +40,7 @@ struct check {
 
 static double target_value(const struct check *c, const struct trial *t, int64_t i)
 {
-    double classes = (double)c->per_row;
+    double classes = (double)c->classes;
     double u = hn_rng_uniform(c->key, STREAM_INPUT + 64, (uint64_t)i);
     if (!t->dense && (t->kind == HN_LOSS_CE || t->kind == HN_LOSS_NLL)) return floor(u * classes);
     if (t->kind == HN_LOSS_CE || t->kind == HN_LOSS_NLL) return u / classes;
@@ -219,10 +219,11 @@ static hone_status check_output(struct check *c, const struct hn_device *d, int 
     struct hn_output_info info;
     hn_graph_output(hn_model_graph(c->model), (size_t)output, &info);
     if (!info.trainable || info.derived) return HONE_OK;
-    c->output = hn_model_graph(c->model)->values[info.value].name;
-    c->per_row = info.per_row;
+    const struct hn_value *v = &hn_model_graph(c->model)->values[info.value];
+    c->output = v->name;
+    c->classes = v->shape.rank ? v->shape.d[v->shape.rank - 1].fixed : 1;
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!(suits[info.tail] >> i & 1) || (info.per_row < 2 && i < 3)) continue;
+        if (!(suits[info.tail] >> i & 1) || (c->classes < 2 && i < 3)) continue;
         hn_arena_init(&c->arena, &c->ctx->mem);
         hone_status st = lower_trial(c, output, &all[i], err);
         if (st == HONE_OK) st = check_trial(c, d, &all[i], err);
