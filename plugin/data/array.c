@@ -2,6 +2,7 @@
  *
  * Arrays of rows: made, wrapped, gathered into batches, checked, fingerprinted. An array either borrows (a host's
  * memory), points into a mapped file it owns, or owns a block. Nothing here knows a file format. */
+#include "ops/base/format.h"
 #include "plugin/data/internal.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ void hn_note_add(struct hn_note *note, const char *fmt, ...)
     }
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(note->text + n, sizeof note->text - n, fmt, ap);
+    hn_format_into(note->text + n, sizeof note->text - n, fmt, ap);
     va_end(ap);
 }
 

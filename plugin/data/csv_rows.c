@@ -214,6 +214,14 @@ static int64_t fast_floats(struct hn_csv_text *t, float *dst, int64_t n)
     int64_t k = 0;
     double v;
     for (; k < n && t->end - p > READ_AHEAD; k++, p = q + 1) {
+        /* A bare integer first: the way from p to the next p is short then, and that is what time goes into. */
+        uint64_t w;
+        unsigned digits = leading_digits(p, &w);
+        q = p + digits;
+        if (*q == delimiter && digits - 1 <= 6) {
+            dst[k] = (float)digits_value(w, digits);
+            continue;
+        }
         q = fast_number(p, &v);
         if (!q || *q != delimiter) break;
         dst[k] = (float)v;

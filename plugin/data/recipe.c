@@ -86,7 +86,7 @@ static double fill_of(double *v, int64_t n, enum hn_impute impute, int encoded)
     if (impute == HN_IMPUTE_MEAN && !encoded) return mean_of(v, n);
     sort_doubles(v, n);
     if (impute == HN_IMPUTE_MEDIAN && !encoded)
-        return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+        return n % 2 ? v[n / 2] : v[n / 2 - 1] / 2 + v[n / 2] / 2;
     return most_frequent(v, n);
 }
 
@@ -149,6 +149,10 @@ static hone_status fit_fills(struct hn_recipe *r, const struct hn_recipe_fitting
         int64_t n = gather_column(a, j, f->rows, f->n_rows, v);
         if (n) {
             c->fill = fill_of(v, n, f->impute, c->raw.encoding != HN_ENCODE_NONE);
+            if (!isfinite(c->fill))
+                st = hn_fail(err, HONE_E_DATA, a->source,
+                             "column '%s': the values are too large to be averaged",
+                             hn_show(&s, c->raw.name, strlen(c->raw.name)));
             continue;
         }
         st = hn_fail(err, HONE_E_DATA, a->source,
