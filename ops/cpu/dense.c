@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Dense: y[r,out] = alpha * x[r,in] w + beta * b, w being [in,out] or (trans_w) [out,in].
+ *   main      dx = alpha * dy w^T
+ *   late      dw = alpha * x^T dy (or dy^T x), db = beta * column sums of dy; split by rows of dw, never by the batch */
+#include "ops/cpu/isa.h"
+#include "ops/cpu/vmath.h"
+#include <cblas.h>
+
+struct sizes {
+    int rows, in, out;
+};
+
+static struct sizes sizes_of(const struct hn_call *c)
+{
+    const struct hn_extent *x = &c->xs[0], *y = &c->ys[0];
+    struct sizes s = { 1, (int)x->d[x->rank - 1], (int)y->d[y->rank - 1] };
+    for (int i = 0; i + 1 < x->rank; i++) s.rows *= (int)x->d[i];
+    return s;
+}
+
+/* Tasks for dw [m,n]: big enough for the matrix product to be efficient. Depends on shapes alone. */
+static int task_count(int64_t m, int64_t n)
+{
+    int64_t by_work = m * n / 16384, by_rows = m / 192;
+    int64_t t = by_work < by_rows ? by_work : by_rows;
+    return t < 1 ? 1 : t > 64 ? 64 : (int)t;
+}
+
+static void dense_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
+{
+    const struct hn_dense *a = u->op->attrs;
+    const struct hn_shape *x = &u->xs[0], *y = &u->ys[0];
+    int64_t in = x->d[x->rank - 1].fixed, out = y->d[y->rank - 1].fixed;
+    n->local = hn_cpu_batched(x) && hn_cpu_batched(y) && x->rank > 1 && hn_cpu_fixed(&u->xs[1]);
+    n->blas = 1;
+    n->main_x = 1u << 1;
+    n->late_x = 1u << 0;
+    n->late = 1u << 1 | 1u << 2;
+    n->n_tasks = a->trans_w ? task_count(out, in) : task_count(in, out);
+    n->cost = 2.0 * (double)hn_cpu_width(x) * (double)out;
+}
+
+/* y = beta * b in every row; the product is added to it. */
+static void fill_bias(float *restrict y, const float *restrict b, const struct sizes *s, float beta,
+                      int one)
+{
+    for (int r = 0; r < s->rows; r++, y += s->out) {
+        if (one)
+            for (int j = 0; j < s->out; j++) y[j] = beta * b[0];
+        else
+            for (int j = 0; j < s->out; j++) y[j] = beta * b[j];
+    }
+}
+
+static void dense_forward(const struct hn_cpu_call *k)
+{
+    const struct hn_call *c = &k->c;
+    const struct hn_dense *a = c->op->attrs;
+    struct sizes s = sizes_of(c);
+    if (s.rows == 0 || s.out == 0) return;
+    int biased = c->op->n_in > 2 && c->x[2];
+    if (biased) fill_bias(c->y[0], c->x[2], &s, (float)a->beta, hn_extent_numel(&c->xs[2]) == 1);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, a->trans_w ? CblasTrans : CblasNoTrans, s.rows, s.out,
+                s.in, (float)a->alpha, c->x[0], s.in, c->x[1], a->trans_w ? s.in : s.out,
+                biased ? 1.0f : 0.0f, c->y[0], s.out);
+}
+
+static void dense_backward(const struct hn_cpu_call *k)
+{
+    const struct hn_call *c = &k->c;
+    const struct hn_dense *a = c->op->attrs;
+    struct sizes s = sizes_of(c);
+    if (s.rows == 0 || !c->dx[0] || !c->dy[0]) return;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, a->trans_w ? CblasNoTrans : CblasTrans, s.rows, s.in,
+                s.out, (float)a->alpha, c->dy[0], s.out, c->x[1], a->trans_w ? s.in : s.out,
+                c->acc & 1 ? 1.0f : 0.0f, c->dx[0], s.in);
+}
+
+/* db[j] (+)= beta * sum over rows of dy[., j], in strips of columns with sums in double. */
+static void bias_gradient(const struct hn_call *c, const struct sizes *s, float beta)
+{
+    enum { STRIP = 64 };
+    const float *dy = c->dy[0];
+    float *db = c->dx[2];
+    int add = (int)(c->acc >> 2 & 1), one = hn_extent_numel(&c->xs[2]) == 1;
+    double total = 0;
+    for (int j0 = 0; j0 < s->out; j0 += STRIP) {
+        int n = s->out - j0 < STRIP ? s->out - j0 : STRIP;
+        double sum[STRIP] = { 0 };
+        for (int r = 0; r < s->rows; r++) {
+            const float *restrict row = dy + (size_t)r * (size_t)s->out + j0;
+            for (int j = 0; j < n; j++) sum[j] += (double)row[j];
+        }
+        for (int j = 0; j < n; j++) {
+            total += sum[j];
+            if (!one) db[j0 + j] = (float)((double)beta * sum[j]) + (add ? db[j0 + j] : 0.0f);
+        }
+    }
+    if (one) db[0] = (float)((double)beta * total) + (add ? db[0] : 0.0f);
+}
+
+static void dense_late(const struct hn_cpu_call *k)
+{
+    const struct hn_call *c = &k->c;
+    const struct hn_dense *a = c->op->attrs;
+    struct sizes s = sizes_of(c);
+    if (c->dx[1]) { /* dw [m,n] = left^T right, this task's rows of it */
+        const float *left = a->trans_w ? c->dy[0] : c->x[0],
+                    *right = a->trans_w ? c->x[0] : c->dy[0];
+        int m = a->trans_w ? s.out : s.in, n = a->trans_w ? s.in : s.out;
+        int block = ((m + k->n_tasks - 1) / k->n_tasks + 15) & ~15;
+        int from = k->task * block, len = m - from < block ? m - from : block;
+        if (len > 0)
+            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, len, n, s.rows, (float)a->alpha,
+                        left + from, m, right, n, c->acc & 2 ? 1.0f : 0.0f,
+                        (float *)c->dx[1] + (size_t)from * (size_t)n, n);
+    }
+    if (c->op->n_in > 2 && c->dx[2] && k->task == k->n_tasks - 1)
+        bias_gradient(c, &s, (float)a->beta);
+}
+
+const struct hn_cpu_op HN_ISA_NAME(hn_cpu_dense) = {
+    .row = &hn_op_dense,
+    .need = dense_need,
+    .forward = { .main = dense_forward },
+    .backward = { .main = dense_backward, .late = dense_late },
+};
