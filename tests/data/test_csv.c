@@ -117,8 +117,7 @@ static const char *const same[] = {
     "a,b\n1,2\n3,4",
     "a,b\n1,2\n3,4\n\n\n",
     "a,b\n1,2\n3,4\n  \n\t\n",
-    "\xEF\xBB\xBF"
-    "a,b\n1,2\n3,4\n",
+    "\357\273\277a,b\n1,2\n3,4\n",
     " a , b \n 1 ,\t2 \n3  ,  4\t\n",
     "\"a\",\"b\"\n\"1\",2\n3,\" 4 \"\n",
     "a;b\n1;2\n3;4\n",
