@@ -52,8 +52,9 @@ hone_status hn_place(struct hn_mem *m, struct hn_span *spans, size_t n, size_t *
         if (spans[i].bytes > INT64_MAX / 4 ||
             !hn_add_i64(sum, (int64_t)padded(spans[i].bytes), &sum))
             return hn_fail(err, HONE_E_NOMEM, "the plan", "the sizes of its buffers overflow");
-    struct hn_span **order = hn_calloc(m, 2 * n + 1, sizeof *order), **placed = order + n;
+    struct hn_span **order = hn_calloc(m, 2 * n + 1, sizeof *order);
     if (!order) return hn_nomem(err, "the plan", 2 * n * sizeof *order);
+    struct hn_span **placed = order + n;
     for (size_t i = 0; i < n; i++) order[i] = &spans[i];
     qsort(order, n, sizeof *order, by_size);
     *total = 0;
