@@ -5,6 +5,7 @@
 #include "onnx/save.h"
 #include "ops/base/status.h"
 #include "plugin/model.h"
+#include "plugin/train/rundir.h"
 #include <string.h>
 
 /* ---- before training: could it be written? --------------------------------------------------------------------------- */
@@ -117,6 +118,7 @@ hone_status hone_model_save(hone_model *m, const char *path, const hone_params *
     HN_TRY(hn_model_changes(m, &c, err));
     hone_status st = hn_onnx_save(hn_model_onnx(m), &c, path, force, err);
     hn_model_changes_free(m, &c);
+    if (st == HONE_OK) hn_rundir_saved(hn_model_context(m), path);
     return st;
 }
 

@@ -94,7 +94,7 @@ static void print_text(FILE *f, const json_t *t)
     fputc('\n', f);
     print_values(f, t, "inputs", "inputs");
     print_values(f, t, "outputs", "outputs");
-    fprintf(f, "%-9s %lld, of which %lld are trained\n", "parameter",
+    fprintf(f, "%-9s %lld parameters, %lld of them learn\n", "size",
             (long long)json_integer_value(json_object_get(t, "parameters")),
             (long long)json_integer_value(json_object_get(t, "trainable_parameters")));
     json_array_foreach(json_object_get(t, "classes"), i, v)

@@ -102,7 +102,8 @@ static void plain_line(const hone_progress *e)
     fprintf(stderr, "epoch=%lld", (long long)e->epoch);
     if (e->epoch > 0) fprintf(stderr, " train_loss=%.6g", e->train_loss);
     for (size_t i = 0; i < e->n_metrics; i++)
-        fprintf(stderr, " %s=%.6g", e->metrics[i].name, e->metrics[i].value);
+        if (strcmp(e->metrics[i].name, "train_loss") != 0)
+            fprintf(stderr, " %s=%.6g", e->metrics[i].name, e->metrics[i].value);
     fprintf(stderr, " lr=%.6g seconds=%.3f", e->lr, e->seconds);
     if (e->epoch > 0) fprintf(stderr, " rows_per_second=%.0f", e->rows_per_second);
     fprintf(stderr, "%s\n", e->is_best ? " best=1" : "");

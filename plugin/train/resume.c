@@ -109,13 +109,7 @@ static hone_status report(struct hn_job *j, int ran, hone_result **out, hone_err
 {
     const char *path = hn_param_s(j->params, "out");
     int written = !path[0] || hn_path_exists(j->ctx->io, path);
-    HN_TRY(hn_job_result(j, out, err));
-    hn_result_bool(*out, "finished", !ran && written);
-    hone_status st = hn_result_done(*out, err);
-    if (st == HONE_OK) return HONE_OK;
-    hone_result_destroy(*out);
-    *out = NULL;
-    return st;
+    return hn_job_result(j, !ran && written, out, err);
 }
 
 static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c, const char *dir,

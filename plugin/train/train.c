@@ -100,7 +100,7 @@ static hone_status train(struct hn_job *j, hone_result **out, hone_error *err)
     HN_TRY(hn_rundir_begin(&j->dir, j->fit, &j->origin, err));
     HN_TRY(hn_job_run(j, err));
     HN_TRY(hn_job_finish(j, err));
-    return hn_job_result(j, out, err);
+    return hn_job_result(j, -1, out, err);
 }
 
 static hone_status open_and_train(struct hn_job *j, hone_data *d, const hone_callbacks *cb,
