@@ -26,7 +26,7 @@ const struct command cmd_verify = { .name = "verify",
                                     .min_args = 2,
                                     .max_args = -1,
                                     .schema = "hone.verify/1",
-                                    .groups = " use ",
+                                    .groups = " verify ",
                                     .also = " threads device ",
                                     .summary = "ONNX test vectors: input_N.pb against output_N.pb",
                                     .examples =
