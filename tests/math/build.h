@@ -127,7 +127,7 @@ static inline int tb_ops(struct tb *t, const struct hn_op_row *row, const void *
                          const int *in, int n_out)
 {
     hone_error err = { 0 };
-    struct hn_shape xs[8] = { 0 }, ys[4] = { 0 };
+    struct hn_shape xs[48] = { 0 }, ys[4] = { 0 };
     int i = t->p.n_ops++;
     ck_assert_int_lt(i, TB_OPS);
     int32_t *ins = hn_arena_alloc(&t->names, (size_t)(n_in + n_out) + 1, sizeof *ins),

@@ -437,6 +437,30 @@ START_TEST(budget_and_overflow_are_refused)
 }
 END_TEST
 
+START_TEST(adding_into_many_inputs_is_refused)
+{ /* a call can add into 32 gradients: more inputs are fine as long as each of the others is used once */
+    static const struct hn_concat join = { 1 };
+    for (int again = 0; again < 2; again++) {
+        static struct tb t;
+        hone_error err = { 0 };
+        struct hn_plan *p;
+        int in[40];
+        tb_init(&t);
+        int x = tb_input(&t, tb_shape(2, TB_N, 2)), w = tb_param(&t, tb_shape(1, 2), 1);
+        for (int i = 0; i < 40; i++) in[i] = tb_op(&t, &hn_op_binary, &mul, 2, (int[]){ x, w });
+        if (again) in[39] = in[0];
+        int y = tb_op(&t, &hn_op_concat, &join, 40, in);
+        tb_loss(&t, &hn_op_loss_regression, &mse, y, tb_target(&t, tb_shape(2, TB_N, 80)), -1);
+        tb_finish(&t);
+        hone_status st = hn_plan_create(&t.mem, &t.p, HN_PASS_TRAIN, 8, 8, 0, &p, &err);
+        ck_assert_int_eq(st, again ? HONE_E_UNSUPPORTED : HONE_OK);
+        ck_assert(!again || strstr(err.text, "input 39"));
+        hn_plan_destroy(p, &t.mem);
+        tb_free(&t);
+    }
+}
+END_TEST
+
 START_TEST(every_failed_allocation_is_an_error)
 {
     static struct tb t;
@@ -467,5 +491,6 @@ HN_TEST_MAIN("plan", {
     tcase_add_test(tc, ties_add_into_one_gradient);
     tcase_add_test(tc, places_are_aligned_and_staggered);
     tcase_add_test(tc, budget_and_overflow_are_refused);
+    tcase_add_test(tc, adding_into_many_inputs_is_refused);
     tcase_add_test(tc, every_failed_allocation_is_an_error);
 })
