@@ -97,6 +97,7 @@ struct hn_facts {
     struct hn_state *states;
     size_t n_states;
     int32_t *fold_map; /* all 0 between folds */
+    int unbatched;     /* N was put in front of the single rows [features] the model takes */
     int has_dropout;   /* a Dropout node is live */
 };
 
@@ -125,6 +126,10 @@ hone_status hn_graph_verdicts(struct hn_graph *g, hone_error *err);
 
 /* 1: the node is in training form (five or three outputs, training_mode 1). */
 int hn_batchnorm_form(const struct hn_node *n, const struct hn_onnx_attrs *a);
+/* MatMul by a constant matrix: the activation, the weight, and whether the weight stands transposed (on the left of a
+ * single row). 0: no such MatMul. */
+int hn_matmul_weight(const struct hn_graph *g, const struct hn_node *n, int32_t *x, int32_t *w,
+                     int *trans);
 /* A constant with one element (also a splat) as a number: 1 and *x, else 0. v may be -1. */
 int hn_value_scalar(const struct hn_graph *g, int32_t v, double *x);
 /* Integers of v, affine in N: from shape arithmetic or from a small integer constant (copied into the arena on first

@@ -229,6 +229,10 @@ static hone_status infer_row(struct hn_infer *c)
     c->a = a;
     HN_TRY(check_counts(c));
     HN_TRY(check_types(c));
+    if (c->g->facts->unbatched && !all_constant(c) && !(c->row->flags & HN_ROW_SINGLE) &&
+        c->row->infer != hn_infer_identity)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s depends on the rank of the row",
+                       c->n->type);
     HN_TRY(c->row->infer(c));
     HN_TRY(infer_ints(c));
     int done = c->n->n_out > 0 && c->n->out[0] >= 0 && c->g->values[c->n->out[0]].constant != NULL;
@@ -296,10 +300,12 @@ static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
     hone_status st = infer_row(&c);
     f->attrs = c.a;
     if (st == HONE_OK || st == HONE_E_NOMEM) return st;
-    f->state = HN_NODE_FAILED;
+    f->state =
+        HN_NODE_FAILED; /* unsupported: shapes found before stay, so that what follows can be understood */
+    for (int k = 0; k < n->n_out && err.code != HONE_E_UNSUPPORTED; k++)
+        if (n->out[k] >= 0) g->values[n->out[k]].shape_known = 0;
     for (int k = 0; k < n->n_out; k++)
-        if (n->out[k] >= 0)
-            g->values[n->out[k]].shape_known = 0, g->values[n->out[k]].constant = NULL;
+        if (n->out[k] >= 0) g->values[n->out[k]].constant = NULL;
     return keep_reason(g, f, &err);
 }
 
@@ -314,22 +320,31 @@ static void set_constant_shape(struct hn_value *v)
     v->shape_known = 1;
 }
 
-/* A graph input: dim 0 is N when it is symbolic, or when it is fixed and `lift` says so; the others must be known. */
-static void set_input_shape(struct hn_value *v, int lift)
+enum batch {
+    AS_DECLARED,
+    LIFTED /* the fixed leading dim is N */,
+    ADDED /* N goes in front of rank 1 */
+};
+
+/* A graph input: dim 0 is N when it is open, or fixed and lifted; the others must be known. */
+static void set_input_shape(struct hn_value *v, enum batch b, int64_t k)
 {
+    int lift = b == LIFTED && v->decl_rank >= 2 && v->decl_dims[0] == k;
     v->shape.rank = v->decl_rank < 0 ? 0 : v->decl_rank;
     v->shape_known = v->decl_rank >= 0;
     for (int i = 0; i < v->decl_rank; i++) {
         int64_t d = v->decl_dims[i];
-        int open = i == 0 && (d <= 0 || (lift && v->decl_rank >= 2));
+        int open = i == 0 && (d <= 0 || lift);
         v->shape.d[i] = open ? (struct hn_dim){ 1, 0 } : (struct hn_dim){ 0, d };
         if (!open && d < 0) v->shape_known = 0;
     }
+    if (b == ADDED) v->shape = (struct hn_shape){ 2, { { 1, 0 }, v->shape.d[0] } };
 }
 
-static hone_status run_pass(struct hn_graph *g, int64_t lifted)
+static hone_status run_pass(struct hn_graph *g, enum batch b, int64_t k, hone_error *err)
 {
     struct hn_facts *f = g->facts;
+    f->unbatched = b == ADDED;
     for (size_t i = 0; i < g->n_values; i++) {
         struct hn_value *v = &g->values[i];
         f->values[i] = (struct hn_value_fact){ .root = -1 };
@@ -337,11 +352,11 @@ static hone_status run_pass(struct hn_graph *g, int64_t lifted)
         if (v->producer >= 0) v->constant = NULL, v->tensor_id = -1, v->shape_known = 0;
         if (v->is_initializer && v->constant) set_constant_shape(v), f->values[i].root = (int32_t)i;
     }
-    for (size_t i = 0; i < g->n_inputs; i++) {
-        struct hn_value *v = &g->values[g->inputs[i]];
-        set_input_shape(v, lifted > 0 && v->decl_rank > 0 && v->decl_dims[0] == lifted);
-    }
-    for (size_t i = 0; i < g->n_nodes; i++) HN_TRY(infer_node(g, g->order[i], lifted));
+    for (size_t i = 0; i < g->n_inputs; i++) set_input_shape(&g->values[g->inputs[i]], b, k);
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (infer_node(g, g->order[i], b == LIFTED ? k : 0) != HONE_OK)
+            return hn_nomem(err, "shape inference", 0);
+    hn_graph_liveness(g);
     return HONE_OK;
 }
 
@@ -358,13 +373,23 @@ static int64_t declared_batch(const struct hn_graph *g)
     return k;
 }
 
-static int has_symbolic_input(const struct hn_graph *g)
+static int has_open_input(const struct hn_graph *g)
 {
     for (size_t i = 0; i < g->n_inputs; i++) {
         const struct hn_value *v = &g->values[g->inputs[i]];
         if (v->decl_rank >= 1 && v->decl_dims[0] <= 0) return 1;
     }
     return 0;
+}
+
+/* All inputs are single rows, [features]. */
+static int takes_single_rows(const struct hn_graph *g)
+{
+    for (size_t i = 0; i < g->n_inputs; i++) {
+        const struct hn_value *v = &g->values[g->inputs[i]];
+        if (v->decl_rank != 1 || v->decl_dims[0] <= 0) return 0;
+    }
+    return g->n_inputs > 0;
 }
 
 /* The first needed node, in order, that contradicts the shapes; -1: none. Unsupported operators do not count. */
@@ -377,47 +402,47 @@ static int32_t first_contradiction(const struct hn_graph *g)
     return -1;
 }
 
-static hone_status baked_issue(struct hn_graph *g, int32_t node, int64_t k, const char *reason)
+static hone_status baked_issue(struct hn_graph *g, int32_t node, const char *reason,
+                               hone_error *err)
 {
-    return hn_graph_issue(g, HN_BLOCKS_TRAINING, node, HONE_E_UNSUPPORTED,
-                          "export the model with a dynamic batch dimension (dynamic_axes, "
-                          "dynamic_shapes), or flatten with "
-                          "nn.Flatten or view(x.size(0), -1) instead of a constant batch size",
-                          "the batch size %lld is baked into the graph here: %s", (long long)k,
-                          reason);
+    hone_status st = hn_graph_issue(
+        g, HN_BLOCKS_TRAINING, node, HONE_E_UNSUPPORTED,
+        "export the model with a dynamic batch dimension (dynamic_axes, dynamic_shapes), or "
+        "flatten "
+        "with nn.Flatten or view(x.size(0), -1) instead of a constant batch size",
+        "the batch size %lld is baked into the graph here: %s", (long long)g->fixed_batch, reason);
+    return st == HONE_OK ? st : hn_nomem(err, "the list of issues", 0);
+}
+
+/* Inputs of rank >= 2 with the fixed leading size k: as N where nothing that is needed contradicts that. */
+static hone_status lift(struct hn_graph *g, int64_t k, hone_error *err)
+{
+    HN_TRY(run_pass(g, LIFTED, k, err));
+    int32_t at = first_contradiction(g);
+    g->batch_lifted = at < 0;
+    if (at < 0) return HONE_OK;
+    const char *reason = g->facts->nodes[at].reason;
+    HN_TRY(run_pass(g, AS_DECLARED, 0, err));
+    if (g->fixed_batch == 0) return HONE_OK; /* other inputs are open: only these stay fixed */
+    if (first_contradiction(g) < 0) return baked_issue(g, at, reason, err);
+    g->batch_lifted = 1; /* something else is wrong: say that about the model with N */
+    return run_pass(g, LIFTED, k, err);
+}
+
+/* A model of one row [features] runs on rows [N,features] when every operator works on each row by itself. */
+static hone_status add_batch(struct hn_graph *g, hone_error *err)
+{
+    HN_TRY(run_pass(g, ADDED, 0, err));
+    g->batch_lifted = first_contradiction(g) < 0;
+    return g->batch_lifted ? HONE_OK : run_pass(g, AS_DECLARED, 0, err);
 }
 
 hone_status hn_graph_infer(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err)
 {
     int64_t k = declared_batch(g);
-    int symbolic = has_symbolic_input(g), keep = opts && opts->keep_fixed_batch;
     g->batch_lifted = 0;
-    g->fixed_batch = symbolic ? 0 : k ? k : 1;
-    if (k > 0 && !keep) {
-        HN_TRY(run_pass(g, k) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
-        hn_graph_liveness(g);
-        int32_t at = first_contradiction(g);
-        if (at < 0) {
-            g->batch_lifted = !symbolic;
-            return HONE_OK;
-        }
-        char reason[512];
-        hone_error text;
-        (void)hn_fail(&text, HONE_E_MODEL, NULL, "%s", g->facts->nodes[at].reason);
-        memcpy(reason, text.text, sizeof reason - 1);
-        reason[sizeof reason - 1] = '\0';
-        HN_TRY(run_pass(g, 0) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
-        hn_graph_liveness(g);
-        if (first_contradiction(g) < 0 || symbolic)
-            return symbolic ? HONE_OK
-                   : baked_issue(g, at, k, reason) == HONE_OK
-                       ? HONE_OK
-                       : hn_nomem(err, "the list of issues", 0);
-        HN_TRY(run_pass(g, k) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
-        g->batch_lifted = 1;
-    } else {
-        HN_TRY(run_pass(g, 0) == HONE_OK ? HONE_OK : hn_nomem(err, "shape inference", 0));
-    }
-    hn_graph_liveness(g);
-    return HONE_OK;
+    g->fixed_batch = has_open_input(g) ? 0 : k ? k : 1;
+    if (opts && opts->keep_fixed_batch) return run_pass(g, AS_DECLARED, 0, err);
+    if (k > 0) return lift(g, k, err);
+    return takes_single_rows(g) ? add_batch(g, err) : run_pass(g, AS_DECLARED, 0, err);
 }

@@ -44,6 +44,9 @@ static hone_status same_types(struct hn_infer *c, int from)
 hone_status hn_infer_binary(struct hn_infer *c)
 {
     struct hn_shape s;
+    for (int i = 0; i < c->n->n_in && c->g->facts->unbatched; i++)
+        if (hn_in_value(c, i) && hn_in_value(c, i)->constant && hn_in_shape(c, i)->rank > 1)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s with a matrix", c->n->type);
     if (c->row->kind != HN_B_POW) HN_TRY(same_types(c, 0));
     HN_TRY(broadcast_all(c, 0, &s));
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, &s);
@@ -94,12 +97,42 @@ hone_status hn_infer_gemm(struct hn_infer *c)
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
 }
 
+int hn_matmul_weight(const struct hn_graph *g, const struct hn_node *n, int32_t *x, int32_t *w,
+                     int *trans)
+{
+    for (*trans = 0; *trans < 2; ++*trans) { /* W x, on a single row, is x W^T */
+        *x = n->in[*trans ? 1 : 0], *w = n->in[*trans ? 0 : 1];
+        if (g->values[*w].constant && g->values[*w].shape.rank == 2 && !g->values[*x].constant &&
+            g->values[*x].shape.rank >= 1 && (!*trans || g->facts->unbatched))
+            return 1;
+    }
+    return 0;
+}
+
+/* A single row with N in front: [N,k] times a constant matrix on either side. */
+static hone_status single_row_matmul(struct hn_infer *c)
+{
+    char tx[160], tw[160];
+    int32_t x, w;
+    int trans;
+    if (!hn_matmul_weight(c->g, c->n, &x, &w, &trans))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "MatMul without a constant matrix");
+    const struct hn_shape *xs = &c->g->values[x].shape, *ws = &c->g->values[w].shape;
+    if (xs->rank != 2 || !hn_same_dim(xs->d[1], ws->d[trans]))
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "MatMul: %s and %s: the inner sizes differ",
+                       hn_shape_text(xs, tx, sizeof tx), hn_shape_text(ws, tw, sizeof tw));
+    struct hn_shape y = { 2, { xs->d[0], ws->d[1 - trans] } };
+    return hn_out(c, 0, c->g->values[x].dtype, &y);
+}
+
 /* Numpy's rules: 1-D operands get a dim that is dropped again, leading dims broadcast. */
 hone_status hn_infer_matmul(struct hn_infer *c)
 {
     struct hn_shape a = *hn_in_shape(c, 0), b = *hn_in_shape(c, 1), y;
     char ta[160], tb[160];
     HN_TRY(same_types(c, 0));
+    if (c->g->facts->unbatched && !(hn_in_value(c, 0)->constant && hn_in_value(c, 1)->constant))
+        return single_row_matmul(c);
     int one_a = a.rank == 1, one_b = b.rank == 1;
     if (one_a) a = (struct hn_shape){ 2, { { 0, 1 }, a.d[0] } };
     if (one_b) b = (struct hn_shape){ 2, { b.d[0], { 0, 1 } } };

@@ -287,44 +287,51 @@ hone_status hn_infer_split(struct hn_infer *c)
     return HONE_OK;
 }
 
+/* The indices must be known: computed ones are an embedding. */
+static hone_status check_indices(struct hn_infer *c, int axis)
+{
+    const struct hn_value *x = hn_in_value(c, 0);
+    const struct hn_tensor *t = hn_in_value(c, 1)->constant;
+    int64_t len = x->shape.d[axis].fixed;
+    if (!t && x->constant)
+        return hn_fail(
+            c->err, HONE_E_UNSUPPORTED, c->label,
+            "Gather of table '%s' by computed indices (an embedding) is not supported yet",
+            x->name);
+    if (!t)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Gather by computed indices is not supported");
+    if (x->shape.d[axis].per_row)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Gather along the batch dim");
+    for (int64_t i = 0; i < t->n; i++) {
+        int64_t k = hn_tensor_i64(t, i);
+        if (k < -len || k >= len)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Gather: index %lld outside of a dim of %lld", (long long)k,
+                           (long long)len);
+    }
+    return HONE_OK;
+}
+
 hone_status hn_infer_gather(struct hn_infer *c)
 {
     const struct hn_shape *x = hn_in_shape(c, 0), *at = hn_in_shape(c, 1);
     struct hn_shape y = { 0 };
     int axis = 0;
     HN_TRY(hn_axis(c, c->a->axis, x->rank, &axis));
-    if (!c->g->values[c->n->in[1]].constant) {
-        if (hn_in_value(c, 0)->constant)
-            return hn_fail(
-                c->err, HONE_E_UNSUPPORTED, c->label,
-                "Gather of table '%s' by computed indices (an embedding) is not supported yet",
-                hn_in_value(c, 0)->name);
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "Gather by computed indices is not supported");
-    }
     if (x->rank - 1 + at->rank > HN_MAX_RANK)
-        return hn_fail(c->err, HONE_E_BUDGET, c->label, "Gather: rank above 8");
-    if (!hn_in_value(c, 0)->constant && x->d[axis].per_row)
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Gather along the batch dim");
+        return hn_fail(c->err, HONE_E_BUDGET, c->label, "Gather: rank above %d", HN_MAX_RANK);
     for (int i = 0; i < axis; i++) y.d[y.rank++] = x->d[i];
     for (int i = 0; i < at->rank; i++) y.d[y.rank++] = at->d[i];
     for (int i = axis + 1; i < x->rank; i++) y.d[y.rank++] = x->d[i];
-    const struct hn_tensor *t = c->g->values[c->n->in[1]].constant;
-    for (int64_t i = 0; i < t->n; i++) {
-        int64_t k = hn_tensor_i64(t, i), len = x->d[axis].fixed;
-        if (k < -len || k >= len)
-            return hn_fail(c->err, HONE_E_MODEL, c->label,
-                           "Gather: index %lld outside of a dim of %lld", (long long)k,
-                           (long long)len);
-    }
-    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    return check_indices(c, axis);
 }
 
 hone_status hn_infer_cast(struct hn_infer *c)
 {
     const struct hn_value *x = hn_in_value(c, 0);
     enum hn_dtype to = (enum hn_dtype)c->a->to;
-    int floats = hn_dtype_is_float(to) && hn_dtype_is_float(x->dtype);
     if (to == HN_F16 || to == HN_BF16)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "Cast to %s: half types are not supported yet", hn_dtype_name(to));
@@ -343,7 +350,6 @@ hone_status hn_infer_cast(struct hn_infer *c)
     if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype))
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Cast from %s to %s has no gradient",
                        hn_dtype_name(x->dtype), hn_dtype_name(to));
-    (void)floats;
     return HONE_OK;
 }
 

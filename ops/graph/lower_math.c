@@ -253,20 +253,15 @@ hone_status hn_lower_gemm(struct hn_lowering *l, const struct hn_node *n,
     return hn_l_bind(l, n->out[0], y);
 }
 
-static int makes_dense(const struct hn_lowering *l, const struct hn_node *n)
-{
-    return is_constant(l, n->in[1]) && shape_of(l, n->in[1])->rank == 2 &&
-           shape_of(l, n->in[0])->rank >= 1;
-}
-
 hone_status hn_lower_matmul(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
-    int32_t y;
+    int32_t x, w, y;
+    int trans;
     (void)a;
-    if (makes_dense(l, n)) {
-        HN_TRY(hn_l_value(l, n->in[0], &y));
-        HN_TRY(emit_dense(l, y, n->in[1], -1, (struct hn_dense){ 1, 1, 0 }, &y));
+    if (hn_matmul_weight(l->g, n, &x, &w, &trans)) {
+        HN_TRY(hn_l_value(l, x, &y));
+        HN_TRY(emit_dense(l, y, w, -1, (struct hn_dense){ 1, 1, trans }, &y));
     } else {
         HN_TRY(emit_matmul(l, n->in[0], n->in[1], (struct hn_matmul){ 1, 0, 0 }, &y));
     }
@@ -385,7 +380,7 @@ hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n, const s
         return finish_unary(l, n, (enum hn_unary_kind)p->unary, y);
     }
     if (p->kind == HN_PT_DENSE) {
-        HN_TRY(emit_dense(l, in[0], p->in[1], p->in[2], (struct hn_dense){ 1, 1, 0 }, &y));
+        HN_TRY(emit_dense(l, in[0], p->in[1], p->in[2], (struct hn_dense){ 1, 1, p->trans_w }, &y));
         return hn_l_bind(l, n->out[0], y);
     }
     struct hn_layernorm attrs = { p->eps, p->axes };

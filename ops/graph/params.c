@@ -299,23 +299,31 @@ static int32_t kind_behind(const struct hn_graph *g, int32_t v)
     return -1;
 }
 
-static void describe_use(struct hn_graph *g, const struct hn_use *u, enum hn_slot_kind slot)
+/* The matrix a weight or bias belongs to, and whether it is stored [out,in]; -1: none. */
+static int32_t matrix_of(const struct hn_graph *g, const struct hn_use *u, enum hn_slot_kind slot,
+                         int *flip)
 {
     const struct hn_node *n = node_of(g, u->node);
-    struct hn_param_info *info = &g->facts->info[u->param];
     const struct hn_node_fact *f = &g->facts->nodes[u->node];
-    int32_t w = -1;
-    int flip = 0;
-    if (slot == HN_SLOT_WEIGHT || (slot == HN_SLOT_BIAS && is_type(n, "Gemm"))) {
-        w = n->in[1];
-        flip = is_type(n, "Gemm") && f->attrs && f->attrs->trans_b != 0;
-    } else if (slot == HN_SLOT_BIAS && f->owner >= 0) {
-        w = g->facts->nodes[f->owner].pattern->in[1];
-    }
+    const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
+    int32_t x, w = -1;
+    *flip = 0;
+    if (p && p->kind == HN_PT_DENSE) return *flip = p->trans_w, p->in[1];
+    if (is_type(n, "Gemm") && (slot == HN_SLOT_WEIGHT || slot == HN_SLOT_BIAS))
+        return *flip = f->attrs && f->attrs->trans_b != 0, n->in[1];
+    if (slot == HN_SLOT_WEIGHT && hn_matmul_weight(g, n, &x, &w, flip)) return w;
+    return -1;
+}
+
+static void describe_use(struct hn_graph *g, const struct hn_use *u, enum hn_slot_kind slot)
+{
+    struct hn_param_info *info = &g->facts->info[u->param];
+    int flip;
+    int32_t w = matrix_of(g, u, slot, &flip);
     if (w < 0 || !g->values[w].constant || g->values[w].shape.rank != 2 || info->fan_in > 0) return;
     info->fan_in = (double)g->values[w].shape.d[flip ? 1 : 0].fixed;
     info->fan_out = (double)g->values[w].shape.d[flip ? 0 : 1].fixed;
-    if (slot == HN_SLOT_WEIGHT) info->feeds = kind_behind(g, n->out[0]);
+    if (slot == HN_SLOT_WEIGHT) info->feeds = kind_behind(g, node_of(g, u->node)->out[0]);
 }
 
 static hone_status allocate(struct finder *f)

@@ -204,17 +204,16 @@ static int match_dense(const struct hn_graph *g, const struct hn_node *n, struct
 {
     for (int k = 0; k < 2 && n->n_in == 2; k++) {
         const struct hn_node *mm = inner(g, n->in[k], "MatMul");
-        const struct hn_value *b = &g->values[n->in[1 - k]], *w = mm ? &g->values[mm->in[1]] : NULL;
-        if (!mm || !b->constant || !w->constant || w->shape.rank != 2 ||
-            g->values[mm->in[0]].constant)
+        const struct hn_value *b = &g->values[n->in[1 - k]];
+        if (!mm || !b->constant || !hn_matmul_weight(g, mm, &p->in[0], &p->in[1], &p->trans_w))
             continue;
-        int64_t out = w->shape.d[1].fixed;
+        int64_t out = g->values[p->in[1]].shape.d[p->trans_w ? 0 : 1].fixed;
         if (b->shape.rank < 1 || b->constant->n != out ||
             b->shape.d[b->shape.rank - 1].fixed != out ||
             !hn_same_shape(&g->values[n->out[0]].shape, &g->values[n->in[k]].shape))
             continue;
         p->kind = HN_PT_DENSE, p->name = "Dense";
-        p->in[0] = mm->in[0], p->in[1] = mm->in[1], p->in[2] = n->in[1 - k];
+        p->in[2] = n->in[1 - k];
         add_inner(g, p, mm);
         return 1;
     }

@@ -7,6 +7,7 @@
 #include "ops/graph/rows.h"
 
 #include "ops/base/status.h"
+#include "ops/math/row.h"
 #include <string.h>
 
 struct judge {
@@ -100,28 +101,40 @@ static void set(struct hn_node *n, enum hn_verdict v, const char *why)
     n->why = why;
 }
 
+/* An operator that here moves nothing: Reshape and its like, or an Expand or Concat that leaves its input as it is. */
+static int is_view(const struct hn_graph *g, const struct hn_node *n)
+{
+    if (n->row->flags & HN_ROW_VIEW) return 1;
+    if (n->row->infer == hn_infer_concat) return n->n_in == 1;
+    return n->row->infer == hn_infer_expand &&
+           hn_same_shape(&g->values[n->in[0]].shape, &g->values[n->out[0]].shape);
+}
+
+/* Inside a pattern all nodes get the verdict of the one that ends it. */
 static void judge_runnable(struct hn_graph *g, struct hn_node *n, const struct hn_node_fact *f)
 {
-    const struct hn_value_fact *y = &g->facts->values[n->out[0]];
-    if (n->row->flags & HN_ROW_VIEW)
+    const struct hn_node *end = f->owner >= 0 ? &g->nodes[f->owner] : n;
+    const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
+    const struct hn_value_fact *y = &g->facts->values[end->out[0]];
+    if (!p && is_view(g, n))
         set(n, HN_VIEW, "no computation: the numbers stay as they are");
     else if (!y->from_param)
-        set(n, HN_FROZEN, "no trained parameter comes before it");
+        set(n, HN_FROZEN, p ? p->name : "no trained parameter comes before it");
     else if (y->derived)
         set(n, HN_FROZEN, "behind the loss point");
     else
-        set(n, HN_TRAIN,
-            f->pattern ? f->pattern->name : "between trained parameters and an output");
+        set(n, HN_TRAIN, p ? p->name : "between trained parameters and an output");
 }
 
 static hone_status refuse(struct judge *j, struct hn_node *n, const struct hn_node_fact *f)
 {
-    set(n, HN_REFUSE,
-        f->state == HN_NODE_FAILED ? f->reason
-                                   : "needs what a refused node or an unknown input gives");
-    if (f->state != HN_NODE_FAILED) return HONE_OK;
+    if (f->state == HN_NODE_BLOCKED) {
+        set(n, HN_REFUSE, "needs what a refused node or an unknown input gives");
+        return HONE_OK;
+    }
     hone_status code =
         f->code == HONE_E_MODEL || f->code == HONE_E_BUDGET ? f->code : HONE_E_UNSUPPORTED;
+    set(n, HN_REFUSE, f->reason);
     hone_status st = hn_graph_issue(j->g, HN_BLOCKS_ALL, (int32_t)(n - j->g->nodes), code,
                                     f->remedy, "%s", f->reason);
     return st == HONE_OK ? st : hn_nomem(j->err, "the list of issues", 0);
@@ -132,27 +145,26 @@ static hone_status judge_node(struct judge *j, int32_t i)
     struct hn_graph *g = j->g;
     struct hn_node *n = &g->nodes[i];
     struct hn_node_fact *f = &g->facts->nodes[i];
-    if (f->state == HN_NODE_OK && is_folded(g, n))
+    int ok = f->state == HN_NODE_OK, needed = any_out(n, j->matters);
+    if (ok && is_folded(g, n)) {
         set(n, HN_FOLDED, n->n_in ? "known at import" : "a constant");
-    else if (!f->live)
+    } else if (!f->live) {
         set(n, HN_CARRY, f->state == HN_NODE_FAILED ? f->reason : "no output needs it");
-    else if (f->absorbed) {
+    } else if (ok && (f->owner >= 0 || n->row->lower) && (needed || first_out_computable(g, n))) {
         judge_runnable(g, n, f);
-        n->why = g->facts->nodes[f->owner].pattern->name;
-    } else if (f->state == HN_NODE_OK && first_out_computable(g, n))
-        judge_runnable(g, n, f);
-    else if (any_out(n, j->matters)) {
-        if (f->state == HN_NODE_OK && !n->row->lower && !f->pattern) {
+    } else if (needed) {
+        if (ok) {
             f->state = HN_NODE_FAILED, f->code = HONE_E_UNSUPPORTED;
             f->reason = hn_arena_printf(
-                &g->arena, "%s is supported only as part of a Softplus with a threshold", n->type);
+                &g->arena, "%s is supported only in a Softplus with a threshold", n->type);
             if (!f->reason) return hn_nomem(j->err, "the verdicts", 0);
         }
         return refuse(j, n, f);
-    } else
+    } else {
         set(n, HN_CARRY,
             f->state == HN_NODE_FAILED ? f->reason
                                        : "behind the loss point, or behind a carried node");
+    }
     return HONE_OK;
 }
 
@@ -226,7 +238,9 @@ static hone_status check_trainable(struct judge *j)
     size_t trained = 0, outputs = 0;
     const char *w = missing_weight(g);
     for (size_t i = 0; i < l->n_params; i++) trained += l->params[i].trained != 0;
-    for (size_t i = 0; i < g->n_outputs; i++) outputs += is_trainable(g, g->outputs[i]);
+    for (size_t i = 0; i < g->n_outputs; i++) /* one that cannot be computed has its own issue */
+        outputs += g->facts->values[g->outputs[i]].from_param &&
+                   is_float_output(&g->values[g->outputs[i]]);
     if (w)
         return issue(
             j, hn_graph_issue(g, HN_BLOCKS_ALL, -1, HONE_E_UNSUPPORTED,

@@ -65,6 +65,7 @@ SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"
 #define ALL    0xffffffffu
 #define FOLDS  HN_ROW_FOLD
 #define FLOATS (HN_ROW_FOLD | HN_ROW_FLOAT)
+#define SINGLE (FLOATS | HN_ROW_SINGLE)
 #define VIEWS  (HN_ROW_VIEW | HN_ROW_FOLD)
 #define V(...)                                                                                     \
     {                                                                                              \
@@ -72,18 +73,18 @@ SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"
     }
 #define UNARY(type, since, u, attrs)                                                               \
     {                                                                                              \
-        "", type, since, 1, 1, 1, HN_U_##u, FLOATS, 1, 0, attrs, hn_infer_unary, NULL,             \
+        "", type, since, 1, 1, 1, HN_U_##u, SINGLE, 1, 0, attrs, hn_infer_unary, NULL,             \
             hn_lower_unary                                                                         \
     }
 #define BINARY(type, since, b, ints)                                                               \
     {                                                                                              \
-        "", type, since, 2, 2, 1, HN_B_##b, FOLDS, 3, 3, a_old, hn_infer_binary, ints,             \
-            hn_lower_binary                                                                        \
+        "", type, since, 2, 2, 1, HN_B_##b, FOLDS | HN_ROW_SINGLE, 3, 3, a_old, hn_infer_binary,   \
+            ints, hn_lower_binary                                                                  \
     }
 #define VARIADIC(type, since, b)                                                                   \
     {                                                                                              \
-        "", type, since, 1, 255, 1, HN_B_##b, FOLDS, ALL, ALL, a_old, hn_infer_binary, NULL,       \
-            hn_lower_binary                                                                        \
+        "", type, since, 1, 255, 1, HN_B_##b, FOLDS | HN_ROW_SINGLE, ALL, ALL, a_old,              \
+            hn_infer_binary, NULL, hn_lower_binary                                                 \
     }
 #define VIEW(type, since, in, attrs, infer, ints)                                                  \
     {                                                                                              \
@@ -123,8 +124,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     UNARY("Log", V(6, 13), LOG, NULL),
     UNARY("Sqrt", V(6, 13), SQRT, NULL),
     UNARY("Reciprocal", V(6, 13), RECIPROCAL, NULL),
-    { "", "Clip", V(6), 1, 1, 1, 0, FLOATS, 1, 0, a_clip, hn_infer_clip, NULL, hn_lower_clip },
-    { "", "Clip", V(11, 12, 13), 1, 3, 1, 0, FLOATS, 1, 0, NULL, hn_infer_clip, NULL, hn_lower_clip },
+    { "", "Clip", V(6), 1, 1, 1, 0, SINGLE, 1, 0, a_clip, hn_infer_clip, NULL, hn_lower_clip },
+    { "", "Clip", V(11, 12, 13), 1, 3, 1, 0, SINGLE, 1, 0, NULL, hn_infer_clip, NULL, hn_lower_clip },
     { "", "PRelu", V(7, 9, 16), 2, 2, 1, 0, FLOATS, 3, 2, NULL, hn_infer_prelu, NULL, hn_lower_prelu },
     BINARY("Add", V(7, 13, 14), ADD, hn_ints_arith),
     BINARY("Sub", V(7, 13, 14), SUB, hn_ints_arith),
@@ -138,7 +139,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     COMPARE("Less", V(7, 9, 13)),
     { "", "Where", V(9, 16), 3, 3, 1, 0, 0, 7, 0, NULL, hn_infer_where, NULL, NULL },
     { "", "Gemm", V(7, 9, 11, 13), 2, 3, 1, 0, FLOATS, 7, 7, a_gemm, hn_infer_gemm, NULL, hn_lower_gemm },
-    { "", "MatMul", V(1, 9, 13), 2, 2, 1, 0, FLOATS, 3, 3, NULL, hn_infer_matmul, NULL, hn_lower_matmul },
+    { "", "MatMul", V(1, 9, 13), 2, 2, 1, 0, SINGLE, 3, 3, NULL, hn_infer_matmul, NULL, hn_lower_matmul },
     { "", "BatchNormalization", V(7, 9), 5, 5, 5, 0, HN_ROW_FLOAT | HN_ROW_RANDOM, 7, 6, a_norm,
       hn_infer_batchnorm, NULL, hn_lower_batchnorm },
     { "", "BatchNormalization", V(14, 15), 5, 5, 3, 1, HN_ROW_FLOAT | HN_ROW_RANDOM, 7, 6, a_norm,

@@ -18,10 +18,11 @@ struct hn_attr_spec { /* one attribute: name, type, default, place in struct hn_
 
 enum { HN_MAX_SINCE = 10 };
 enum hn_row_flag {
-    HN_ROW_VIEW = 1,  /* reshapes: no computation, the numbers stay in order */
-    HN_ROW_FOLD = 2,  /* on constants: computed once at import through the reference kernels */
-    HN_ROW_FLOAT = 4, /* data inputs must be float32 or float64 */
-    HN_ROW_RANDOM = 8 /* differs between training and inference */
+    HN_ROW_VIEW = 1,    /* reshapes: no computation, the numbers stay in order */
+    HN_ROW_FOLD = 2,    /* on constants: computed once at import through the reference kernels */
+    HN_ROW_FLOAT = 4,   /* data inputs must be float32 or float64 */
+    HN_ROW_SINGLE = 16, /* on single rows [features]: the same with N in front */
+    HN_ROW_RANDOM = 8   /* differs between training and inference */
 };
 
 struct hn_infer { /* what an infer function works with */

@@ -80,35 +80,43 @@ static int listed(const char *name)
     return 0;
 }
 
-START_TEST(against_onnx_runtime)
+static void run_and_compare(struct zoo *z, const struct ref *ref)
 {
-    struct ref ref;
-    struct zoo z;
     struct zoo_result r;
     struct hn_program *p;
-    ck_assert(ref_at(_i, &ref));
-    zoo_open(&z, ref.name, NULL);
-    hone_status blocked = hn_graph_blocked(z.graph, 0, &z.err);
-    if (listed(ref.name)) {
-        ck_assert_msg(blocked == HONE_E_UNSUPPORTED, "%s is expected to be refused", ref.name);
-        ck_assert_msg(z.err.text[0] != '\0', "%s: no reason", ref.name);
-        zoo_close(&z);
-        return;
-    }
-    HN_OK(blocked, z.err);
     struct hn_lower_opts opts = { .part = HN_PART_ALL, .training_form = 1 };
-    HN_OK(hn_lower(z.graph, &opts, &p, &z.err), z.err);
-    zoo_run(&z, p, ref.rows, NULL, &r);
+    HN_OK(hn_lower(z->graph, &opts, &p, &z->err), z->err);
+    zoo_run(z, p, ref->rows, NULL, &r);
     int compared = 0;
     double tolerance = p->dtype == HN_F64 ? 1e-11 : 2e-6;
-    for (const char *line = ref.text; strncmp(line, "output ", 7) == 0;
+    for (const char *line = ref->text; strncmp(line, "output ", 7) == 0;
          line = strchr(line, '\n') + 1)
-        compared += compare(line, &r, tolerance, ref.name);
-    ck_assert_msg(compared == r.n && compared > 0, "%s: %d of %d outputs compared", ref.name,
+        compared += compare(line, &r, tolerance, ref->name);
+    ck_assert_msg(compared == r.n && compared > 0, "%s: %d of %d outputs compared", ref->name,
                   compared, r.n);
-    zoo_result_free(&z, &r);
-    hn_program_destroy(p, &z.mem);
-    zoo_close(&z);
+    zoo_result_free(z, &r);
+    hn_program_destroy(p, &z->mem);
+}
+
+/* With N for the batch, and with the file's fixed batch as verify runs it. */
+START_TEST(against_onnx_runtime)
+{
+    static const struct hn_graph_opts fixed = { .keep_fixed_batch = 1 };
+    struct ref ref;
+    struct zoo z;
+    ck_assert(ref_at(_i, &ref));
+    for (int keep = 0; keep < 2; keep++) {
+        zoo_open(&z, ref.name, keep ? &fixed : NULL);
+        hone_status blocked = hn_graph_blocked(z.graph, 0, &z.err);
+        if (listed(ref.name)) {
+            ck_assert_msg(blocked == HONE_E_UNSUPPORTED, "%s is expected to be refused", ref.name);
+            ck_assert_msg(z.err.text[0] != '\0', "%s: no reason", ref.name);
+        } else {
+            HN_OK(blocked, z.err);
+            run_and_compare(&z, &ref);
+        }
+        zoo_close(&z);
+    }
 }
 END_TEST
 
