@@ -2,7 +2,8 @@
  *
  * After the first step a training step allocates nothing and makes no system call; with several threads only futex waits.
  * Allocations: malloc and its family are interposed for the whole process. System calls: a child trains, the parent
- * follows it and all its threads with ptrace and counts what they do between two marks (a getppid each). */
+ * follows it and all its threads with ptrace and counts what they do between two marks (a getppid each). OpenBLAS starts
+ * idle threads of its own unless OPENBLAS_NUM_THREADS=1, as CTest sets it; their going to sleep would be counted. */
 #include "plugin/session_own.h"
 #include "plugin/train/cohort.h"
 #include "plugin/train/init.h"
@@ -118,30 +119,33 @@ static void close_job(struct job *j)
     hone_context_destroy(j->ctx);
 }
 
-static void epochs(struct job *j, int n)
+/* No ck_assert in here: even a successful one makes a system call. */
+static int epochs(struct job *j, int n)
 {
-    hone_error err;
+    int bad = 0;
     for (int e = 0; e < n; e++) {
         int64_t rows;
         hn_cohort_begin_epoch(j->c, 0);
-        while (j->c->member[0].state == HN_MEMBER_RUNNING)
-            HN_OK(hn_cohort_advance(j->c, 3, &rows, &err), err);
+        while (!bad && j->c->member[0].state == HN_MEMBER_RUNNING)
+            bad = hn_cohort_advance(j->c, 3, &rows, NULL) != HONE_OK;
     }
+    return bad;
 }
 
 static const char *const specs[] = { "20-16-5 relu batchnorm dropout=0.3",
-                                     "20-64-32-5 tanh layernorm", "20-8-5 sigmoid" };
+                                     "20-64-32-5 tanh layernorm", "20-8-5 tanh" };
 static const char *const optimizers[] = { "adam", "sgd", "rmsprop" };
 
 START_TEST(no_allocation_after_the_first_step)
 {
     struct job j;
     open_job(&j, specs[_i % 3], optimizers[_i % 3], _i < 3 ? 1 : 3);
-    epochs(&j, 1);
+    int bad = epochs(&j, 1);
     size_t hone = atomic_load(&j.ctx->mem.count);
     long before = atomic_load(&allocations);
-    epochs(&j, 3);
+    bad |= epochs(&j, 3);
     long after = atomic_load(&allocations);
+    ck_assert_int_eq(bad, 0);
     ck_assert_uint_eq(atomic_load(&j.ctx->mem.count), hone);
     ck_assert_int_eq(after, before);
     close_job(&j);
@@ -153,11 +157,11 @@ static void child(const char *spec, const char *optimizer, int threads)
 {
     struct job j;
     open_job(&j, spec, optimizer, threads);
-    epochs(&j, 1);
+    int bad = epochs(&j, 1);
     syscall(SYS_getppid);
-    epochs(&j, 3);
+    bad |= epochs(&j, 3);
     syscall(SYS_getppid);
-    _exit(0);
+    _exit(bad);
 }
 
 struct counts {
