@@ -57,7 +57,10 @@ static hone_status want_metric(hone_params *p, const char *name, hone_error *err
 {
     const char *plain;
     role_of(name, &plain);
-    return strcmp(plain, "loss") == 0 ? HONE_OK : hone_params_set(p, "metric", plain, err);
+    int have = strcmp(plain, "loss") == 0;
+    for (size_t i = 0; !have && i < hn_param_count(p, "metric"); i++)
+        have = strcmp(hone_params_get(p, "metric", i), plain) == 0;
+    return have ? HONE_OK : hone_params_set(p, "metric", plain, err);
 }
 
 hone_status hn_options_metrics(hone_params *p, hone_error *err)

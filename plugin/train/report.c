@@ -25,13 +25,17 @@ static double resolved(const char *name, const struct hn_train_opts *o)
 {
     const struct hn_hyper *h = &o->member.hyper;
     const struct hn_schedule_opts *s = &o->member.schedule;
+    int gamma = s->kind != HN_LR_CONSTANT && s->kind != HN_LR_COSINE && s->kind != HN_LR_ONECYCLE;
     const struct {
         const char *name;
         double value;
     } known[] = {
-        { "lr", s->lr },          { "momentum", h->momentum },
-        { "eps", h->eps },        { "weight-decay", h->weight_decay },
-        { "lr-gamma", s->gamma }, { "lr-max", s->lr_max },
+        { "lr", s->lr },
+        { "momentum", h->momentum },
+        { "eps", h->eps },
+        { "weight-decay", h->weight_decay },
+        { "lr-gamma", gamma ? s->gamma : (double)NAN },
+        { "lr-max", s->kind == HN_LR_ONECYCLE ? s->lr_max : (double)NAN },
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, name) == 0) return known[i].value;

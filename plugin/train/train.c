@@ -4,7 +4,6 @@
  * it was. */
 #include "ops/base/status.h"
 #include "plugin/train/job.h"
-#include <math.h>
 #include <string.h>
 
 /* --epochs 0: nothing is looked at but the model, nothing is changed. */
@@ -15,7 +14,6 @@ static hone_status no_training(hone_model *m, const hone_params *p, hone_result 
     const char *path = hn_param_s(p, "out");
     struct hn_train_opts o = { .init = HN_INIT_KEEP };
     HN_TRY(hn_params_hyper(p, &o.member.hyper, &o.member.schedule.lr, err));
-    o.member.schedule.gamma = o.member.schedule.lr_max = (double)NAN;
     HN_TRY(hn_result_create(hn_model_context(m), "hone.train/1", out, err));
     hone_result *r = *out;
     hn_result_int(r, "epochs", 0);
