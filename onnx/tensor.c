@@ -208,7 +208,8 @@ static hone_status view_typed(struct view *v, enum field f, size_t count)
         v->type == ONNX__TENSOR_PROTO__DATA_TYPE__COMPLEX128)
         want *= 2;
     if (types[v->type].bits && types[v->type].bits < 8) want = v->bytes, width = 1;
-    if (f != right && (f != NO_FIELD || want))
+    if (f == NO_FIELD && want) return bad(v, "values", 0, (long long)want);
+    if (f != right && f != NO_FIELD)
         return hn_fail(v->err, HONE_E_MODEL, v->where, "%s values in %s, wanted raw_data or %s",
                        hn_onnx_type_name(v->type), field_names[f], field_names[right]);
     if (count != want) return bad(v, field_names[right], (long long)count, (long long)want);
