@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the tests of training share: see kit.h. */
+#include "tests/train/kit.h"
+#include <sys/stat.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* The numbers of tests/data/make_train_refs.py. */
+static void fill(struct kit *k)
+{
+    for (int i = 0; i < KIT_ROWS; i++) {
+        for (int j = 0; j < KIT_IN; j++)
+            k->x[i * KIT_IN + j] = ((i * 37 + j * 91 + i * j * 5 + 17) % 64 - 31) / 16.0;
+        for (int j = 0; j < 2; j++) k->y[2 * i + j] = ((i * 29 + j * 13 + 7) % 32 - 15) / 8.0;
+        k->labels[i] = (i * 7 + i / 5) % 3;
+    }
+    for (int i = 0; i < KIT_ROWS * KIT_IN; i++) k->xf[i] = (float)k->x[i];
+    for (int i = 0; i < KIT_ROWS * 2; i++) k->yf[i] = (float)k->y[i];
+}
+
+static hone_status wrap(struct kit *k, hone_role role, int first, int rows, hone_error *err)
+{
+    hone_array x = { .size = sizeof x,
+                     .dtype = k->is_double ? HONE_F64 : HONE_F32,
+                     .rows = rows,
+                     .per_row = KIT_IN };
+    hone_array y = { .size = sizeof y, .dtype = x.dtype, .rows = rows, .per_row = 2 };
+    x.data = k->is_double ? (const void *)(k->x + first * KIT_IN) : k->xf + first * KIT_IN;
+    y.data = k->is_double ? (const void *)(k->y + first * 2) : k->yf + first * 2;
+    if (k->classes) {
+        y.dtype = HONE_I64;
+        y.per_row = 1;
+        y.data = k->labels + first;
+    }
+    return hone_data_wrap(k->ctx, role, &x, 1, &y, 1, &k->data, err);
+}
+
+hone_status kit_open(struct kit *k, const char *name, int val, const hone_context_opts *opts,
+                     const struct hn_io *io, hone_error *err)
+{
+    char path[512];
+    *k = (struct kit){ .is_double = strstr(name, "f64") != NULL, .classes = name[0] == 'b' };
+    fill(k);
+    snprintf(path, sizeof path, "%s/tests/data/train/%s.onnx", HN_SOURCE_DIR, name);
+    hone_status st = hn_context_create_with(opts, io ? io : &hn_io_system, &k->ctx, err);
+    if (st == HONE_OK) st = hone_model_load(k->ctx, path, &k->model, err);
+    if (st == HONE_OK) st = hone_params_create(k->ctx, &k->params, err);
+    if (st == HONE_OK) st = wrap(k, HONE_TRAIN, 0, KIT_ROWS - val, err);
+    if (st == HONE_OK && val) st = wrap(k, HONE_VAL, KIT_ROWS - val, val, err);
+    if (st != HONE_OK) kit_close(k);
+    return st;
+}
+
+void kit_close(struct kit *k)
+{
+    hone_data_destroy(k->data);
+    hone_params_destroy(k->params);
+    hone_model_destroy(k->model);
+    hone_context_destroy(k->ctx);
+    k->ctx = NULL, k->model = NULL, k->data = NULL, k->params = NULL;
+}
+
+hone_status kit_set(struct kit *k, const struct kit_pair *pairs, hone_error *err)
+{
+    for (; pairs->name; pairs++) {
+        hone_status st = hone_params_set(k->params, pairs->name, pairs->value, err);
+        if (st != HONE_OK) return st;
+    }
+    return HONE_OK;
+}
+
+/* The whole graph's program and slab in double. */
+static double *slab_of(hone_model *m, struct hn_program **prog)
+{
+    struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1 };
+    hone_error err;
+    HN_OK(hn_lower(hn_model_graph(m), &opts, prog, &err), err);
+    double *w = calloc((*prog)->n_slab + 1, sizeof *w);
+    HN_OK(hn_model_get_weights(m, *prog, w, 8, &err), err);
+    return w;
+}
+
+void kit_tensor(hone_model *m, const char *name, double *out, size_t n)
+{
+    struct hn_program *prog;
+    double *w = slab_of(m, &prog);
+    const struct hn_param *p = NULL;
+    for (int i = 0; i < prog->n_params; i++)
+        if (!strcmp(prog->params[i].name, name)) p = &prog->params[i];
+    ck_assert_msg(p && p->n == n, "no parameter %s of %zu elements", name, n);
+    size_t cols = p->rank == 2 ? (size_t)p->dims[1] : 1, rows = n / cols;
+    for (size_t i = 0; i < n; i++) {
+        int turned = p->rank == 2 && (p->flags & HN_PARAM_TRANSPOSED);
+        out[i] = w[p->off + (turned ? i % cols * rows + i / cols : i)];
+    }
+    free(w);
+    hn_program_destroy(prog, &hn_model_context(m)->mem);
+}
+
+uint64_t kit_hash(hone_model *m)
+{
+    struct hn_program *prog;
+    double *w = slab_of(m, &prog);
+    uint64_t hash = XXH3_64bits(w, prog->n_slab * sizeof *w);
+    free(w);
+    hn_program_destroy(prog, &hn_model_context(m)->mem);
+    return hash;
+}
+
+const char *kit_folder(const char *name, char path[512])
+{
+    char command[600];
+    snprintf(path, 512, "%s/test-train-%s-%d", HN_BINARY_DIR, name, (int)getpid());
+    snprintf(command, sizeof command, "rm -rf '%s'", path);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_int_eq(mkdir(path, 0777), 0);
+    return path;
+}
