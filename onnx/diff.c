@@ -75,7 +75,7 @@ static void compare_numbers(const struct hn_tensor *a, const struct hn_tensor *b
         double x = hn_tensor_f64(a, i), y = hn_tensor_f64(b, i), gap = fabs(x - y), ulp = 0;
         r->n_differing++;
         if (!isfinite(x) || !isfinite(y))
-            gap = ulp = INFINITY;
+            gap = ulp = HUGE_VAL;
         else if (hn_dtype_is_float(a->dtype))
             ulp = fabs(rank_of(x, a->dtype) - rank_of(y, a->dtype));
         if (gap > r->max_abs) r->max_abs = gap;
