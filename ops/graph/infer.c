@@ -177,6 +177,10 @@ static hone_status check_types(struct hn_infer *c)
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                            "'%s' is %s: half types are not supported yet", v->name,
                            hn_dtype_name(v->dtype));
+        if (v->dtype != HN_NONE && v->dtype != HN_STR && hn_dtype_size(v->dtype) == 0)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "'%s' has element type %d, which is not supported", v->name,
+                           (int)v->dtype);
         int data = (int)(c->row->data >> (i < 31 ? i : 31) & 1u);
         if (data && (c->row->flags & HN_ROW_FLOAT) && v->dtype != HN_F32 && v->dtype != HN_F64)
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,

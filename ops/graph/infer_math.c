@@ -41,6 +41,21 @@ static hone_status same_types(struct hn_infer *c, int from)
     return HONE_OK;
 }
 
+/* Integers are computed at import only: as constants, or as shape arithmetic. */
+static hone_status no_integers(struct hn_infer *c)
+{
+    for (int i = 0; i < c->n->n_in; i++) {
+        const struct hn_value *v = hn_in_value(c, i);
+        if (!v || v->dtype == HN_F32 || v->dtype == HN_F64 || v->constant ||
+            hn_int_count(c->g, c->n->in[i]) >= 0)
+            continue;
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "%s of '%s', which is %s: wanted float32 or float64", c->n->type, v->name,
+                       hn_dtype_name(v->dtype));
+    }
+    return HONE_OK;
+}
+
 hone_status hn_infer_binary(struct hn_infer *c)
 {
     struct hn_shape s;
@@ -49,7 +64,8 @@ hone_status hn_infer_binary(struct hn_infer *c)
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s with a matrix", c->n->type);
     if (c->row->kind != HN_B_POW) HN_TRY(same_types(c, 0));
     HN_TRY(broadcast_all(c, 0, &s));
-    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &s);
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &s));
+    return no_integers(c);
 }
 
 hone_status hn_infer_compare(struct hn_infer *c)
@@ -182,6 +198,11 @@ hone_status hn_infer_batchnorm(struct hn_infer *c)
     for (int i = 1; i < 5; i++) {
         int statistic = i >= 3;
         if (hn_in_value(c, i)->constant || (statistic && hn_batchnorm_form(c->n, c->a))) continue;
+        if (hn_in_value(c, i)->is_input)
+            return hn_fail(
+                c->err, HONE_E_UNSUPPORTED, c->label,
+                "BatchNormalization: %s '%s' is a graph input: the file has no values for it",
+                names[i], hn_in_value(c, i)->name);
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "BatchNormalization: %s is computed, wanted a constant", names[i]);
     }
@@ -277,5 +298,6 @@ hone_status hn_infer_reduce(struct hn_infer *c)
         int gone = (int)(mask >> i & 1u);
         if (!gone || c->a->keepdims) y.d[y.rank++] = gone ? (struct hn_dim){ 0, 1 } : x->d[i];
     }
-    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    return no_integers(c);
 }

@@ -243,7 +243,7 @@ static hone_status check_trainable(struct judge *j)
                    is_float_output(&g->values[g->outputs[i]]);
     if (w)
         return issue(
-            j, hn_graph_issue(g, HN_BLOCKS_ALL, -1, HONE_E_UNSUPPORTED,
+            j, hn_graph_issue(g, HN_BLOCKS_TRAINING, -1, HONE_E_UNSUPPORTED,
                               "export with the weights (export_params=True)",
                               "the file has no values for its weights: '%s' is a graph input", w));
     if (trained == 0)
