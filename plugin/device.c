@@ -7,6 +7,7 @@
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"
 #include "plugin/internal.h"
+#include <cblas.h>
 #include <string.h>
 
 const char *hn_device_why_no_gpu(void) { return "this build of Hone has no GPU module"; }
@@ -45,4 +46,11 @@ void hn_device_close(struct hn_device *d)
 {
     if (d->backend) d->backend->close(d->dev);
     *d = (struct hn_device){ 0 };
+}
+
+const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_arena *a)
+{
+    if (b == &hn_backend_reference) return "double";
+    if (b != &hn_backend_cpu) return b->name;
+    return hn_arena_printf(a, "%s, OpenBLAS %s", hn_cpu_isa_name(dev), openblas_get_corename());
 }

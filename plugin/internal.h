@@ -65,6 +65,8 @@ struct hn_device {
 hone_status hn_device_open(hone_context *ctx, const char *device, int threads, enum hn_dtype dtype, struct hn_device *out,
                            hone_error *err);
 void hn_device_close(struct hn_device *d);
+/* What its numbers may depend on beyond the program: "avx512, OpenBLAS Cooperlake", "double". NULL: out of memory. */
+const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_arena *a);
 /* Why a GPU is not used, for doctor and messages; NULL when one is. Static text. */
 const char *hn_device_why_no_gpu(void);
 

@@ -175,28 +175,35 @@ static hone_status scale_targets(struct hn_session *s, hone_error *err)
     return scale_target(s, 0, kind, err);
 }
 
+/* The class list as onnx/import_classes reads it: one a line, "\\" and "\n" for a backslash and a line feed. */
+static hone_status write_classes(struct hn_session *s, const struct hn_classes *c, hone_error *err)
+{
+    struct hn_buffer b;
+    hn_buffer_init(&b, &s->ctx->mem);
+    hone_status st = HONE_OK;
+    for (int64_t i = 0; st == HONE_OK && i < c->n; i++) {
+        if (i) st = hn_sink_str(&b.sink, "\n", err);
+        for (const char *p = c->text[i]; st == HONE_OK && *p; p++)
+            st = *p == '\n'   ? hn_sink_str(&b.sink, "\\n", err)
+                 : *p == '\\' ? hn_sink_str(&b.sink, "\\\\", err)
+                              : b.sink.write(&b.sink, p, 1, err);
+    }
+    if (st == HONE_OK) st = hn_model_set_metadata(s->model, "hone.classes", b.p, err);
+    hn_buffer_free(&b);
+    return st;
+}
+
 hone_status hn_session_finish(struct hn_session *s, hone_error *err)
 {
+    const struct hn_own *own = s->own;
     for (int t = 0; t < s->n_targets; t++) {
         const struct hn_target *g = &s->targets[t];
         if (g->scale)
             HN_TRY(hn_model_scale_output(s->model, g->output_name,
                                          hn_param_s(s->params, "scale-target"), g->offset, g->scale,
                                          g->per_row, err));
-        if (!g->classes || hn_model_graph(s->model)->n_classes) continue;
-        struct hn_buffer b;
-        struct hn_json j;
-        hn_buffer_init(&b, &s->ctx->mem);
-        hn_json_begin(&j, &b.sink, 0, err);
-        hn_json_array(&j, NULL);
-        for (int i = 0; i < g->n_classes && (int64_t)i < ((struct hn_own *)s->own)->classes[t].n;
-             i++)
-            hn_json_string(&j, NULL, g->classes[i]);
-        hn_json_close(&j);
-        hone_status st = hn_json_end(&j);
-        if (st == HONE_OK) st = hn_model_set_metadata(s->model, "hone.classes", b.p, err);
-        hn_buffer_free(&b);
-        if (st != HONE_OK) return st;
+        if (g->classes && !hn_model_graph(s->model)->n_classes)
+            HN_TRY(write_classes(s, &own->classes[t], err));
     }
     return HONE_OK;
 }

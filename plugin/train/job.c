@@ -3,9 +3,7 @@
  * A training job: see job.h. */
 #include "plugin/train/job.h"
 #include "ops/base/status.h"
-#include "ops/cpu/backend.h"
 #include "plugin/session_own.h"
-#include <cblas.h>
 #include <string.h>
 
 hone_status hn_job_init(struct hn_job *j, hone_model *m, const hone_params *params, hone_error *err)
@@ -76,10 +74,7 @@ static hone_status name_backend(struct hn_job *j, hone_error *err)
     struct hn_origin *o = &j->origin;
     const struct hn_session *s = j->s;
     o->backend = s->backend->name;
-    o->core = "double";
-    if (s->backend == &hn_backend_cpu)
-        o->core = hn_arena_printf(&j->arena, "%s, OpenBLAS %s", hn_cpu_isa_name(s->dev),
-                                  openblas_get_corename());
+    o->core = hn_device_core(s->backend, s->dev, &j->arena);
     memcpy(o->data_hash, s->data_hash, sizeof o->data_hash);
     return o->core ? HONE_OK : hn_nomem(err, "the core's name", 0);
 }

@@ -195,7 +195,7 @@ def test_bad_data():
     code("infinity", run(good + "inf,1,2\n"), 4, "62")
     code("too many classes", run(good + "1,1,7\n"), 4)
     code("no rows", run("a,b,c\n"), 4)
-    code("unknown target", hone("train", net, "--data", tmp / "t.csv", "--target", "d", "-o", tmp / "n.onnx", "--force"), 2, "'d'")
+    code("unknown target", hone("train", net, "--data", tmp / "t.csv", "--target", "d", "-o", tmp / "n.onnx", "--force"), 4, "'d'")
     code("features that do not fit", hone("train", net, "--data", table("w.csv", "a,b,e,c\n1,2,3,0\n2,3,4,1\n"), "--target", "c", "-o", tmp / "n.onnx", "--force"), 4, "3", "2")
     code("no such data", hone("train", net, "--data", tmp / "none.csv", "--target", "c", "-o", tmp / "n.onnx", "--force"), 6, "none.csv")
     code("no data", hone("train", net, "-o", tmp / "n.onnx", "--force"), 2)
