@@ -192,7 +192,8 @@ hone_status hn_l_bind(struct hn_lowering *l, int32_t v, int32_t y)
                            hn_shape_text(&x->shape, ta, sizeof ta));
         HN_TRY(hn_l_view(l, y, &x->shape, &y));
     }
-    if (l->values[y].kind == HN_ACT) l->values[y].name = x->name;
+    struct hn_value_ref *r = &l->values[y];
+    if (r->kind == HN_ACT && r->index < 0) r->name = x->name, r->index = v; /* the first name stays */
     l->map[v] = y + 1;
     return HONE_OK;
 }
