@@ -232,14 +232,14 @@ static hone_status read_fold(struct hn_modify *e, const Onnx__NodeProto *bn, str
     const char *where = bn->name && *bn->name ? bn->name : bn->output[0];
     const Onnx__AttributeProto *eps = hn_md_attr(bn, "epsilon"),
                                *mode = hn_md_attr(bn, "training_mode");
-    const Onnx__TensorProto *scale = bn->n_input == 5 ? hn_md_constant(e, bn->input[1]) : NULL;
+    const Onnx__TensorProto *scale = bn->n_input == 5 ? hn_md_root(e, bn->input[1]) : NULL;
     double *p[4] = { NULL }, epsilon = eps ? (double)eps->f : 1e-5;
     if ((mode && mode->i) || bn->n_output != 1)
         return hn_fail(e->err, HONE_E_UNSUPPORTED, where,
                        "batchnorm remove: the node is in training form (edit 'inference' first)");
     f->n = scale && scale->n_dims == 1 ? scale->dims[0] : -1;
     for (size_t k = 0; k < 4 && f->n >= 0; k++)
-        p[k] = numbers(e, hn_md_constant(e, bn->input[1 + k]), f->n);
+        p[k] = numbers(e, hn_md_root(e, bn->input[1 + k]), f->n);
     if (!p[0] || !p[1] || !p[2] || !p[3])
         return hn_fail(e->err, HONE_E_UNSUPPORTED, where,
                        "batchnorm remove: its four parameters are not plain constants of the file");

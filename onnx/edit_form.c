@@ -7,19 +7,6 @@
 #include "ops/base/status.h"
 #include <string.h>
 
-/* The constant that `name` reaches through Identity nodes only, NULL when it reaches none. */
-static Onnx__TensorProto *root_of(const struct hn_modify *e, const char *name)
-{
-    for (size_t hops = 0; hops <= e->g->n_node; hops++) {
-        Onnx__TensorProto *t = hn_md_constant(e, name);
-        if (t) return t;
-        const Onnx__NodeProto *n = hn_md_producer(e, name, NULL);
-        if (!n || !hn_md_is(n, "Identity") || n->n_input != 1) return NULL;
-        name = n->input[0];
-    }
-    return NULL;
-}
-
 static Onnx__TensorProto *copy_as(const struct hn_modify *e, const Onnx__TensorProto *t, char *name)
 {
     Onnx__TensorProto *c = hn_arena_alloc(e->arena, 1, sizeof *c);
@@ -35,7 +22,7 @@ static hone_status untie_alias(struct hn_modify *e, char *name, char *as)
     size_t at;
     const Onnx__NodeProto *n = hn_md_producer(e, name, &at);
     const Onnx__TensorProto *root =
-        n && hn_md_is(n, "Identity") && n->n_input == 1 ? root_of(e, n->input[0]) : NULL;
+        n && hn_md_is(n, "Identity") && n->n_input == 1 ? hn_md_root(e, n->input[0]) : NULL;
     if (!root)
         return hn_fail(e->err, HONE_E_USAGE, name,
                        "untie: this is not an Identity of an initializer or Constant");
@@ -138,12 +125,13 @@ hone_status hn_edit_inference(struct hn_modify *e)
 
 /* ---- batch ------------------------------------------------------------------------------------------------------------- */
 
+/* NULL where there is no leading size, also for rank 1: a vector is one row. */
 static Onnx__TensorShapeProto__Dimension *leading(const Onnx__ValueInfoProto *v)
 {
     const Onnx__TypeProto *t = v->type;
     if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type->shape)
         return NULL;
-    return t->tensor_type->shape->n_dim ? t->tensor_type->shape->dim[0] : NULL;
+    return t->tensor_type->shape->n_dim > 1 ? t->tensor_type->shape->dim[0] : NULL;
 }
 
 static int is_fixed(const Onnx__TensorShapeProto__Dimension *d, int64_t batch)

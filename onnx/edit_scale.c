@@ -57,12 +57,27 @@ static hone_status insert_chain(struct hn_modify *e, const struct chain *c, char
     return HONE_OK;
 }
 
+/* Integers may become floats only where every reader casts them anyway: indices and categories must stay what they are. */
+static hone_status check_readers(struct hn_modify *e, const char *name)
+{
+    for (size_t i = 0; i < e->g->n_node; i++) {
+        const Onnx__NodeProto *n = e->g->node[i];
+        for (size_t k = 0; k < n->n_input; k++)
+            if (strcmp(n->input[k], name) == 0 && !hn_md_is(n, "Cast"))
+                return hn_fail(e->err, HONE_E_UNSUPPORTED, name,
+                               "scale-input: %s '%.80s' reads this input as integers",
+                               n->op_type ? n->op_type : "node", n->name ? n->name : "");
+    }
+    return HONE_OK;
+}
+
 hone_status hn_edit_scale_input(struct hn_modify *e)
 {
     char *name = e->words[1], *from = name;
     size_t at = 0;
     struct chain c = { name, HN_NONE, { "Sub", "Div" } };
     HN_TRY(check(e, hn_md_initializer(e, name) ? NULL : hn_md_input(e, name), &c.dtype));
+    if (!hn_dtype_is_float(c.dtype)) HN_TRY(check_readers(e, name));
     char *scaled = hn_md_unique(e, hn_md_text(e, "%s/hone_scaled", name));
     if (!scaled) return hn_md_nomem(e);
     hn_md_rewire(e, name, scaled, NULL);

@@ -226,6 +226,18 @@ Onnx__TensorProto *hn_md_constant(const struct hn_modify *e, const char *name)
     return a ? a->t : NULL;
 }
 
+Onnx__TensorProto *hn_md_root(const struct hn_modify *e, const char *name)
+{
+    for (size_t hops = 0; hops <= e->g->n_node; hops++) {
+        Onnx__TensorProto *t = hn_md_constant(e, name);
+        if (t) return t;
+        const Onnx__NodeProto *n = hn_md_producer(e, name, NULL);
+        if (!n || !hn_md_is(n, "Identity") || n->n_input != 1) return NULL;
+        name = n->input[0];
+    }
+    return NULL;
+}
+
 Onnx__NodeProto *hn_md_producer(const struct hn_modify *e, const char *name, size_t *at)
 {
     for (size_t i = 0; i < e->g->n_node; i++)
@@ -339,18 +351,24 @@ char *hn_md_unique(const struct hn_modify *e, const char *base)
     return name;
 }
 
+static void drop_initializer(Onnx__GraphProto *g, const char *name)
+{
+    size_t i = 0;
+    while (i < g->n_initializer && !same(g->initializer[i]->name, name)) i++;
+    if (i == g->n_initializer) return;
+    hn_md_remove(&g->initializer, &g->n_initializer, i);
+    for (size_t k = 0; k < g->n_input; k++)
+        if (same(g->input[k]->name, name)) hn_md_remove(&g->input, &g->n_input, k--);
+}
+
 void hn_md_drop_unused(const struct hn_modify *e, const char *name)
 {
     size_t at;
-    if (hn_md_uses(e, name)) return;
-    const Onnx__NodeProto *n = hn_md_producer(e, name, &at);
-    if (n && hn_md_is(n, "Constant")) hn_md_remove(&e->g->node, &e->g->n_node, at);
-    for (size_t i = 0; i < e->g->n_initializer && !n; i++)
-        if (same(e->g->initializer[i]->name, name)) {
-            hn_md_remove(&e->g->initializer, &e->g->n_initializer, i);
-            for (size_t k = 0; k < e->g->n_input; k++)
-                if (same(e->g->input[k]->name, name))
-                    hn_md_remove(&e->g->input, &e->g->n_input, k--);
-            return;
-        }
+    while (name && !hn_md_uses(e, name)) {
+        const Onnx__NodeProto *n = hn_md_producer(e, name, &at);
+        if (!n) drop_initializer(e->g, name);
+        name = NULL;
+        if (n && hn_md_is(n, "Identity") && n->n_input == 1) name = n->input[0];
+        if (n && (name || hn_md_is(n, "Constant"))) hn_md_remove(&e->g->node, &e->g->n_node, at);
+    }
 }

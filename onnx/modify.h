@@ -52,6 +52,8 @@ int hn_md_add_initializer(const struct hn_modify *e, Onnx__TensorProto *t);
 Onnx__TensorProto *hn_md_initializer(const struct hn_modify *e, const char *name);
 Onnx__TensorProto *hn_md_constant(const struct hn_modify *e,
                                   const char *name); /* initializer or Constant's value */
+Onnx__TensorProto *hn_md_root(const struct hn_modify *e,
+                              const char *name); /* the same, also through Identity nodes */
 Onnx__NodeProto *hn_md_producer(const struct hn_modify *e, const char *name,
                                 size_t *at); /* at may be NULL */
 Onnx__NodeProto *hn_md_node_named(const struct hn_modify *e, const char *word,
@@ -66,6 +68,6 @@ char *hn_md_unique(const struct hn_modify *e, const char *base);
 
 /* All node inputs called `from` become `to`, in subgraphs too; `except` (NULL allowed) is left alone. */
 void hn_md_rewire(const struct hn_modify *e, char *from, char *to, const Onnx__NodeProto *except);
-/* Removes the Constant node or initializer `name` when nothing uses it any more. */
+/* Removes the Constant node, initializer or Identity (chain) `name` when nothing uses it any more. */
 void hn_md_drop_unused(const struct hn_modify *e, const char *name);
 #endif
