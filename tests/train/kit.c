@@ -2,6 +2,7 @@
  *
  * What the tests of training share: see kit.h. */
 #include "tests/train/kit.h"
+#include "plugin/data/data.h"
 #include <sys/stat.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -50,6 +51,53 @@ hone_status kit_open(struct kit *k, const char *name, int val, const hone_contex
     if (st == HONE_OK && val) st = wrap(k, HONE_VAL, KIT_ROWS - val, val, err);
     if (st != HONE_OK) kit_close(k);
     return st;
+}
+
+static void write_array(struct kit *k, const char *folder, const char *param,
+                        const struct hn_tensor *t)
+{
+    struct hn_mem mem;
+    struct hn_buffer b;
+    char path[700];
+    hone_error err;
+    hn_mem_init(&mem, 0);
+    hn_buffer_init(&b, &mem);
+    snprintf(path, sizeof path, "%s/%s.npy", folder, param);
+    HN_OK(hn_npy_write(&b.sink, t, &err), err);
+    HN_OK(hn_write_file(&hn_io_system, &mem, path, b.p, b.n, &err), err);
+    HN_OK(hone_params_set(k->params, param, path, &err), err);
+    hn_buffer_free(&b);
+}
+
+void kit_files(struct kit *k, const char *folder, int val)
+{
+    for (int part = 0; part < (val ? 2 : 1); part++) {
+        int first = part ? KIT_ROWS - val : 0, rows = part ? val : KIT_ROWS - val;
+        struct hn_tensor x = { .dtype = k->is_double ? HN_F64 : HN_F32,
+                               .rank = 2,
+                               .dims = { rows, KIT_IN },
+                               .n = rows * KIT_IN };
+        struct hn_tensor y = { .dtype = x.dtype, .rank = 2, .dims = { rows, 2 }, .n = rows * 2 };
+        x.data = k->is_double ? (const void *)(k->x + first * KIT_IN) : k->xf + first * KIT_IN;
+        y.data = k->is_double ? (const void *)(k->y + first * 2) : k->yf + first * 2;
+        if (k->classes) y = (struct hn_tensor){ HN_I64, 1, { rows }, rows, k->labels + first };
+        write_array(k, folder, part ? "val-x" : "x", &x);
+        write_array(k, folder, part ? "val-y" : "y", &y);
+    }
+}
+
+static int hash_piece(void *user, const void *p, size_t n)
+{
+    return XXH3_64bits_update(user, p, n) == XXH_ERROR;
+}
+
+uint64_t kit_file_hash(hone_model *m)
+{
+    XXH3_state_t state;
+    hone_error err;
+    XXH3_64bits_reset(&state);
+    HN_OK(hone_model_save_bytes(m, hash_piece, &state, &err), err);
+    return XXH3_64bits_digest(&state);
 }
 
 void kit_close(struct kit *k)

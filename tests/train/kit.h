@@ -30,11 +30,15 @@ struct kit { /* a context with a model and data over it */
 hone_status kit_open(struct kit *k, const char *name, int val, const hone_context_opts *opts,
                      const struct hn_io *io, hone_error *err);
 void kit_close(struct kit *k);
+/* Writes the rows as folder/x.npy, y.npy, val_x.npy, val_y.npy (val rows; 0: none) and sets the parameters to read them. */
+void kit_files(struct kit *k, const char *folder, int val);
 hone_status kit_set(struct kit *k, const struct kit_pair *pairs, hone_error *err);
 /* The named parameter of the model as doubles in the file's order; n elements. */
 void kit_tensor(hone_model *m, const char *name, double *out, size_t n);
 /* All parameters' bits, hashed: equal models are equal here. */
 uint64_t kit_hash(hone_model *m);
+/* XXH3 of the bytes the model would be saved as. */
+uint64_t kit_file_hash(hone_model *m);
 /* A fresh folder under the build folder. */
 const char *kit_folder(const char *name, char path[512]);
 #endif
