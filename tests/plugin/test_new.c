@@ -99,7 +99,7 @@ START_TEST(wrong_descriptions_are_refused)
                                        "4-0-3",
                                        "4-3 dropout=1",
                                        "-4-3",
-                                       "4-3 relu tanh",
+
                                        "4-3 dropout=x" };
     hone_model *m;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
