@@ -101,24 +101,75 @@ static void put_issues(hone_result *r, const struct hn_graph *g)
     hn_result_close(r);
 }
 
-static void put_uses(hone_result *r, const struct hn_graph *g, const struct hn_param_list *list,
-                     size_t param)
+static int is_copied(const struct hn_untie *t, const struct hn_graph *g, const struct hn_use *u)
 {
+    return g->nodes[u->node].in[u->input] == t->value &&
+           (t->node < 0 || (t->node == u->node && t->input == u->input));
+}
+
+/* Is this use to get a copy of the parameter before training? */
+static int comes_apart(const struct hn_graph *g, const struct hn_use *u)
+{
+    for (size_t i = 0; i < g->n_unties; i++)
+        if (is_copied(&g->unties[i], g, u)) return 1;
+    return 0;
+}
+
+/* The uses of a parameter that will train as one; r NULL: only counts them. */
+static int put_uses(hone_result *r, const struct hn_graph *g, size_t param)
+{
+    const struct hn_param_list *list = hn_graph_params(g);
     char label[256];
-    hn_result_array(r, "uses");
+    int n = 0;
     for (size_t i = 0; i < list->n_uses; i++) {
         const struct hn_use *u = &list->uses[i];
-        if ((size_t)u->param != param) continue;
+        if ((size_t)u->param != param || comes_apart(g, u)) continue;
+        n++;
+        if (!r) continue;
         hn_result_object(r, NULL);
         hn_result_string(r, "node", hn_node_label(&g->nodes[u->node], label, sizeof label));
         hn_result_int(r, "input", u->input);
         hn_result_bool(r, "transposed", u->trans);
         hn_result_close(r);
     }
+    return n;
+}
+
+static void put_ties(hone_result *r, const struct hn_graph *g)
+{
+    const struct hn_param_list *list = hn_graph_params(g);
+    hn_result_array(r, "ties");
+    for (size_t i = 0; i < list->n_params; i++) {
+        if (put_uses(NULL, g, i) < 2) continue;
+        hn_result_object(r, NULL);
+        hn_result_string(r, "parameter", g->values[list->params[i].value].name);
+        hn_result_array(r, "uses");
+        put_uses(r, g, i);
+        hn_result_close(r);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+    hn_result_array(r, "unties");
+    for (size_t i = 0; i < g->n_unties; i++) hn_result_string(r, NULL, g->unties[i].line);
     hn_result_close(r);
 }
 
-/* Parameters one by one, then those that several nodes share, then the counts. */
+/* How many copies of a parameter the unties make: a merged statistic's copy is none. */
+static int copies(const struct hn_graph *g, size_t param)
+{
+    const struct hn_param_list *list = hn_graph_params(g);
+    int n = 0;
+    for (size_t k = 0; k < g->n_unties; k++)
+        for (size_t i = 0; i < list->n_uses; i++)
+            if ((size_t)list->uses[i].param == param &&
+                is_copied(&g->unties[k], g, &list->uses[i])) {
+                n++;
+                break;
+            }
+    return n;
+}
+
+/* Parameters one by one, then those that several nodes share, then the counts as they will be in training. */
 static void put_parameters(hone_result *r, const struct hn_graph *g)
 {
     const struct hn_param_list *list = hn_graph_params(g);
@@ -127,6 +178,7 @@ static void put_parameters(hone_result *r, const struct hn_graph *g)
     for (size_t i = 0; i < list->n_params; i++) {
         const struct hn_gparam *p = &list->params[i];
         const struct hn_tensor *t = g->values[p->value].constant;
+        int64_t n = t ? t->n * (1 + copies(g, i)) : 0;
         hn_result_object(r, NULL);
         hn_result_string(r, "name", g->values[p->value].name);
         hn_result_array(r, "dims");
@@ -135,22 +187,11 @@ static void put_parameters(hone_result *r, const struct hn_graph *g)
         hn_result_bool(r, "trained", p->trained);
         hn_result_string(r, "why", p->why);
         hn_result_close(r);
-        all += t ? t->n : 0;
-        trained += t && p->trained ? t->n : 0;
+        all += n;
+        trained += p->trained ? n : 0;
     }
     hn_result_close(r);
-    hn_result_array(r, "ties");
-    for (size_t i = 0; i < list->n_params; i++) {
-        if (list->params[i].n_uses < 2) continue;
-        hn_result_object(r, NULL);
-        hn_result_string(r, "parameter", g->values[list->params[i].value].name);
-        put_uses(r, g, list, i);
-        hn_result_close(r);
-    }
-    hn_result_close(r);
-    hn_result_array(r, "unties");
-    for (size_t i = 0; i < g->n_unties; i++) hn_result_string(r, NULL, g->unties[i].line);
-    hn_result_close(r);
+    put_ties(r, g);
     hn_result_int(r, "parameters", all);
     hn_result_int(r, "trainable_parameters", trained);
 }

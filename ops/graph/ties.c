@@ -106,7 +106,8 @@ static hone_status add_line(struct ties *t, const struct slot *s, int alias)
         line = alias ? hn_arena_printf(&g->arena, "untie %s", name)
                      : hn_arena_printf(&g->arena, "untie %s %s %d", name, node, (int)s->input);
     if (!line) return hn_nomem(t->err, "an edit line", 0);
-    g->unties[g->n_unties++] = (struct hn_untie){ line };
+    g->unties[g->n_unties++] =
+        (struct hn_untie){ line, g->nodes[s->node].in[s->input], alias ? -1 : s->node, s->input };
     hone_status st = hn_graph_issue(
         g, HN_NOTE, s->node, HONE_OK, NULL,
         "input %d '%s' shares its values with '%s' only because they were equal when the file was "
