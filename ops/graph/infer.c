@@ -227,10 +227,12 @@ static int all_constant(const struct hn_infer *c)
 
 static hone_status infer_row(struct hn_infer *c)
 {
-    struct hn_onnx_attrs *a = hn_infer_alloc(c, 1, sizeof *a);
-    if (!a) return HONE_E_NOMEM;
-    HN_TRY(hn_onnx_attrs_read(c, a));
-    c->a = a;
+    if (!c->a) { /* else read in an earlier pass */
+        struct hn_onnx_attrs *a = hn_infer_alloc(c, 1, sizeof *a);
+        if (!a) return HONE_E_NOMEM;
+        HN_TRY(hn_onnx_attrs_read(c, a));
+        c->a = a;
+    }
     HN_TRY(check_counts(c));
     HN_TRY(check_types(c));
     if (c->g->facts->unbatched && !all_constant(c) && !(c->row->flags & HN_ROW_SINGLE) &&
@@ -286,11 +288,13 @@ static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
     struct hn_node *n = &g->nodes[i];
     struct hn_node_fact *f = &g->facts->nodes[i];
     hone_error err = { .code = HONE_OK };
-    struct hn_infer c = { .g = g, .n = n, .lifted = lifted, .err = &err };
+    struct hn_infer c = { .g = g, .n = n, .a = f->attrs, .lifted = lifted, .err = &err };
     int known;
     hn_node_label(n, c.label, sizeof c.label);
     n->row = c.row = hn_onnx_row_find(n->domain, n->type, hn_graph_opset(g, n->domain), &known);
-    *f = (struct hn_node_fact){ .state = HN_NODE_OK, .state_at = -1, .owner = -1 };
+    *f = (struct hn_node_fact){
+        .attrs = f->attrs, .state = HN_NODE_OK, .state_at = -1, .owner = -1
+    };
     if (!n->row) {
         f->state = HN_NODE_FAILED;
         unknown_operator(&c, known);

@@ -193,7 +193,8 @@ hone_status hn_l_bind(struct hn_lowering *l, int32_t v, int32_t y)
         HN_TRY(hn_l_view(l, y, &x->shape, &y));
     }
     struct hn_value_ref *r = &l->values[y];
-    if (r->kind == HN_ACT && r->index < 0) r->name = x->name, r->index = v; /* the first name stays */
+    if (r->kind == HN_ACT && r->index < 0)
+        r->name = x->name, r->index = v; /* the first name stays */
     l->map[v] = y + 1;
     return HONE_OK;
 }

@@ -9,7 +9,7 @@
 
 #define F(field, dflt, onnx)                                                                       \
     {                                                                                              \
-        onnx, HN_ATTR_F32, dflt, offsetof(struct hn_onnx_attrs, field)                             \
+        onnx, HN_ATTR_F32, (double)(dflt), offsetof(struct hn_onnx_attrs, field)                   \
     }
 #define I(field, dflt, onnx)                                                                       \
     {                                                                                              \

@@ -14,7 +14,7 @@
 #include "ops/base/status.h"
 #include <string.h>
 
-enum { MERGE_LIMIT = 1024 };
+enum { MERGE_LIMIT = 1024, SEARCH_LIMIT = 10000 };
 
 struct slot { /* a use of a parameter or of a statistic */
     int32_t root, node, input;
@@ -85,15 +85,14 @@ static const char *word(struct hn_graph *g, const char *name)
     return buf;
 }
 
-/* The node's name when no other node has it, else its position. */
+/* The node's name when no other node has it, else (and in very large graphs) its position. */
 static const char *node_word(struct hn_graph *g, int32_t node)
 {
     const struct hn_node *n = &g->nodes[node];
-    int same = 0;
-    for (size_t i = 0; i < g->n_nodes && n->name[0]; i++)
-        same += strcmp(g->nodes[i].name, n->name) == 0;
-    return same == 1 && n->name[0] != '#' ? word(g, n->name)
-                                          : hn_arena_printf(&g->arena, "#%d", (int)n->index);
+    int same = g->n_nodes > SEARCH_LIMIT || n->name[0] == '#' || n->name[0] == '\0';
+    for (size_t i = 0; i < g->n_nodes && same == 0; i++)
+        same = (int32_t)i != node && strcmp(g->nodes[i].name, n->name) == 0;
+    return same ? hn_arena_printf(&g->arena, "#%d", (int)n->index) : word(g, n->name);
 }
 
 static hone_status add_line(struct ties *t, const struct slot *s, int alias)

@@ -290,10 +290,14 @@ START_TEST(dropout_forms)
         double rate;
         int needs_inference, refused;
     } cases[] = {
-        { 7, "x", "ratio=0.25", 0.25, 0, 0 },   { 10, "x", NULL, 0.5, 0, 0 },
-        { 12, "x ratio", NULL, 0.3f, 0, 0 },    { 12, "x - on", NULL, 0.5, 1, 0 },
-        { 13, "x ratio on", NULL, 0.3f, 1, 0 }, { 22, "x ratio off", "seed=3", 0.3f, 0, 0 },
-        { 13, "x one", NULL, 0, 0, 1 },         { 13, "x z", NULL, 0, 0, 1 },
+        { 7, "x", "ratio=0.25", 0.25, 0, 0 },
+        { 10, "x", NULL, 0.5, 0, 0 },
+        { 12, "x ratio", NULL, (double)0.3f, 0, 0 },
+        { 12, "x - on", NULL, 0.5, 1, 0 },
+        { 13, "x ratio on", NULL, (double)0.3f, 1, 0 },
+        { 22, "x ratio off", "seed=3", (double)0.3f, 0, 0 },
+        { 13, "x one", NULL, 0, 0, 1 },
+        { 13, "x z", NULL, 0, 0, 1 },
     };
     struct tb t;
     tb_open(&t, cases[_i].opset);
