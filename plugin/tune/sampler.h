@@ -20,7 +20,14 @@ enum hn_sampler_kind {
     HN_SAMPLER_TPE,
     HN_SAMPLERS
 };
-enum hn_acquisition { HN_ACQ_EI, HN_ACQ_LOGEI, HN_ACQ_PI, HN_ACQ_UCB, HN_ACQ_THOMPSON, HN_ACQUISITIONS };
+enum hn_acquisition {
+    HN_ACQ_EI,
+    HN_ACQ_LOGEI,
+    HN_ACQ_PI,
+    HN_ACQ_UCB,
+    HN_ACQ_THOMPSON,
+    HN_ACQUISITIONS
+};
 extern const char *const hn_sampler_names[HN_SAMPLERS + 1]; /* "manual", …, NULL */
 extern const char *const hn_acquisition_names[HN_ACQUISITIONS + 1];
 
@@ -28,16 +35,17 @@ struct hn_sampler_opts {
     enum hn_sampler_kind kind;
     enum hn_acquisition acquisition;
     uint64_t seed;
-    int startup;    /* trials of gp and tpe before the model speaks; 0: the sampler's own number */
-    uint64_t limit; /* how many trials there will be; 0: not known. A grid needs it when it is large */
+    int startup; /* trials of gp and tpe before the model speaks; 0: the sampler's own number */
+    uint64_t
+        limit; /* how many trials there will be; 0: not known. A grid needs it when it is large */
 };
 
 enum hn_outcome {
-    HN_SAMPLE_PENDING, /* asked for, no value that may be used yet */
-    HN_SAMPLE_VALUED,
-    HN_SAMPLE_FAILED /* no value: kept as information that this is a bad place */
+    HN_PAST_PENDING, /* asked for, no value that may be used yet */
+    HN_PAST_VALUED,
+    HN_PAST_FAILED /* no value: kept as information that this is a bad place */
 };
-struct hn_sample { /* one earlier trial */
+struct hn_past {     /* one earlier trial */
     const double *x; /* space->n doubles; an enqueued one may lie outside the bounds */
     double value;
     double noise; /* known variance of the value (mean of folds); 0: not known */
@@ -54,19 +62,20 @@ struct hn_memo {
 
 struct hn_ask {
     struct hn_mem *mem;
-    const struct hn_space *space;
+    const struct hn_search_space *space;
     const struct hn_sampler_opts *opts;
-    uint32_t trial;                  /* number of the trial to propose */
-    const struct hn_sample *samples; /* trials 0 … trial - 1 in order of their numbers */
+    uint32_t trial;                /* number of the trial to propose */
+    const struct hn_past *samples; /* trials 0 … trial - 1 in order of their numbers */
     size_t n;
     const struct hn_memo *memo; /* of the newest trial that has one; NULL: none */
 };
 
 /* Checks options against the space: a grid over a continuous axis without points, a grid of more than a million points
  * without a limit (says how many). Call once, before the first trial. */
-hone_status hn_sampler_check(const struct hn_space *s, const struct hn_sampler_opts *o, hone_error *err);
+hone_status hn_sampler_check(const struct hn_search_space *s, const struct hn_sampler_opts *o,
+                             hone_error *err);
 /* Writes a settled point into x and the memo to keep. *exhausted 1: there is nothing left to propose (x is not written): the
  * grid is done, or every point of a finite space has been tried. */
-hone_status hn_sampler_propose(const struct hn_ask *ask, double *x, struct hn_memo *memo, int *exhausted,
-                               hone_error *err);
+hone_status hn_sampler_propose(const struct hn_ask *ask, double *x, struct hn_memo *memo,
+                               int *exhausted, hone_error *err);
 #endif

@@ -33,7 +33,8 @@ struct hn_choice {
     enum hn_choice_type type;
 };
 
-struct hn_when { /* holds when the parent is active and has one of these values (numbers, or indices of choices) */
+struct
+    hn_when { /* holds when the parent is active and has one of these values (numbers, or indices of choices) */
     int parent;
     int n;
     double *values;
@@ -44,8 +45,9 @@ struct hn_axis {
     const char *place; /* for messages: "space.yaml line 3", or the name */
     enum hn_axis_kind kind;
     int log;
-    double low, high, step; /* step 0: continuous; whole numbers have at least 1. high is on the grid of low and step */
-    int points;             /* what a grid takes of a continuous axis; 0: not said */
+    double low, high,
+        step; /* step 0: continuous; whole numbers have at least 1. high is on the grid of low and step */
+    int points; /* what a grid takes of a continuous axis; 0: not said */
     struct hn_choice *choices;
     int n_choices;
     struct hn_when *whens; /* all must hold */
@@ -53,51 +55,64 @@ struct hn_axis {
     const char *conditions; /* as written, read by hn_space_finish */
 };
 
-struct hn_space {
+struct hn_search_space {
     struct hn_arena arena;
     struct hn_axis *axes;
-    int n, cap;
-    int *order;       /* parents before children; else as added */
+    int n;
+    size_t n_added, cap; /* of the growing array; n_added == n */
+    int *order;          /* parents before children; else as added */
     const char *text; /* canonical: one line an axis, '\n' between; equal text is an equal space */
     uint64_t hash;    /* of text, to show */
 };
 
-void hn_space_init(struct hn_space *s, struct hn_mem *m);
-void hn_space_clear(struct hn_space *s); /* a zeroed space is fine */
+void hn_space_init(struct hn_search_space *s, struct hn_mem *m);
+void hn_space_clear(struct hn_search_space *s); /* a zeroed space is fine */
 /* Adds an axis. place (NULL: the name) is where messages point to. HONE_E_USAGE names what was found and wanted: bounds upside
  * down, log with a bound that is not positive, a step that does not fit, no choices, the same name or choice twice. */
-hone_status hn_space_add(struct hn_space *s, const char *line, const char *place, hone_error *err);
+hone_status hn_space_add(struct hn_search_space *s, const char *line, const char *place,
+                         hone_error *err);
 /* After the last axis: reads conditions (an unknown parent, a value it never has, a cycle), orders the axes, writes the text.
  * A space without axes is refused. */
-hone_status hn_space_finish(struct hn_space *s, hone_error *err);
-/* Every axis must be a parameter that can be tuned: a row of the table of groups training and data, or one of `extra` (NULL at
- * the end), where name may end in _1, _2, … ("hidden_units"→"units_1" has its own entry "units_#"). Unknown: a suggestion. */
-hone_status hn_space_check_names(const struct hn_space *s, const char *const *extra, hone_error *err);
-int hn_space_find(const struct hn_space *s, const char *name); /* '-' and '_' are the same; -1 */
+hone_status hn_space_finish(struct hn_search_space *s, hone_error *err);
+/* Before hn_space_finish, for a search over the parameter table: every axis must be a row of groups training or data that a
+ * search can set, or one of `knobs` (name NULL at the end; "units_#" stands for units_1, units_2, …); else HONE_E_USAGE with a
+ * suggestion. Bounds and choices must be what the parameter takes, and LOW..HIGH of a whole-number parameter becomes int. */
+struct hn_knob {
+    const char *name;
+    enum hn_axis_kind kind;
+    double low, high;    /* numbers: what is allowed */
+    const char *choices; /* "relu|tanh"; NULL: any */
+};
+hone_status hn_space_check_names(struct hn_search_space *s, const struct hn_knob *knobs,
+                                 hone_error *err);
+int hn_space_find(const struct hn_search_space *s,
+                  const char *name); /* '-' and '_' are the same; -1 */
 
 /* Are the conditions of axis i fulfilled in x, whose parents of i are settled? */
-int hn_space_active(const struct hn_space *s, const double *x, int i);
+int hn_space_active(const struct hn_search_space *s, const double *x, int i);
 /* Snaps, clamps, and sets NaN where inactive. A NaN of an active axis becomes the middle of the axis. */
-void hn_space_settle(const struct hn_space *s, double *x);
+void hn_space_settle(const struct hn_search_space *s, double *x);
 /* The settled point at u in the unit cube, and where in the cube x is. */
-void hn_space_decode(const struct hn_space *s, const double *u, double *x);
-void hn_space_encode(const struct hn_space *s, const double *x, double *u);
+void hn_space_decode(const struct hn_search_space *s, const double *u, double *x);
+void hn_space_encode(const struct hn_search_space *s, const double *x, double *u);
 double hn_axis_decode(const struct hn_axis *a, double u);
-double hn_axis_encode(const struct hn_axis *a, double v); /* outside [0,1] for a number outside the bounds */
+double hn_axis_encode(const struct hn_axis *a,
+                      double v); /* outside [0,1] for a number outside the bounds */
 
 /* Levels of a discrete axis; 0: continuous. Values by position, 0 based. */
 int64_t hn_axis_levels(const struct hn_axis *a);
 double hn_axis_level(const struct hn_axis *a, int64_t i);
 /* Settled points of a space without continuous axes (points= makes an axis discrete when grid is 1). *exact 0: an upper
  * bound, because an axis has several conditions. UINT64_MAX: that many or more, or continuous. */
-uint64_t hn_space_count(const struct hn_space *s, int grid, int *exact);
+uint64_t hn_space_count(const struct hn_search_space *s, int grid, int *exact);
 /* The point number i < hn_space_count (with several conditions an axis: points may repeat). */
-void hn_space_point(const struct hn_space *s, uint64_t i, int grid, double *x);
+void hn_space_point(const struct hn_search_space *s, uint64_t i, int grid, double *x);
 
 /* What hone_params_set takes: "0.001", "64", "relu", "true". buf >= 32 bytes is used for numbers. */
 const char *hn_axis_text(const struct hn_axis *a, double v, char *buf);
 /* The value that text means on this axis; need not be inside the bounds. 0: none (not a number, not a choice). */
 int hn_axis_read(const struct hn_axis *a, const char *text, double *v);
 /* A setting "lr=0.1, optimizer=adam" as a point, not settled: what it leaves out is NaN. */
-hone_status hn_space_setting(const struct hn_space *s, const char *text, double *x, hone_error *err);
+hone_status hn_space_setting(const struct hn_search_space *s, const char *text, double *x,
+                             hone_error *err);
 #endif

@@ -16,10 +16,10 @@ struct hn_cell {
     double d;
     const char *s; /* of a row: valid during the call */
 };
-#define HN_INT(v) ((struct hn_cell){ .type = HN_CELL_INT, .i = (v) })
+#define HN_INT(v)  ((struct hn_cell){ .type = HN_CELL_INT, .i = (v) })
 #define HN_REAL(v) ((struct hn_cell){ .type = HN_CELL_REAL, .d = (v) })
 #define HN_TEXT(v) ((struct hn_cell){ .type = HN_CELL_TEXT, .s = (v) })
-#define HN_NULL ((struct hn_cell){ .type = HN_CELL_NULL })
+#define HN_NULL    ((struct hn_cell){ .type = HN_CELL_NULL })
 
 struct hn_query {
     const char *sql;            /* one statement */
@@ -34,13 +34,14 @@ struct hn_query {
 struct hn_store;
 struct hn_store_kind {
     const char *name;
-    /* *created 1: nothing was there. HONE_E_USAGE when something is there that Hone did not write. */
-    hone_status (*open)(struct hn_mem *m, const struct hn_io *io, const char *where, struct hn_store **out, int *created,
-                        hone_error *err);
+    /* Opens or, unless must_exist, creates. HONE_E_USAGE when something is there that Hone did not write. */
+    hone_status (*open)(struct hn_mem *m, const struct hn_io *io, const char *where, int must_exist,
+                        struct hn_store **out, hone_error *err);
     void (*close)(struct hn_store *s);
-    hone_status (*begin)(struct hn_store *s, hone_error *err); /* to write: nobody else does until the end */
+    hone_status (*begin)(struct hn_store *s,
+                         hone_error *err); /* to write: nobody else does until the end */
     hone_status (*commit)(struct hn_store *s, hone_error *err); /* durable on return */
-    void (*rollback)(struct hn_store *s); /* harmless without begin */
+    void (*rollback)(struct hn_store *s);                       /* harmless without begin */
     hone_status (*query)(struct hn_store *s, const struct hn_query *q, hone_error *err);
 };
 struct hn_store { /* the first member of a store's own struct */

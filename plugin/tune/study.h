@@ -21,65 +21,80 @@
 #include "plugin/internal.h"
 #include "plugin/tune/sampler.h"
 
-enum hn_trial_state { /* the numbers are in the file */
-    HN_TRIAL_WAITING = 0, /* enqueued */
-    HN_TRIAL_RUNNING = 1,
-    HN_TRIAL_DONE = 2,
-    HN_TRIAL_PRUNED = 3, /* ended early; its value is the last one and informs the sampler */
-    HN_TRIAL_FAILED = 4
+enum hn_trial_state {                       /* the numbers are in the file */
+                      HN_TRIAL_WAITING = 0, /* enqueued */
+                      HN_TRIAL_RUNNING = 1,
+                      HN_TRIAL_DONE = 2,
+                      HN_TRIAL_PRUNED =
+                          3, /* ended early; its value is the last one and informs the sampler */
+                      HN_TRIAL_FAILED = 4
 };
-extern const char *const hn_trial_state_names[]; /* "waiting", "running", "done", "pruned", "failed" */
+extern const char
+    *const hn_trial_state_names[]; /* "waiting", "running", "done", "pruned", "failed" */
 
 struct hn_trial {
     int64_t number;
     enum hn_trial_state state;
-    double *x;              /* space.n doubles */
-    double value;           /* as reported, in the study's own direction; NaN: none */
-    double noise;           /* variance of the value; 0: not known */
-    int64_t epochs;         /* as reported */
+    double *x;      /* space.n doubles */
+    double value;   /* as reported, in the study's own direction; NaN: none */
+    double noise;   /* variance of the value; 0: not known */
+    int64_t epochs; /* as reported */
     double seconds;
-    int attempts;           /* how often it was claimed */
-    const char *note;       /* what the job wants to keep with it (folds' figures as a line of text); "" */
+    int attempts; /* how often it was claimed */
+    const char
+        *note; /* what the job wants to keep with it (folds' figures as a line of text); "" */
     struct hn_memo memo;    /* the sampler's */
     const char *owner;      /* "" unless running */
     int64_t lease_until_ms; /* of the wall clock since 1970; 0: never runs out */
 };
 
 struct hn_study_opts {
-    const char *path;             /* FILE.db */
-    const struct hn_space *space; /* copied as text; NULL: the study must exist and brings its own */
+    const char *path; /* FILE.db */
+    const struct hn_search_space
+        *space; /* copied as text; NULL: the study must exist and brings its own */
     struct hn_sampler_opts sampler;
     int maximize;
-    int lag;                 /* 0: every result that is there counts */
-    int64_t trials;          /* no more proposals than this; 0: no limit. Not kept in the study */
-    int64_t lease_ms;        /* 0: claims never run out (ask and tell) */
-    int attempts;            /* 0: 3 */
-    const char *fingerprint; /* of everything else that values depend on (model, data, fixed settings): a study with another
+    int lag;          /* 0: every result that is there counts */
+    int64_t trials;   /* no more proposals than this; 0: no limit. Not kept in the study */
+    int64_t lease_ms; /* 0: claims never run out (ask and tell) */
+    int attempts;     /* 0: 3 */
+    const char *
+        fingerprint; /* of everything else that values depend on (model, data, fixed settings): a study with another
                                 one is refused. "" for ask and tell; NULL: not compared */
-    unsigned keep;           /* HN_KEEP_… bits: take this setting from an existing study whatever is said above */
+    unsigned
+        keep; /* HN_KEEP_… bits: take this setting from an existing study whatever is said above */
 };
-enum { HN_KEEP_SAMPLER = 1, HN_KEEP_DIRECTION = 2, HN_KEEP_LAG = 4, HN_KEEP_SEED = 8, HN_KEEP_ACQUISITION = 16,
-       HN_KEEP_STARTUP = 32, HN_KEEP_ALL = 63 };
+enum {
+    HN_KEEP_SAMPLER = 1,
+    HN_KEEP_DIRECTION = 2,
+    HN_KEEP_LAG = 4,
+    HN_KEEP_SEED = 8,
+    HN_KEEP_ACQUISITION = 16,
+    HN_KEEP_STARTUP = 32,
+    HN_KEEP_ALL = 63
+};
 
 struct hn_study;
 /* Opens or creates. An existing study of another space, direction, sampler, seed, lag or fingerprint is refused
  * (HONE_E_USAGE, saying both), a file that is no study too (HONE_E_USAGE), a damaged one is HONE_E_CORRUPT, a disk that is
  * full or read-only HONE_E_IO. */
-hone_status hn_study_open(hone_context *ctx, const struct hn_study_opts *opts, struct hn_study **out, hone_error *err);
+hone_status hn_study_open(hone_context *ctx, const struct hn_study_opts *opts,
+                          struct hn_study **out, hone_error *err);
 void hn_study_close(struct hn_study *s); /* NULL allowed */
 
-const struct hn_space *hn_study_space(const struct hn_study *s);
+const struct hn_search_space *hn_study_space(const struct hn_study *s);
 const struct hn_study_opts *hn_study_settings(const struct hn_study *s); /* what is in force */
 
 /* Adds a trial with given settings (hn_space_setting; may lie outside the bounds, NaN where the space has no word for it), to
  * be claimed before any proposal. once 1: nothing happens when the study has any trial already (trial 0 of a tune that is
  * continued). */
-hone_status hn_study_enqueue(struct hn_study *s, const double *x, const char *note, int once, hone_error *err);
+hone_status hn_study_enqueue(struct hn_study *s, const double *x, const char *note, int once,
+                             hone_error *err);
 
 enum hn_claim {
     HN_CLAIM_TRIAL, /* *out is yours */
-    HN_CLAIM_WAIT,  /* the lag asks for a result of a trial that is still running; blocker: its number */
-    HN_CLAIM_DONE   /* limit reached, grid done or space exhausted; others may still run theirs */
+    HN_CLAIM_WAIT, /* the lag asks for a result of a trial that is still running; blocker: its number */
+    HN_CLAIM_DONE /* limit reached, grid done or space exhausted; others may still run theirs */
 };
 struct hn_claimed {
     enum hn_claim what;
@@ -91,27 +106,32 @@ hone_status hn_study_claim(struct hn_study *s, struct hn_claimed *out, hone_erro
 /* Extends the lease. HONE_E_CORRUPT when another worker has taken the trial over: drop it. */
 hone_status hn_study_renew(struct hn_study *s, int64_t number, hone_error *err);
 /* A value on the way (epoch or fold), for pruning and reports. Replaces one with the same step. */
-hone_status hn_study_report(struct hn_study *s, int64_t number, int64_t step, double value, hone_error *err);
+hone_status hn_study_report(struct hn_study *s, int64_t number, int64_t step, double value,
+                            hone_error *err);
 
 struct hn_outcome_report { /* zeroed is a beginning */
-    enum hn_trial_state state; /* DONE, PRUNED or FAILED; a value that is not finite becomes FAILED */
+    enum hn_trial_state
+        state; /* DONE, PRUNED or FAILED; a value that is not finite becomes FAILED */
     double value, noise, seconds;
     int64_t epochs;
     const char *note; /* NULL: as it was */
 };
 /* Ends a running trial. A trial that is not running (told already, unknown, taken over by another owner) is HONE_E_USAGE. */
-hone_status hn_study_finish(struct hn_study *s, int64_t number, const struct hn_outcome_report *r, hone_error *err);
+hone_status hn_study_finish(struct hn_study *s, int64_t number, const struct hn_outcome_report *r,
+                            hone_error *err);
 /* Gives a claimed trial back unfinished (interrupted): it is the first thing the next claim returns. */
 hone_status hn_study_release(struct hn_study *s, int64_t number, hone_error *err);
 
 /* All trials by number, read afresh; they live until the next call on this study. */
-hone_status hn_study_trials(struct hn_study *s, const struct hn_trial **trials, size_t *n, hone_error *err);
+hone_status hn_study_trials(struct hn_study *s, const struct hn_trial **trials, size_t *n,
+                            hone_error *err);
 /* Values on the way of one trial, by step; freed with hn_free(&ctx->mem, …). */
-struct hn_step {
+struct hn_trial_step {
     int64_t step;
     double value;
 };
-hone_status hn_study_steps(struct hn_study *s, int64_t number, struct hn_step **steps, size_t *n, hone_error *err);
+hone_status hn_study_steps(struct hn_study *s, int64_t number, struct hn_trial_step **steps,
+                           size_t *n, hone_error *err);
 /* Best finished (DONE) trial, the lowest number among equals; -1: none. */
 int64_t hn_best_trial(const struct hn_trial *trials, size_t n, int maximize);
 #endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A study in an SQLite file: write-ahead log, synchronous=FULL, so that a committed transaction survives a kill and a power
+ * cut, and a torn one leaves no trace. Writers wait for each other (BEGIN IMMEDIATE, 30 s). The file is known by its
+ * application id. SQLite keeps its own memory and files. */
+#include "plugin/tune/store.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <string.h>
+
+enum { APPLICATION = 0x486f6e65 /* "Hone" */, VERSION = 1, WAIT_MS = 30000 };
+
+struct sqlite {
+    struct hn_store store;
+    struct hn_mem *mem;
+    sqlite3 *db;
+    char *path;
+    int writing;
+};
+
+static hone_status not_a_study(const char *path, hone_error *err)
+{
+    hone_status st = hn_fail(err, HONE_E_USAGE, path, "the file is there and is no study");
+    return hn_hint(err, st, "give a new name, or a file that hone ask or hone tune has made");
+}
+
+static hone_status failed(struct sqlite *s, int rc, const char *action, hone_error *err)
+{
+    const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
+    switch (rc & 0xff) {
+    case SQLITE_NOMEM: return hn_nomem(err, "the study's database", 0);
+    case SQLITE_NOTADB: return not_a_study(s->path, err);
+    case SQLITE_CORRUPT:
+        return hn_fail(err, HONE_E_CORRUPT, s->path, "the study is damaged: %s", text);
+    case SQLITE_FULL:
+        return hn_fail(err, HONE_E_IO, s->path, "cannot %s: the disk is full", action);
+    case SQLITE_READONLY:
+        return hn_fail(err, HONE_E_IO, s->path, "cannot %s: the file is read-only", action);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return hn_fail(err, HONE_E_IO, s->path,
+                       "cannot %s: another process has held the study for %d seconds", action,
+                       WAIT_MS / 1000);
+    default: break;
+    }
+    return hn_fail(err, HONE_E_IO, s->path, "cannot %s: %s", action, text);
+}
+
+/* ---- queries ------------------------------------------------------------------------------------------------------ */
+
+static int bind(sqlite3_stmt *st, int at, const struct hn_cell *c)
+{
+    switch (c->type) {
+    case HN_CELL_INT: return sqlite3_bind_int64(st, at, c->i);
+    case HN_CELL_REAL: return sqlite3_bind_double(st, at, c->d);
+    case HN_CELL_TEXT: return sqlite3_bind_text(st, at, c->s, -1, SQLITE_STATIC);
+    default: return sqlite3_bind_null(st, at);
+    }
+}
+
+static int bind_all(sqlite3_stmt *st, const struct hn_query *q)
+{
+    for (int i = 0; i < q->n_args; i++) {
+        char name[3] = { '$', (char)('1' + i), 0 };
+        char name2[4] = { '$', '1', (char)('0' + (i + 1) % 10), 0 };
+        int at = sqlite3_bind_parameter_index(st, i < 9 ? name : name2);
+        int rc = at ? bind(st, at, &q->args[i]) : SQLITE_RANGE;
+        if (rc != SQLITE_OK) return rc;
+    }
+    return SQLITE_OK;
+}
+
+static struct hn_cell cell(sqlite3_stmt *st, int i)
+{
+    switch (sqlite3_column_type(st, i)) {
+    case SQLITE_INTEGER: return HN_INT(sqlite3_column_int64(st, i));
+    case SQLITE_FLOAT: return HN_REAL(sqlite3_column_double(st, i));
+    case SQLITE_TEXT: return HN_TEXT((const char *)sqlite3_column_text(st, i));
+    default: return HN_NULL;
+    }
+}
+
+static hone_status one_row(struct sqlite *s, sqlite3_stmt *st, const struct hn_query *q,
+                           hone_error *err)
+{
+    struct hn_cell cells[24];
+    int n = sqlite3_column_count(st);
+    if (n > 24) return hn_fail(err, HONE_E_INTERNAL, "store", "a row of %d columns", n);
+    for (int i = 0; i < n; i++) {
+        cells[i] = cell(st, i);
+        if (cells[i].type == HN_CELL_TEXT && !cells[i].s)
+            return failed(s, SQLITE_NOMEM, "read the study", err);
+    }
+    return q->row(q->user, cells, n, err);
+}
+
+static hone_status query(struct hn_store *store, const struct hn_query *q, hone_error *err)
+{
+    struct sqlite *s = (struct sqlite *)store;
+    sqlite3_stmt *st = NULL;
+    hone_status done = HONE_OK;
+    int rc = sqlite3_prepare_v2(s->db, q->sql, -1, &st, NULL);
+    if (rc == SQLITE_OK) rc = bind_all(st, q);
+    while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+        rc = sqlite3_step(st);
+        if (rc == SQLITE_ROW && q->row && (done = one_row(s, st, q, err)) != HONE_OK) break;
+    }
+    if (done == HONE_OK && rc != SQLITE_DONE)
+        done = failed(s, rc, s->writing ? "write the study" : "read the study", err);
+    if (done == HONE_OK && q->changed) *q->changed = sqlite3_changes64(s->db);
+    sqlite3_finalize(st);
+    return done;
+}
+
+static hone_status run(struct sqlite *s, const char *sql, hone_error *err)
+{
+    return query(&s->store, &(struct hn_query){ .sql = sql }, err);
+}
+
+static hone_status begin(struct hn_store *store, hone_error *err)
+{
+    struct sqlite *s = (struct sqlite *)store;
+    s->writing = 1;
+    hone_status st = run(s, "BEGIN IMMEDIATE", err);
+    if (st != HONE_OK) s->writing = 0;
+    return st;
+}
+
+static void rollback(struct hn_store *store)
+{
+    struct sqlite *s = (struct sqlite *)store;
+    if (!s->writing) return;
+    s->writing = 0;
+    if (!sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static hone_status commit(struct hn_store *store, hone_error *err)
+{
+    struct sqlite *s = (struct sqlite *)store;
+    hone_status st = run(s, "COMMIT", err);
+    if (st != HONE_OK) {
+        rollback(store);
+        return st;
+    }
+    s->writing = 0;
+    return HONE_OK;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+static hone_status take_int(void *user, const struct hn_cell *c, int n, hone_error *err)
+{
+    (void)n, (void)err;
+    *(int64_t *)user = c[0].type == HN_CELL_INT ? c[0].i : 0;
+    return HONE_OK;
+}
+
+static hone_status number(struct sqlite *s, const char *sql, int64_t *out, hone_error *err)
+{
+    *out = 0;
+    return query(&s->store, &(struct hn_query){ .sql = sql, .row = take_int, .user = out }, err);
+}
+
+/* An empty database becomes ours; another one must be ours already, and of a version we know. */
+static hone_status recognise(struct sqlite *s, hone_error *err)
+{
+    int64_t tables, application, version;
+    HN_TRY(number(s, "SELECT count(*) FROM sqlite_master", &tables, err));
+    HN_TRY(number(s, "PRAGMA application_id", &application, err));
+    HN_TRY(number(s, "PRAGMA user_version", &version, err));
+    if (application == APPLICATION && version > VERSION)
+        return hn_fail(err, HONE_E_USAGE, s->path,
+                       "the study was written by a newer Hone: format %lld, this one knows %d",
+                       (long long)version, VERSION);
+    if (application == APPLICATION) return HONE_OK;
+    if (tables || application) return not_a_study(s->path, err);
+    HN_TRY(run(s, "PRAGMA application_id=1215262309", err));
+    return run(s, "PRAGMA user_version=1", err);
+}
+
+static hone_status look(const struct hn_io *io, const char *path, int must_exist, hone_error *err)
+{
+    struct hn_stat st;
+    char head[16] = { 0 };
+    int64_t got = 0;
+    int rc = io->stat_path(io->user, path, &st);
+    if (rc == -ENOENT && must_exist) return hn_fail(err, HONE_E_IO, path, "there is no such study");
+    if (rc < 0) return HONE_OK; /* SQLite says what is wrong */
+    if (st.is_dir || !st.is_regular) return not_a_study(path, err);
+    if (st.size == 0) return HONE_OK;
+    int fd = io->open(io->user, path, O_RDONLY, 0);
+    if (fd < 0) return hn_io_fail(err, path, "open the study", fd);
+    got = io->read(io->user, fd, head, sizeof head);
+    io->close(io->user, fd);
+    if (got < 0) return hn_io_fail(err, path, "read the study", got);
+    return got == 16 && !memcmp(head, "SQLite format 3", 16) ? HONE_OK : not_a_study(path, err);
+}
+
+static void close_store(struct hn_store *store)
+{
+    struct sqlite *s = (struct sqlite *)store;
+    if (!s) return;
+    rollback(store);
+    sqlite3_close(s->db);
+    hn_free(s->mem, s->path);
+    hn_free(s->mem, s);
+}
+
+static hone_status set_up(struct sqlite *s, hone_error *err)
+{
+    int rc = sqlite3_open_v2(
+        s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc != SQLITE_OK) return failed(s, rc, "open the study", err);
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, WAIT_MS);
+    HN_TRY(run(s, "PRAGMA synchronous=FULL", err));
+    HN_TRY(run(s, "PRAGMA journal_mode=WAL", err));
+    hone_status st = begin(&s->store, err);
+    if (st == HONE_OK) st = recognise(s, err);
+    if (st == HONE_OK) st = commit(&s->store, err);
+    rollback(&s->store);
+    return st;
+}
+
+static hone_status open_store(struct hn_mem *m, const struct hn_io *io, const char *where,
+                              int must_exist, struct hn_store **out, hone_error *err)
+{
+    *out = NULL;
+    if (!where[0]) return hn_fail(err, HONE_E_USAGE, "study", "the study has no file name");
+    HN_TRY(look(io, where, must_exist, err));
+    struct sqlite *s = hn_calloc(m, 1, sizeof *s);
+    if (!s) return hn_nomem(err, "a study", sizeof *s);
+    s->store.kind = &hn_store_sqlite;
+    s->mem = m;
+    /* "./" so that no name is special to SQLite (":memory:", "file:…") */
+    s->path = where[0] == '/' ? hn_strdup(m, where) : hn_path_join(m, ".", where);
+    hone_status st = s->path ? set_up(s, err) : hn_nomem(err, "a study", strlen(where));
+    if (st == HONE_OK)
+        *out = &s->store;
+    else
+        close_store(&s->store);
+    return st;
+}
+
+const struct hn_store_kind hn_store_sqlite = { .name = "sqlite",
+                                               .open = open_store,
+                                               .close = close_store,
+                                               .begin = begin,
+                                               .commit = commit,
+                                               .rollback = rollback,
+                                               .query = query };
