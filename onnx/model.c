@@ -5,6 +5,7 @@
 #include "onnx/model.h"
 #include "onnx/edit.h"
 #include "onnx/read.h"
+#include "onnx/save.h"
 #include "onnx/tensor.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -132,6 +133,27 @@ const char *hn_onnx_meta(const struct hn_onnx *m, const char *key)
     return NULL;
 }
 
+/* Folding computes with a file's numbers, so they must be in it. */
+static int needs_numbers(const struct hn_edit_line *lines, size_t n_lines)
+{
+    for (size_t i = 0; i < n_lines; i++)
+        if (strncmp(lines[i].text, "batchnorm remove", 16) == 0) return 1;
+    return 0;
+}
+
+static hone_status edit_bytes(const struct hn_onnx *m, const struct hn_edit_line *lines,
+                              size_t n_lines, struct hn_buffer *out, hone_error *err)
+{
+    if (!m->external.n || !needs_numbers(lines, n_lines))
+        return hn_edit_apply_all(m->mem, m->p, m->n, lines, n_lines, out, err);
+    struct hn_buffer whole;
+    hn_buffer_init(&whole, m->mem);
+    hone_status st = hn_onnx_write(m, NULL, 1, &whole.sink, err);
+    if (st == HONE_OK) st = hn_edit_apply_all(m->mem, whole.p, whole.n, lines, n_lines, out, err);
+    hn_buffer_free(&whole);
+    return st;
+}
+
 hone_status hn_onnx_edit(const struct hn_onnx *m, const struct hn_edit_line *lines, size_t n_lines,
                          struct hn_onnx **out, hone_error *err)
 {
@@ -143,7 +165,7 @@ hone_status hn_onnx_edit(const struct hn_onnx *m, const struct hn_edit_line *lin
     e->dir = m->dir ? hn_strdup(m->mem, m->dir) : NULL;
     e->name = hn_arena_strdup(&e->arena, m->name);
     if ((m->path && !e->path) || (m->dir && !e->dir) || !e->name) st = hn_nomem(err, m->name, 0);
-    if (st == HONE_OK) st = hn_edit_apply_all(m->mem, m->p, m->n, lines, n_lines, &e->own, err);
+    if (st == HONE_OK) st = edit_bytes(m, lines, n_lines, &e->own, err);
     e->p = (const unsigned char *)e->own.p;
     e->n = e->own.n;
     return finish_open(e, st, out, err);

@@ -58,7 +58,8 @@ hone_status hn_onnx_graph(const struct hn_onnx *m, const struct hn_graph_opts *o
 /* The model's metadata: the value of a key, NULL when it is not there. */
 const char *hn_onnx_meta(const struct hn_onnx *m, const char *key);
 
-/* Applies edit lines (onnx/edit.h) one after the other; the result owns its bytes and keeps the source's path and folder. */
+/* Applies edit lines (onnx/edit.h) one after the other; the result owns its bytes and keeps the source's path and folder.
+ * An edit that computes with the file's numbers ("batchnorm remove") takes external data into the file first. */
 struct hn_edit_line;
 hone_status hn_onnx_edit(const struct hn_onnx *m, const struct hn_edit_line *lines, size_t n_lines,
                          struct hn_onnx **out, hone_error *err);

@@ -2,10 +2,10 @@
  *
  * Lists, makers and finders over protobuf-c's structures. */
 #include "onnx/modify.h"
+#include "ops/base/json.h"
 #include "ops/base/status.h"
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 hone_status hn_md_nomem(const struct hn_modify *e)
@@ -259,10 +259,10 @@ Onnx__NodeProto *hn_md_node_named(const struct hn_modify *e, const char *word, s
         *at = i;
     }
     if (found || word[0] != '#') return found;
-    char *end;
-    unsigned long k = strtoul(word + 1, &end, 10);
-    if (*end || end == word + 1 || k >= e->g->n_node) return NULL;
-    *at = k;
+    int64_t k;
+    if (!hn_parse_i64(word + 1, strlen(word + 1), &k) || k < 0 || (uint64_t)k >= e->g->n_node)
+        return NULL;
+    *at = (size_t)k;
     return e->g->node[k];
 }
 

@@ -2,6 +2,7 @@
  *
  * Writing: nothing changed is the same bytes; changed tensors change their own bytes and nothing else, whatever the
  * storage; metadata is replaced; data files go where they should; a failed save leaves what was there. */
+#include "onnx/edit.h"
 #include "onnx/save.h"
 #include "tests/fault.h"
 #include "tests/onnx/build.h"
@@ -444,6 +445,58 @@ START_TEST(shared_ranges_become_inline)
 }
 END_TEST
 
+START_TEST(edits_of_external_models)
+{
+    make_folder();
+    struct hn_buffer g = b_new(), b;
+    float s[3] = { 2, 2, 2 };
+    b_sub(&g, G_NODE, b_node("n", "Gemm", "x,w,b", "h"));
+    b_sub(&g, G_NODE, b_node("bn", "BatchNormalization", "h,s,s,s,s", "y"));
+    for (int i = 0; i < 2; i++) {
+        struct hn_buffer t = b_new();
+        b_int(&t, T_DIMS, i ? 2 : 3);
+        if (i) b_int(&t, T_DIMS, 3);
+        b_int(&t, T_TYPE, 1);
+        b_str(&t, T_NAME, i ? "w" : "b");
+        b_sub(&t, T_EXTERNAL, b_entry("location", "side.data"));
+        b_int(&t, T_LOCATION, 1);
+        b_sub(&t, T_EXTERNAL, b_entry("offset", i ? "12" : "0"));
+        b_sub(&g, G_INIT, t);
+    }
+    b_sub(&g, G_INIT, b_tensor("s", 1, DIMS(3), s, sizeof s));
+    b_str(&g, G_NAME, "g");
+    b_sub(&g, G_INPUT, b_info("x", 1, "N,2"));
+    b_sub(&g, G_OUTPUT, b_info("y", 1, "N,3"));
+    b = b_model(8, 15, g);
+    float data[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+    write_whole(in_folder("m.onnx"), b.p, b.n);
+    write_whole(in_folder("side.data"), data, sizeof data);
+    hn_buffer_free(&b);
+    struct hn_onnx *m = open_file(in_folder("m.onnx")), *e;
+    ck_assert(hn_tensor_f64(&m->tensors[1].t, 5) == 9);
+    struct hn_edit_line line = { "batchnorm remove", NULL, 0 };
+    HN_OK(hn_onnx_edit(m, &line, 1, &e, &err), err);
+    ck_assert_uint_eq(e->external.n, 0);
+    ck_assert_uint_eq(e->n_tensors, 2); /* folded, nothing else is left */
+    hn_onnx_close(e);
+    line.text = "untie b n 2"; /* shares the range, so a changed one is taken into the file */
+    HN_OK(hn_onnx_edit(m, &line, 1, &e, &err), err);
+    ck_assert_uint_eq(e->external.n, 1);
+    ck_assert_uint_eq(e->n_tensors, 4);
+    float v[3] = { 7, 7, 7 };
+    struct hn_patch p = { 3, HN_F32, v };
+    struct hn_changes c = { &p, 1, NULL, 0 };
+    HN_OK(hn_onnx_save(e, &c, in_folder("e.onnx"), 0, &err), err);
+    hn_onnx_close(e);
+    e = open_file(in_folder("e.onnx"));
+    ck_assert_str_eq(e->tensors[3].name, "b_1");
+    ck_assert(hn_tensor_f64(&e->tensors[3].t, 0) == 7 && hn_tensor_f64(&e->tensors[0].t, 0) == 1);
+    hn_onnx_close(e);
+    hn_onnx_close(m);
+    remove_folder();
+}
+END_TEST
+
 START_TEST(hidden_names_do_not_travel)
 {
     make_folder();
@@ -577,6 +630,7 @@ HN_TEST_MAIN("save", hn_mem_init(&test_mem, 0); add_zoo_tests(tc);
              tcase_add_test(tc, sidecar_is_renamed_beside_its_source);
              tcase_add_test(tc, shared_ranges_become_inline);
              tcase_add_test(tc, hidden_names_do_not_travel);
+             tcase_add_test(tc, edits_of_external_models);
              tcase_add_test(tc, every_allocation_may_fail);
              tcase_add_test(tc, every_io_call_may_fail);
              tcase_add_test(tc, existing_files_are_refused);)

@@ -157,7 +157,7 @@ static char *nesting(size_t want, size_t *n)
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -173,7 +173,10 @@ START_TEST(bombs_are_refused_quickly)
     struct hn_buffer m = b_new(), g = b_new();
     unsigned char empty[2] = { G_NODE << 3 | 2, 0 };
     b_int(&m, M_IR, 8);
-    for (size_t i = 0; i < 5000000; i++) b_raw(&g, empty, 2);
+    char *many = malloc(10000000);
+    for (size_t i = 0; i < 5000000; i++) memcpy(many + 2 * i, empty, 2);
+    b_raw(&g, many, 10000000);
+    free(many);
     b_sub(&m, M_GRAPH, g);
     t = now();
     refused(m.p, m.n, HONE_E_BUDGET, "unpacking");
