@@ -26,36 +26,50 @@ static void dropout_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->cost = 8.0 * (double)hn_cpu_width(&u->xs[0]);
 }
 
+/* A Philox word. In 64-bit lanes the products need no rearranging, which pays where vectors have eight of them. */
+#ifdef __AVX512DQ__
+typedef uint64_t lane;
+#else
+typedef uint32_t lane;
+#endif
+
 #define ROUND                                                                                      \
     {                                                                                              \
-        uint64_t p = (uint64_t)0xD2511F53u * c0, q = (uint64_t)0xCD9E8D57u * c2;                   \
-        c0 = (uint32_t)(q >> 32) ^ c1 ^ k0;                                                        \
-        c2 = (uint32_t)(p >> 32) ^ c3 ^ k1;                                                        \
-        c1 = (uint32_t)q;                                                                          \
-        c3 = (uint32_t)p;                                                                          \
+        uint64_t p = (uint64_t)0xD2511F53u * (uint32_t)c0,                                         \
+                 q = (uint64_t)0xCD9E8D57u * (uint32_t)c2;                                         \
+        c0 = (lane)(q >> 32) ^ c1 ^ k0;                                                            \
+        c2 = (lane)(p >> 32) ^ c3 ^ k1;                                                            \
+        c1 = (lane)q;                                                                              \
+        c3 = (lane)p;                                                                              \
         k0 += 0x9E3779B9u;                                                                         \
         k1 += 0xBB67AE85u;                                                                         \
     }
 
 /* Bit 0 when the low half decides to keep, bit 1 for the high half. */
-static inline uint32_t keep2(uint32_t word, uint32_t threshold)
+static inline uint32_t keep2(lane word, uint32_t threshold)
 {
-    return (uint32_t)((word & 0xffffu) >= threshold) | (uint32_t)((word >> 16) >= threshold) << 1;
+    uint32_t w = (uint32_t)word;
+    return (uint32_t)((w & 0xffffu) >= threshold) | (uint32_t)((w >> 16) >= threshold) << 1;
 }
 
-/* The decisions of columns [col, col + CHUNK) of 8 rows: hn_philox written out so that columns become vector lanes. */
-static void keep_bits(const struct block *b, int64_t col, uint32_t keep[CHUNK])
+/* The decisions of n columns (a multiple of 16) of 8 rows: hn_philox written out so that columns become vector lanes;
+ * the upper halves of 64-bit lanes hold leftovers that the next round's products ignore. */
+static void keep_bits(const struct block *b, int64_t col, uint32_t n, uint8_t keep[CHUNK])
 {
     const struct hn_dropout *a = b->c->op->attrs;
-    const uint32_t key0 = b->c->key[0], key1 = b->c->key[1], batch = (uint32_t)b->c->batch,
-                   stream = a->stream;
-    const uint32_t row8 = b->row8, threshold = b->threshold, first = (uint32_t)col;
-    for (uint32_t i = 0; i < CHUNK; i++) {
-        uint32_t c0 = first + i, c1 = row8, c2 = batch, c3 = stream, k0 = key0, k1 = key1;
-        ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND keep[i] =
-            keep2(c0, threshold) | keep2(c1, threshold) << 2 | keep2(c2, threshold) << 4 |
-            keep2(c3, threshold) << 6;
+    const uint32_t key0 = b->c->key[0], key1 = b->c->key[1], batch = (uint32_t)b->c->batch;
+    const uint32_t stream = a->stream, row8 = b->row8, threshold = b->threshold;
+    const lane first = (lane)col;
+    lane w[4][CHUNK];
+    for (uint32_t i = 0; i < n / 16 * 16; i++) {
+        lane c0 = first + i, c1 = row8, c2 = batch, c3 = stream;
+        uint32_t k0 = key0, k1 = key1;
+        ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND w[0][i] = c0, w[1][i] = c1,
+                                                                    w[2][i] = c2, w[3][i] = c3;
     }
+    for (uint32_t i = 0; i < n / 16 * 16; i++)
+        keep[i] = (uint8_t)(keep2(w[0][i], threshold) | keep2(w[1][i], threshold) << 2 |
+                            keep2(w[2][i], threshold) << 4 | keep2(w[3][i], threshold) << 6);
 }
 #undef ROUND
 
@@ -76,10 +90,10 @@ static void block_forward(const struct block *b, uint8_t *keep, const float *x, 
 {
     const float scale = keep_scale(b->c->rate);
     for (int64_t col = 0; col < b->cols; col += CHUNK) {
-        uint32_t bits[CHUNK];
+        uint8_t bits[CHUNK];
         int64_t n = b->cols - col < CHUNK ? b->cols - col : CHUNK;
-        keep_bits(b, col, bits);
-        for (int64_t i = 0; i < n; i++) keep[col + i] = (uint8_t)bits[i];
+        keep_bits(b, col, (uint32_t)(n + 15) / 16 * 16, bits);
+        memcpy(keep + col, bits, (size_t)n);
         for (int r = 0; r < b->rows; r++)
             apply(keep + col, r, scale, x + r * b->cols + col, y + r * b->cols + col, n);
     }

@@ -110,7 +110,7 @@ static int64_t tile_rows(const struct build *b)
                 if (w > widest) widest = w;
             }
     }
-    return widest <= 256 ? 128 : widest <= 1024 ? 64 : 256;
+    return widest <= 256 ? 128 : widest <= 1024 ? 64 : 512;
 }
 
 static hone_status size_all(struct build *b)

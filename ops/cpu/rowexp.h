@@ -7,15 +7,29 @@
 
 #include "ops/cpu/vmath.h"
 
+/* The largest of n elements, in 16 lanes. */
+static inline float hn_row_max(const float *x, int64_t n)
+{
+    enum { LANES = 16 };
+    float m[LANES], top;
+    if (n < 1) return 0.0f;
+    for (int j = 0; j < LANES; j++) m[j] = x[0];
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
+    top = m[0];
+    for (int j = 1; j < LANES; j++) top = m[j] > top ? m[j] : top;
+    for (; i < n; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
 /* e may be x. */
 static inline void hn_row_exp(const float *x, float *e, int64_t rows, int64_t len, float *top,
                               float *sum)
 {
     for (int64_t r = 0; r < rows; r++) {
         const float *v = x + r * len;
-        float m = len > 0 ? v[0] : 0.0f;
-#pragma omp simd reduction(max : m)
-        for (int64_t i = 0; i < len; i++) m = v[i] > m ? v[i] : m;
+        const float m = hn_row_max(v, len);
         for (int64_t i = 0; i < len; i++) e[r * len + i] = v[i] - m;
         top[r] = m;
     }

@@ -43,8 +43,8 @@ static void rows_forward(const float *x, float *y, const struct sizes *s, int lo
         }
         for (int64_t i = 0; i < rows; i++) {
             const float *v = x + i * s->len;
-            float m = v[0], t = 0;
-            for (int64_t k = 1; k < s->len; k++) m = v[k] > m ? v[k] : m;
+            const float m = hn_row_max(v, s->len);
+            float t = 0;
 #pragma omp simd reduction(+ : t)
             for (int64_t k = 0; k < s->len; k++) t += hn_expf(v[k] - m);
             const float l = logf(t);
