@@ -11,10 +11,3 @@ hn_layer(onnx onnx ${HN_PB_DIR}/onnx.pb-c.c ${HN_PB_DIR}/onnx.pb-c.h)
 if(TARGET hn_onnx)
   target_include_directories(hn_onnx SYSTEM PRIVATE ${HN_PB_DIR})
 endif()
-
-# The importer under libFuzzer: scan, read, import, save, edit of hostile bytes.
-if(HONE_FUZZ AND TARGET hn_onnx)
-  add_executable(fuzz_onnx tests/fuzz/fuzz_onnx.c)
-  target_link_libraries(fuzz_onnx PRIVATE hn_onnx hn_graph hn_math hn_base hn_flags hn_deps)
-  target_link_options(fuzz_onnx PRIVATE -fsanitize=fuzzer)
-endif()
