@@ -427,15 +427,19 @@ static hone_status shape_input(struct hn_infer *c, int i, struct hn_shape *s)
 
 hone_status hn_infer_expand(struct hn_infer *c)
 {
+    struct hn_value_fact *f = c->g->facts->values;
     struct hn_shape to, y;
+    double x;
+    int number = hn_value_scalar(c->g, c->n->in[0], &x);
     HN_TRY(shape_input(c, 1, &to));
     HN_TRY(hn_shape_broadcast(hn_in_shape(c, 0), &to, &y, c->label, c->err));
     HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
-    struct hn_value_fact *f = c->g->facts->values;
-    double x;
-    if (c->n->out[0] >= 0 && hn_value_scalar(c->g, c->n->in[0], &x)) {
+    if (c->n->out[0] >= 0 && number) {
         f[c->n->out[0]].splat = 1;
         f[c->n->out[0]].splat_value = x;
+    } else if (hn_shape_count(&y).per_row && !hn_shape_count(hn_in_shape(c, 0)).per_row) {
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Expand of '%s' along the batch dim",
+                       hn_in_value(c, 0)->name);
     }
     return HONE_OK;
 }
