@@ -58,7 +58,7 @@ static void *moved(const struct hn_tensor *t, enum hn_dtype *as)
     for (int64_t i = 0; i < t->n; i++) {
         float f = ((float *)v)[i];
         if (*as == HN_F64)
-            ((double *)v)[i] = nextafter(((double *)v)[i], INFINITY);
+            ((double *)v)[i] = nextafter(((double *)v)[i], HUGE_VAL);
         else if (t->dtype == HN_F32)
             ((float *)v)[i] = nextafterf(f, INFINITY);
         else if (t->dtype == HN_F16)
@@ -172,7 +172,7 @@ static struct hn_buffer typed_model(int type, uint32_t field, int form)
     b_str(&t, T_NAME, "w");
     for (int i = 0; i < 5; i++) {
         float f = (float)i - 2.5f;
-        double d = f;
+        double d = (double)f;
         unsigned char v[16];
         size_t k = 0;
         if (field == T_FLOATS) memcpy(v, &f, k = 4);
