@@ -25,6 +25,8 @@ struct trial {
 struct check {
     hone_context *ctx;
     hone_model *model;
+    const hone_params *params;
+    int rounds; /* outputs × losses that were checked */
     hone_result *result;
     uint32_t key[2];
     struct hn_arena arena; /* of one trial */
@@ -203,6 +205,22 @@ static hone_status lower_trial(struct check *c, int output, const struct trial *
     return hn_lower(hn_model_graph(c->model), &opts, &c->prog, err);
 }
 
+/* Does --loss ask for this trial ("[OUTPUT=]kind[:weight]", the kind's first word)? auto and none given: for all. */
+static int is_wanted(const struct check *c, const struct trial *t)
+{
+    const char *item;
+    for (size_t i = 0; (item = hone_params_get(c->params, "loss", i)); i++) {
+        const char *equals = strrchr(item, '=');
+        size_t name = equals ? (size_t)(equals - item) : 0;
+        const char *kind = equals ? equals + 1 : item;
+        size_t n = strcspn(kind, ":");
+        if (equals && (strlen(c->output) != name || memcmp(c->output, item, name) != 0)) continue;
+        if (n == 4 && memcmp(kind, "auto", n) == 0) return 1;
+        if (n == strcspn(t->name, " ") && memcmp(kind, t->name, n) == 0) return 1;
+    }
+    return 0;
+}
+
 static hone_status check_output(struct check *c, const struct hn_device *d, int output,
                                 hone_error *err)
 {
@@ -224,6 +242,8 @@ static hone_status check_output(struct check *c, const struct hn_device *d, int 
     c->classes = v->shape.rank ? v->shape.d[v->shape.rank - 1].fixed : 1;
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
         if (!(suits[info.tail] >> i & 1) || (c->classes < 2 && i < 3)) continue;
+        if (!is_wanted(c, &all[i])) continue;
+        c->rounds++;
         hn_arena_init(&c->arena, &c->ctx->mem);
         hone_status st = lower_trial(c, output, &all[i], err);
         if (st == HONE_OK) st = check_trial(c, d, &all[i], err);
@@ -245,6 +265,9 @@ static hone_status check_model(struct check *c, hone_error *err)
     hone_status st = HONE_OK;
     for (size_t i = 0; i < g->n_outputs && st == HONE_OK; i++)
         st = check_output(c, &d, (int)i, err);
+    if (st == HONE_OK && !c->rounds)
+        st = hn_fail(err, HONE_E_USAGE, "loss", "no output of this model goes with '%s'",
+                     hn_param_s(c->params, "loss"));
     hn_result_close(c->result);
     hn_device_close(&d);
     hn_result_double(c->result, "max_rel", c->worst);
@@ -256,7 +279,7 @@ static hone_status check_model(struct check *c, hone_error *err)
 hone_status hone_gradcheck(hone_model *m, const hone_params *params, hone_result **out,
                            hone_error *err)
 {
-    struct check c = { .ctx = hn_model_context(m), .model = m };
+    struct check c = { .ctx = hn_model_context(m), .model = m, .params = params };
     *out = NULL;
     HN_TRY(hn_graph_blocked(hn_model_graph(m), 1, err));
     hn_rng_key((uint64_t)hn_param_i(params, "seed"), 0, 0, c.key);

@@ -177,6 +177,17 @@ START_TEST(gradients_agree)
     ck_assert_int_eq(rows, 4 * losses); /* every parameter under every loss */
     ck_assert_int_ge(losses, 3);
     hone_result_destroy(r);
+    hone_params *params;
+    HN_OK(hone_params_create(ctx, &params, &err), err);
+    HN_OK(hone_params_set(params, "loss", "y=mae:2", &err), err);
+    HN_OK(hone_gradcheck(m, params, &r, &err), err);
+    ck_assert_str_eq(hone_result_text(r, "rows.3.loss"), "mae");
+    ck_assert_ptr_null(hone_result_text(r, "rows.4.loss"));
+    hone_result_destroy(r);
+    HN_OK(hone_params_set(params, "loss", NULL, &err), err);
+    HN_OK(hone_params_set(params, "loss", "z=mae", &err), err);
+    ck_assert_int_eq(hone_gradcheck(m, params, &r, &err), HONE_E_USAGE);
+    hone_params_destroy(params);
     hone_model_destroy(m);
 }
 END_TEST
