@@ -3,6 +3,7 @@
  * A session: a job made ready. The order matters: the model is judged, inputs and targets are fitted to it, rows are split,
  * scalers are fitted on training rows only and written into the graph, then the graph is lowered, the device opened, the
  * frozen head run. */
+#include "onnx/model.h"
 #include "ops/base/status.h"
 #include "plugin/session_own.h"
 #include <string.h>
@@ -175,19 +176,11 @@ static hone_status scale_targets(struct hn_session *s, hone_error *err)
     return scale_target(s, 0, kind, err);
 }
 
-/* The class list as onnx/import_classes reads it: one a line, "\\" and "\n" for a backslash and a line feed. */
 static hone_status write_classes(struct hn_session *s, const struct hn_classes *c, hone_error *err)
 {
     struct hn_buffer b;
     hn_buffer_init(&b, &s->ctx->mem);
-    hone_status st = HONE_OK;
-    for (int64_t i = 0; st == HONE_OK && i < c->n; i++) {
-        if (i) st = hn_sink_str(&b.sink, "\n", err);
-        for (const char *p = c->text[i]; st == HONE_OK && *p; p++)
-            st = *p == '\n'   ? hn_sink_str(&b.sink, "\\n", err)
-                 : *p == '\\' ? hn_sink_str(&b.sink, "\\\\", err)
-                              : b.sink.write(&b.sink, p, 1, err);
-    }
+    hone_status st = hn_classes_write(&b, c->text, (size_t)c->n, err);
     if (st == HONE_OK) st = hn_model_set_metadata(s->model, "hone.classes", b.p, err);
     hn_buffer_free(&b);
     return st;
