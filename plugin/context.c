@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The context: memory, files, the log and the stop flag of one host. Nothing in the library lives outside of one, and
- * nothing here prints: hn_log hands a finished line to the host's function. */
+ * The context: memory, files, the log and the stop flag of one host. Nothing in the library
+ * lives outside of one, and nothing here prints: hn_log hands a finished line to the host's
+ * function. */
 #include "ops/base/format.h"
 #include "ops/base/status.h"
 #include "plugin/internal.h"

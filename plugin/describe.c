@@ -169,7 +169,8 @@ static int copies(const struct hn_graph *g, size_t param)
     return n;
 }
 
-/* Parameters one by one, then those that several nodes share, then the counts as they will be in training. */
+/* Parameters one by one, then those that several nodes share, then the counts as they will be in
+ * training. */
 static void put_parameters(hone_result *r, const struct hn_graph *g)
 {
     const struct hn_param_list *list = hn_graph_params(g);

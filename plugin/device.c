@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which backend runs a job: the only place that knows them all. float64 goes to the reference kernels, float32 to the
- * CPU's. A GPU backend comes from a module beside the library; as long as none is loaded, asking for one is an error that
- * says why, and "auto" means the CPU. */
+ * Which backend runs a job: the only place that knows them all. float64 goes to the reference
+ * kernels, float32 to the CPU's. A GPU backend comes from a module beside the library; as long
+ * as none is loaded, asking for one is an error that says why, and "auto" means the CPU. */
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"

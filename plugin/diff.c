@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone_diff: what differs between two files, tensors by value and fields by path. Files that are no models are compared as
- * far as they can be read. */
+ * hone_diff: what differs between two files, tensors by value and fields by path. Files that are
+ * no models are compared as far as they can be read. */
 #include "onnx/diff.h"
 #include "ops/base/status.h"
 #include "plugin/internal.h"

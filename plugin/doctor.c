@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone_doctor: what this process would run with, for bug reports and for "why is it slow here". Only asks the libraries. */
+ * hone_doctor: what this process would run with, for bug reports and for "why is it slow here".
+ * Only asks the libraries. */
 #include "onnx/version.h"
 #include "ops/base/pool.h"
 #include "ops/base/status.h"

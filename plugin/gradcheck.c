@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone_gradcheck: the backward pass of the model's own graph against central differences, in double, dropout and batch
- * statistics included. For every trainable output and every loss that suits its tail, and for every trained parameter,
+ * hone_gradcheck: the backward pass of the model's own graph against central differences, in
+ * double, dropout and batch statistics included. For every trainable output and every loss that
+ * suits its tail, and for every trained parameter,
  *
- *     error = |g - d| / max(|g|, |d|, floor),   d = (L(w + h) - L(w - h)) / 2h,   floor = 1e-4 max(1, |L|)
+ *     error = |g - d| / max(|g|, |d|, 1e-4 max(1, |L|)),   d = (L(w + h) - L(w - h)) / 2h
  *
- * A difference over a kink (ReLU, MAE) or lost in rounding depends on h, a wrong gradient does not: the smallest error over
- * four steps h counts. Large parameters are sampled, so that the check takes seconds. */
+ * A difference over a kink (ReLU, MAE) or lost in rounding depends on h, a wrong gradient does
+ * not: the smallest error over four steps h counts. Large parameters are sampled, so that the
+ * check takes seconds. */
 #include "ops/base/status.h"
 #include "plugin/runner.h"
 #include <math.h>
@@ -38,7 +40,7 @@ struct check {
     double loss, worst;
 };
 
-/* ---- a random batch ---------------------------------------------------------------------------------------------- */
+/* ---- a random batch -------------------------------------------------------------------------- */
 
 static double target_value(const struct check *c, const struct trial *t, int64_t i)
 {
@@ -50,7 +52,8 @@ static double target_value(const struct check *c, const struct trial *t, int64_t
     return hn_rng_normal(c->key, STREAM_INPUT + 64, (uint64_t)i);
 }
 
-/* A column of rows x per_row doubles: standard normal, or uniform in (0, 1) for graphs that want positive numbers. */
+/* A column of rows x per_row doubles: standard normal, or uniform in (0, 1) for graphs that want
+ * positive numbers. */
 static double *input_values(struct check *c, int column, int64_t n, int positive)
 {
     double *v = hn_arena_alloc(&c->arena, (size_t)n, sizeof *v);
@@ -92,7 +95,7 @@ static hone_status make_batch(struct check *c, const struct trial *t, int64_t ro
     return HONE_OK;
 }
 
-/* ---- differences ------------------------------------------------------------------------------------------------- */
+/* ---- differences ----------------------------------------------------------------------------- */
 
 static hone_status loss_at(struct check *c, size_t i, double w, double *loss, hone_error *err)
 {
@@ -106,14 +109,14 @@ static hone_status loss_at(struct check *c, size_t i, double w, double *loss, ho
 /* The smallest error of weight i over the steps. */
 static hone_status weight_error(struct check *c, size_t i, double *error, hone_error *err)
 {
-    double w = c->w[i], g = c->dw[i], best = HUGE_VAL, floor_ = 1e-4 * fmax(1.0, fabs(c->loss));
+    double w = c->w[i], g = c->dw[i], best = HUGE_VAL, least = 1e-4 * fmax(1.0, fabs(c->loss));
     for (size_t k = 0; k < sizeof steps / sizeof *steps && best > tolerance; k++) {
         double h = steps[k] * fmax(1.0, fabs(w)), up, down;
         volatile double above = w + h, below = w - h; /* the step that is really taken */
         HN_TRY(loss_at(c, i, above, &up, err));
         HN_TRY(loss_at(c, i, below, &down, err));
         double d = (up - down) / (above - below);
-        double e = fabs(g - d) / fmax(fmax(fabs(g), fabs(d)), floor_);
+        double e = fabs(g - d) / fmax(fmax(fabs(g), fabs(d)), least);
         if (e < best) best = e; /* NaN is not */
     }
     *error = best;
@@ -153,7 +156,7 @@ static size_t sample_count(const struct hn_program *p, int64_t rows)
     return each < 3 ? 3 : each > 512 ? 512 : (size_t)each;
 }
 
-/* ---- one output, one loss ------------------------------------------------------------------------------------------ */
+/* ---- one output, one loss -------------------------------------------------------------------- */
 
 /* Opens the runner on a batch whose loss is finite. */
 static hone_status open_run(struct check *c, const struct hn_device *d, const struct trial *t,
@@ -205,7 +208,8 @@ static hone_status lower_trial(struct check *c, int output, const struct trial *
     return hn_lower(hn_model_graph(c->model), &opts, &c->prog, err);
 }
 
-/* Does --loss ask for this trial ("[OUTPUT=]kind[:weight]", the kind's first word)? auto and none given: for all. */
+/* Does --loss ask for this trial ("[OUTPUT=]kind[:weight]", the kind's first word)? auto and
+ * none given: for all. */
 static int is_wanted(const struct check *c, const struct trial *t)
 {
     const char *item;

@@ -4,8 +4,8 @@
  *
  * This header is the manual for C and C++ users. In short:
  *
- *     hone_context *ctx;  hone_model *model;  hone_data *data;  hone_params *params;  hone_result *result;
- *     hone_error err;
+ *     hone_context *ctx;  hone_model *model;  hone_data *data;  hone_params *params;
+ *     hone_result *result;  hone_error err;
  *     hone_context_create(NULL, &ctx, &err);
  *     hone_model_load(ctx, "model.onnx", &model, &err);
  *     hone_params_create(ctx, &params, &err);
@@ -18,14 +18,18 @@
  *     hone_model_save(model, "better.onnx", params, &err);
  *
  * Rules for all functions
- * - They return HONE_OK (0) or a negative hone_status; the caller's hone_error (NULL allowed) then says where, what was
- *   found and what was wanted. On failure out parameters are set to NULL and the caller owes nothing.
- * - Handles are opaque. Whoever creates one destroys it; destroy accepts NULL. Destroy the context last. Strings passed in
- *   are copied; strings handed out live as long as the handle they came from unless stated otherwise.
- * - Threads: a context and everything made from it belong to one thread at a time. Different contexts may be used by
- *   different threads at once. hone_request_stop alone may be called from anywhere, also from a signal handler.
+ * - They return HONE_OK (0) or a negative hone_status; the caller's hone_error (NULL allowed)
+ *   then says where, what was found and what was wanted. On failure out parameters are set to
+ *   NULL and the caller owes nothing.
+ * - Handles are opaque. Whoever creates one destroys it; destroy accepts NULL. Destroy the
+ *   context last. Strings passed in are copied; strings handed out live as long as the handle
+ *   they came from unless stated otherwise.
+ * - Threads: a context and everything made from it belong to one thread at a time. Different
+ *   contexts may be used by different threads at once. hone_request_stop alone may be called
+ *   from anywhere, also from a signal handler.
  * - The library never prints, exits, aborts, reads the environment or touches signal handlers.
- * - Structs of options begin with their size (set by their initializer macro), so that old programs keep working. */
+ * - Structs of options begin with their size (set by their initializer macro), so that old
+ *   programs keep working. */
 #ifndef HONE_H
 #define HONE_H
 
@@ -40,6 +44,7 @@ extern "C" {
 #else
 #define HONE_API
 #endif
+#define HONE_CALL HONE_API HONE_MUST_USE hone_status /* what most functions return */
 
 typedef struct hone_context hone_context;
 typedef struct hone_model hone_model;
@@ -47,7 +52,7 @@ typedef struct hone_data hone_data;
 typedef struct hone_params hone_params;
 typedef struct hone_result hone_result;
 
-/* ---- library ------------------------------------------------------------------------------------------------ */
+/* ---- library --------------------------------------------------------------------------------- */
 
 /* "0.1.0". Static. */
 HONE_API const char *hone_version(void);
@@ -55,94 +60,114 @@ HONE_API const char *hone_version(void);
 HONE_API const char *hone_status_name(hone_status code);
 HONE_API const char *hone_status_text(hone_status code);
 
-/* ---- context ------------------------------------------------------------------------------------------------ */
+/* ---- context --------------------------------------------------------------------------------- */
 
 typedef enum hone_log_level { HONE_LOG_NOTE = 0, HONE_LOG_WARNING = 1 } hone_log_level;
 
 typedef struct hone_context_opts {
     size_t size;
-    void *(*alloc)(void *user, size_t bytes); /* both or neither; at least 16-byte aligned; NULL on failure; thread-safe */
+    /* both or neither; at least 16-byte aligned; NULL on failure; thread-safe */
+    void *(*alloc)(void *user, size_t bytes);
     void (*release)(void *user, void *p);
     void *alloc_user;
-    size_t memory_budget; /* bytes of Hone's own allocations that may be live at once; 0: no limit */
-    void (*log)(void *user, hone_log_level level, const char *text); /* decisions worth saying; NULL: silent */
+    /* bytes of Hone's own allocations that may be live at once; 0: no limit */
+    size_t memory_budget;
+    /* decisions worth saying; NULL: silent */
+    void (*log)(void *user, hone_log_level level, const char *text);
     void *log_user;
 } hone_context_opts;
+/* clang-format off */
 #define HONE_CONTEXT_OPTS { sizeof(hone_context_opts), NULL, NULL, NULL, 0, NULL, NULL }
+/* clang-format on */
 
-HONE_API HONE_MUST_USE hone_status hone_context_create(const hone_context_opts *opts, hone_context **out, hone_error *err);
+HONE_CALL hone_context_create(const hone_context_opts *opts, hone_context **out, hone_error *err);
 HONE_API void hone_context_destroy(hone_context *ctx);
-/* Asks a running hone_train or hone_resume of this context to stop after the current batch, to leave a checkpoint and to
- * return with stop_reason "interrupted". One atomic store: any thread, any signal handler. Cleared when a run starts. */
+/* Asks a running hone_train or hone_resume of this context to stop after the current batch, to
+ * leave a checkpoint and to return with stop_reason "interrupted". One atomic store: any thread,
+ * any signal handler. Cleared when a run starts. */
 HONE_API void hone_request_stop(hone_context *ctx);
 /* Devices, libraries, versions, core type as a result (see hone_result_json). */
-HONE_API HONE_MUST_USE hone_status hone_doctor(hone_context *ctx, hone_result **out, hone_error *err);
+HONE_CALL hone_doctor(hone_context *ctx, hone_result **out, hone_error *err);
 
-/* ---- parameters: every option of the command line by its long name ---------------------------------------------- */
+/* ---- parameters: every option of the command line by its long name --------------------------- */
 
 typedef struct hone_param_info {
     size_t size;
-    const char *name;    /* "early-stop-patience" */
-    const char *group;   /* "data", "training", "run", "predict", "verify", later "search" */
-    const char *type;    /* "float", "int", "bool", "text", "choice", "list" (may be given several times) */
+    const char *name;  /* "early-stop-patience" */
+    const char *group; /* "data", "training", "run", "predict", "verify", later "search" */
+    /* "float", "int", "bool", "text", "choice", "list" (may be given several times) */
+    const char *type;
     const char *initial; /* default as text; "" when there is none */
     const char *choices; /* "adam|adamw|…" or range text "[0, 1)"; "" when free */
     const char *when;    /* "optimizer=momentum|nesterov": it matters only then; "" always */
     const char *help;
-    double low, high;    /* of numbers; NaN where unlimited */
+    double low, high; /* of numbers; NaN where unlimited */
     int low_open, high_open, log_scale;
 } hone_param_info;
 /* The i-th row of the table, i from 0; returns 0 past the end. info->size must be set. */
 HONE_API int hone_param_at(size_t i, hone_param_info *info);
 
-HONE_API HONE_MUST_USE hone_status hone_params_create(hone_context *ctx, hone_params **out, hone_error *err);
-/* Sets one parameter from text; '-' and '_' are the same in names. Lists take one item a call, appended. Wrong names get a
- * suggestion, wrong values the range (HONE_E_USAGE). NULL value: back to the default. */
-HONE_API HONE_MUST_USE hone_status hone_params_set(hone_params *p, const char *name, const char *value, hone_error *err);
-/* The value as text (default when unset; i-th item of a list, NULL past the end or for an unknown name). */
+HONE_CALL hone_params_create(hone_context *ctx, hone_params **out, hone_error *err);
+/* Sets one parameter from text; '-' and '_' are the same in names. Lists take one item a call,
+ * appended. Wrong names get a suggestion, wrong values the range (HONE_E_USAGE). NULL value:
+ * back to the default. */
+HONE_CALL hone_params_set(hone_params *p, const char *name, const char *value, hone_error *err);
+/* The value as text (default when unset; i-th item of a list, NULL past the end or for an
+ * unknown name). */
 HONE_API const char *hone_params_get(const hone_params *p, const char *name, size_t i);
 HONE_API int hone_params_is_set(const hone_params *p, const char *name);
 HONE_API void hone_params_destroy(hone_params *p);
 
-/* ---- model -------------------------------------------------------------------------------------------------- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
-/* Reads .onnx or .onnx.gz, external data beside it (contained: no links, nothing outside the folder). A model loads with
- * its issues listed; what blocks training or running is reported by the call that needs it. HONE_E_MODEL, HONE_E_UNSUPPORTED,
- * HONE_E_BUDGET, HONE_E_IO. */
-HONE_API HONE_MUST_USE hone_status hone_model_load(hone_context *ctx, const char *path, hone_model **out, hone_error *err);
+/* Reads .onnx or .onnx.gz, external data beside it (contained: no links, nothing outside the
+ * folder). A model loads with its issues listed; what blocks training or running is reported by
+ * the call that needs it. HONE_E_MODEL, HONE_E_UNSUPPORTED, HONE_E_BUDGET, HONE_E_IO. */
+HONE_CALL hone_model_load(hone_context *ctx, const char *path, hone_model **out, hone_error *err);
 /* The same from memory (copied). dir: folder for external data, NULL when there is none. */
-HONE_API HONE_MUST_USE hone_status hone_model_load_bytes(hone_context *ctx, const void *bytes, size_t n, const char *dir,
-                                                         hone_model **out, hone_error *err);
-/* A fresh MLP: "784-512-512-10 relu batchnorm dropout=0.5 softmax"; weights from seed (He-uniform before rectifiers, else
- * Xavier-uniform, biases 0). */
-HONE_API HONE_MUST_USE hone_status hone_model_new(hone_context *ctx, const char *spec, uint64_t seed, hone_model **out,
-                                                  hone_error *err);
-/* Applies one graph edit, recorded in the model: "inference", "batch-symbolic", "batchnorm insert", "batchnorm remove",
- * "untie NAME". The model is imported again from the edited bytes. */
-HONE_API HONE_MUST_USE hone_status hone_model_edit(hone_model *m, const char *line, hone_error *err);
-/* Can this model be run (training 0) or trained (training 1)? The first issue that blocks it as the error, else HONE_OK. Call
- * it before opening data, so that a bad model is said to be one whatever the data are. */
-HONE_API HONE_MUST_USE hone_status hone_model_check(hone_model *m, int training, hone_error *err);
-/* What `hone inspect --json` prints: inputs, outputs, nodes with verdicts, issues, ties, parameters. */
-HONE_API HONE_MUST_USE hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
-/* Writes the model: source bytes with the trained tensors in place; nothing changed, the same bytes. Written aside, synced,
- * read back, compared, renamed: an existing file stays untouched on failure. An existing path is refused unless parameter
- * "force" is true; params may be NULL. */
-HONE_API HONE_MUST_USE hone_status hone_model_save(hone_model *m, const char *path, const hone_params *params,
-                                                   hone_error *err);
-/* The same bytes handed to write() piece by piece (external data become inline). write returns 0 to go on. */
-HONE_API HONE_MUST_USE hone_status hone_model_save_bytes(hone_model *m, int (*write)(void *user, const void *p, size_t n),
-                                                         void *user, hone_error *err);
+HONE_CALL hone_model_load_bytes(hone_context *ctx, const void *bytes, size_t n, const char *dir,
+                                hone_model **out, hone_error *err);
+/* A fresh MLP: "784-512-512-10 relu batchnorm dropout=0.5 softmax"; weights from seed
+ * (He-uniform before rectifiers, else Xavier-uniform, biases 0). */
+HONE_CALL hone_model_new(hone_context *ctx, const char *spec, uint64_t seed, hone_model **out,
+                         hone_error *err);
+/* Applies one graph edit, recorded in the model: "inference", "batch-symbolic", "batchnorm
+ * insert", "batchnorm remove", "untie NAME". The model is imported again from the edited bytes. */
+HONE_CALL hone_model_edit(hone_model *m, const char *line, hone_error *err);
+/* Can this model be run (training 0) or trained (training 1)? The first issue that blocks it as
+ * the error, else HONE_OK. Call it before opening data, so that a bad model is said to be one
+ * whatever the data are. */
+HONE_CALL hone_model_check(hone_model *m, int training, hone_error *err);
+/* What `hone inspect --json` prints: inputs, outputs, nodes with verdicts, issues, ties,
+ * parameters. */
+HONE_CALL hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
+/* Writes the model: source bytes with the trained tensors in place; nothing changed, the same
+ * bytes. Written aside, synced, read back, compared, renamed: an existing file stays untouched
+ * on failure. An existing path is refused unless parameter "force" is true; params may be NULL. */
+HONE_CALL hone_model_save(hone_model *m, const char *path, const hone_params *params,
+                          hone_error *err);
+/* The same bytes handed to write() piece by piece (external data become inline). write returns 0
+ * to go on. */
+HONE_CALL hone_model_save_bytes(hone_model *m, int (*write)(void *user, const void *p, size_t n),
+                                void *user, hone_error *err);
 HONE_API void hone_model_destroy(hone_model *m);
 
-/* ---- data --------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
-/* Opens what the parameters of group "data" name: training, validation and test files. Tables are read in m's precision;
- * m also tells "INPUT=FILE" from a file name with '='. m may be NULL (float32) and is only looked at during the call. */
-HONE_API HONE_MUST_USE hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_params *params,
-                                                  hone_data **out, hone_error *err);
+/* Opens what the parameters of group "data" name: training, validation and test files. Tables
+ * are read in m's precision; m also tells "INPUT=FILE" from a file name with '='. m may be NULL
+ * (float32) and is only looked at during the call. */
+HONE_CALL hone_data_open(hone_context *ctx, const hone_model *m, const hone_params *params,
+                         hone_data **out, hone_error *err);
 
-typedef enum hone_dtype { HONE_F32 = 1, HONE_U8 = 2, HONE_I32 = 6, HONE_I64 = 7, HONE_F64 = 11 } hone_dtype; /* ONNX numbers */
+/* the numbers are ONNX's */
+typedef enum hone_dtype {
+    HONE_F32 = 1,
+    HONE_U8 = 2,
+    HONE_I32 = 6,
+    HONE_I64 = 7,
+    HONE_F64 = 11
+} hone_dtype;
 typedef enum hone_role { HONE_TRAIN = 0, HONE_VAL = 1, HONE_TEST = 2 } hone_role;
 typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
     size_t size;
@@ -151,70 +176,86 @@ typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
     int64_t rows, per_row;
     const void *data; /* borrowed: must live as long as the hone_data */
 } hone_array;
-/* Wraps arrays in memory without copying. y may be NULL with n_y 0 (prediction). Call again for other roles: *data is
- * created when NULL, extended otherwise. */
-HONE_API HONE_MUST_USE hone_status hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
-                                                  const hone_array *y, size_t n_y, hone_data **data, hone_error *err);
+/* Wraps arrays in memory without copying. y may be NULL with n_y 0 (prediction). Call again for
+ * other roles: *data is created when NULL, extended otherwise. */
+HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
+                         const hone_array *y, size_t n_y, hone_data **data, hone_error *err);
 HONE_API void hone_data_destroy(hone_data *d);
 
-/* ---- training and use ------------------------------------------------------------------------------------------ */
+/* ---- training and use ------------------------------------------------------------------------ */
 
-typedef struct hone_metric { const char *name; double value; } hone_metric; /* "val_loss", "val_accuracy", … */
+typedef struct hone_metric { /* "val_loss", "val_accuracy", … */
+    const char *name;
+    double value;
+} hone_metric;
 typedef struct hone_progress { /* what a callback sees; valid during the call */
     size_t size;
-    int64_t epoch, epochs;   /* epoch 0: the model before training */
-    int64_t row, rows;       /* rows done in this epoch, rows of an epoch; equal at the end of an epoch */
-    double train_loss;       /* running mean over this epoch's batches */
-    const hone_metric *metrics; /* end of an epoch only: validation metrics and what --metric asked for */
+    int64_t epoch, epochs; /* epoch 0: the model before training */
+    /* rows done in this epoch, rows of an epoch; equal at the end of an epoch */
+    int64_t row, rows;
+    double train_loss; /* running mean over this epoch's batches */
+    /* end of an epoch only: validation metrics and what --metric asked for */
+    const hone_metric *metrics;
     size_t n_metrics;
     double lr, seconds, rows_per_second, seconds_left;
-    int64_t best_epoch;      /* -1: none yet */
+    int64_t best_epoch; /* -1: none yet */
     int is_best, epoch_end;
 } hone_progress;
 typedef struct hone_callbacks {
     size_t size;
     void *user;
-    /* At the end of every epoch, and about ten times a second in between. Not 0: stop (stop_reason "callback"). */
+    /* At the end of every epoch, and about ten times a second in between. Not 0: stop
+     * (stop_reason "callback"). */
     int (*progress)(void *user, const hone_progress *p);
 } hone_callbacks;
+/* clang-format off */
 #define HONE_CALLBACKS { sizeof(hone_callbacks), NULL, NULL }
+/* clang-format on */
 
-/* Trains in place: the model then holds the best weights (parameter "save"), BatchNorm statistics included. Stopping early,
- * at a time limit, by request or because the loss diverged is a result, not an error: read "stop_reason". On an error the
- * model is as it was. Run directory, checkpoints and events as the parameters of group "run" say. cb may be NULL. */
-HONE_API HONE_MUST_USE hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
-                                              const hone_callbacks *cb, hone_result **out, hone_error *err);
-/* Continues the run in run_dir exactly. overrides (NULL allowed): "epochs" as +N, moved data files, "force". The model comes
- * back as if never interrupted. A finished run is HONE_OK with "finished": true in the result. */
-HONE_API HONE_MUST_USE hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
-                                               const hone_callbacks *cb, hone_model **model, hone_result **out,
-                                               hone_error *err);
-/* Loss and metrics over the data's training role (whatever file was named first), in inference mode. */
-HONE_API HONE_MUST_USE hone_status hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
-                                                 hone_error *err);
-/* Outputs in input order, written to path (.csv, .npy, .npz) or, path NULL, handed to each (one call per chunk of rows). */
-typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_outputs, int64_t first_row);
-HONE_API HONE_MUST_USE hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
-                                                hone_predict_fn each, void *user, hone_result **out, hone_error *err);
-/* ONNX test vectors: dir/input_N.pb against dir/output_N.pb. HONE_OK also when they differ: read "passed". */
-HONE_API HONE_MUST_USE hone_status hone_verify(hone_model *m, const char *const *dirs, size_t n_dirs,
-                                               const hone_params *params, hone_result **out, hone_error *err);
+/* Trains in place: the model then holds the best weights (parameter "save"), BatchNorm
+ * statistics included. Stopping early, at a time limit, by request or because the loss diverged
+ * is a result, not an error: read "stop_reason". On an error the model is as it was. Run
+ * directory, checkpoints and events as the parameters of group "run" say. cb may be NULL. */
+HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
+                     const hone_callbacks *cb, hone_result **out, hone_error *err);
+/* Continues the run in run_dir exactly. overrides (NULL allowed): "epochs" as +N, moved data
+ * files, "force". The model comes back as if never interrupted. A finished run is HONE_OK with
+ * "finished": true in the result. */
+HONE_CALL hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
+                      const hone_callbacks *cb, hone_model **model, hone_result **out,
+                      hone_error *err);
+/* Loss and metrics over the data's training role (whatever file was named first), in inference
+ * mode. */
+HONE_CALL hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
+                        hone_error *err);
+/* Outputs in input order, written to path (.csv, .npy, .npz) or, path NULL, handed to each (one
+ * call per chunk of rows). */
+typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_outputs,
+                               int64_t first_row);
+HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
+                       hone_predict_fn each, void *user, hone_result **out, hone_error *err);
+/* ONNX test vectors: dir/input_N.pb against dir/output_N.pb. HONE_OK also when they differ: read
+ * "passed". */
+HONE_CALL hone_verify(hone_model *m, const char *const *dirs, size_t n_dirs,
+                      const hone_params *params, hone_result **out, hone_error *err);
 /* Backward against central differences in double precision over the model's own graph. */
-HONE_API HONE_MUST_USE hone_status hone_gradcheck(hone_model *m, const hone_params *params, hone_result **out,
-                                                  hone_error *err);
+HONE_CALL hone_gradcheck(hone_model *m, const hone_params *params, hone_result **out,
+                         hone_error *err);
 /* Tensors and fields that differ between two files. */
-HONE_API HONE_MUST_USE hone_status hone_diff(hone_context *ctx, const char *path_a, const char *path_b, hone_result **out,
-                                             hone_error *err);
+HONE_CALL hone_diff(hone_context *ctx, const char *path_a, const char *path_b, hone_result **out,
+                    hone_error *err);
 
-/* ---- results ------------------------------------------------------------------------------------------------ */
+/* ---- results --------------------------------------------------------------------------------- */
 
 /* The whole result as one JSON object ("schema" first). indent 0: one line. */
-HONE_API HONE_MUST_USE hone_status hone_result_json(const hone_result *r, int indent,
-                                                    int (*write)(void *user, const void *p, size_t n), void *user,
-                                                    hone_error *err);
-/* One number or text by dotted path ("val.accuracy", "nodes.3.verdict"). Returns 1 when it is there. */
+HONE_CALL hone_result_json(const hone_result *r, int indent,
+                           int (*write)(void *user, const void *p, size_t n), void *user,
+                           hone_error *err);
+/* One number or text by dotted path ("val.accuracy", "nodes.3.verdict"). Returns 1 when it is
+ * there. */
 HONE_API int hone_result_number(const hone_result *r, const char *path, double *out);
-HONE_API const char *hone_result_text(const hone_result *r, const char *path); /* NULL: not there or no text */
+/* NULL: not there or no text */
+HONE_API const char *hone_result_text(const hone_result *r, const char *path);
 HONE_API void hone_result_destroy(hone_result *r);
 
 #ifdef __cplusplus

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of plugin/ and plugin/train share: the insides of the public handles and the session, a job made ready:
- * model understood, data opened and cast into program order, losses chosen, backend open. Training, evaluation and
- * prediction all start from a session. */
+ * What the files of plugin/ and plugin/train share: the insides of the public handles and the
+ * session, a job made ready: model understood, data opened and cast into program order, losses
+ * chosen, backend open. Training, evaluation and prediction all start from a session. */
 #ifndef HN_INTERNAL_H
 #define HN_INTERNAL_H
 
@@ -19,12 +19,13 @@ struct hone_context {
     void (*log)(void *user, hone_log_level level, const char *text);
     void *log_user;
 };
-void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Tests: a context over a given memory and io. */
-hone_status hn_context_create_with(const hone_context_opts *opts, const struct hn_io *io, hone_context **out,
-                                   hone_error *err);
+hone_status hn_context_create_with(const hone_context_opts *opts, const struct hn_io *io,
+                                   hone_context **out, hone_error *err);
 
-/* ---- results: a tree built in order ------------------------------------------------------------------------- */
+/* ---- results: a tree built in order ---------------------------------------------------------- */
 struct hone_result {
     struct hn_arena arena;
     struct hn_node_r *root; /* plugin/result.c */
@@ -32,7 +33,8 @@ struct hone_result {
     int depth, failed; /* failed: an allocation failed; checked once by hn_result_done */
 };
 /* Starts with "schema" and "ok": true. The result keeps a pointer to the context's memory. */
-hone_status hn_result_create(hone_context *ctx, const char *schema, hone_result **out, hone_error *err);
+hone_status hn_result_create(hone_context *ctx, const char *schema, hone_result **out,
+                             hone_error *err);
 void hn_result_object(hone_result *r, const char *key); /* key NULL inside arrays */
 void hn_result_array(hone_result *r, const char *key);
 void hn_result_close(hone_result *r);
@@ -41,84 +43,108 @@ void hn_result_int(hone_result *r, const char *key, int64_t v);
 void hn_result_double(hone_result *r, const char *key, double v);
 void hn_result_bool(hone_result *r, const char *key, int v);
 void hn_result_null(hone_result *r, const char *key);
-hone_status hn_result_done(hone_result *r, hone_error *err); /* HONE_E_NOMEM if anything failed on the way */
+/* HONE_E_NOMEM if anything failed on the way */
+hone_status hn_result_done(hone_result *r, hone_error *err);
 
-/* ---- parameters: typed reading; names are checked against the table in debug builds -------------------------------- */
-/* p NULL: the defaults. The table itself is plugin/params.def; a name that is not in it reads as unset. */
-double hn_param_f(const hone_params *p, const char *name);  /* NaN when unset without default */
-int64_t hn_param_i(const hone_params *p, const char *name); /* 0 when unset without default; "+5" reads as 5 */
+/* ---- parameters: typed reading ---------- */
+/* p NULL: the defaults. The table itself is plugin/params.def; a name that is not in it reads as
+ * unset. */
+double hn_param_f(const hone_params *p, const char *name); /* NaN when unset without default */
+/* 0 when unset without default; "+5" reads as 5 */
+int64_t hn_param_i(const hone_params *p, const char *name);
 int hn_param_b(const hone_params *p, const char *name);
-const char *hn_param_s(const hone_params *p, const char *name); /* "" when unset without default; lists: the first item */
-size_t hn_param_count(const hone_params *p, const char *name);  /* items of a list, its default's included */
+/* "" when unset without default; lists: the first item */
+const char *hn_param_s(const hone_params *p, const char *name);
+/* items of a list, its default's included */
+size_t hn_param_count(const hone_params *p, const char *name);
 hone_status hn_params_copy(const hone_params *from, hone_params **out, hone_error *err);
-/* The optimizer part resolved with the contract's defaults that depend on the optimizer (lr, momentum, eps, weight decay). */
-hone_status hn_params_hyper(const hone_params *p, struct hn_hyper *hyper, double *lr, hone_error *err);
+/* The optimizer part resolved with the contract's defaults that depend on the optimizer (lr,
+ * momentum, eps, weight decay). */
+hone_status hn_params_hyper(const hone_params *p, struct hn_hyper *hyper, double *lr,
+                            hone_error *err);
 
-/* ---- backend choice (plugin/device.c) ------------------------------------------------------------------------------ */
+/* ---- backend choice (plugin/device.c) -------------------------------------------------------- */
 struct hn_device {
     const struct hn_backend *backend;
     void *dev;
     int threads; /* that the backend got; 1 for the reference */
 };
-/* float64 runs on the reference backend, float32 on the CPU's. device: "auto", "cpu", "cuda", "cuda:N" (no module: HONE_E_DEVICE
- * with the reason). threads 0: the cores this process may use. close accepts a zeroed struct. */
-hone_status hn_device_open(hone_context *ctx, const char *device, int threads, enum hn_dtype dtype, struct hn_device *out,
-                           hone_error *err);
+/* float64 runs on the reference backend, float32 on the CPU's. device: "auto", "cpu", "cuda",
+ * "cuda:N" (no module: HONE_E_DEVICE with the reason). threads 0: the cores this process may
+ * use. close accepts a zeroed struct. */
+hone_status hn_device_open(hone_context *ctx, const char *device, int threads, enum hn_dtype dtype,
+                           struct hn_device *out, hone_error *err);
 void hn_device_close(struct hn_device *d);
-/* What its numbers may depend on beyond the program: "avx512, OpenBLAS Cooperlake", "double". NULL: out of memory. */
+/* What its numbers may depend on beyond the program: "avx512, OpenBLAS Cooperlake", "double".
+ * NULL: out of memory. */
 const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_arena *a);
 /* Why a GPU is not used, for doctor and messages; NULL when one is. Static text. */
 const char *hn_device_why_no_gpu(void);
 
-/* ---- model ------------------------------------------------------------------------------------------------------ */
+/* ---- model ----------------------------------------------------------------------------------- */
 /* struct hone_model is private to plugin/model.c; these are its inner doors. */
 struct hn_graph *hn_model_graph(hone_model *m);
 hone_context *hn_model_context(hone_model *m);
 const char *hn_model_path(const hone_model *m); /* NULL when loaded from memory */
-void hn_model_hash(const hone_model *m, unsigned char hash[16]); /* XXH3-128 of the source bytes and the edit list */
+/* XXH3-128 of the source bytes and the edit list */
+void hn_model_hash(const hone_model *m, unsigned char hash[16]);
 size_t hn_model_n_edits(const hone_model *m);
 const char *hn_model_edit_line(const hone_model *m, size_t i);
-/* The bytes a checkpoint keeps so that resume needs no model file: current bytes after edits (external data inline). */
+/* The bytes a checkpoint keeps so that resume needs no model file: current bytes after edits
+ * (external data inline). */
 hone_status hn_model_bytes(hone_model *m, struct hn_buffer *out, hone_error *err);
-/* Applies untie edits etc. that training needs; the graph may be replaced. Globs of --freeze come from params. */
+/* Applies untie edits etc. that training needs; the graph may be replaced. Globs of --freeze
+ * come from params. */
 hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, hone_error *err);
-/* Inserts a scaler in front of input `name` / behind output `name`: x' = (x - offset) * scale, resp. y = y' * scale + offset. */
-hone_status hn_model_scale_input(hone_model *m, const char *name, const char *kind, const double *offset,
-                                 const double *scale, int64_t n, hone_error *err);
-hone_status hn_model_scale_output(hone_model *m, const char *name, const char *kind, const double *offset,
-                                  const double *scale, int64_t n, hone_error *err);
+/* Inserts a scaler in front of input `name` / behind output `name`: x' = (x - offset) * scale,
+ * resp. y = y' * scale + offset. */
+hone_status hn_model_scale_input(hone_model *m, const char *name, const char *kind,
+                                 const double *offset, const double *scale, int64_t n,
+                                 hone_error *err);
+hone_status hn_model_scale_output(hone_model *m, const char *name, const char *kind,
+                                  const double *offset, const double *scale, int64_t n,
+                                  hone_error *err);
 int hn_model_has_scaler(hone_model *m, const char *input);
-/* Fills a host slab W of prog from the model's tensors (elem 4 or 8), and the other way round: the trained and state
- * parameters of prog become the model's tensors (file dtype and layout at export). */
-hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, void *w, size_t elem, hone_error *err);
-hone_status hn_model_put_weights(hone_model *m, const struct hn_program *prog, const void *w, size_t elem, hone_error *err);
-/* Fails early when saving to path could not work: exists and no force, is the model's own file, its folder is missing or
- * cannot be written to (HONE_E_USAGE, HONE_E_IO). Call before training. */
+/* Fills a host slab W of prog from the model's tensors (elem 4 or 8), and the other way round:
+ * the trained and state parameters of prog become the model's tensors (file dtype and layout at
+ * export). */
+hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, void *w, size_t elem,
+                                 hone_error *err);
+hone_status hn_model_put_weights(hone_model *m, const struct hn_program *prog, const void *w,
+                                 size_t elem, hone_error *err);
+/* Fails early when saving to path could not work: exists and no force, is the model's own file,
+ * its folder is missing or cannot be written to (HONE_E_USAGE, HONE_E_IO). Call before training. */
 hone_status hn_model_check_output(hone_model *m, const char *path, int force, hone_error *err);
-/* hone. metadata to be written with the model (replaced by key); value NULL removes. No time, path or thread count in it. */
-hone_status hn_model_set_metadata(hone_model *m, const char *key, const char *value, hone_error *err);
+/* hone. metadata to be written with the model (replaced by key); value NULL removes. No time,
+ * path or thread count in it. */
+hone_status hn_model_set_metadata(hone_model *m, const char *key, const char *value,
+                                  hone_error *err);
 /* Undo for a failed or interrupted caller: remembers edits, weights and metadata. */
 struct hn_model_mark;
 hone_status hn_model_mark(hone_model *m, struct hn_model_mark **out, hone_error *err);
 hone_status hn_model_rewind(hone_model *m, struct hn_model_mark *mark, hone_error *err);
 void hn_model_mark_free(struct hn_model_mark *mark);
 
-/* ---- session ---------------------------------------------------------------------------------------------------- */
+/* ---- session --------------------------------------------------------------------------------- */
 struct hn_target { /* how one loss gets its target, how its metrics are computed */
     enum hn_loss_kind loss;
-    int output;              /* graph output */
+    int output; /* graph output */
     const char *output_name;
     enum hn_tail tail;
-    int dense;               /* targets are numbers, else class indices */
-    int n_classes;           /* > 1: classification (2 with one sigmoid output) */
+    int dense;                  /* targets are numbers, else class indices */
+    int n_classes;              /* > 1: classification (2 with one sigmoid output) */
     const char *const *classes; /* names in order, NULL when they are 0..C-1 */
     double weight;
-    /* --scale-target: the loss and its targets are in scaled units, y = scaled * scale + offset; NULL: not scaled. The
-     * evaluator's mae, rmse and r2 are in y's own units. hn_session_finish writes the inverse into the graph. */
+    /* --scale-target: the loss and its targets are in scaled units, y = scaled * scale + offset;
+     * NULL: not scaled. The evaluator's mae, rmse and r2 are in y's own units. hn_session_finish
+     * writes the inverse into the graph. */
     const double *offset, *scale;
-    int64_t per_row;         /* outputs of a row */
+    int64_t per_row; /* outputs of a row */
 };
-struct hn_rows { uint32_t *rows; int64_t n; }; /* a list of rows of sets[set] */
+struct hn_rows { /* a list of rows of sets[set] */
+    uint32_t *rows;
+    int64_t n;
+};
 struct hn_session {
     hone_context *ctx;
     hone_model *model;
@@ -126,41 +152,62 @@ struct hn_session {
     const struct hn_backend *backend;
     void *dev;
     int threads;
-    struct hn_program *prog;    /* BODY with losses (training, evaluation) or without (prediction) */
+    /* BODY with losses (training, evaluation) or without (prediction) */
+    struct hn_program *prog;
     struct hn_target *targets;
     int n_targets;
-    struct hn_dataset *sets[3]; /* by hone_role, in program order, frozen head already applied; NULL: none */
+    /* by hone_role, in program order, frozen head already applied; NULL: none */
+    struct hn_dataset *sets[3];
     void *bound[3];
-    int set_of[3];              /* which set a role's rows are in (a split shares the training set) */
-    struct hn_rows rows[3];     /* rows of each role; n 0: none */
+    /* which set a role's rows are in (a split shares the training set) */
+    int set_of[3];
+    struct hn_rows rows[3]; /* rows of each role; n 0: none */
     unsigned char data_hash[16];
     struct hn_arena arena;
-    void *own;                  /* plugin/session.c */
+    void *own; /* plugin/session.c */
 };
-/* TRAIN   everything; the model is prepared and scaled first (split, then fit of scalers on training rows only, then the
- *         graph edit, then the head's cache)
- * JUDGE   the same rows and targets for figures of the model as it stands: nothing in the model changes
+/* TRAIN   everything; the model is prepared and scaled first (split, then fit of scalers on
+ *         training rows only, then the graph edit, then the head's cache)
+ * JUDGE   the same rows and targets for figures of the model as it stands: nothing in the model
+ *         changes
  * EVAL    all rows of the training role with targets, no split
- * PREDICT all rows of the training role, no targets; prog is the whole graph (HN_PART_ALL) and may have a fixed batch */
+ * PREDICT all rows of the training role, no targets; prog is the whole graph (HN_PART_ALL) and
+ *         may have a fixed batch */
 enum hn_session_use { HN_USE_TRAIN, HN_USE_JUDGE, HN_USE_EVAL, HN_USE_PREDICT };
 /* Opens everything; the data must outlive the session. */
-hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *params, enum hn_session_use use,
-                            struct hn_session **out, hone_error *err);
+hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *params,
+                            enum hn_session_use use, struct hn_session **out, hone_error *err);
 void hn_session_close(struct hn_session *s);
-/* After the trained weights are in the model: inverse of --scale-target behind the outputs, hone.classes. */
+/* After the trained weights are in the model: inverse of --scale-target behind the outputs,
+ * hone.classes. */
 hone_status hn_session_finish(struct hn_session *s, hone_error *err);
 /* One gathered element type for host code: dst[i, :] = column's rows as elements of elem bytes. */
-void hn_column_gather(const struct hn_column *c, const uint32_t *rows, int64_t n, size_t elem, void *dst);
+void hn_column_gather(const struct hn_column *c, const uint32_t *rows, int64_t n, size_t elem,
+                      void *dst);
 
-/* Loss and metrics of the weights in slab w over one role, evaluation in inference mode at a fixed batch size (so that the
- * figures do not depend on --batch-size). Keeps its plan and buffers in the evaluator between calls: no allocation after
- * the first. values: names "loss", "accuracy", "mae", "r2", … as the contract lists them. */
+/* Loss and metrics of the weights in slab w over one role, evaluation in inference mode at a
+ * fixed batch size (so that the figures do not depend on --batch-size). Keeps its plan and
+ * buffers in the evaluator between calls: no allocation after the first. values: names "loss",
+ * "accuracy", "mae", "r2", … as the contract lists them. */
 struct hn_evaluator;
-struct hn_figures { double loss; double accuracy, mae, rmse, r2, f1, auc; unsigned has; /* bits: HN_HAS_… */ int64_t rows; };
-enum { HN_HAS_ACCURACY = 1, HN_HAS_MAE = 2, HN_HAS_RMSE = 4, HN_HAS_R2 = 8, HN_HAS_F1 = 16, HN_HAS_AUC = 32 };
+struct hn_figures {
+    double loss;
+    double accuracy, mae, rmse, r2, f1, auc;
+    unsigned has; /* bits: HN_HAS_… */
+    int64_t rows;
+};
+enum {
+    HN_HAS_ACCURACY = 1,
+    HN_HAS_MAE = 2,
+    HN_HAS_RMSE = 4,
+    HN_HAS_R2 = 8,
+    HN_HAS_F1 = 16,
+    HN_HAS_AUC = 32
+};
 hone_status hn_evaluator_create(struct hn_session *s, struct hn_evaluator **out, hone_error *err);
-hone_status hn_evaluator_run(struct hn_evaluator *e, const struct hn_replica *r, hone_role role, struct hn_figures *out,
-                             hone_error *err);
+hone_status hn_evaluator_run(struct hn_evaluator *e, const struct hn_replica *r, hone_role role,
+                             struct hn_figures *out, hone_error *err);
 void hn_evaluator_destroy(struct hn_evaluator *e);
-void hn_figures_result(hone_result *r, const char *key, const struct hn_figures *f); /* an object with loss and metrics */
+/* an object with loss and metrics */
+void hn_figures_result(hone_result *r, const char *key, const struct hn_figures *f);
 #endif

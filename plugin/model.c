@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Loading, editing and marking models. Every change builds the next view beside the current one and then swaps, so that
- * a failure leaves the model as it was. */
+ * Loading, editing and marking models. Every change builds the next view beside the current one
+ * and then swaps, so that a failure leaves the model as it was. */
 #include "plugin/model.h"
 #include "ops/base/status.h"
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* a hash state on the stack */
 #include <xxhash.h>
 
-/* ---- views -------------------------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 static void bytes_release(struct hn_mem *mem, struct hn_bytes *b)
 {
@@ -62,7 +62,7 @@ hone_status hn_model_import(const hone_model *m, int keep_fixed_batch, struct hn
     return hn_onnx_graph(hn_model_onnx(m), &opts, out, err);
 }
 
-/* ---- state -------------------------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static void state_free(struct hn_mem *mem, struct hn_model_state *s)
 {
@@ -179,7 +179,7 @@ void hn_model_mark_free(struct hn_model_mark *mark)
     hn_free(mem, mark);
 }
 
-/* ---- loading -------------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* Takes onnx and copy over, also on failure. */
 static hone_status finish_load(hone_context *ctx, struct hn_onnx *onnx, void *copy,
@@ -237,9 +237,10 @@ void hone_model_destroy(hone_model *m)
     hn_free(mem, m);
 }
 
-/* ---- edits ---------------------------------------------------------------------------------------------------------- */
+/* ---- edits ----------------------------------------------------------------------------------- */
 
-/* The model's bytes with its new values in them, opened: what an edit acts on when the values have changed. */
+/* The model's bytes with its new values in them, opened: what an edit acts on when the values
+ * have changed. */
 static hone_status bake(hone_model *m, struct hn_buffer *bytes, struct hn_onnx **out,
                         hone_error *err)
 {
@@ -310,7 +311,7 @@ hone_status hone_model_edit(hone_model *m, const char *line, hone_error *err)
     return hn_model_apply(m, &(struct hn_edit_line){ .text = line }, err);
 }
 
-/* ---- inner doors ---------------------------------------------------------------------------------------------------- */
+/* ---- inner doors ----------------------------------------------------------------------------- */
 
 struct hn_graph *hn_model_graph(hone_model *m) { return m->now.view->graph; }
 hone_context *hn_model_context(hone_model *m) { return m->ctx; }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The inside of hone_model, for the model's own files (model, model_values, model_save, prepare, verify). A model is
+ * The inside of hone_model, for the model's own files (model, model_values, model_save, prepare,
+ * verify). A model is
  *
  *     immutable source bytes + a list of edits + tensor values + metadata
  *
- * The view (bytes as they are after the edits, and the graph imported from them) is shared by reference count with marks,
- * so that going back is only letting go. */
+ * The view (bytes as they are after the edits, and the graph imported from them) is shared by
+ * reference count with marks, so that going back is only letting go. */
 #ifndef HN_MODEL_H
 #define HN_MODEL_H
 
@@ -37,8 +38,7 @@ struct hn_model_meta {
 
 struct hn_model_state { /* all that changes; a mark is a copy of it */
     struct hn_view *view;
-    void **
-        values; /* by tensor id: new numbers in the tensor's own type, NULL where the file's hold; NULL: all do */
+    void **values; /* by tensor id, in the tensor's own type; NULL: as in the bytes (all, one) */
     struct hn_model_edit *edits;
     struct hn_model_meta *metas;
     char **freeze; /* globs */
@@ -56,8 +56,8 @@ static inline struct hn_onnx *hn_model_onnx(const hone_model *m)
     return m->now.view->bytes->onnx;
 }
 
-/* The tensors and metadata that differ from the bytes of the view, as the save functions want them. Freed by
- * hn_free(mem, c->patches) and hn_free(mem, c->metas). */
+/* The tensors and metadata that differ from the bytes of the view, as the save functions want
+ * them. Freed by hn_free(mem, c->patches) and hn_free(mem, c->metas). */
 hone_status hn_model_changes(const hone_model *m, struct hn_changes *c, hone_error *err);
 void hn_model_changes_free(const hone_model *m, struct hn_changes *c);
 /* One edit with its arrays; recorded. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone_model_new: the file of a fresh network (onnx/new), its weights drawn as `--init fresh` draws them, then loaded like
- * any other file. */
+ * hone_model_new: the file of a fresh network (onnx/new), its weights drawn as `--init fresh`
+ * draws them, then loaded like any other file. */
 #include "onnx/new.h"
 #include "ops/base/status.h"
 #include "plugin/model.h"

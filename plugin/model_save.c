@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writing models. onnx/save puts bytes on the disk and reads them back; what is asked here before that is whether those
- * bytes, imported again, give a program with the very same weights, bit for bit. A file that would not is never written. */
+ * Writing models. onnx/save puts bytes on the disk and reads them back; what is asked here
+ * before that is whether those bytes, imported again, give a program with the very same weights,
+ * bit for bit. A file that would not is never written. */
 #include "onnx/save.h"
 #include "ops/base/status.h"
 #include "plugin/model.h"
 #include "plugin/train/rundir.h"
 #include <string.h>
 
-/* ---- before training: could it be written? --------------------------------------------------------------------------- */
+/* ---- before training: could it be written? --------------------------------------------------- */
 
 static int same_file(const struct hn_io *io, const char *a, const char *b)
 {
@@ -37,13 +38,14 @@ hone_status hn_model_check_output(hone_model *m, const char *path, int force, ho
     struct hn_atomic probe = { 0 };
     if (!path[0]) return hn_fail(err, HONE_E_USAGE, "out", "found an empty file name");
     HN_TRY(refuse_existing(m, path, force, err));
-    /* The surest way to know that a file can be made there is to make one: the temporary of the save itself. */
+    /* The surest way to know that a file can be made there is to make one: the temporary of the
+     * save itself. */
     HN_TRY(hn_atomic_begin(&probe, m->ctx->io, &m->ctx->mem, path, err));
     hn_atomic_abort(&probe);
     return HONE_OK;
 }
 
-/* ---- would it read back the same? ------------------------------------------------------------------------------------- */
+/* ---- would it read back the same? ------------------------------------------------------------ */
 
 struct weights {
     struct hn_program *prog;
@@ -106,7 +108,7 @@ static hone_status check_bytes(hone_model *m, hone_error *err)
     return st;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 hone_status hone_model_save(hone_model *m, const char *path, const hone_params *params,
                             hone_error *err)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Numbers between a program's weight slab and the model's tensors. The slab has its own order, padding, element size and,
- * where HN_PARAM_TRANSPOSED says so, orientation; the tensors keep the file's. float to float is a copy of the bits.
- * A tensor whose bits do not change stays the file's own, so that an unchanged model is written as the same bytes. */
+ * Numbers between a program's weight slab and the model's tensors. The slab has its own order,
+ * padding, element size and, where HN_PARAM_TRANSPOSED says so, orientation; the tensors keep
+ * the file's. float to float is a copy of the bits. A tensor whose bits do not change stays the
+ * file's own, so that an unchanged model is written as the same bytes. */
 #include "onnx/save.h"
 #include "ops/base/status.h"
 #include "plugin/model.h"
@@ -155,7 +156,7 @@ hone_status hn_model_put_weights(hone_model *m, const struct hn_program *prog, c
     return HONE_OK;
 }
 
-/* ---- what differs from the bytes ------------------------------------------------------------------------------------ */
+/* ---- what differs from the bytes ------------------------------------------------------------- */
 
 void hn_model_changes_free(const hone_model *m, struct hn_changes *c)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Parameters: checked text per row of plugin/params.def, read with a type. Text is kept as it was given, so that a run can
- * be written down and repeated; every typed read parses it again. */
+ * Parameters: checked text per row of plugin/params.def, read with a type. Text is kept as it
+ * was given, so that a run can be written down and repeated; every typed read parses it again. */
 #include "ops/base/status.h"
 #include "plugin/internal.h"
 #include <math.h>
@@ -48,7 +48,7 @@ static int find(const char *name)
     return -1;
 }
 
-/* ---- ranges and checks ------------------------------------------------------------------------------------------ */
+/* ---- ranges and checks ----------------------------------------------------------------------- */
 
 struct interval {
     double low, high;
@@ -143,7 +143,7 @@ static hone_status check(const struct row *r, const char *text, size_t n, hone_e
     return HONE_OK;
 }
 
-/* ---- the handle -------------------------------------------------------------------------------------------------- */
+/* ---- the handle ------------------------------------------------------------------------------ */
 
 hone_status hone_params_create(hone_context *ctx, hone_params **out, hone_error *err)
 {
@@ -241,7 +241,7 @@ hone_status hn_params_copy(const hone_params *from, hone_params **out, hone_erro
     return HONE_OK;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 const char *hone_params_get(const hone_params *p, const char *name, size_t i)
 {
@@ -316,7 +316,7 @@ int hone_param_at(size_t i, hone_param_info *info)
     return 1;
 }
 
-/* ---- the optimizer ------------------------------------------------------------------------------------------------ */
+/* ---- the optimizer --------------------------------------------------------------------------- */
 
 static double or_default(const hone_params *p, const char *name, double fallback)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a model needs before it is trained: shared values that only the exporter merged come apart, training forms become
- * inference forms (they are trained all the same and leave as such), BatchNormalization and the batch dimension as the
- * parameters say, frozen parameters, scalers. Each is a recorded graph edit, made once: preparing a prepared model changes
- * nothing. */
+ * What a model needs before it is trained: shared values that only the exporter merged come
+ * apart, training forms become inference forms (they are trained all the same and leave as
+ * such), BatchNormalization and the batch dimension as the parameters say, frozen parameters,
+ * scalers. Each is a recorded graph edit, made once: preparing a prepared model changes nothing. */
 #include "ops/base/status.h"
 #include "plugin/model.h"
 #include <math.h>
@@ -103,7 +103,7 @@ hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, 
     return hn_graph_blocked(hn_model_graph(m), 1, err);
 }
 
-/* ---- scalers -------------------------------------------------------------------------------------------------------- */
+/* ---- scalers --------------------------------------------------------------------------------- */
 
 /* A word of an edit line, in quotes, with \" and \\ inside. */
 static hone_status put_word(struct hn_buffer *b, const char *word, hone_error *err)

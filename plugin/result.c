@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Results: a tree in one arena, built in the order it is printed, read by dotted path or written as JSON. Building never
- * fails loudly: a failed allocation sets a mark, and hn_result_done reports it once.
+ * Results: a tree in one arena, built in the order it is printed, read by dotted path or written
+ * as JSON. Building never fails loudly: a failed allocation sets a mark, and hn_result_done
+ * reports it once.
  *
- *     hn_result_object(r, "val"); hn_result_double(r, "loss", 0.1); hn_result_close(r);     path "val.loss" */
+ *     hn_result_object(r, "val");
+ *     hn_result_double(r, "loss", 0.1);      path "val.loss"
+ *     hn_result_close(r); */
 #include "ops/base/status.h"
 #include "plugin/internal.h"
 #include <string.h>
@@ -107,7 +110,7 @@ void hone_result_destroy(hone_result *r)
     hn_free(mem, r);
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 struct host_sink {
     struct hn_sink sink;
@@ -165,7 +168,7 @@ hone_status hone_result_json(const hone_result *r, int indent,
     return hn_json_end(&j);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* The child that the first n characters of part name: a key of an object, an index of an array. */
 static const struct hn_node_r *child(const struct hn_node_r *n, const char *part, size_t len)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone_verify: ONNX test vectors. A case is a folder with input_0.pb, input_1.pb, … and output_0.pb, …, one TensorProto
- * each, numbered as the graph's inputs and outputs. A number passes when
+ * hone_verify: ONNX test vectors. A case is a folder with input_0.pb, input_1.pb, … and
+ * output_0.pb, …, one TensorProto each, numbered as the graph's inputs and outputs. A number
+ * passes when
  *
  *     |found - wanted| <= atol + rtol |wanted|
  *
- * or when both are NaN or the same infinity; shapes must agree. The graph is first taken with its batch size fixed as the
- * file has it; vectors with other rows are run on the graph whose batch was lifted. */
+ * or when both are NaN or the same infinity; shapes must agree. The graph is first taken with
+ * its batch size fixed as the file has it; vectors with other rows are run on the graph whose
+ * batch was lifted. */
 #include "onnx/tensor.h"
 #include "ops/base/status.h"
 #include "plugin/model.h"
@@ -43,7 +45,7 @@ struct one_case {
     const char *failure; /* the first difference in words, NULL: none */
 };
 
-/* ---- programs ------------------------------------------------------------------------------------------------------ */
+/* ---- programs -------------------------------------------------------------------------------- */
 
 static void close_run(struct verify *v, struct graph_run *r)
 {
@@ -74,7 +76,8 @@ static hone_status open_run(struct verify *v, int lifted, hone_error *err)
     return hn_model_get_weights(v->model, r->prog, r->w, elem, err);
 }
 
-/* Rows of the vectors in a program: 0 when an input does not fit. Shapes that do not follow N make it 1. */
+/* Rows of the vectors in a program: 0 when an input does not fit. Shapes that do not follow N
+ * make it 1. */
 static int64_t rows_of(const struct hn_program *p, const struct one_case *c)
 {
     int64_t rows = 0;
@@ -90,7 +93,7 @@ static int64_t rows_of(const struct hn_program *p, const struct one_case *c)
     return rows ? rows : 1;
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static char *vector_path(struct one_case *c, const char *what, size_t i)
 {
@@ -125,7 +128,7 @@ static hone_status read_inputs(struct verify *v, struct one_case *c, hone_error 
     return HONE_OK;
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------------------ */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static int number_passes(const struct verify *v, struct one_case *c, double found, double wanted)
 {
@@ -176,7 +179,8 @@ static void compare(const struct verify *v, struct one_case *c, const char *name
     }
 }
 
-/* Outputs that no program computes (labels of a ZipMap) are left out; a program's are matched by name. */
+/* Outputs that no program computes (labels of a ZipMap) are left out; a program's are matched by
+ * name. */
 static hone_status compare_outputs(struct verify *v, struct one_case *c, const struct graph_run *r,
                                    hone_error *err)
 {
@@ -197,7 +201,7 @@ static hone_status compare_outputs(struct verify *v, struct one_case *c, const s
                    "none of its outputs can be computed");
 }
 
-/* ---- a case --------------------------------------------------------------------------------------------------------- */
+/* ---- a case ---------------------------------------------------------------------------------- */
 
 static hone_status run_program(struct verify *v, struct one_case *c, const struct graph_run *r,
                                hone_error *err)

@@ -36,7 +36,7 @@ def symbols(library):
 
 def check_exports(library):
     header = re.sub(r"/\*.*?\*/", "", (HERE.parent.parent / "plugin/hone.h").read_text(), flags=re.S)
-    declared = set(re.findall(r"\b(hone_[a-z0-9_]+)\s*\(", " ".join(re.findall(r"HONE_API [^;]*;", header))))
+    declared = set(re.findall(r"\b(hone_[a-z0-9_]+)\s*\(", " ".join(re.findall(r"HONE_(?:API|CALL) [^;]*;", header))))
     exported = symbols(library)
     check(f"exports only hone_* ({len(exported)})", all(s.startswith("hone_") for s in exported),
           ", ".join(sorted(s for s in exported if not s.startswith("hone_"))[:20]))

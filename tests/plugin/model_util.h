@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the model tests of this area share: contexts over failing memory and files, a model's bytes, a program's slab. */
+ * What the model tests of this area share: contexts over failing memory and files, a model's
+ * bytes, a program's slab. */
 #ifndef HN_TEST_MODEL_UTIL_H
 #define HN_TEST_MODEL_UTIL_H
 

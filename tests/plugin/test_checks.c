@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * verify, gradcheck and doctor: right answers, wrong answers that must be noticed, missing and unfit files, failing memory
- * and disks. */
+ * verify, gradcheck and doctor: right answers, wrong answers that must be noticed, missing and
+ * unfit files, failing memory and disks. */
 #include "onnx/tensor.h"
 #include "tests/plugin/model_util.h"
 #include <math.h>

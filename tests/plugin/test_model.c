@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Models through the public API: loading, misuse, edits, marks, metadata, scalers, weights in and out of slabs, every
- * allocation and every I/O call failing in turn. */
+ * Models through the public API: loading, misuse, edits, marks, metadata, scalers, weights in
+ * and out of slabs, every allocation and every I/O call failing in turn. */
 #include "tests/plugin/model_util.h"
 #include <math.h>
 
@@ -285,7 +285,7 @@ START_TEST(preparing_freezes_and_refuses)
 }
 END_TEST
 
-/* ---- failure ---------------------------------------------------------------------------------------------------------- */
+/* ---- failure --------------------------------------------------------------------------------- */
 
 static hone_status job(hone_context *c, const char *from, const char *to)
 {

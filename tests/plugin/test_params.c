@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parameter table checks itself: unique names, defaults inside their ranges, choices that parse; then what setting and
- * reading do with good and bad text. */
+ * The parameter table checks itself: unique names, defaults inside their ranges, choices that
+ * parse; then what setting and reading do with good and bad text. */
 #include "plugin/internal.h"
 #include "tests/fault.h"
 #include "tests/harness.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Contexts and results: own allocators, budgets and logs; the tree, its JSON, its paths; allocation failure. */
+ * Contexts and results: own allocators, budgets and logs; the tree, its JSON, its paths;
+ * allocation failure. */
 #include "ops/base/status.h"
 #include "plugin/internal.h"
 #include "tests/fault.h"

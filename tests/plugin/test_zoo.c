@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The bijection over real models: written without change they are the same bytes; every trained number and statistic moved
- * by one ulp, written and read again gives the same slab, and the bytes that differ lie inside tensors. What describe
- * says of three hard files is recorded; HONE_RECORD=1 in the environment writes the records anew. */
+ * The bijection over real models: written without change they are the same bytes; every trained
+ * number and statistic moved by one ulp, written and read again gives the same slab, and the
+ * bytes that differ lie inside tensors. What describe says of three hard files is recorded;
+ * HONE_RECORD=1 in the environment writes the records anew. */
 #include "tests/plugin/model_util.h"
 #include <math.h>
 
@@ -128,7 +129,7 @@ START_TEST(one_ulp_comes_back)
 }
 END_TEST
 
-/* ---- golden descriptions ----------------------------------------------------------------------------------------------- */
+/* ---- golden descriptions --------------------------------------------------------------------- */
 
 static const char *const golden[] = { "unitree_policy", "acasxu_matlab_opset8",
                                       "lcbench_surrogate_opset13" };
