@@ -104,7 +104,8 @@ struct hn_opset {
  * several uses by name. After an edit the graph is imported again and has the lines that are left. */
 struct hn_untie {
     const char *line;
-    int32_t value, node, input; /* the uses of value that get a copy: all of them (node -1), or this one */
+    int32_t value, node,
+        input; /* the uses of value that get a copy: all of them (node -1), or this one */
 };
 
 struct hn_graph {

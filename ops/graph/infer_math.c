@@ -191,6 +191,10 @@ hone_status hn_infer_batchnorm(struct hn_infer *c)
     if (c->n->n_out != 1 && c->n->n_out != full)
         return hn_fail(c->err, HONE_E_MODEL, c->label,
                        "BatchNormalization has %d outputs, wanted 1 or %d", c->n->n_out, full);
+    if (x->rank > 2 && !c->a->spatial)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "BatchNormalization with spatial 0 on %s",
+                       hn_shape_text(x, text, sizeof text));
     if (!(c->a->epsilon >= 0) || !(c->a->momentum >= 0 && c->a->momentum <= 1))
         return hn_fail(c->err, HONE_E_MODEL, c->label,
                        "BatchNormalization: epsilon %g, momentum %g", c->a->epsilon,

@@ -297,19 +297,48 @@ static hone_status set_dtype(struct judge *j)
     return HONE_OK;
 }
 
+/* Training forms that leave as inference forms: batch statistics, extra outputs, dropout that is on or asks a graph input. */
 static void find_training_forms(struct hn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[i];
         const struct hn_node_fact *f = &g->facts->nodes[i];
-        double on = 0;
         if (!f->live || !f->attrs) continue;
-        if (strcmp(n->type, "BatchNormalization") == 0 && f->state_at >= 0 &&
-            !g->facts->states[f->state_at].computed)
+        if (f->state_at >= 0 && !g->facts->states[f->state_at].computed)
             g->needs_inference |= hn_batchnorm_form(n, f->attrs);
-        if (strcmp(n->type, "Dropout") == 0 && n->n_in > 2 && hn_value_scalar(g, n->in[2], &on))
-            g->needs_inference |= on != 0;
+        if (n->row->infer == hn_infer_dropout && n->n_in > 2 && n->in[2] >= 0) {
+            double on = 1;
+            g->needs_inference |= !hn_value_scalar(g, n->in[2], &on) || on != 0;
+        }
     }
+}
+
+static int all_are(const struct hn_tensor *t, double x)
+{
+    for (int64_t i = 0; i < t->n; i++)
+        if (hn_tensor_f64(t, i) != x) return 0;
+    return 1;
+}
+
+/* Mean 0 and variance 1 beside a trained scale: some exporters fold the statistics into scale and bias, and the first
+ * update would change the function. */
+static hone_status warn_absorbed_statistics(struct judge *j)
+{
+    struct hn_graph *g = j->g;
+    for (size_t i = 0; i + 1 < g->facts->n_states; i += 2) {
+        const struct hn_state *mean = &g->facts->states[i], *var = mean + 1;
+        const struct hn_tensor *scale = g->values[g->nodes[mean->node].in[1]].constant;
+        if (mean->computed || !all_are(mean->init, 0) || !all_are(var->init, 1) || !scale ||
+            all_are(scale, 1))
+            continue;
+        HN_TRY(issue(
+            j, hn_graph_issue(g, HN_WARNING, mean->node, HONE_OK,
+                              "--batchnorm freeze keeps the function",
+                              "the running mean is 0 and the variance 1, but the scale is trained: "
+                              "the exporter may "
+                              "have folded the statistics away, and training will move them")));
+    }
+    return HONE_OK;
 }
 
 hone_status hn_graph_verdicts(struct hn_graph *g, hone_error *err)
@@ -323,5 +352,6 @@ hone_status hn_graph_verdicts(struct hn_graph *g, hone_error *err)
     HN_TRY(check_trainable(&j));
     HN_TRY(check_batch(&j));
     find_training_forms(g);
+    HN_TRY(warn_absorbed_statistics(&j));
     return set_dtype(&j);
 }

@@ -37,7 +37,7 @@ SCHEMA(a_clip, F(lo, -INF, "min"), F(hi, INF, "max"));
 SCHEMA(a_gemm, F(alpha, 1, "alpha"), F(beta, 1, "beta"), I(trans_a, 0, "transA"),
        I(trans_b, 0, "transB"));
 SCHEMA(a_norm, F(epsilon, 1e-5f, "epsilon"), F(momentum, 0.9f, "momentum"),
-       I(training_mode, 0, "training_mode"), IGNORED(HN_ATTR_I64, "spatial"));
+       I(training_mode, 0, "training_mode"), I(spatial, 1, "spatial"));
 SCHEMA(a_layer, I(axis, -1, "axis"), F(epsilon, 1e-5f, "epsilon"),
        IGNORED(HN_ATTR_I64, "stash_type"));
 SCHEMA(a_drop7, F(ratio, 0.5, "ratio"));

@@ -282,6 +282,31 @@ START_TEST(computed_statistics)
 }
 END_TEST
 
+/* keras2onnx: mean 0, variance 1, everything else in scale and bias. */
+START_TEST(absorbed_statistics_are_said)
+{
+    for (int fresh = 0; fresh < 2; fresh++) {
+        struct tb t;
+        tb_open(&t, 11);
+        tb_input(&t, "x", HN_F32, 2, -1, 4);
+        tb_floats(&t, "scale", 1, 4);
+        tb_floats(&t, "bias", 1, 4);
+        tb_floats(&t, "mean", 1, 4);
+        tb_floats(&t, "var", 1, 4);
+        tb_set(&t, "mean", 0);
+        tb_set(&t, "var", 1);
+        if (fresh) tb_set(&t, "scale", 1);
+        tb_node(&t, "BatchNormalization", "x scale bias mean var", "y", NULL);
+        tb_output(&t, "y");
+        tb_finish(&t, NULL);
+        const struct hn_issue *it = tb_issue(&t, "folded the statistics");
+        ck_assert_int_eq(it != NULL, !fresh);
+        ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_OK);
+        tb_close(&t);
+    }
+}
+END_TEST
+
 START_TEST(dropout_forms)
 {
     static const struct {
@@ -298,6 +323,7 @@ START_TEST(dropout_forms)
         { 22, "x ratio off", "seed=3", (double)0.3f, 0, 0 },
         { 13, "x one", NULL, 0, 0, 1 },
         { 13, "x z", NULL, 0, 0, 1 },
+        { 13, "x ratio z", NULL, (double)0.3f, 1, 0 }, /* a graph input says whether it is on */
     };
     struct tb t;
     tb_open(&t, cases[_i].opset);
@@ -571,7 +597,9 @@ HN_TEST_MAIN("params", tcase_add_test(tc, defaults); tcase_add_test(tc, globs_an
              tcase_add_test(tc, identity_aliases_come_apart);
              tcase_add_test(tc, shared_names_come_apart);
              tcase_add_loop_test(tc, batchnorm_forms, 0, COUNT(norms));
-             tcase_add_test(tc, computed_statistics); tcase_add_loop_test(tc, dropout_forms, 0, 8);
+             tcase_add_test(tc, computed_statistics);
+             tcase_add_test(tc, absorbed_statistics_are_said);
+             tcase_add_loop_test(tc, dropout_forms, 0, 9);
              tcase_add_test(tc, a_used_mask_is_refused);
              tcase_add_test(tc, unknown_tail_is_carried_unknown_body_refused);
              tcase_add_test(tc, dead_branches_are_carried); tcase_add_test(tc, named_refusals);
