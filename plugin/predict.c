@@ -206,7 +206,7 @@ static hone_status write_csv(struct predictor *p, struct hn_sink *sink, hone_err
                                    ? &((struct hn_own *)p->s->own)->data->role[HONE_TRAIN].x[0].a
                                    : NULL;
     const char **names;
-    int64_t n;
+    int64_t n = 0;
     HN_TRY(column_names(p, x, &names, &n, err));
     HN_TRY(hn_csv_write_names(sink, names, n, err));
     double *row = hn_arena_alloc(&p->s->arena, (size_t)n + 1, sizeof *row);
