@@ -123,10 +123,12 @@ hone_status hn_checkpoint_open(struct hn_checkpoint *c, hone_context *ctx, const
     hone_error first = { .text = "" };
     *c = (struct hn_checkpoint){ .path = "" };
     int found = there(ctx, dir, 0), before = there(ctx, dir, 1);
+    if (found == -ENOMEM || before == -ENOMEM) return hn_nomem(err, "a file name", strlen(dir));
     if (found < 0) return hn_io_fail(err, dir, "look into", found);
     if (!found && before <= 0)
         return hn_hint(err, hn_fail(err, HONE_E_IO, dir, "there is no checkpoint in this folder"),
-                       "name the run folder of a training run, such as OUT.onnx.run");
+                       "name a run folder, such as OUT.onnx.run; a run that was stopped before its "
+                       "first checkpoint starts again with --force");
     hone_status st = found ? open_one(c, ctx, dir, 0, &first) : HONE_E_CORRUPT;
     if (st == HONE_OK) return st;
     if (found && (before <= 0 || st != HONE_E_CORRUPT)) {

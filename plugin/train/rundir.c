@@ -318,9 +318,9 @@ hone_status hn_rundir_begin(struct hn_rundir *d, struct hn_fit *f, const struct 
                             hone_error *err)
 {
     d->origin = o;
-    if (d->dir) HN_TRY(write_run(d, f, err));
     for (size_t i = 0; i < f->n_curve; i++) HN_TRY(add_metrics(d, &f->curve[i], err));
-    return save(d, f, "start", err);
+    HN_TRY(save(d, f, "start", err));
+    return d->dir ? write_run(d, f, err) : HONE_OK;
 }
 
 static int due(const struct hn_rundir *d, double least)

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * After the first step a run neither allocates nor calls the system: malloc is interposed, and a seccomp filter ends the
+ * process at any system call (with several threads, any but futex). The window reaches over ends of epochs with their
+ * validation, best snapshots and shuffles. */
+#include "plugin/train/job.h"
+#include "tests/train/kit.h"
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { COUNTS = 0 }; /* the sanitizer has an allocator of its own */
+static long allocations;
+#else
+enum { COUNTS = 1 };
+static volatile long allocations;
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *malloc(size_t n)
+{
+    allocations++;
+    return __libc_malloc(n);
+}
+void *calloc(size_t n, size_t size)
+{
+    allocations++;
+    return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t n)
+{
+    allocations++;
+    return __libc_realloc(p, n);
+}
+#endif
+
+enum { REACHED = 40, ALLOCATED = 41, NO_SECCOMP = 42 };
+
+static int install(int futex)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, futex ? SYS_futex : SYS_exit_group, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog filter = { sizeof code / sizeof *code, code };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return 0;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
+}
+
+struct window {
+    int calls, threads;
+    long before;
+    int64_t last_epoch;
+};
+
+/* Opens after the first steps, closes in a later epoch. */
+static hone_status watch(void *user, struct hn_fit *f, hone_error *err)
+{
+    struct window *w = user;
+    (void)err;
+    if (w->calls++ == 0) {
+        w->before = allocations;
+        if (!install(w->threads > 1)) _exit(NO_SECCOMP);
+    }
+    if (f->cohort->member[0].r.now.epoch > w->last_epoch)
+        _exit(allocations == w->before ? REACHED : ALLOCATED);
+    return HONE_OK;
+}
+
+static void child(const char *model, const char *threads)
+{
+    static const struct kit_pair pairs[] = { { "epochs", "9" },     { "batch-size", "7" },
+                                             { "dropout", "0.3" },  { "clip-norm", "1" },
+                                             { "accumulate", "2" }, { "early-stop-patience", "99" },
+                                             { "metric", "f1" },    { NULL, NULL } };
+    struct kit k;
+    struct hn_job j;
+    hone_error err;
+    struct window w = { .threads = threads[0] - '0', .last_epoch = 6 };
+    HN_OK(kit_open(&k, model, 10, NULL, NULL, &err), err);
+    HN_OK(kit_set(&k, pairs, &err), err);
+    HN_OK(hone_params_set(k.params, "threads", threads, &err), err);
+    HN_OK(hn_job_init(&j, k.model, k.params, &err), err);
+    HN_OK(hn_job_open(&j, k.data, NULL, &err), err);
+    HN_OK(hn_job_start(&j, &err), err);
+    j.fit->hooks = (struct hn_fit_hooks){ &w, NULL, watch };
+    HN_OK(hn_fit_start(j.fit, &err), err);
+    HN_OK(hn_fit_run(j.fit, &err), err);
+    _exit(1);
+}
+
+START_TEST(nothing_after_the_first_step)
+{
+    static const struct {
+        const char *model, *threads;
+    } cases[] = { { "bn_f32", "1" }, { "ln_f32", "1" }, { "bn_f64", "1" }, { "bn_f32", "2" } };
+    fflush(NULL);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) child(cases[_i].model, cases[_i].threads);
+    int status;
+    waitpid(pid, &status, 0);
+    ck_assert_msg(!WIFSIGNALED(status), "%s, %s threads: a system call in a step (signal %d)",
+                  cases[_i].model, cases[_i].threads, WTERMSIG(status));
+    if (WEXITSTATUS(status) == NO_SECCOMP) {
+        printf("no seccomp here\n");
+        return;
+    }
+    ck_assert_msg(WEXITSTATUS(status) != ALLOCATED, "%s, %s threads: a step allocates",
+                  cases[_i].model, cases[_i].threads);
+    ck_assert_int_eq(WEXITSTATUS(status), REACHED);
+    ck_assert(!COUNTS || allocations > 0);
+}
+END_TEST
+
+HN_TEST_MAIN("steady", tcase_add_loop_test(tc, nothing_after_the_first_step, 0, 4);)
