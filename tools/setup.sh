@@ -7,7 +7,7 @@
 set -euo pipefail
 
 packages=(gcc make cmake pkg-config libc6-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev zlib1g-dev
-          libzip-dev libxxhash-dev libjansson-dev libyaml-dev)
+          libzip-dev libxxhash-dev libsqlite3-dev libjansson-dev libyaml-dev)
 if [ "${1:-}" = "--test" ]; then
   packages+=(g++ check protobuf-compiler python3 python3-venv)
 elif [ -n "${1:-}" ]; then
