@@ -14,11 +14,14 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
-enum { COUNTS = 0 }; /* the sanitizer has an allocator of its own */
-static long allocations;
+int main(void) { return hn_skip("the sanitizer allocates and calls the system by itself"); }
 #else
-enum { COUNTS = 1 };
 static volatile long allocations;
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
@@ -38,7 +41,6 @@ void *realloc(void *p, size_t n)
     allocations++;
     return __libc_realloc(p, n);
 }
-#endif
 
 enum { REACHED = 40, ALLOCATED = 41, NO_SECCOMP = 42 };
 
@@ -46,7 +48,9 @@ static int install(int futex)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 1,
+                 0), /* where it is no plain call */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, futex ? SYS_futex : SYS_exit_group, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
@@ -118,8 +122,9 @@ START_TEST(nothing_after_the_first_step)
     ck_assert_msg(WEXITSTATUS(status) != ALLOCATED, "%s, %s threads: a step allocates",
                   cases[_i].model, cases[_i].threads);
     ck_assert_int_eq(WEXITSTATUS(status), REACHED);
-    ck_assert(!COUNTS || allocations > 0);
+    ck_assert_int_gt(allocations, 0);
 }
 END_TEST
 
 HN_TEST_MAIN("steady", tcase_add_loop_test(tc, nothing_after_the_first_step, 0, 4);)
+#endif
