@@ -138,3 +138,33 @@ def predict(what, path, feeds, tmp, output):
     out.unlink(missing_ok=True)
     run(what, "predict", path, *args, "--output", output, "--force", "-o", out)
     return np.load(out).reshape(len(next(iter(feeds.values()))), -1) if out.exists() else None
+
+
+def inference_form(path, tmp):
+    """The path of the model with its training-form nodes in inference form, for runtimes that go by the letter."""
+    m = load(path)
+    changed = False
+    for n in m.graph.node:
+        training = n.op_type == "BatchNormalization" and len(n.output) > 1
+        drops = n.op_type == "Dropout" and len(n.input) > 2
+        if training:
+            del n.output[1:]
+            kept = [a for a in n.attribute if a.name != "training_mode"]
+            del n.attribute[:]
+            n.attribute.extend(kept)
+        if drops:
+            del n.input[1:]
+        changed |= training or drops
+    if not changed:
+        return path
+    out = tmp / f"inference_{path.name}"
+    out.write_bytes(m.SerializeToString())
+    return out
+
+
+def checker(model):
+    try:
+        onnx.checker.check_model(model)
+        return True
+    except (onnx.checker.ValidationError, ValueError):
+        return False

@@ -13,8 +13,8 @@ import json
 import sys
 
 import _common
-from _common import (IMAGES, LABELS, SCALE, ZOO, apart, check, folder, inputs, load, np, onnx, ort_rows, predict, read_bytes, run,
-                     session, tensors)
+from _common import (IMAGES, LABELS, SCALE, ZOO, apart, check, checker, folder, inference_form, inputs, load, np, onnx, ort_rows,
+                     predict, read_bytes, run, session)
 
 ROWS = 24
 # what Hone says of files it cannot run yet
@@ -53,28 +53,6 @@ def ort_ready(path, rows, seed):
     if len(inputs(load(path))[0][2]) == 1 and inputs(load(path))[0][2][0] not in (None, 1):
         return feeds, {k: np.asarray(v) for k, v in zip([o.name for o in session(path).get_outputs()], one_dim(path, feeds))}
     return feeds, ort_rows(path, feeds, rows)
-
-
-def inference_form(path, tmp):
-    """The path of the model with its training-form nodes in inference form, for runtimes that go by the letter."""
-    m = load(path)
-    changed = False
-    for n in m.graph.node:
-        training = n.op_type == "BatchNormalization" and len(n.output) > 1
-        drops = n.op_type == "Dropout" and len(n.input) > 2
-        if training:
-            del n.output[1:]
-            kept = [a for a in n.attribute if a.name != "training_mode"]
-            del n.attribute[:]
-            n.attribute.extend(kept)
-        if drops:
-            del n.input[1:]
-        changed |= training or drops
-    if not changed:
-        return path
-    out = tmp / f"inference_{path.name}"
-    out.write_bytes(m.SerializeToString())
-    return out
 
 
 def one_dim(path, feeds):
@@ -192,14 +170,6 @@ def statistics(model):
                     names.add(i)
                     i = alias.get(i)
     return names
-
-
-def checker(model):
-    try:
-        onnx.checker.check_model(model)
-        return True
-    except (onnx.checker.ValidationError, ValueError):
-        return False
 
 
 def check_edited(what, source, out, unties):
