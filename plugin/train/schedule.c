@@ -22,7 +22,7 @@ void hn_schedule_init(struct hn_schedule *s, const struct hn_schedule_opts *opts
 {
     *s = (struct hn_schedule){ .opts = *opts,
                                .lr = opts->lr,
-                               .best = opts->maximize ? -INFINITY : INFINITY };
+                               .best = opts->maximize ? -HUGE_VAL : HUGE_VAL };
 }
 
 /* Half a cosine from `from` (share 0) to `to` (share 1). */

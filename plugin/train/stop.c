@@ -13,7 +13,7 @@ const char *hn_stop_name(enum hn_stop_reason r)
 
 void hn_stopper_init(struct hn_stopper *s, const struct hn_stopper_opts *opts)
 {
-    double worst = opts->maximize ? -INFINITY : INFINITY;
+    double worst = opts->maximize ? -HUGE_VAL : HUGE_VAL;
     *s = (struct hn_stopper){ .opts = *opts, .best = worst, .best_epoch = -1, .mark = worst };
 }
 

@@ -69,7 +69,7 @@ case("plateau, steps too small to make", "PLATEAU", 3e-8, lambda o: S.ReduceLROn
 
 
 def number(v):
-    return "NAN" if isinstance(v, float) and math.isnan(v) else repr(v)
+    return "(double)NAN" if isinstance(v, float) and math.isnan(v) else repr(v)
 
 
 def array(v):

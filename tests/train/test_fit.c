@@ -65,7 +65,7 @@ START_TEST(the_best_weights_come_back)
     hone_result *r, *e;
     HN_OK(kit_open(&k, "bn_f32", 20, NULL, NULL, &err), err);
     r = train(&k, PAIRS({ "epochs", "40" }, { "lr", "0.1" }, { "batch-size", "4" }), NULL);
-    double best = number(r, "best_epoch"), lowest = INFINITY;
+    double best = number(r, "best_epoch"), lowest = HUGE_VAL;
     char path[64];
     for (int i = 0; i <= 40; i++) {
         snprintf(path, sizeof path, "curve.%d.val_loss", i);

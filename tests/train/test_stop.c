@@ -107,7 +107,7 @@ static const struct table tables[] = {
     { .name = "NaN never improves",
       .opts = { .epochs = 99, .patience = 2 },
       .from = 1,
-      .watched = { NAN, 1, NAN, NAN, 0 },
+      .watched = { (double)NAN, 1, (double)NAN, (double)NAN, 0 },
       .n = 5,
       .reason = HN_STOP_PATIENCE,
       .stops_at = 4,
