@@ -157,21 +157,28 @@ static hone_status figures(struct hn_evaluator *e, const struct hn_session *s,
     return HONE_OK;
 }
 
-hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err)
+/* Figures of the model as it stands, through a session of its own. */
+static hone_status judge(struct hn_job *j, hone_data *d, int with_training,
+                         struct hn_figures out[3], hone_error *err)
 {
     struct hn_session *s = NULL;
     struct hn_evaluator *e = NULL;
     struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
     struct hn_replica r = { .hyper = &hyper };
-    if (!starts_changed(j->params)) return HONE_OK;
     HN_TRY(hn_session_open(j->model, d, j->params, HN_USE_JUDGE, &s, err));
     hone_status st = hn_session_load(s, &r, err);
     if (st == HONE_OK) st = hn_evaluator_create(s, &e, err);
-    if (st == HONE_OK) st = figures(e, s, &r, wants_training_rows(s, j->params), j->before, err);
+    with_training = with_training || wants_training_rows(s, j->params);
+    if (st == HONE_OK) st = figures(e, s, &r, with_training, out, err);
     hn_evaluator_destroy(e);
     if (r.slab[HN_SLAB_W]) s->backend->release(s->dev, r.slab[HN_SLAB_W]);
     hn_session_close(s);
     return st;
+}
+
+hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err)
+{
+    return starts_changed(j->params) ? judge(j, d, 0, j->before, err) : HONE_OK;
 }
 
 hone_status hn_job_start(struct hn_job *j, hone_error *err)
@@ -220,7 +227,11 @@ hone_status hn_job_finish(struct hn_job *j, hone_error *err)
     r.slab[HN_SLAB_W] = r.slab[slab];
     HN_TRY(hn_member_get(j->cohort, 0, slab, f->host, err));
     HN_TRY(hn_model_put_weights(j->model, j->s->prog, f->host, j->s->backend->elem, err));
-    HN_TRY(figures(j->eval, j->s, &r, 1, j->after, err));
     HN_TRY(hn_session_finish(j->s, err));
+    if (j->s->targets[0]
+            .scale) /* the loss of training was in scaled units, the exported model's is not */
+        HN_TRY(judge(j, ((struct hn_own *)j->s->own)->data, 1, j->after, err));
+    else
+        HN_TRY(figures(j->eval, j->s, &r, 1, j->after, err));
     return hn_job_metadata(j, err);
 }

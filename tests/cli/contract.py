@@ -212,6 +212,23 @@ def test_bad_data():
     code("an unknown class", hone("eval", tmp / "n.onnx", "--data", table("u.csv", "a,b,c\n1,2,red\n1,2,pink\n"), "--target", "c"), 4, "pink")
 
 
+def test_scaling():
+    net = tmp / "r.onnx"
+    hone("new", "2-8-1 tanh", "-o", net)
+    rows = [f"{i},{i % 9},{1000 + 3 * i - 20 * (i % 9)}\n" for i in range(120)]
+    train, test = table("train.csv", "a,b,y\n" + "".join(rows[:90])), table("test.csv", "a,b,y\n" + "".join(rows[90:]))
+    out = tmp / "scaled.onnx"
+    r = hone("train", net, "--data", train, "--test-data", test, "--target", "y", "--val-split", "0.2", "--scale", "standard",
+             "--scale-target", "minmax", "--epochs", "60", "--lr", "0.01", "--quiet", "--json", "-o", out)
+    code("train with both scalers", r, 0)
+    e = hone("eval", out, "--data", test, "--target", "y", "--json").json
+    for name in ("loss", "mae", "r2"):
+        a, b = r.json["test"][name], e[name]
+        check(f"{name} of training and of the exported file on raw rows", abs(a - b) <= 1e-3 * abs(b) + 1e-6, (a, b))
+    check("it learned", e["mae"] < r.json["before"]["test"]["mae"] / 4, (e, r.json["before"]))
+    code("a second scaler is refused", hone("train", out, "--data", train, "--target", "y", "--scale", "standard", "--epochs", "1", "-o", tmp / "s2.onnx"), 2, "scale-again")
+
+
 def test_bad_output():
     code("an unwritable output", hone("train", MNIST, *quick, "-o", "/proc/x.onnx"), 6)
     code("a missing folder", hone("train", MNIST, *quick, "-o", tmp / "no" / "x.onnx"), 6)
