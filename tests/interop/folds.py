@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""scikit-learn's folds for a list of (rows, folds, seed, balance): the recorded ones that tests/tune/test_folds.c compares
+with (tests/data/folds_refs.h) against those of the scikit-learn that is installed. `folds.py --write` records them again.
+Class and group numbers are written as characters from '0' on, folds too; seed -1 means unshuffled."""
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FILE = ROOT / "tests" / "data" / "folds_refs.h"
+try:
+    import numpy as np
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+except ImportError as missing:
+    print(f"skipped: {missing.name} is not installed")
+    sys.exit(77)
+
+PLAIN = [(2, 2, -1), (2, 2, 0), (10, 3, -1), (11, 5, 0), (23, 4, 7), (64, 8, 42), (100, 10, 123456), (257, 5, 4294967295),
+         (700, 2, 1), (1372, 5, 0)]
+# rows, folds, seed, weights of the classes in order of their numbers
+STRATIFIED = [(12, 3, -1, (1, 1)), (30, 5, 0, (9, 1)), (50, 5, 1, (1, 1, 1)), (61, 4, 42, (5, 3, 1)),
+              (100, 10, 2023, (7, 2, 1)), (150, 5, 0, (1, 1, 1)), (150, 3, -1, (1, 1, 1)), (178, 5, 3, (59, 71, 48)),
+              (200, 2, 99, (1,)), (333, 7, 4294967295, (20, 5, 5, 2, 1)), (1000, 5, 0, (7, 3)), (47, 6, 5, (30, 15, 2))]
+# rows, folds, groups: at most 16 groups, where scikit-learn's order among equal sizes is that of a stable sort
+GROUPS = [(20, 2, 4), (40, 3, 8), (60, 5, 16), (33, 4, 5), (90, 3, 16)]
+
+
+def classes_of(n, weights):
+    """Classes in a fixed scatter, so that their order of appearance is not that of their numbers."""
+    share = np.cumsum(weights) / np.sum(weights)
+    at = (np.arange(n) * 0.6180339887498949 + 0.77) % 1.0
+    return np.searchsorted(share, at, side="right").astype(int)
+
+
+def groups_of(n, groups):
+    return (np.arange(n) * 7 // 3) % groups
+
+
+def fold_ids(splitter, n, y=None, groups=None):
+    fold = np.full(n, -1)
+    for k, (_, test) in enumerate(splitter.split(np.zeros((n, 1)), y, groups)):
+        fold[test] = k
+    assert (fold >= 0).all()
+    return fold
+
+
+def text(values):
+    return "".join(chr(48 + int(v)) for v in values)
+
+
+def seeded(kind, k, seed):
+    return kind(k) if seed < 0 else kind(k, shuffle=True, random_state=seed)
+
+
+def cases():
+    for n, k, seed in PLAIN:
+        yield "PLAIN", n, k, seed, "", text(fold_ids(seeded(KFold, k, seed), n))
+    for n, k, seed, weights in STRATIFIED:
+        y = classes_of(n, weights)
+        yield "STRATIFIED", n, k, seed, text(y), text(fold_ids(seeded(StratifiedKFold, k, seed), n, y))
+    for n, k, groups in GROUPS:
+        g = groups_of(n, groups)
+        yield "GROUPED", n, k, -1, text(g), text(fold_ids(GroupKFold(k), n, groups=g))
+
+
+def quoted(s):
+    s = s.replace("\\", "\\\\").replace("?", "\\?")
+    lines, at = [], 0
+    while at < len(s):
+        end = min(at + 90, len(s))
+        while end < len(s) and s[end - 1] == "\\":
+            end += 1
+        lines.append(f'"{s[at:end]}"')
+        at = end
+    return "\n      ".join(lines) or '""'
+
+
+def header():
+    out = ["/* SPDX-License-Identifier: MIT", " *",
+           " * scikit-learn's folds, recorded by tests/interop/folds.py, which says how to read them. */",
+           "/* clang-format off */",
+           "static const struct fold_ref {", "    enum { PLAIN, STRATIFIED, GROUPED } kind;", "    int n, k;",
+           "    long long seed;", "    const char *labels, *folds;", "} fold_refs[] = {"]
+    for kind, n, k, seed, labels, folds in cases():
+        out.append(f"    {{ {kind}, {n}, {k}, {seed},\n      {quoted(labels)},\n      {quoted(folds)} }},")
+    return "\n".join(out + ["};", "/* clang-format on */", ""])
+
+
+if "--write" in sys.argv:
+    FILE.write_text(header())
+    print(f"wrote {FILE}")
+    sys.exit(0)
+recorded, now = FILE.read_text(), header()
+count = len(list(cases()))
+if recorded != now:
+    print(f"FAILED: the recorded folds are not those of the installed scikit-learn ({count} cases)")
+    sys.exit(1)
+print(f"folds: {count} cases as scikit-learn's")
