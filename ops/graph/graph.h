@@ -223,6 +223,7 @@ struct hn_lower_opts {
 /* A program's outputs are the graph's computable outputs (hn_graph_output) in order: match them by name. Slab W has the same
  * layout for every part: it depends on the graph and freeze_batchnorm alone. A graph whose batch could not be lifted
  * (fixed_batch > 0, batch_lifted 0) has fixed shapes: it runs with exactly fixed_batch rows.
+ * A program borrows names and numbers from the graph, which must outlive it.
  * *out is NULL for HEAD when there is nothing to run before the boundary. Program inputs of HEAD and ALL are the graph's
  * inputs in order; of BODY the boundary values, which are HEAD's outputs in the same order (or the graph inputs when HEAD is NULL). */
 hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts,

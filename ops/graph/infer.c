@@ -338,13 +338,14 @@ enum batch {
 static void set_input_shape(struct hn_value *v, enum batch b, int64_t k)
 {
     int lift = b == LIFTED && v->decl_rank >= 2 && v->decl_dims[0] == k;
+    int64_t n = 1;
     v->shape.rank = v->decl_rank < 0 ? 0 : v->decl_rank;
     v->shape_known = v->decl_rank >= 0;
     for (int i = 0; i < v->decl_rank; i++) {
         int64_t d = v->decl_dims[i];
         int open = i == 0 && (d <= 0 || lift);
         v->shape.d[i] = open ? (struct hn_dim){ 1, 0 } : (struct hn_dim){ 0, d };
-        if (!open && d < 0) v->shape_known = 0;
+        if (!open && (d < 0 || !hn_mul_i64(n, d, &n))) v->shape_known = 0;
     }
     if (b == ADDED) v->shape = (struct hn_shape){ 2, { { 1, 0 }, v->shape.d[0] } };
 }

@@ -188,13 +188,18 @@ static hone_status check_inputs(struct judge *j)
             continue;
         }
         int d = 1;
-        while (d < v->decl_rank - 1 && v->decl_dims[d] >= 0) d++;
-        HN_TRY(issue(
-            j, hn_graph_issue(g, HN_BLOCKS_ALL, -1, HONE_E_UNSUPPORTED,
-                              "export with only the first dimension dynamic",
-                              "input '%s': dimension %d%s%s is open; only the first one may be",
-                              v->name, d, v->decl_names[d] ? " " : "",
-                              v->decl_names[d] ? v->decl_names[d] : "")));
+        while (d < v->decl_rank && v->decl_dims[d] >= 0) d++;
+        const char *name = d < v->decl_rank && v->decl_names[d] ? v->decl_names[d] : "";
+        if (d < v->decl_rank)
+            HN_TRY(issue(
+                j, hn_graph_issue(g, HN_BLOCKS_ALL, -1, HONE_E_UNSUPPORTED,
+                                  "export with only the first dimension dynamic",
+                                  "input '%s': dimension %d%s%s is open; only the first one may be",
+                                  v->name, d, name[0] ? " " : "", name)));
+        else
+            HN_TRY(issue(j, hn_graph_issue(g, HN_BLOCKS_ALL, -1, HONE_E_BUDGET, NULL,
+                                           "input '%s' has more elements than can be counted",
+                                           v->name)));
     }
     return HONE_OK;
 }

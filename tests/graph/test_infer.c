@@ -393,6 +393,20 @@ START_TEST(only_the_first_dim_may_be_open)
 }
 END_TEST
 
+START_TEST(an_input_beyond_counting)
+{
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "x", HN_F32, 4, -1, 2000000000, 2000000000, 2000000000);
+    tb_node(&t, "Relu", "x", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    ck_assert_int_eq(hn_graph_blocked(t.g, 0, &t.err), HONE_E_BUDGET);
+    ck_assert_ptr_nonnull(strstr(t.err.text, "'x'"));
+    tb_close(&t);
+}
+END_TEST
+
 START_TEST(opset_range)
 {
     static const int64_t versions[] = { 6, 7, 24, 25 };
@@ -421,4 +435,5 @@ HN_TEST_MAIN("infer", tcase_add_test(tc, flatten_by_shape_arithmetic);
              tcase_add_test(tc, baked_batch_is_named);
              tcase_add_test(tc, an_unknown_operator_does_not_bake);
              tcase_add_test(tc, single_rows_get_a_batch); tcase_add_test(tc, no_batch_at_all);
-             tcase_add_test(tc, only_the_first_dim_may_be_open); tcase_add_test(tc, opset_range);)
+             tcase_add_test(tc, only_the_first_dim_may_be_open);
+             tcase_add_test(tc, an_input_beyond_counting); tcase_add_test(tc, opset_range);)
