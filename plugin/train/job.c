@@ -114,6 +114,7 @@ hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb
     if (s->prog->n_trained == 0)
         return hn_fail(err, HONE_E_UNSUPPORTED, "model", "found no parameter that can be trained");
     HN_TRY(hn_options_read(j->params, s, &j->opts, err));
+    hn_rng_key((uint64_t)hn_param_i(j->params, "seed"), j->trial, j->fold, j->opts.member.key);
     j->opts.fit.judge_again = starts_changed(j->params);
     HN_TRY(name_backend(j, err));
     hn_options_no_decay(j->params, s->prog);

@@ -11,7 +11,8 @@
 struct hn_job {
     hone_context *ctx;
     hone_model *model;
-    hone_params *params; /* own copy, with what monitor and target add */
+    uint32_t trial, fold; /* of the random numbers' key; 0, 0 but in a search */
+    hone_params *params;  /* own copy, with what monitor and target add */
     struct hn_session *s;
     struct hn_train_opts opts;
     struct hn_evaluator *eval;

@@ -98,32 +98,34 @@ static hone_status check_same(const struct hn_job *j, const struct hn_origin *o,
     return HONE_OK;
 }
 
-/* An interrupted run goes on; a finished one does when it has been given more epochs. */
-static void reopen(struct hn_fit *f)
+/* An interrupted run goes on. A finished one does when it is given more epochs, and its patience begins anew. */
+static void reopen(struct hn_fit *f, int more)
 {
-    if (f->reason == HN_STOP_INTERRUPTED) f->reason = HN_STOP_NONE;
-    if (f->reason == HN_STOP_MAX_EPOCHS && f->done < f->opts.stop.epochs) f->reason = HN_STOP_NONE;
+    int interrupted = f->reason == HN_STOP_NONE || f->reason == HN_STOP_INTERRUPTED;
+    int longer = more && f->reason != HN_STOP_DIVERGED && f->done < f->opts.stop.epochs;
+    if (!interrupted && longer) f->stop.wait = 0;
+    if (interrupted || longer) f->reason = HN_STOP_NONE;
 }
 
-static hone_status report(struct hn_job *j, int ran, hone_result **out, hone_error *err)
-{
-    const char *path = hn_param_s(j->params, "out");
-    int written = !path[0] || hn_path_exists(j->ctx->io, path);
-    return hn_job_result(j, !ran && written, out, err);
-}
+struct continued { /* what hone_resume was given */
+    const char *dir;
+    const hone_params *overrides;
+    const hone_callbacks *cb;
+};
 
-static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c, const char *dir,
-                                hone_data *d, const hone_callbacks *cb, hone_error *err)
+static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c,
+                                const struct continued *given, hone_data *d, hone_error *err)
 {
+    int more = given->overrides && hone_params_is_set(given->overrides, "epochs");
     HN_TRY(hn_job_origin(j, err));
     memcpy(j->origin.model_hash, c->origin.model_hash, sizeof j->origin.model_hash);
-    HN_TRY(hn_job_open(j, d, cb, err));
+    HN_TRY(hn_job_open(j, d, given->cb, err));
     HN_TRY(check_same(j, &c->origin, err));
     HN_TRY(hn_checkpoint_load(c, j->fit, err));
-    reopen(j->fit);
+    reopen(j->fit, more);
     if (j->fit->reason != HN_STOP_NONE) return HONE_OK; /* nothing will be written */
-    return hn_rundir_open(&j->dir, j->ctx, dir, hn_param_s(j->params, "events"), HN_RUNDIR_RESUME,
-                          err);
+    return hn_rundir_open(&j->dir, j->ctx, given->dir, hn_param_s(j->params, "events"),
+                          HN_RUNDIR_RESUME, err);
 }
 
 static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
@@ -134,7 +136,9 @@ static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
         HN_TRY(hn_job_run(j, err));
     }
     HN_TRY(hn_job_finish(j, err));
-    return report(j, ran, out, err);
+    const char *path = hn_param_s(j->params, "out");
+    int written = !path[0] || hn_path_exists(j->ctx->io, path);
+    return hn_job_result(j, !ran && written, out, err);
 }
 
 hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
@@ -143,6 +147,7 @@ hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_param
 {
     struct hn_checkpoint c;
     struct hn_job j = { 0 };
+    const struct continued given = { run_dir, overrides, cb };
     hone_params *p = NULL;
     hone_data *d = NULL;
     *model = NULL;
@@ -153,7 +158,7 @@ hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_param
     if (st == HONE_OK) st = open_model(ctx, &c.origin, model, err);
     if (st == HONE_OK) st = hone_data_open(ctx, *model, p, &d, err);
     if (st == HONE_OK) st = hn_job_init(&j, *model, p, err);
-    if (st == HONE_OK) st = continue_job(&j, &c, run_dir, d, cb, err);
+    if (st == HONE_OK) st = continue_job(&j, &c, &given, d, err);
     hn_checkpoint_close(&c);
     if (st == HONE_OK) st = run_job(&j, out, err);
     hn_job_close(&j);

@@ -14,8 +14,7 @@
  *                `patience` epochs; then `cooldown` epochs do not count; never below min; changes of 1e-8 or less are not made
  *
  * min is also a floor below step, multistep, exponential and poly (0: none, as in PyTorch). Warm-up multiplies the rate of
- * optimizer step k by (k + 1) / warmup while k < warmup. All mutable state is in the struct; hn_schedule_visit is in
- * checkpoint.c. */
+ * optimizer step k by (k + 1) / warmup while k < warmup. All mutable state is in the struct. */
 #ifndef HN_SCHEDULE_H
 #define HN_SCHEDULE_H
 

@@ -129,6 +129,8 @@ hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
     HN_TRY(hn_model_mark(m, &mark, err));
     hone_status st = hn_job_init(&j, m, params, err);
     if (st == HONE_OK) st = open_and_train(&j, d, cb, out, err);
+    if (st != HONE_OK && j.dir.dir && !hn_checkpoint_exists(j.ctx, j.dir.dir))
+        hn_rundir_remove(j.ctx, j.dir.dir); /* nothing in it to go on from */
     int undo = st != HONE_OK || hn_param_b(params, "dry-run");
     hn_job_close(&j);
     hone_status back = undo ? hn_model_rewind(m, mark, st == HONE_OK ? err : NULL) : HONE_OK;
