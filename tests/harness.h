@@ -30,7 +30,8 @@
 #define HN_OK(call, err)                                                                           \
     do {                                                                                           \
         hone_status hn_st_ = (call);                                                               \
-        ck_assert_msg(hn_st_ == HONE_OK, "%s: %d %s: %s", #call, (int)hn_st_, (err).where, (err).text); \
+        ck_assert_msg(hn_st_ == HONE_OK, "%s: %d %s: %s", #call, (int)hn_st_, (err).where,         \
+                      (err).text);                                                                 \
     } while (0)
 
 static inline int hn_skip(const char *why)

@@ -39,49 +39,64 @@ struct hn_dim hn_shape_count(const struct hn_shape *s);
 
 /* ---- ops --------------------------------------------------------------------------------------------------- */
 
-enum hn_kind { HN_INPUT, HN_TARGET, HN_PARAM, HN_STATE, HN_CONST, HN_ACT }; /* STATE: BatchNorm running statistics */
+enum hn_kind {
+    HN_INPUT,
+    HN_TARGET,
+    HN_PARAM,
+    HN_STATE,
+    HN_CONST,
+    HN_ACT
+}; /* STATE: BatchNorm running statistics */
 enum hn_pass {
-    HN_PASS_TRAIN,   /* forward with dropout and batch statistics, backward, optimizer step */
-    HN_PASS_GRAD,    /* as TRAIN, but leaves the gradients in slab DW and changes neither weights, state nor clock */
+    HN_PASS_TRAIN, /* forward with dropout and batch statistics, backward, optimizer step */
+    HN_PASS_GRAD, /* as TRAIN, but leaves the gradients in slab DW and changes neither weights, state nor clock */
     HN_PASS_EVAL,    /* forward in inference mode, losses and outputs */
     HN_PASS_PREDICT, /* forward in inference mode, outputs only */
-    HN_PASS_STATS    /* forward with batch statistics that update the STATE, dropout off: calibration of BatchNorm */
+    HN_PASS_STATS /* forward with batch statistics that update the STATE, dropout off: calibration of BatchNorm */
 };
 
 struct hn_op;
-struct hn_call { /* one op on one batch. Pointers are to elements of the backend's type; shapes are row-major, contiguous */
+struct
+    hn_call { /* one op on one batch. Pointers are to elements of the backend's type; shapes are row-major, contiguous */
     const struct hn_op *op;
     const struct hn_extent *xs, *ys; /* extents of inputs and outputs */
-    void *const *x;                  /* values in (NULL: input absent, or, in backward, not asked for by need.x and neither
+    void *const
+        *x; /* values in (NULL: input absent, or, in backward, not asked for by need.x and neither
                                         parameter nor constant). STATE inputs may be written in training */
-    void *const *y;                  /* values out (a backward sees them if it said need.y) */
-    void *const *dx;                 /* gradients out, per input; NULL where none is wanted. Written in the order of the
+    void *const *y; /* values out (a backward sees them if it said need.y) */
+    void *const
+        *dx; /* gradients out, per input; NULL where none is wanted. Written in the order of the
                                         inputs: x * x has dx[0] and dx[1] in one place, the second one adding */
-    void *const *dy;                 /* gradients in, per output; NULL where the output has no gradient (= zeros) */
-    void *const *save;               /* the op's own saved buffers, forward to backward; never NULL, also without a backward */
-    uint32_t acc;                    /* bit i: add into dx[i]; else overwrite it */
-    int64_t rows;                    /* N */
-    uint8_t train;                   /* 1: dropout active, batch statistics used */
-    uint8_t update_state;            /* 1: STATE inputs take in this batch's statistics (0 where they are no STATE) */
-    double rate;                     /* dropout's rate in this call (a replica may override the graph's) */
-    const uint32_t *key;             /* the replica's key */
-    uint64_t batch;                  /* batches seen by this replica so far: dropout's counter */
-    double *loss;                    /* LOSS ops: loss[0] += sum(w l), loss[1] += sum(w), w the row weights; attrs.weight is
+    void *const *dy; /* gradients in, per output; NULL where the output has no gradient (= zeros) */
+    void *const *
+        save; /* the op's own saved buffers, forward to backward; never NULL, also without a backward */
+    uint32_t acc;  /* bit i: add into dx[i]; else overwrite it */
+    int64_t rows;  /* N */
+    uint8_t train; /* 1: dropout active, batch statistics used */
+    uint8_t
+        update_state; /* 1: STATE inputs take in this batch's statistics (0 where they are no STATE) */
+    double rate;      /* dropout's rate in this call (a replica may override the graph's) */
+    const uint32_t *key; /* the replica's key */
+    uint64_t batch;      /* batches seen by this replica so far: dropout's counter */
+    double *
+        loss; /* LOSS ops: loss[0] += sum(w l), loss[1] += sum(w), w the row weights; attrs.weight is
                                         not in them: the batch's loss is attrs.weight * loss[0] / loss[1] */
 };
 
-struct hn_need { /* what backward wants to find again; filled in by the row, zeroed before */
+struct hn_need {   /* what backward wants to find again; filled in by the row, zeroed before */
     uint32_t x, y; /* bit i: the value of input/output i */
     int n_save;    /* own buffers: bytes = save[i].per_row * N + save[i].fixed */
     struct hn_dim save[4];
 };
 
 enum hn_op_flag {
-    HN_OP_INPLACE = 1,   /* y[0] may lie where x[0] lies, if x[0] is not needed afterwards and both have the same number of
+    HN_OP_INPLACE =
+        1, /* y[0] may lie where x[0] lies, if x[0] is not needed afterwards and both have the same number of
                             elements; dx[0] where dy[0] lies, if no other dx is wanted. A plan decides; kernels allow it */
-    HN_OP_LOSS = 2,      /* has no consumer; its gradient seed is 1 */
-    HN_OP_NO_GRAD = 4,   /* no backward on purpose */
-    HN_OP_ROW_LOCAL = 8, /* rows [a,b) of the outputs need rows [a,b) of the batched inputs only (not BatchNorm in training) */
+    HN_OP_LOSS = 2,    /* has no consumer; its gradient seed is 1 */
+    HN_OP_NO_GRAD = 4, /* no backward on purpose */
+    HN_OP_ROW_LOCAL =
+        8, /* rows [a,b) of the outputs need rows [a,b) of the batched inputs only (not BatchNorm in training) */
     HN_OP_RANDOM = 16
 };
 
@@ -92,13 +107,14 @@ struct hn_op_row {
     size_t attrs_size;
     uint8_t in_min, in_max, out_max; /* 255: any number */
     /* Output shapes from input shapes; also checks that the inputs fit. where = node name for the error. */
-    hone_status (*shape)(const struct hn_op *op, const struct hn_shape *xs, struct hn_shape *ys, const char *where,
-                         hone_error *err);
+    hone_status (*shape)(const struct hn_op *op, const struct hn_shape *xs, struct hn_shape *ys,
+                         const char *where, hone_error *err);
     void (*need)(const struct hn_op *op, const struct hn_shape *xs, struct hn_need *need);
     void (*forward)(const struct hn_call *c);
     void (*backward)(const struct hn_call *c); /* NULL only with HN_OP_NO_GRAD */
-    const struct hn_sample *samples;           /* cases for gradient check and backend parity; ends with name NULL */
-    double tolerance;                          /* backend in float against reference: relative error per element */
+    const struct hn_sample
+        *samples;     /* cases for gradient check and backend parity; ends with name NULL */
+    double tolerance; /* backend in float against reference: relative error per element */
 };
 
 /* A test case: builds an op with its attributes and input shapes (rows filled in by the test). */
@@ -107,72 +123,118 @@ struct hn_sample {
     const void *attrs;
     int n_in;
     struct hn_shape x[6];
-    uint8_t kind[6];  /* enum hn_kind of each input */
-    uint8_t values[6]; /* 0 normal numbers, 1 positive, 2 class indices below x[0]'s last dim, 3 probabilities, 4 zero or one */
+    uint8_t kind[6]; /* enum hn_kind of each input */
+    uint8_t values
+        [6]; /* 0 normal numbers, 1 positive, 2 class indices below x[0]'s last dim, 3 probabilities, 4 zero or one */
     uint8_t train;
 };
 
 /* The list; position is not part of any format. A program op is one entry here and one row in one file. */
 #define HN_OP_LIST(X)                                                                              \
-    X(dense) X(matmul) X(unary) X(binary) X(batchnorm) X(layernorm) X(dropout) X(softmax)          \
-    X(concat) X(slice) X(transpose) X(reduce)                                                      \
-    X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
+    X(dense)                                                                                       \
+    X(matmul) X(unary) X(binary) X(batchnorm) X(layernorm) X(dropout) X(softmax) X(concat)         \
+        X(slice) X(transpose) X(reduce) X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
 #define HN_OP_DECLARE(name) extern const struct hn_op_row hn_op_##name;
 HN_OP_LIST(HN_OP_DECLARE)
 #undef HN_OP_DECLARE
 extern const struct hn_op_row *const hn_op_rows[]; /* all of them, NULL at the end */
 
 /* Attributes. Dims below are of the extents in the call. */
-struct hn_dense { /* y[r,out] = alpha * x[r,in] w + beta * b.  in: x, w, b (absent: none).  x: leading dims are rows */
+struct
+    hn_dense { /* y[r,out] = alpha * x[r,in] w + beta * b.  in: x, w, b (absent: none).  x: leading dims are rows */
     double alpha, beta;
     int trans_w; /* w is [out,in] (Gemm transB=1), else [in,out]; b is [out], any rank with out elements, or one element */
 };
-struct hn_matmul { /* general y = alpha * op(a) op(b), numpy rules, leading dims broadcast. Any operand may vary */
+struct
+    hn_matmul { /* general y = alpha * op(a) op(b), numpy rules, leading dims broadcast. Any operand may vary */
     double alpha;
     int trans_a, trans_b;
 };
 /* Backward of a unary reads y for relu, sigmoid, tanh, softplus, exp, sqrt, reciprocal, hard sigmoid; for leaky relu, elu,
  * celu, thresholded relu when a >= 0 (celu a > 0) and selu when a >= 0, b > 0; nothing for copy, neg, affine; else x. */
 enum hn_unary_kind {
-    HN_U_COPY, HN_U_RELU, HN_U_LEAKY_RELU, HN_U_ELU, HN_U_SELU, HN_U_SIGMOID, HN_U_TANH, HN_U_SOFTPLUS, HN_U_GELU,
-    HN_U_GELU_TANH, HN_U_ERF, HN_U_CLIP, HN_U_NEG, HN_U_ABS, HN_U_EXP, HN_U_LOG, HN_U_SQRT, HN_U_RECIPROCAL,
-    HN_U_SILU, HN_U_AFFINE, HN_U_CELU, HN_U_HARD_SIGMOID, HN_U_HARD_SWISH, HN_U_MISH, HN_U_SOFTSIGN,
-    HN_U_THRESHOLDED_RELU, HN_U_COUNT
+    HN_U_COPY,
+    HN_U_RELU,
+    HN_U_LEAKY_RELU,
+    HN_U_ELU,
+    HN_U_SELU,
+    HN_U_SIGMOID,
+    HN_U_TANH,
+    HN_U_SOFTPLUS,
+    HN_U_GELU,
+    HN_U_GELU_TANH,
+    HN_U_ERF,
+    HN_U_CLIP,
+    HN_U_NEG,
+    HN_U_ABS,
+    HN_U_EXP,
+    HN_U_LOG,
+    HN_U_SQRT,
+    HN_U_RECIPROCAL,
+    HN_U_SILU,
+    HN_U_AFFINE,
+    HN_U_CELU,
+    HN_U_HARD_SIGMOID,
+    HN_U_HARD_SWISH,
+    HN_U_MISH,
+    HN_U_SOFTSIGN,
+    HN_U_THRESHOLDED_RELU,
+    HN_U_COUNT
 };
 struct hn_unary { /* element-wise; in: x */
     enum hn_unary_kind kind;
-    double a, b; /* leaky/elu/celu alpha; selu alpha, gamma; clip low, high; affine a*x+b; hard sigmoid alpha, beta */
+    double a,
+        b; /* leaky/elu/celu alpha; selu alpha, gamma; clip low, high; affine a*x+b; hard sigmoid alpha, beta */
 };
-enum hn_binary_kind { HN_B_ADD, HN_B_SUB, HN_B_MUL, HN_B_DIV, HN_B_MAX, HN_B_MIN, HN_B_POW, HN_B_COUNT };
+enum hn_binary_kind {
+    HN_B_ADD,
+    HN_B_SUB,
+    HN_B_MUL,
+    HN_B_DIV,
+    HN_B_MAX,
+    HN_B_MIN,
+    HN_B_POW,
+    HN_B_COUNT
+};
 struct hn_binary { /* numpy broadcasting both ways; in: a, b */
     enum hn_binary_kind kind;
 };
-struct hn_batchnorm { /* channel axis 1 (rank 1: one channel); in: x, scale, bias, mean (STATE), var (STATE); out: y, and
+struct
+    hn_batchnorm { /* channel axis 1 (rank 1: one channel); in: x, scale, bias, mean (STATE), var (STATE); out: y, and
                          optionally the running mean and variance after this batch (ONNX's training form; no gradient).
                          save 0, 1: mean and 1/sqrt(var + eps), 8 bytes a channel */
-    double eps, momentum; /* ONNX: running = momentum * running + (1 - momentum) * batch; running var takes N/(N-1) */
-    int mode;             /* 0 batch statistics when call.train, else running; 1 always running (frozen); 2 always batch */
-    int population;       /* 1: running var takes the population variance (files in training form, in verify) */
+    double eps,
+        momentum; /* ONNX: running = momentum * running + (1 - momentum) * batch; running var takes N/(N-1) */
+    int mode; /* 0 batch statistics when call.train, else running; 1 always running (frozen); 2 always batch */
+    int population; /* 1: running var takes the population variance (files in training form, in verify) */
 };
-struct hn_layernorm { /* over the last `axes` dims; in: x, scale, bias (may be absent). save as in BatchNorm, 8 bytes a group */
+struct
+    hn_layernorm { /* over the last `axes` dims; in: x, scale, bias (may be absent). save as in BatchNorm, 8 bytes a group */
     double eps;
     int axes;
 };
-struct hn_dropout { /* see hn_dropout_threshold in rng.h; stream = HN_STREAM_DROPOUT + node; in: x. Row = first dim, column =
+struct
+    hn_dropout { /* see hn_dropout_threshold in rng.h; stream = HN_STREAM_DROPOUT + node; in: x. Row = first dim, column =
                        position in the dims after it; call.rate is the rate that applies */
     double rate;
     uint32_t stream;
     int fixed; /* 1: a replica's override does not apply */
 };
-struct hn_softmax { /* along dims [axis, axis+axes) flattened together (opset < 13 coerces all trailing dims) */
+struct
+    hn_softmax { /* along dims [axis, axis+axes) flattened together (opset < 13 coerces all trailing dims) */
     int axis, axes, log;
 };
-struct hn_concat { int axis; };
-struct hn_slice { /* one axis; start inside the dim, len elements, step may be negative; affine dims: axis must be fixed */
+struct hn_concat {
+    int axis;
+};
+struct
+    hn_slice { /* one axis; start inside the dim, len elements, step may be negative; affine dims: axis must be fixed */
     int axis;
     int64_t start, len, step;
 };
-struct hn_transpose { int perm[HN_MAX_RANK]; };
+struct hn_transpose {
+    int perm[HN_MAX_RANK];
+};
 enum hn_reduce_kind { HN_R_SUM, HN_R_MEAN, HN_R_MAX, HN_R_L2 };
 struct hn_reduce { /* over the dims of mask (bit i: dim i) */
     enum hn_reduce_kind kind;
@@ -182,24 +244,25 @@ struct hn_reduce { /* over the dims of mask (bit i: dim i) */
 /* Losses. in: prediction, target, row weights (may be absent: 1 each; [N]). out: none (scalar gradient seed 1).
  * batch loss = weight * sum(w_i l_i) / sum(w_i): means as PyTorch's reduction="mean"; l_i of bce and regression is the mean
  * over the row's elements; 0 where sum(w_i) is 0. ce saves the log of each row's sum of exponentials (8 bytes a row). */
-struct hn_loss { /* one struct for all loss rows */
-    double weight;     /* of this loss in the total */
-    int dense;         /* target is [N,C] of numbers (one-hot, soft labels), else [N] or [N,1] class indices (ce, nll) */
-    int from_logits;   /* bce: prediction is before the sigmoid; ce always is before the softmax; nll: log-probabilities */
-    int kind;          /* loss_regression: 0 mse, 1 mae, 2 huber */
-    double delta;      /* huber */
-    int output;        /* which program output this loss belongs to */
+struct hn_loss {   /* one struct for all loss rows */
+    double weight; /* of this loss in the total */
+    int dense; /* target is [N,C] of numbers (one-hot, soft labels), else [N] or [N,1] class indices (ce, nll) */
+    int from_logits; /* bce: prediction is before the sigmoid; ce always is before the softmax; nll: log-probabilities */
+    int kind;     /* loss_regression: 0 mse, 1 mae, 2 huber */
+    double delta; /* huber */
+    int output;   /* which program output this loss belongs to */
 };
 
 /* ---- program ----------------------------------------------------------------------------------------------- */
 
 struct hn_value_ref { /* a value of the program */
     enum hn_kind kind;
-    const char *name;      /* ONNX value name, or a made-up one */
+    const char *name; /* ONNX value name, or a made-up one */
     struct hn_shape shape;
-    int32_t index;         /* INPUT, TARGET: column; PARAM, STATE: position in params; CONST: position in consts */
-    int32_t view_of;       /* shares the memory of that value (reshape, flatten, identity), or -1 */
-    int32_t producer;      /* op, or -1 */
+    int32_t
+        index; /* INPUT, TARGET: column; PARAM, STATE: position in params; CONST: position in consts */
+    int32_t view_of;  /* shares the memory of that value (reshape, flatten, identity), or -1 */
+    int32_t producer; /* op, or -1 */
 };
 struct hn_op {
     const struct hn_op_row *row;
@@ -211,9 +274,9 @@ struct hn_op {
 };
 enum hn_param_flag {
     HN_PARAM_TRAINED = 1,
-    HN_PARAM_STATE = 2,  /* BatchNorm running statistics: in the slab, never optimized */
-    HN_PARAM_BIAS = 4,   /* for --no-decay bias */
-    HN_PARAM_NORM = 8,   /* scale and bias of a normalisation: --no-decay norm */
+    HN_PARAM_STATE = 2,      /* BatchNorm running statistics: in the slab, never optimized */
+    HN_PARAM_BIAS = 4,       /* for --no-decay bias */
+    HN_PARAM_NORM = 8,       /* scale and bias of a normalisation: --no-decay norm */
     HN_PARAM_TRANSPOSED = 16 /* rank 2: the slab holds the transpose of the file's tensor */
 };
 struct hn_param {
@@ -223,9 +286,9 @@ struct hn_param {
     int64_t dims[HN_MAX_RANK]; /* as in the file */
     uint32_t flags;
     float lr_mult, decay_mult;
-    double fan_in, fan_out;   /* for initialisation; 0 where it makes no sense */
-    int32_t feeds;            /* enum hn_unary_kind that follows the layer (He or Xavier), -1 unknown */
-    int32_t tensor_id;        /* where it came from in the file; -1: made here */
+    double fan_in, fan_out; /* for initialisation; 0 where it makes no sense */
+    int32_t feeds;     /* enum hn_unary_kind that follows the layer (He or Xavier), -1 unknown */
+    int32_t tensor_id; /* where it came from in the file; -1: made here */
     const struct hn_tensor *init; /* the file's values */
 };
 /* Slab W: [trained parameters | frozen parameters | state], each padded to 16 elements. DW, M, V: the trained part. */
@@ -235,9 +298,11 @@ struct hn_program {
     struct hn_value_ref *values;
     struct hn_op *ops;
     struct hn_param *params;
-    const struct hn_tensor *consts; /* converted to elements by the backend; const_off in the const slab */
+    const struct hn_tensor
+        *consts; /* converted to elements by the backend; const_off in the const slab */
     size_t *const_off;
-    int32_t *inputs, *targets, *outputs; /* value numbers; TARGET columns follow the order of the losses: target, then its weights */
+    int32_t *inputs, *targets,
+        *outputs; /* value numbers; TARGET columns follow the order of the losses: target, then its weights */
     const char **input_names, **output_names;
     int n_values, n_ops, n_params, n_consts, n_inputs, n_targets, n_outputs, n_losses;
     size_t n_trained, n_slab, n_const; /* elements: trained part, whole slab W, const slab */
@@ -253,8 +318,10 @@ struct hn_ref {
 struct hn_step { /* one op, one direction, with the place of everything */
     int32_t op;
     uint8_t backward;
-    uint32_t acc; /* as the plan alone requires: between accumulated batches (now.micro > 0) a backend adds into every DW too */
-    struct hn_ref *x, *y, *dx, *dy; /* n_in, n_out, n_in, n_out; HN_SP_NONE: absent, not wanted, or not needed by a backward */
+    uint32_t
+        acc; /* as the plan alone requires: between accumulated batches (now.micro > 0) a backend adds into every DW too */
+    struct hn_ref *x, *y, *dx,
+        *dy; /* n_in, n_out, n_in, n_out; HN_SP_NONE: absent, not wanted, or not needed by a backward */
     struct hn_ref save[4];
 };
 struct hn_plan {
@@ -262,29 +329,45 @@ struct hn_plan {
     const struct hn_program *prog;
     enum hn_pass pass;
     int64_t max_rows;
-    size_t elem;        /* 4 or 8 */
-    size_t arena_bytes; /* activations, gradients of activations, saved buffers; 64-byte aligned places, staggered */
+    size_t elem; /* 4 or 8 */
+    size_t
+        arena_bytes; /* activations, gradients of activations, saved buffers; 64-byte aligned places, staggered */
     struct hn_step *steps;
-    int n_steps, n_forward;               /* forward steps first; ops nothing in this pass asks for have none */
-    struct hn_ref *inputs, *targets;      /* where gathered rows go; HN_SP_NONE when unused in this pass */
-    struct hn_ref *outputs;               /* where outputs are found (EVAL, PREDICT) */
-    int32_t *zero_params; int n_zero_params; /* trained params no step writes a gradient of (zeroed, TRAIN and GRAD) */
+    int n_steps, n_forward; /* forward steps first; ops nothing in this pass asks for have none */
+    struct hn_ref *inputs,
+        *targets;           /* where gathered rows go; HN_SP_NONE when unused in this pass */
+    struct hn_ref *outputs; /* where outputs are found (EVAL, PREDICT) */
+    int32_t *zero_params;
+    int n_zero_params; /* trained params no step writes a gradient of (zeroed, TRAIN and GRAD) */
 };
 /* HONE_E_NOMEM beyond max_bytes (0 = no limit). The plan keeps a pointer to the program. */
-hone_status hn_plan_create(struct hn_mem *m, const struct hn_program *p, enum hn_pass pass, int64_t max_rows, size_t elem,
-                           size_t max_bytes, struct hn_plan **out, hone_error *err);
+hone_status hn_plan_create(struct hn_mem *m, const struct hn_program *p, enum hn_pass pass,
+                           int64_t max_rows, size_t elem, size_t max_bytes, struct hn_plan **out,
+                           hone_error *err);
 void hn_plan_destroy(struct hn_plan *p, struct hn_mem *m);
 
 /* ---- replicas and slots -------------------------------------------------------------------------------------- */
 
-enum hn_optimizer { HN_SGD, HN_MOMENTUM, HN_NESTEROV, HN_ADAGRAD, HN_RMSPROP, HN_ADAM, HN_ADAMW, HN_OPTIMIZERS };
+enum hn_optimizer {
+    HN_SGD,
+    HN_MOMENTUM,
+    HN_NESTEROV,
+    HN_ADAGRAD,
+    HN_RMSPROP,
+    HN_ADAM,
+    HN_ADAMW,
+    HN_OPTIMIZERS
+};
 struct hn_hyper { /* PyTorch's meaning of every name; the learning rate comes with the slot */
     enum hn_optimizer optimizer;
     double momentum, beta1, beta2, eps, alpha, weight_decay, l1, clip_norm /* 0 = off */;
-    int accumulate;  /* batches per optimizer step, >= 1 */
-    double dropout;  /* overrides the graph's rates when >= 0 */
+    int accumulate; /* batches per optimizer step, >= 1 */
+    double dropout; /* overrides the graph's rates when >= 0 */
 };
-struct hn_clock { int64_t epoch, step /* optimizer steps */, batch /* batches seen */, row /* position in the epoch */, micro; };
+struct hn_clock {
+    int64_t epoch, step /* optimizer steps */, batch /* batches seen */,
+        row /* position in the epoch */, micro;
+};
 enum hn_slab { HN_SLAB_W, HN_SLAB_DW, HN_SLAB_M, HN_SLAB_V, HN_SLAB_BEST, HN_SLAB_GOOD, HN_SLABS };
 struct hn_replica { /* what a backend sees of it */
     uint32_t key[2];
@@ -292,7 +375,8 @@ struct hn_replica { /* what a backend sees of it */
     const struct hn_hyper *hyper;
     struct hn_clock now; /* run advances step, batch and micro */
 };
-struct hn_column { /* one input or target of a data set, in host memory; element = value * scale after conversion */
+struct
+    hn_column { /* one input or target of a data set, in host memory; element = value * scale after conversion */
     const void *data;
     enum hn_dtype dtype;
     int64_t per_row; /* elements */
@@ -305,16 +389,20 @@ struct hn_dataset {
 };
 struct hn_slot {
     struct hn_replica *r;
-    const void *data;        /* a bound data set */
-    const uint32_t *index;   /* n_steps * rows row numbers; NULL: rows first, first+1, … */
-    int64_t first, rows;     /* rows of each step; 0: dead slot */
-    const double *lr;        /* TRAIN: learning rate of each step */
-    double *partial;         /* TRAIN, GRAD, EVAL: 2 per loss, += sum and weight; penalties (L1) are not in it. Losses are
+    const void *data;      /* a bound data set */
+    const uint32_t *index; /* n_steps * rows row numbers; NULL: rows first, first+1, … */
+    int64_t first, rows;   /* rows of each step; 0: dead slot */
+    const double *lr;      /* TRAIN: learning rate of each step */
+    double *
+        partial; /* TRAIN, GRAD, EVAL: 2 per loss, += sum and weight; penalties (L1) are not in it. Losses are
                                 numbered by the order of their ops in the program */
-    void *const *out;        /* EVAL, PREDICT: host buffers per program output, elements of the backend, or NULL; step after step */
-    uint32_t flush;          /* TRAIN: the last step ends an epoch: apply accumulated gradients even if fewer than accumulate
+    void *const *
+        out; /* EVAL, PREDICT: host buffers per program output, elements of the backend, or NULL; step after step */
+    uint32_t
+        flush; /* TRAIN: the last step ends an epoch: apply accumulated gradients even if fewer than accumulate
                                 (their average is over as many as there are) */
-    int64_t bad_step;        /* out: first step whose loss was not finite (that step changed nothing, later ones did not run), else -1 */
+    int64_t
+        bad_step; /* out: first step whose loss was not finite (that step changed nothing, later ones did not run), else -1 */
 };
 
 /* Optimizer step in one place: g += wd*w etc. exactly as PyTorch; shared by the reference backend and tests. In double.
@@ -342,23 +430,34 @@ struct hn_backend { /* version-locked with the host by `build`; not a public ABI
     uint32_t size;
     const char *build, *name;
     size_t elem; /* 4 or 8: element size of slabs, outputs, arenas */
-    hone_status (*open)(const struct hn_host *host, const char *options, void **dev, hone_error *err);
+    hone_status (*open)(const struct hn_host *host, const char *options, void **dev,
+                        hone_error *err);
     void (*close)(void *dev);
-    int (*offers)(void *dev, const struct hn_op *op, enum hn_pass pass, const char **why); /* 0: not offered */
+    int (*offers)(void *dev, const struct hn_op *op, enum hn_pass pass,
+                  const char **why);                                            /* 0: not offered */
     hone_status (*alloc)(void *dev, size_t bytes, void **buf, hone_error *err); /* cleared */
     void (*release)(void *dev, void *buf);
-    hone_status (*put)(void *dev, void *buf, size_t off, const void *src, size_t n, hone_error *err);
-    hone_status (*get)(void *dev, const void *buf, size_t off, void *dst, size_t n, hone_error *err);
-    hone_status (*copy)(void *dev, void *dst, const void *src, size_t n, hone_error *err); /* whole buffers from offset 0 */
-    hone_status (*bind)(void *dev, const struct hn_dataset *set, void **handle, hone_error *err); /* borrows set until unbind */
+    hone_status (*put)(void *dev, void *buf, size_t off, const void *src, size_t n,
+                       hone_error *err);
+    hone_status (*get)(void *dev, const void *buf, size_t off, void *dst, size_t n,
+                       hone_error *err);
+    hone_status (*copy)(void *dev, void *dst, const void *src, size_t n,
+                        hone_error *err); /* whole buffers from offset 0 */
+    hone_status (*bind)(void *dev, const struct hn_dataset *set, void **handle,
+                        hone_error *err); /* borrows set until unbind */
     void (*unbind)(void *dev, void *handle);
-    hone_status (*prepare)(void *dev, const struct hn_plan *plan, int max_slots, void **exec, hone_error *err);
+    hone_status (*prepare)(void *dev, const struct hn_plan *plan, int max_slots, void **exec,
+                           hone_error *err);
     /* Advances every slot by n_steps batches. Slots are independent. After the first call no allocation happens. */
-    hone_status (*run)(void *exec, struct hn_slot *slots, int n_slots, int n_steps, hone_error *err);
+    hone_status (*run)(void *exec, struct hn_slot *slots, int n_slots, int n_steps,
+                       hone_error *err);
     void (*finish)(void *exec);
-    size_t (*state_size)(void *exec); /* backend state of a replica beyond slabs and key (cuDNN dropout); 0 for none */
+    size_t (*state_size)(
+        void *
+            exec); /* backend state of a replica beyond slabs and key (cuDNN dropout); 0 for none */
     hone_status (*state_save)(void *exec, int slot, void *dst, hone_error *err);
     hone_status (*state_load)(void *exec, int slot, const void *src, hone_error *err);
 };
-extern const struct hn_backend hn_backend_reference; /* ops/math/reference.c: double, one thread, obviously right */
+extern const struct hn_backend
+    hn_backend_reference; /* ops/math/reference.c: double, one thread, obviously right */
 #endif

@@ -137,8 +137,8 @@ START_TEST(hostile_archives)
     REFUSED(tampered(p, n, 24, 22, (uint32_t)b.n - 10, 4), HONE_E_DATA, "w.npy"); /* goes on */
     REFUSED(tampered(p, n, 10, 8, 12, 2), HONE_E_DATA, "method 12");
     REFUSED(tampered(p, n, 8, 6, 1, 2), HONE_E_DATA, "encrypted");
-    REFUSED(tampered(p, n, 16, 14, 0x12345678, 4), HONE_E_DATA, "w.npy");     /* checksum */
-    REFUSED(tampered(p, n, 20, 18, 0x7FFFFFFF, 4), HONE_E_DATA, "zip"); /* beyond the file */
+    REFUSED(tampered(p, n, 16, 14, 0x12345678, 4), HONE_E_DATA, "w.npy"); /* checksum */
+    REFUSED(tampered(p, n, 20, 18, 0x7FFFFFFF, 4), HONE_E_DATA, "zip");   /* beyond the file */
     free(p);
     hn_buffer_free(&b);
 }
