@@ -86,14 +86,13 @@ static int cpu_offers(void *dev, const struct hn_op *op, enum hn_pass pass, cons
 static hone_status cpu_alloc(void *dev, size_t bytes, void **buf, hone_error *err)
 {
     struct hn_cpu_dev *d = dev;
-    *buf = hn_calloc(d->mem, 1, bytes ? bytes : 1);
+    *buf = hn_cpu_block(d, bytes);
     return *buf ? HONE_OK : hn_nomem(err, "a buffer", bytes);
 }
 
 static void cpu_release(void *dev, void *buf)
 {
-    struct hn_cpu_dev *d = dev;
-    hn_free(d->mem, buf);
+    hn_cpu_unblock(dev, buf);
 }
 
 static hone_status cpu_put(void *dev, void *buf, size_t off, const void *src, size_t n,
@@ -144,13 +143,13 @@ static void cpu_finish(void *exec)
     if (!e) return;
     struct hn_mem *mem = e->dev->mem;
     for (int i = 0; e->workers && i < e->dev->threads; i++) {
-        hn_free(mem, e->workers[i].tile);
+        hn_cpu_unblock(e->dev, e->workers[i].tile);
         hn_free(mem, e->workers[i].scratch);
         hn_free(mem, e->workers[i].pointers);
         hn_free(mem, e->workers[i].extents);
     }
     for (int i = 0; e->lanes && i < e->n_lanes; i++) {
-        hn_free(mem, e->lanes[i].full);
+        hn_cpu_unblock(e->dev, e->lanes[i].full);
         hn_free(mem, e->lanes[i].parts);
         hn_free(mem, e->lanes[i].direct);
         hn_free(mem, e->lanes[i].loss);
@@ -169,7 +168,7 @@ static hone_status make_workers(struct hn_cpu_exec *e, hone_error *err)
         return hn_nomem(err, "the threads' memory", (size_t)e->dev->threads * sizeof *e->workers);
     for (int i = 0; i < e->dev->threads; i++) {
         struct hn_cpu_worker *w = &e->workers[i];
-        w->tile = hn_calloc(mem, e->tile_bytes + 1, 1);
+        w->tile = hn_cpu_block(e->dev, e->tile_bytes);
         w->scratch = hn_calloc(mem, e->scratch_bytes + 1, 1);
         w->pointers = hn_calloc(mem, e->n_pointers + 1, sizeof *w->pointers);
         w->extents = hn_calloc(mem, e->n_extents + 1, sizeof *w->extents);
@@ -190,7 +189,7 @@ static hone_status make_lanes(struct hn_cpu_exec *e, hone_error *err)
     for (int i = 0; i < n; i++) {
         struct hn_cpu_lane *l = &e->lanes[i];
         l->exec = e;
-        l->full = hn_calloc(mem, e->full_bytes + 1, 1);
+        l->full = hn_cpu_block(e->dev, e->full_bytes);
         l->parts = hn_calloc(mem, e->n_parts + 1, sizeof *l->parts);
         l->direct = hn_calloc(mem, (size_t)e->n_columns + 1, sizeof *l->direct);
         l->loss = hn_calloc(mem, 2 * (size_t)p->n_losses + 1, sizeof *l->loss);

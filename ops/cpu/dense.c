@@ -3,9 +3,7 @@
  * Dense: y[r,out] = alpha * x[r,in] w + beta * b, w being [in,out] or (trans_w) [out,in].
  *   main      dx = alpha * dy w^T
  *   late      dw = alpha * x^T dy (or dy^T x), db = beta * column sums of dy; split by rows of dw, never by the batch */
-#include "ops/cpu/isa.h"
-#include "ops/cpu/vmath.h"
-#include <cblas.h>
+#include "ops/cpu/gemm.h"
 
 struct sizes {
     int rows, in, out;
@@ -38,19 +36,8 @@ static void dense_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->late_x = 1u << 0;
     n->late = 1u << 1 | 1u << 2;
     n->n_tasks = a->trans_w ? task_count(out, in) : task_count(in, out);
+    n->scratch = hn_gemm_bytes();
     n->cost = 2.0 * (double)hn_cpu_width(x) * (double)out;
-}
-
-/* y = beta * b in every row; the product is added to it. */
-static void fill_bias(float *restrict y, const float *restrict b, const struct sizes *s, float beta,
-                      int one)
-{
-    for (int r = 0; r < s->rows; r++, y += s->out) {
-        if (one)
-            for (int j = 0; j < s->out; j++) y[j] = beta * b[0];
-        else
-            for (int j = 0; j < s->out; j++) y[j] = beta * b[j];
-    }
 }
 
 static void dense_forward(const struct hn_cpu_call *k)
@@ -58,12 +45,29 @@ static void dense_forward(const struct hn_cpu_call *k)
     const struct hn_call *c = &k->c;
     const struct hn_dense *a = c->op->attrs;
     struct sizes s = sizes_of(c);
-    if (s.rows == 0 || s.out == 0) return;
-    int biased = c->op->n_in > 2 && c->x[2];
-    if (biased) fill_bias(c->y[0], c->x[2], &s, (float)a->beta, hn_extent_numel(&c->xs[2]) == 1);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, a->trans_w ? CblasTrans : CblasNoTrans, s.rows, s.out,
-                s.in, (float)a->alpha, c->x[0], s.in, c->x[1], a->trans_w ? s.in : s.out,
-                biased ? 1.0f : 0.0f, c->y[0], s.out);
+    const float *bias = c->op->n_in > 2 ? c->x[2] : NULL;
+    float *y = c->y[0];
+    struct hn_gemm g = { .m = s.rows,
+                         .n = s.out,
+                         .k = s.in,
+                         .a = c->x[0],
+                         .lda = s.in,
+                         .b = c->x[1],
+                         .c = y,
+                         .ldc = s.out,
+                         .alpha = (float)a->alpha,
+                         .bias_scale = (float)a->beta,
+                         .scratch = k->scratch };
+    g.trans_b = a->trans_w, g.ldb = a->trans_w ? s.in : s.out;
+    if (bias && s.out > 1 &&
+        hn_extent_numel(&c->xs[2]) == 1) { /* one number for all: laid down first, then added to */
+        for (size_t i = 0, n = (size_t)s.rows * (size_t)s.out; i < n; i++)
+            y[i] = g.bias_scale * bias[0];
+        g.add = 1;
+    } else {
+        g.bias = bias;
+    }
+    hn_gemm_run(&g);
 }
 
 static void dense_backward(const struct hn_cpu_call *k)
@@ -71,10 +75,20 @@ static void dense_backward(const struct hn_cpu_call *k)
     const struct hn_call *c = &k->c;
     const struct hn_dense *a = c->op->attrs;
     struct sizes s = sizes_of(c);
-    if (s.rows == 0 || !c->dx[0] || !c->dy[0]) return;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, a->trans_w ? CblasNoTrans : CblasTrans, s.rows, s.in,
-                s.out, (float)a->alpha, c->dy[0], s.out, c->x[1], a->trans_w ? s.in : s.out,
-                c->acc & 1 ? 1.0f : 0.0f, c->dx[0], s.in);
+    if (!c->dx[0] || !c->dy[0]) return;
+    struct hn_gemm g = { .m = s.rows,
+                         .n = s.in,
+                         .k = s.out,
+                         .a = c->dy[0],
+                         .lda = s.out,
+                         .b = c->x[1],
+                         .c = c->dx[0],
+                         .ldc = s.in,
+                         .add = (int)(c->acc & 1),
+                         .alpha = (float)a->alpha,
+                         .scratch = k->scratch };
+    g.trans_b = !a->trans_w, g.ldb = a->trans_w ? s.in : s.out;
+    hn_gemm_run(&g);
 }
 
 /* db[j] (+)= beta * sum over rows of dy[., j], in strips of columns with sums in double. */
@@ -111,10 +125,19 @@ static void dense_late(const struct hn_cpu_call *k)
         int m = a->trans_w ? s.out : s.in, n = a->trans_w ? s.in : s.out;
         int block = ((m + k->n_tasks - 1) / k->n_tasks + 15) & ~15;
         int from = k->task * block, len = m - from < block ? m - from : block;
-        if (len > 0)
-            cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, len, n, s.rows, (float)a->alpha,
-                        left + from, m, right, n, c->acc & 2 ? 1.0f : 0.0f,
-                        (float *)c->dx[1] + (size_t)from * (size_t)n, n);
+        struct hn_gemm g = { .m = len,
+                             .n = n,
+                             .k = s.rows,
+                             .a = left + from,
+                             .lda = m,
+                             .trans_a = 1,
+                             .b = right,
+                             .ldb = n,
+                             .ldc = n,
+                             .add = (int)(c->acc >> 1 & 1),
+                             .alpha = (float)a->alpha };
+        g.c = (float *)c->dx[1] + (size_t)from * (size_t)n, g.scratch = k->scratch;
+        if (len > 0) hn_gemm_run(&g);
     }
     if (c->op->n_in > 2 && c->dx[2] && k->task == k->n_tasks - 1)
         bias_gradient(c, &s, (float)a->beta);

@@ -80,6 +80,7 @@ struct hn_cpu_dev {
     struct hn_mem *mem;
     struct hn_pool *pool;
     int threads;
+    atomic_uint n_blocks; /* made so far */
     const struct hn_cpu_isa *isa;
 };
 
@@ -130,6 +131,10 @@ static inline int hn_cpu_trains(enum hn_pass pass)
 {
     return pass == HN_PASS_TRAIN || pass == HN_PASS_GRAD;
 }
+
+/* block.c: cleared memory for slabs and arenas; NULL allowed for unblock. */
+void *hn_cpu_block(struct hn_cpu_dev *d, size_t bytes);
+void hn_cpu_unblock(struct hn_cpu_dev *d, void *p);
 
 /* prepare.c: pieces and segments; layout.c: where buffers lie; run.c: running. */
 hone_status hn_cpu_prepare(struct hn_cpu_exec *e, hone_error *err);

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Matrix products (see gemm.h). The usual blocking: a block of B, KC x NC, is packed into panels of NR columns that stay in
+ * the second-level cache; a strip of MR rows of A stays in the first; the kernel keeps an MR x NR tile of C in registers.
+ *
+ *     for each KC of k:  for each NC of n:  pack B;  for each MR rows:  for each panel:  C tile += A strip * B panel
+ *
+ * A is read where it lies (its elements are broadcast one by one) unless its rows would fall into the same cache sets. B is
+ * read where it lies when it is small and its rows run along n. Blocks depend on k and n alone: the sum of an element of C
+ * is the same however many rows there are. */
+#include "ops/cpu/gemm.h"
+#include <cblas.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define WIDTH 16
+#define FMA   _mm512_fmadd_ps
+#define LANES(M)                                                                                   \
+    M(0), M(1), M(2), M(3), M(4), M(5), M(6), M(7), M(8), M(9), M(10), M(11), M(12), M(13), M(14), \
+        M(15)
+enum { MR = 8, NV = 3 };
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define WIDTH    8
+#define FMA      _mm256_fmadd_ps
+#define LANES(M) M(0), M(1), M(2), M(3), M(4), M(5), M(6), M(7)
+enum { MR = 6, NV = 2 };
+#endif
+
+static void by_blas(const struct hn_gemm *g)
+{
+    for (int i = 0; g->bias && i < g->m; i++)
+        for (int j = 0; j < g->n; j++) g->c[(ptrdiff_t)i * g->ldc + j] = g->bias_scale * g->bias[j];
+    if (g->m < 1 || g->n < 1) return;
+    cblas_sgemm(CblasRowMajor, g->trans_a ? CblasTrans : CblasNoTrans,
+                g->trans_b ? CblasTrans : CblasNoTrans, g->m, g->n, g->k, g->alpha, g->a, g->lda,
+                g->b, g->ldb, g->bias || g->add ? 1.0f : 0.0f, g->c, g->ldc);
+}
+
+#ifdef WIDTH
+enum { NR = NV * WIDTH, KC = 512, NC = 384, SMALL_B = 24576, STRIPS = 6 };
+
+typedef float vec __attribute__((vector_size(4 * WIDTH)));
+typedef float loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+
+size_t HN_ISA_NAME(hn_gemm_room)(void)
+{
+    return (size_t)KC * (NC + NR + STRIPS * MR) * sizeof(float) + 64;
+}
+
+/* ---- the kernel ---------------------------------------------------------------------------------------------- */
+
+struct tile {           /* one MR x NR tile of C; edges are smaller */
+    int k, cols;        /* cols <= nv * WIDTH are stored */
+    const float *a, *b; /* a: element (i,p) at i * a_row + p * a_col; b: row p at p * b_row */
+    ptrdiff_t a_row, a_col, b_row;
+    float *c;
+    ptrdiff_t ldc;
+    int add;
+    float alpha, bias_scale;
+    const float *bias; /* NULL: none */
+};
+
+/* The first n floats at p (n < WIDTH), the others 0; and the first n of v to p. */
+#if WIDTH == 16
+static inline vec load_some(const float *p, int n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+static inline void store_some(float *p, vec v, int n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
+#else
+static inline __m256i mask_of(int n)
+{
+    static const int32_t ones[16] = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0 };
+    return _mm256_loadu_si256((const __m256i_u *)(ones + 8 - n));
+}
+static inline vec load_some(const float *p, int n) { return _mm256_maskload_ps(p, mask_of(n)); }
+static inline void store_some(float *p, vec v, int n) { _mm256_maskstore_ps(p, mask_of(n), v); }
+#endif
+
+static inline vec load(const float *p) { return *(const loose *)p; }
+
+/* rows and nv are constants where it is inlined: the accumulators are registers. */
+static inline __attribute__((always_inline)) void multiply(const struct tile *t, const int rows,
+                                                           const int nv)
+{
+    vec acc[MR][NV];
+    const float *a = t->a, *b = t->b;
+    const ptrdiff_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < nv; j++) acc[i][j] = (vec){ 0 };
+    for (int p = 0; p < t->k; p++, a += a_col, b += b_row) {
+        vec v[NV];
+#pragma GCC unroll 3
+        for (int j = 0; j < nv; j++) v[j] = load(b + WIDTH * j);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            const vec x = a[i * a_row] - (vec){ 0 };
+#pragma GCC unroll 3
+            for (int j = 0; j < nv; j++) acc[i][j] = FMA(x, v[j], acc[i][j]);
+        }
+    }
+    const vec alpha = t->alpha - (vec){ 0 }, scale = t->bias_scale - (vec){ 0 };
+    const ptrdiff_t ldc = t->ldc;
+#pragma GCC unroll 3
+    for (int j = 0; j < nv; j++) {
+        float *c = t->c + WIDTH * j;
+        const int n =
+            j == nv - 1 ? t->cols - WIDTH * j : WIDTH; /* only the last vector may be cut */
+        const vec bias = !t->bias     ? (vec){ 0 }
+                         : n == WIDTH ? scale * load(t->bias + WIDTH * j)
+                                      : scale * load_some(t->bias + WIDTH * j, n);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            vec v = FMA(alpha, acc[i][j], bias);
+            if (n == WIDTH)
+                *(loose *)(c + i * ldc) = t->add ? v + load(c + i * ldc) : v;
+            else
+                store_some(c + i * ldc, t->add ? v + load_some(c + i * ldc, n) : v, n);
+        }
+    }
+}
+
+#define ROWS(nv)                                                                                   \
+    switch (rows) {                                                                                \
+    case 1: multiply(t, 1, nv); break;                                                             \
+    case 2: multiply(t, 2, nv); break;                                                             \
+    case 3: multiply(t, 3, nv); break;                                                             \
+    case 4: multiply(t, 4, nv); break;                                                             \
+    case 5: multiply(t, 5, nv); break;                                                             \
+    case 6: multiply(t, 6, nv); break;                                                             \
+    case 7: multiply(t, MR < 7 ? 1 : 7, nv); break;                                                \
+    default: multiply(t, MR, nv);                                                                  \
+    }
+
+static void tile_1(const struct tile *t, int rows) { ROWS(1) }
+static void tile_2(const struct tile *t, int rows) { ROWS(2) }
+static void tile_n(const struct tile *t, int rows) { ROWS(NV) }
+#undef ROWS
+
+/* ---- packing ------------------------------------------------------------------------------------------------- */
+
+/* Row p of the panel: the first n of `width` columns of row p of B, then zeros (width - n < WIDTH). */
+static void pack_rows(float *to, const float *b, ptrdiff_t ldb, int k, int n, int width)
+{
+    for (int p = 0; p < k; p++, to += width, b += ldb) {
+        int j = 0;
+        for (; j + WIDTH <= n; j += WIDTH) *(loose *)(to + j) = load(b + j);
+        if (j < n) *(loose *)(to + j) = load_some(b + j, n - j);
+    }
+}
+
+/* One step of turning WIDTH vectors: lanes whose number has bit d go to the partner, d rows away. */
+#define LOW1(l)  ((l)&1 ? WIDTH + (l)-1 : (l))
+#define HIGH1(l) ((l)&1 ? WIDTH + (l) : (l) + 1)
+#define LOW2(l)  ((l)&2 ? WIDTH + (l)-2 : (l))
+#define HIGH2(l) ((l)&2 ? WIDTH + (l) : (l) + 2)
+#define LOW4(l)  ((l)&4 ? WIDTH + (l)-4 : (l))
+#define HIGH4(l) ((l)&4 ? WIDTH + (l) : (l) + 4)
+#define LOW8(l)  ((l)&8 ? WIDTH + (l)-8 : (l))
+#define HIGH8(l) ((l)&8 ? WIDTH + (l) : (l) + 8)
+#define TURN(d, LOW, HIGH)                                                                         \
+    _Pragma("GCC unroll 16") for (int i = 0; i < WIDTH; i++) if (!(i & (d)))                       \
+    {                                                                                              \
+        const vec x = v[i], y = v[i + (d)];                                                        \
+        v[i] = __builtin_shufflevector(x, y, LANES(LOW));                                          \
+        v[i + (d)] = __builtin_shufflevector(x, y, LANES(HIGH));                                   \
+    }
+
+/* WIDTH columns of the panel from as many rows of the stored [n,k] matrix, WIDTH rows of the panel at a time. */
+static void turn_block(float *to, int width, const float *b, ptrdiff_t ldb)
+{
+    vec v[WIDTH];
+#pragma GCC unroll 16
+    for (int i = 0; i < WIDTH; i++) v[i] = load(b + i * ldb);
+    TURN(1, LOW1, HIGH1)
+    TURN(2, LOW2, HIGH2)
+    TURN(4, LOW4, HIGH4)
+#if WIDTH == 16
+    TURN(8, LOW8, HIGH8)
+#endif
+#pragma GCC unroll 16
+    for (int i = 0; i < WIDTH; i++) *(loose *)(to + i * width) = v[i];
+}
+
+/* Row p of the panel: element p of each of n rows of the stored [n,k] matrix, then zeros. */
+static void pack_turned(float *to, const float *b, ptrdiff_t ldb, int k, int n, int width)
+{
+    for (int j = 0; j < width; j += WIDTH) {
+        const int m = n - j < WIDTH ? n - j : WIDTH;
+        int p = 0;
+        for (; m == WIDTH && p + WIDTH <= k; p += WIDTH)
+            turn_block(to + p * width + j, width, b + j * ldb + p, ldb);
+        for (; p < k; p++)
+            for (int i = 0; i < WIDTH; i++)
+                to[p * width + j + i] = i < m ? b[(j + i) * ldb + p] : 0.0f;
+    }
+}
+
+/* ---- blocks -------------------------------------------------------------------------------------------------- */
+
+struct block { /* one KC x NC block of B against all rows of A */
+    const struct hn_gemm *g;
+    int p0, kc, j0, nc, first; /* first: of the blocks along k */
+    float *panels, *strip;     /* strip: STRIPS of them */
+    int packed;                /* B lies in panels */
+};
+
+static int panel_width(int n) { return n >= NR ? NR : (n + WIDTH - 1) / WIDTH * WIDTH; }
+
+static void pack_block(const struct block *b)
+{
+    const struct hn_gemm *g = b->g;
+    float *to = b->panels;
+    for (int j = 0; j < b->nc; j += NR, to += (ptrdiff_t)NR * b->kc) {
+        const int n = b->nc - j < NR ? b->nc - j : NR, width = panel_width(n);
+        const ptrdiff_t row = b->p0, col = b->j0 + j;
+        if (g->trans_b)
+            pack_turned(to, g->b + col * g->ldb + row, g->ldb, b->kc, n, width);
+        else if (b->packed || n % WIDTH)
+            pack_rows(to, g->b + row * g->ldb + col, g->ldb, b->kc, n, width);
+    }
+}
+
+/* Up to STRIPS strips of A stored [k,m], packed so that element (i,p) of each is at p * MR + i. */
+static void pack_strips(const struct block *b, int i0, int rows)
+{
+    const struct hn_gemm *g = b->g;
+    for (int p = 0; p < b->kc; p++) {
+        const float *a = g->a + (ptrdiff_t)(b->p0 + p) * g->lda + i0;
+        float *to = b->strip + p * MR;
+        int i = 0;
+        for (; i + MR <= rows; i += MR, to += (ptrdiff_t)MR * b->kc)
+            memcpy(to, a + i, MR * sizeof *to);
+        for (; i < rows; i++) *to++ = a[i];
+    }
+}
+
+static void do_strip(const struct block *b, struct tile *t, int i0, int rows)
+{
+    const struct hn_gemm *g = b->g;
+    for (int j = 0; j < b->nc; j += NR) {
+        const int n = b->nc - j < NR ? b->nc - j : NR, width = panel_width(n);
+        const int direct = !b->packed && n % WIDTH == 0;
+        t->b = direct ? g->b + (ptrdiff_t)b->p0 * g->ldb + b->j0 + j
+                      : b->panels + (ptrdiff_t)j * b->kc;
+        t->b_row = direct ? g->ldb : width;
+        t->c = g->c + (ptrdiff_t)i0 * g->ldc + b->j0 + j;
+        t->cols = n;
+        t->bias = b->first && g->bias ? g->bias + b->j0 + j : NULL;
+        (width == NR ? tile_n : width == WIDTH ? tile_1 : tile_2)(t, rows);
+    }
+}
+
+static void do_block(const struct block *b)
+{
+    const struct hn_gemm *g = b->g;
+    const int strips = g->trans_a && g->lda * (int)sizeof(float) % 2048 == 0 && b->nc > 2 * NR;
+    struct tile t = { .k = b->kc, .ldc = g->ldc, .alpha = g->alpha, .bias_scale = g->bias_scale };
+    t.add = g->add || !b->first;
+    t.a_row = g->trans_a ? 1 : g->lda;
+    t.a_col = strips ? MR : g->trans_a ? g->lda : 1;
+    for (int i = 0; i < g->m; i += MR) {
+        const int rows = g->m - i < MR ? g->m - i : MR, of_group = i % (STRIPS * MR);
+        if (strips && of_group == 0)
+            pack_strips(b, i, g->m - i < STRIPS * MR ? g->m - i : STRIPS * MR);
+        t.a = strips       ? b->strip + (ptrdiff_t)of_group * b->kc
+              : g->trans_a ? g->a + (ptrdiff_t)b->p0 * g->lda + i
+                           : g->a + (ptrdiff_t)i * g->lda + b->p0;
+        do_strip(b, &t, i, rows);
+    }
+}
+
+/* OpenBLAS is better at a few shapes: hardly any columns or rows, and columns that fill the last vector badly. */
+static int leave_to_blas(const struct hn_gemm *g)
+{
+    const int filled = (g->n + WIDTH - 1) / WIDTH * WIDTH;
+    return g->n < 8 || g->m < 4 || g->k < 1 ||
+           (!g->trans_b && g->n > NR && 10 * filled > 11 * g->n);
+}
+
+void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g)
+{
+    struct block b = { .g = g };
+    const int blocks = (g->k + KC - 1) / KC;
+    if (leave_to_blas(g)) {
+        by_blas(g);
+        return;
+    }
+    b.panels = (float *)(((uintptr_t)g->scratch + 63) & ~(uintptr_t)63);
+    b.strip = b.panels + (size_t)KC * (NC + NR);
+    b.packed = g->trans_b || ((int64_t)g->k * g->n > SMALL_B && g->m >= 4 * MR);
+    b.first = 1;
+    for (int i = 0; i < blocks; i++, b.first = 0) {
+        b.p0 = (int)((int64_t)g->k * i / blocks);
+        b.kc = (int)((int64_t)g->k * (i + 1) / blocks) - b.p0;
+        for (b.j0 = 0; b.j0 < g->n; b.j0 += NC) {
+            b.nc = g->n - b.j0 < NC ? g->n - b.j0 : NC;
+            pack_block(&b);
+            do_block(&b);
+        }
+    }
+}
+
+#else
+
+size_t HN_ISA_NAME(hn_gemm_room)(void) { return 0; }
+void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g) { by_blas(g); }
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * C[m,n] = alpha A B (+ C, or + bias in every row), row-major, any operand transposed by its strides. Own kernels where the
+ * instruction set has wide fused multiply-adds (they win on the narrow and small products of this trade, and an element's
+ * sum does not depend on the number of rows), OpenBLAS elsewhere. Never allocates: packing goes into the caller's
+ * scratch of hn_gemm_bytes() bytes. */
+#ifndef HN_CPU_GEMM_H
+#define HN_CPU_GEMM_H
+
+#include "ops/cpu/isa.h"
+
+struct hn_gemm {
+    int m, n, k;
+    const float *a, *b;
+    int lda, ldb, trans_a, trans_b; /* trans_a: a is stored [k,m]; trans_b: b is stored [n,k] */
+    float *c;
+    int ldc, add; /* add: C is added to */
+    float alpha;
+    const float *bias; /* [n] or NULL; not with add */
+    float bias_scale;
+    void *scratch;
+};
+void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g);
+size_t HN_ISA_NAME(hn_gemm_room)(void);
+#define hn_gemm_run   HN_ISA_NAME(hn_gemm)
+#define hn_gemm_bytes HN_ISA_NAME(hn_gemm_room)
+#endif
