@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How the CUDA backend runs a plan. prepare() turns the plan's steps into nodes, each one launch; run() uploads a table of
+ * slots, queues n_steps times the same nodes, and reads the table back: one contact with the device a call. The nodes of a step
+ * are captured as a graph per (rows, variant) and replayed; the device counts its steps itself.
+ *
+ *   nodes in order: gather | zero | forward | emit | judge | commit | backward | sums | squares | clip | optim
+ *
+ * The table holds slots, columns and totals (see kernel.h). Slot z's memory is the plan's arena and, behind it, the rows of the
+ * losses, their sums and batch statistics that await commit. One slot: products go to the library. Several: to the native
+ * kernel, where z is the slot, rows may differ and a slot's numbers do not depend on the others. */
+#ifndef HN_GPU_EXEC_H
+#define HN_GPU_EXEC_H
+
+#include "gpu/gpu.h"
+#include "ops/math/op.h"
+
+struct hn_gpu_options {
+    enum hn_gpu_math math;
+    int native_gemm;      /* gemm-impl=native: also with one slot */
+    int no_graph;         /* graph=off */
+    int stream;           /* data=stream: never resident */
+    int64_t stream_bytes; /* of one buffer of streamed rows */
+    int ordinal;
+    int ignored; /* choices that this build has only one of */
+};
+
+struct hn_gpu_dev {
+    struct hn_mem *mem;
+    const struct hn_gpu_layer *layer;
+    void *ctx;
+    size_t elem;
+    struct hn_gpu_options o;
+};
+
+enum hn_gpu_stage { /* nodes that only some variants of a step have */
+                    HN_GPU_ALWAYS,
+                    HN_GPU_SUMS,  /* gradients of several batches are added up */
+                    HN_GPU_CLIPS, /* a slot clips */
+                    HN_GPU_INSTEAD /* does what the product before it could not: the whole of it, or the sums of a bias gradient */
+};
+enum hn_gpu_kind { HN_GPU_KERNEL, HN_GPU_GEMM };
+
+struct hn_gpu_node {
+    enum hn_gpu_kind kind;
+    enum hn_gpu_stage stage;
+    const char *name; /* of the ONNX node, for messages */
+    /* kernels: arguments begin with the environment. Blocks: ceil(x / per_x), at most most_x; y alike */
+    enum hn_k_id kernel;
+    void *args;
+    size_t bytes;
+    struct hn_k_dim x, y;
+    int64_t per_x, most_x, per_y;
+    /* library calls, one slot only */
+    struct hn_k_dim m, n, k; /* gemm */
+    struct hn_gpu_gemm gemm;
+    struct hn_k_ref a, b, c, bias;
+};
+
+struct hn_gpu_graph { /* a captured step, and the library's products prepared for it */
+    int64_t rows;
+    int sums, clips;
+    void *slab[4]; /* of the one slot, when nodes have addresses in them */
+    void *graph;   /* NULL: not captured (yet) */
+    void **
+        handles; /* per node: its product, NULL for kernels and where the kernel behind it does all */
+    uint8_t *instead; /* per node: the kernel at this place is wanted */
+    uint64_t used;    /* for eviction */
+};
+
+struct hn_gpu_data { /* a bound data set */
+    const struct hn_dataset *set;
+    void **resident; /* per column, NULL: no data; all NULL when streamed */
+    int streamed;
+};
+
+enum { HN_GPU_GRAPHS = 8 };
+
+struct hn_gpu_exec {
+    struct hn_gpu_dev *dev;
+    const struct hn_plan *plan;
+    struct hn_arena mem;               /* tables */
+    int max_slots, n_columns, library; /* library: products by library calls, one slot */
+    struct hn_gpu_node *nodes;
+    int n_nodes, cap_nodes;
+    struct hn_k_env env;
+    size_t extra; /* bytes behind the plan's arena, while building */
+    int64_t row_stride;
+    size_t row_at, sums_at; /* offsets in the slot's memory */
+    /* device memory */
+    unsigned char *arena, *consts, *grads, *table, *lists;
+    struct hn_k_chunk *chunks;
+    double *squares;
+    void **outs;       /* per output, NULL: none */
+    int64_t out_chunk; /* steps that fit an output buffer */
+    unsigned char *stream[2];
+    /* pinned */
+    unsigned char *host_table, *host_lists, *host_stream[2];
+    size_t table_bytes, columns_at, totals_at, lists_bytes, stream_bytes;
+    uint8_t *column_used;
+    int32_t n_chunks;
+    struct hn_gpu_graph graphs[HN_GPU_GRAPHS];
+    uint64_t clock;
+};
+
+static inline int hn_gpu_trains(enum hn_pass pass)
+{
+    return pass == HN_PASS_TRAIN || pass == HN_PASS_GRAD;
+}
+static inline struct hn_k_dim hn_gpu_dim(struct hn_dim d)
+{
+    return (struct hn_k_dim){ d.per_row, d.fixed };
+}
+static inline struct hn_k_dim hn_gpu_fixed(int64_t n) { return (struct hn_k_dim){ 0, n }; }
+static inline int64_t hn_gpu_n(struct hn_k_dim d, int64_t rows)
+{
+    return d.per_row * rows + d.fixed;
+}
+
+/* build.c: nodes from steps. */
+struct hn_gpu_build {
+    struct hn_gpu_exec *e;
+    const struct hn_program *p;
+    const struct hn_step *s; /* the step at work, and the one behind it (NULL: none) */
+    const struct hn_step *next;
+    const struct hn_op *op;
+    int fused; /* set when `next` was taken in */
+    int *loss_of;
+    hone_error *err;
+};
+hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err);
+struct hn_k_ref hn_gpu_ref(const struct hn_gpu_build *b, struct hn_ref r);
+const struct hn_shape *hn_gpu_shape(const struct hn_gpu_build *b, int32_t value);
+/* Elements of dims [from, to) of a value. */
+struct hn_k_dim hn_gpu_span(const struct hn_shape *s, int from, int to);
+struct hn_k_dims hn_gpu_dims(const struct hn_shape *s);
+/* Appends a launch; args are copied. Threads walk over x elements, at most a few blocks per processor. NULL: no memory. */
+struct hn_gpu_node *hn_gpu_add(struct hn_gpu_build *b, enum hn_k_id kernel, const void *args,
+                               size_t bytes, struct hn_k_dim x, int64_t per_x);
+struct hn_gpu_node *hn_gpu_library(struct hn_gpu_build *b, enum hn_gpu_kind kind);
+/* Bytes of the slot's own memory behind the arena. */
+size_t hn_gpu_extra(struct hn_gpu_build *b, size_t bytes);
+/* Is the step behind this one a ReLU in place on this one's output? */
+int hn_gpu_relu_follows(const struct hn_gpu_build *b);
+static inline int hn_gpu_acc(const struct hn_gpu_build *b, int i)
+{
+    return i < 32 ? (int)(b->s->acc >> i & 1u) : 0;
+}
+static inline int hn_gpu_wants(const struct hn_gpu_build *b, int i)
+{
+    return i < b->op->n_in && b->s->dx[i].space != HN_SP_NONE;
+}
+
+/* One builder per program op: appends the nodes of b->s. */
+typedef hone_status hn_gpu_builder(struct hn_gpu_build *b);
+hn_gpu_builder hn_gpu_dense, hn_gpu_matmul, hn_gpu_unary, hn_gpu_binary, hn_gpu_batchnorm,
+    hn_gpu_layernorm, hn_gpu_dropout, hn_gpu_softmax, hn_gpu_concat, hn_gpu_slice, hn_gpu_transpose,
+    hn_gpu_reduce, hn_gpu_loss;
+/* The builder of a row, by its name; NULL: not offered. */
+hn_gpu_builder *hn_gpu_builder_of(const struct hn_op_row *row);
+/* Backward of a ReLU whose gradient goes to a BatchNorm right behind it: both in one launch, if possible (else 0). */
+int hn_gpu_relu_into_norm(struct hn_gpu_build *b, hone_status *st);
+
+/* step.c: queueing the nodes of a step, captured or not; graph cache. */
+hone_status hn_gpu_steps(struct hn_gpu_exec *e, int64_t rows, int sums, int clips,
+                         const struct hn_replica *r, int64_t n_steps, hone_error *err);
+void hn_gpu_drop_graphs(struct hn_gpu_exec *e);
+
+/* run.c */
+hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots, int n_steps,
+                       hone_error *err);
+/* data.c */
+hone_status hn_gpu_bind(void *dev, const struct hn_dataset *set, void **handle, hone_error *err);
+void hn_gpu_unbind(void *dev, void *handle);
+#endif

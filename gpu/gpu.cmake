@@ -1,0 +1,21 @@
+# The GPU module. hn_gpu_fake (tests only, no CUDA): the backend's host logic and its kernels compiled as C, for a device layer
+# of plain memory. hone_cuda: libhone_cuda.so, only when nvcc, cuBLAS and cuDNN are found (HONE_CUDA=ON|OFF|AUTO).
+set(HN_GPU_KERNELS unary binary dropout gather dense norm softmax shape reduce matmul loss optim)
+set(HN_GPU_HOST backend build dense element norm step data run)
+
+if(HONE_TESTS)
+  set(sources "")
+  foreach(bits 32 64)
+    foreach(kernel ${HN_GPU_KERNELS})
+      set(copy ${CMAKE_BINARY_DIR}/gpu_fake/${kernel}_${bits}.c)
+      configure_file(${CMAKE_SOURCE_DIR}/gpu/${kernel}.cu ${copy} COPYONLY)
+      set_source_files_properties(${copy} PROPERTIES COMPILE_DEFINITIONS HN_BITS=${bits})
+      list(APPEND sources ${copy})
+    endforeach()
+  endforeach()
+  foreach(file ${HN_GPU_HOST})
+    list(APPEND sources ${CMAKE_SOURCE_DIR}/gpu/${file}.c)
+  endforeach()
+  add_library(hn_gpu_fake OBJECT ${sources})
+  target_link_libraries(hn_gpu_fake PUBLIC hn_flags hn_deps)
+endif()

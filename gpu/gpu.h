@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The thin device layer: everything the backend asks of a GPU, as one table of functions. gpu/layer.c answers with CUDA, cuBLASLt
+ * and cuDNN; the tests answer with plain memory, so that all host logic runs without a device. Every call that may fail returns
+ * a status and leaves the library's own text in err; none prints. A context belongs to one thread at a time and has one compute
+ * stream; copy, fill, launch and gemm are queued on it, or recorded while a capture is open. */
+#ifndef HN_GPU_H
+#define HN_GPU_H
+
+#include "gpu/kernel.h"
+#include "ops/base/hone_status.h"
+#include "ops/base/memory.h"
+
+struct hn_gpu_grid {
+    uint32_t x, y, z; /* blocks of HN_BLOCK threads */
+};
+
+enum hn_gpu_math { HN_GPU_FP32, HN_GPU_TF32, HN_GPU_BF16 };
+enum hn_gpu_copy { HN_GPU_UP, HN_GPU_DOWN, HN_GPU_ACROSS };
+
+struct
+    hn_gpu_gemm { /* row-major: c[m,n] = alpha op(a)[m,k] op(b)[k,n] + (acc ? c : 0), then + bias[n], then ReLU */
+    int64_t m, n, k;
+    int trans_a, trans_b; /* a is stored [k,m], b is stored [n,k] */
+    int bias, relu, acc;
+    int sums; /* gradient of a bias beside the product: 1 sums of a over k (m of them), 2 sums of b over k (n); into `bias` */
+    size_t elem;
+    enum hn_gpu_math math;
+    double alpha;
+};
+struct hn_gpu_layer {
+    const char *name;
+    hone_status (*open)(struct hn_mem *mem, int ordinal, void **ctx, hone_error *err);
+    void (*close)(void *ctx);
+    void (*describe)(void *ctx, char *buf, size_t size); /* device, driver, library versions */
+    hone_status (*memory)(void *ctx, size_t *free_bytes, size_t *total, hone_error *err);
+    hone_status (*alloc)(void *ctx, size_t bytes, void **p, hone_error *err); /* not cleared */
+    void (*release)(void *ctx, void *p);
+    hone_status (*pin)(void *ctx, size_t bytes, void **p,
+                       hone_error *err); /* host memory that copies quickly */
+    void (*unpin)(void *ctx, void *p);
+    hone_status (*fill)(void *ctx, void *p, size_t n, hone_error *err); /* zeros */
+    hone_status (*copy)(void *ctx, void *to, const void *from, size_t n, enum hn_gpu_copy way,
+                        hone_error *err);
+    hone_status (*sync)(void *ctx, hone_error *err);
+    /* A second stream for data: upload starts once the compute stream has done what is queued on it now; what is queued on the
+     * compute stream after upload_join waits for it. */
+    hone_status (*upload)(void *ctx, void *to, const void *from, size_t n, hone_error *err);
+    hone_status (*upload_join)(void *ctx, hone_error *err);
+    hone_status (*launch)(void *ctx, enum hn_k_id kernel, size_t elem, struct hn_gpu_grid grid,
+                          const void *args, size_t bytes, hone_error *err);
+    hone_status (*capture_begin)(void *ctx, hone_error *err);
+    hone_status (*capture_end)(void *ctx, void **graph,
+                               hone_error *err); /* closes the capture also when it fails */
+    hone_status (*replay)(void *ctx, void *graph, hone_error *err);
+    void (*graph_release)(void *ctx, void *graph);
+    /* HONE_E_UNSUPPORTED when the library has no way for this one; the caller then asks for less */
+    hone_status (*gemm_create)(void *ctx, const struct hn_gpu_gemm *g, void **gemm,
+                               hone_error *err);
+    hone_status (*gemm)(void *ctx, void *gemm, const void *a, const void *b, void *c, void *bias,
+                        hone_error *err);
+    void (*gemm_release)(void *ctx, void *gemm);
+};
+/* The layer this module was linked with. */
+extern const struct hn_gpu_layer hn_gpu_layer;
+#endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What kernels and the host code that launches them share: the environment of a step, the slots as a kernel sees them, one
+ * struct of arguments per kernel, and the list of kernels.
+ *
+ * A kernel is written once, in the common part of C and CUDA C++, as phases of a block: HN_EACH(t) runs its body for all
+ * threads of the block and ends in a barrier. On a GPU t is the thread; compiled as C (tests, no GPU) it is a loop, so that the
+ * same text can be checked anywhere. In a phase no thread may read what another one writes in the same phase.
+ *
+ * Grids are x (work), y (a second kind of work), z (slots). Nothing in a kernel's arguments depends on the replicas: those are
+ * found through env.slots[z], so that a captured step serves any replicas. A dead or stopped slot returns at once. All sums
+ * have a fixed order; there are no atomics. Sizes that follow the batch are pairs {per_row, fixed}, filled in by the slot's
+ * rows: slots of one launch may have different numbers of rows. */
+#ifndef HN_GPU_KERNEL_H
+#define HN_GPU_KERNEL_H
+
+#include <stdint.h>
+
+enum { HN_BLOCK = 256, HN_K_RANK = 8, HN_K_COLUMNS = 16 };
+
+struct hn_k_dim { /* per_row * rows + fixed */
+    int64_t per_row, fixed;
+};
+struct hn_k_dims {
+    int32_t rank;
+    struct hn_k_dim d[HN_K_RANK];
+};
+
+/* ---- where things are ---------------------------------------------------------------------------------------- */
+
+enum hn_k_space { HN_KS_NONE, HN_KS_ARENA, HN_KS_W, HN_KS_DW, HN_KS_CONST };
+struct hn_k_ref {
+    int32_t space;
+    uint64_t off; /* bytes */
+};
+
+struct hn_k_slot { /* in device memory; the host writes it before a run and reads it after */
+    int64_t rows;  /* 0: dead */
+    int64_t first;
+    const uint32_t *index; /* rows of all steps, or NULL */
+    const double *lr;      /* of all steps */
+    void *w, *dw, *m, *v;
+    uint32_t key[2];
+    int32_t stop, optimizer, accumulate, flush;
+    int64_t n_steps;
+    int64_t ahead,
+        at; /* steps begun by forward kernels; the step backward kernels work on. judge moves both */
+    int64_t bad_step;
+    uint64_t batch0;            /* batches seen before this run */
+    int64_t batch, step, micro; /* the clock after the steps so far */
+    double momentum, beta1, beta2, eps, alpha, weight_decay, l1, clip_norm, dropout;
+    /* for the optimizer, written by judge: */
+    int32_t apply, adds;
+    double *totals; /* 2 per loss: sums over the good steps of a run */
+    double rate, grow1, root2, scale,
+        clip; /* grow1 = 1 / (1 - beta1^t), root2 = sqrt(1 - beta2^t) */
+};
+
+struct hn_k_env {
+    struct hn_k_slot *slots;
+    unsigned char *arena; /* slot z's memory begins at arena + z * stride */
+    uint64_t stride;
+    unsigned char *
+        grads; /* not NULL: HN_KS_DW lies here, the gradients of one batch; `sums` adds them to the slab */
+    uint64_t grad_stride;
+    const unsigned char *consts;
+};
+
+struct
+    hn_k_column { /* a column of the data set of one slot; numbers of dtype as in enum hn_dtype */
+    const void *data;
+    double scale;
+    int32_t dtype;
+};
+
+/* ---- arguments ----------------------------------------------------------------------------------------------- */
+
+struct hn_k_gather {
+    struct hn_k_env env;
+    const struct hn_k_column *columns; /* n_columns per slot */
+    int32_t n_columns, n;
+    struct {
+        struct hn_k_ref to;
+        int32_t column, batched;
+        int64_t each;  /* elements of a row */
+    } c[HN_K_COLUMNS]; /* y: which */
+};
+struct hn_k_fill { /* zeros */
+    struct hn_k_env env;
+    struct hn_k_ref to;
+    struct hn_k_dim n;
+};
+struct hn_k_emit { /* an output of this step behind those of the steps before */
+    struct hn_k_env env;
+    struct hn_k_ref from;
+    struct hn_k_dim n;
+    void *to; /* slot z's outputs begin at to + z * stride elements */
+    int64_t stride;
+};
+struct hn_k_unary {
+    struct hn_k_env env;
+    struct hn_k_ref x, y, dx, dy;
+    struct hn_k_dim n;
+    int32_t kind, by, acc; /* by: 0 nothing, 1 x, 2 y */
+    double a, b;
+};
+struct hn_k_binary {
+    struct hn_k_env env;
+    struct hn_k_ref a, b, y; /* backward: y is dy */
+    struct hn_k_ref d;       /* backward: gradient of operand `which` */
+    struct hn_k_dims ya, da, db;
+    int32_t kind, which, acc, same; /* same: no broadcasting at all */
+};
+struct
+    hn_k_gemm { /* c[i,j] = alpha sum_k a[i,k] b[k,j] + beta bias[j], relu; a[i,k] at i * ai + k * ak */
+    struct hn_k_env env;
+    struct hn_k_ref a, b, c, bias;
+    struct hn_k_dim m, n, k;
+    int64_t ai, ak, bk, bj, cn; /* c[i,j] at i * cn + j */
+    int32_t acc, relu, one_bias;
+    double alpha, beta;
+};
+struct hn_k_colsum { /* d[j] (+)= scale * sum_r x[r, j]; one: a single sum over all */
+    struct hn_k_env env;
+    struct hn_k_ref x, d;
+    struct hn_k_dim rows;
+    int64_t cols;
+    int32_t acc, one;
+    double scale;
+};
+struct hn_k_norm { /* batch norm: x[o, ch, i] at (o * channels + ch) * inner + i */
+    struct hn_k_env env;
+    struct hn_k_ref x, scale, bias, mean, var, y, mean_out,
+        var_out;                         /* *_out: running values after this batch */
+    struct hn_k_ref save_mean, save_inv; /* doubles */
+    struct hn_k_ref
+        stats; /* doubles: batch mean and variance of each channel, for commit; NONE: nobody asks */
+    struct hn_k_ref dy, relu, dx, dscale, dbias, dmean,
+        dvar; /* relu: y of a fused ReLU, dy counts where it is > 0 */
+    struct hn_k_dim outer;
+    int64_t channels, inner;
+    double eps, momentum;
+    int32_t batch, population, fuse_relu,
+        acc;        /* acc: bits as the inputs x, scale, bias, mean, var */
+    int32_t copied; /* commit: stats are running values after the batch, to be copied */
+};
+struct hn_k_layernorm {
+    struct hn_k_env env;
+    struct hn_k_ref x, scale, bias, y, save_mean, save_inv, dy, dx, dscale, dbias;
+    struct hn_k_dim groups;
+    int64_t n;
+    double eps;
+    int32_t acc, team;
+};
+struct hn_k_dropout {
+    struct hn_k_env env;
+    struct hn_k_ref from, to;
+    struct hn_k_dim rows;
+    int64_t cols;
+    double rate;
+    uint32_t stream;
+    int32_t fixed, off, still, backward,
+        acc; /* off: no dropout in this pass; still: its clock stands */
+};
+struct hn_k_softmax { /* element k of group (o, i) is at (o * len + k) * inner + i */
+    struct hn_k_env env;
+    struct hn_k_ref x, y, dx, dy;
+    struct hn_k_dim outer;
+    int64_t len, inner;
+    int32_t log, acc, team;
+};
+struct
+    hn_k_span { /* to[(o * to_len + to_at + k * to_step) * inner + i] (+)= from[(o * from_len + from_at + k * from_step) * … ] */
+    struct hn_k_env env;
+    struct hn_k_ref from, to;
+    struct hn_k_dim outer, inner;
+    int64_t len, to_len, to_at, to_step, from_len, from_at, from_step;
+    int32_t acc;
+};
+struct hn_k_transpose { /* to's dim i is from's dim perm[i] */
+    struct hn_k_env env;
+    struct hn_k_ref from, to;
+    struct hn_k_dims shape; /* of from */
+    int32_t perm[HN_K_RANK], acc;
+};
+struct hn_k_reduce {
+    struct hn_k_env env;
+    struct hn_k_ref x, y, dx, dy;
+    struct hn_k_dims shape; /* of x */
+    uint32_t mask;
+    int32_t kind, acc;
+};
+struct hn_k_matmul { /* stacks of matrices; y[p,i,j] = alpha sum_k a[p,i,k] b[p,k,j] */
+    struct hn_k_env env;
+    struct hn_k_ref a, b, y, d; /* backward: y is dy, d the gradient of operand `which` */
+    struct hn_k_dims stack, sa, sb;
+    struct hn_k_dim m, n, k;
+    int32_t trans_a, trans_b, which, acc; /* a is stored [m,k], or [k,m] when trans_a */
+    double alpha;
+};
+struct hn_k_loss {
+    struct hn_k_env env;
+    struct hn_k_ref x, target, weights, dx;
+    struct hn_k_ref row_loss, row_weight; /* doubles, one a row: weighted loss and weight */
+    struct hn_k_ref lse, sums;            /* doubles: lse per row; this loss's two sums */
+    struct hn_k_dim rows, cols, n_weights;
+    double weight, delta;
+    int32_t form, dense, from_logits, kind, acc, team; /* form: 0 ce, 1 nll, 2 bce, 3 regression */
+};
+struct
+    hn_k_judge { /* one block a slot: sums of the losses, is the step good, what the optimizer needs, the clock */
+    struct hn_k_env env;
+    struct hn_k_ref sums; /* doubles: 2 per loss of this step */
+    struct hn_k_ref rows; /* row_loss of loss 0; row_weight behind it; then the next loss's */
+    int64_t row_stride;   /* doubles from one of those to the next */
+    int32_t n_losses, training, optimizes;
+    struct hn_k_dim loss_rows[HN_K_COLUMNS];
+};
+struct hn_k_chunk { /* elements of one trained parameter */
+    uint64_t off;   /* elements */
+    int32_t n;
+    float lr_mult, decay_mult;
+};
+struct hn_k_optim {
+    struct hn_k_env env;
+    const struct hn_k_chunk *chunks; /* x: which */
+    double *squares;                 /* n_chunks per slot */
+    int32_t n_chunks, clips;
+};
+
+/* ---- the kernels --------------------------------------------------------------------------------------------- */
+
+#define HN_K_LIST(X)                                                                               \
+    X(gather)                                                                                      \
+    X(fill) X(emit) X(unary) X(unary_back) X(binary) X(binary_back) X(gemm) X(colsum) X(norm)      \
+        X(norm_back) X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout)  \
+            X(softmax) X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul)     \
+                X(matmul_back) X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(optim)
+enum hn_k_id {
+#define HN_K_ID(name) HN_KN_##name,
+    HN_K_LIST(HN_K_ID)
+#undef HN_K_ID
+        HN_KN_COUNT
+};
+enum { HN_K_CHUNK = 1024, HN_K_TILE = 64, HN_K_STEP = 16, HN_K_LANES = 32 };
+
+/* ---- inside kernels ------------------------------------------------------------------------------------------ */
+
+#ifdef HN_BITS /* 32 or 64: only kernels define it */
+
+#include <math.h>
+#if HN_BITS == 32
+typedef float real;
+#define HN_FN(name) name##f
+#define HN_K(name)  hn_k_##name##_f32
+#else
+typedef double real;
+#define HN_FN(name) name
+#define HN_K(name)  hn_k_##name##_f64
+#endif
+
+#ifdef __CUDACC__
+#define HN_DEVICE static __device__ __forceinline__
+#define HN_SHARED __shared__
+#define HN_KERNEL(name, args)                                                                      \
+    static __global__ void __launch_bounds__(HN_BLOCK) kernel_##name(const struct args a);         \
+    extern "C" const void *HN_K(name)(void) { return (const void *)kernel_##name; }                \
+    static __global__ void __launch_bounds__(HN_BLOCK) kernel_##name(const struct args a)
+#define HN_EACH(t)                for (int t = (int)threadIdx.x, go_ = 1; go_; go_ = 0, __syncthreads())
+#define HN_PRIVATE(type, name, n) type name[n]
+#define HN_MINE(name, t)          ((void)(t), (name))
+#define HN_X                      ((int64_t)blockIdx.x)
+#define HN_Y                      ((int64_t)blockIdx.y)
+#define HN_Z                      ((int64_t)blockIdx.z)
+#define HN_NX                     ((int64_t)gridDim.x)
+#define HN_UNROLL                 _Pragma("unroll")
+#else
+struct hn_k_at { /* a block's place in the grid */
+    int64_t x, y, z, nx;
+};
+#define HN_DEVICE static inline
+#define HN_SHARED
+#define HN_KERNEL(name, args)                                                                      \
+    static void kernel_##name(const struct args a, const struct hn_k_at at_);                      \
+    void HN_K(name)(const void *args_, const struct hn_k_at *at_);                                 \
+    void HN_K(name)(const void *args_, const struct hn_k_at *at_)                                  \
+    {                                                                                              \
+        kernel_##name(*(const struct args *)args_, *at_);                                          \
+    }                                                                                              \
+    static void kernel_##name(const struct args a, const struct hn_k_at at_)
+#define HN_EACH(t)                for (int t = 0; t < HN_BLOCK; t++)
+#define HN_PRIVATE(type, name, n) type name[HN_BLOCK][n]
+#define HN_MINE(name, t)          (name[t])
+#define HN_X                      (at_.x)
+#define HN_Y                      (at_.y)
+#define HN_Z                      (at_.z)
+#define HN_NX                     (at_.nx)
+#define HN_UNROLL
+#endif
+
+/* Elements of the whole grid row, thread by thread: for (int64_t i = HN_FIRST(t); i < n; i += HN_STRIDE) */
+#define HN_FIRST(t) (HN_X * HN_BLOCK + (t))
+#define HN_STRIDE   (HN_NX * HN_BLOCK)
+
+/* Sums of teams of `team` neighbouring threads (a power of two): ends in sh[first of the team]. */
+#define HN_TREE(sh, team)                                                                          \
+    for (int w_ = (team) / 2; w_ > 0; w_ /= 2)                                                     \
+    HN_EACH(t_) if (t_ % (team) < w_) sh[t_] += sh[t_ + w_]
+
+/* Sums over the lanes of a block whose thread t is column t % wide, lane t / wide: ends in sh[column]. */
+#define HN_LANES(sh, wide)                                                                         \
+    for (int w_ = HN_BLOCK / 2; w_ >= (wide); w_ /= 2)                                             \
+    HN_EACH(t_) if (t_ < w_) sh[t_] += sh[t_ + w_]
+
+HN_DEVICE int64_t hn_n(struct hn_k_dim d, int64_t rows) { return d.per_row * rows + d.fixed; }
+HN_DEVICE int hn_live(const struct hn_k_slot *s) { return s->rows > 0 && !s->stop; }
+
+HN_DEVICE unsigned char *hn_bytes_at(const struct hn_k_env *e, struct hn_k_ref r, int64_t z)
+{
+    switch (r.space) {
+    case HN_KS_ARENA: return e->arena + (uint64_t)z * e->stride + r.off;
+    case HN_KS_W: return (unsigned char *)e->slots[z].w + r.off;
+    case HN_KS_DW:
+        return (e->grads ? e->grads + (uint64_t)z * e->grad_stride
+                         : (unsigned char *)e->slots[z].dw) +
+               r.off;
+    case HN_KS_CONST: return (unsigned char *)(uintptr_t)e->consts + r.off;
+    default: return 0;
+    }
+}
+HN_DEVICE real *hn_at(const struct hn_k_env *e, struct hn_k_ref r, int64_t z)
+{
+    return (real *)hn_bytes_at(e, r, z);
+}
+HN_DEVICE double *hn_double_at(const struct hn_k_env *e, struct hn_k_ref r, int64_t z)
+{
+    return (double *)hn_bytes_at(e, r, z);
+}
+
+/* Position in an operand of dims `in` that lines up with element i of the broadcast result of dims `y`. */
+HN_DEVICE int64_t hn_broadcast(const struct hn_k_dims *y, const struct hn_k_dims *in, int64_t rows,
+                               int64_t i)
+{
+    int64_t at = 0, stride = 1;
+    for (int k = y->rank - 1, j = in->rank - 1; j >= 0; k--, j--) {
+        int64_t d = hn_n(y->d[k], rows), n = hn_n(in->d[j], rows);
+        if (n != 1) at += i % d * stride;
+        i /= d;
+        stride *= n;
+    }
+    return at;
+}
+HN_DEVICE int64_t hn_count(const struct hn_k_dims *s, int64_t rows)
+{
+    int64_t n = 1;
+    for (int i = 0; i < s->rank; i++) n *= hn_n(s->d[i], rows);
+    return n;
+}
+
+/* A result's dims taken apart for one operand: `kept` positions of the operand, each lined up with `folded` of the result. */
+struct hn_k_fold {
+    int64_t kept, folded;
+};
+HN_DEVICE struct hn_k_fold hn_fold(const struct hn_k_dims *y, const struct hn_k_dims *in,
+                                   int64_t rows)
+{
+    struct hn_k_fold f = { 1, 1 };
+    for (int k = y->rank - 1, j = in->rank - 1; k >= 0; k--, j--) {
+        int64_t d = hn_n(y->d[k], rows);
+        if (j >= 0 && hn_n(in->d[j], rows) != 1)
+            f.kept *= d;
+        else
+            f.folded *= d;
+    }
+    return f;
+}
+/* Element of the result: position q of the operand, position p among those folded into it. */
+HN_DEVICE int64_t hn_unfold(const struct hn_k_dims *y, const struct hn_k_dims *in, int64_t rows,
+                            int64_t q, int64_t p)
+{
+    int64_t at = 0, stride = 1;
+    for (int k = y->rank - 1, j = in->rank - 1; k >= 0; k--, j--) {
+        int64_t d = hn_n(y->d[k], rows);
+        int64_t *from = j >= 0 && hn_n(in->d[j], rows) != 1 ? &q : &p;
+        at += *from % d * stride;
+        *from /= d;
+        stride *= d;
+    }
+    return at;
+}
+#endif
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Losses: a team of threads owns a row; the row's weighted loss and weight are kept in double and summed by judge, in a fixed
+ * order. judge also decides whether the step is good (all sums finite), hands the optimizer its numbers and moves the clock.
+ * Formulas as in ops/math/loss_ce.c and loss_element.c. */
+#include "gpu/kernel.h"
+
+enum { CE, NLL, BCE, REGRESSION };
+enum { MSE, MAE, HUBER };
+
+HN_DEVICE double log_not_below(double x)
+{
+    double l = log(x);
+    return l < -100 ? -100 : l;
+}
+
+HN_DEVICE double element_value(const struct hn_k_loss *a, double p, double t)
+{
+    double d = p - t, m = fabs(d);
+    if (a->form == BCE && a->from_logits) return (p > 0 ? p : 0) - p * t + log1p(exp(-fabs(p)));
+    if (a->form == BCE) return -t * log_not_below(p) - (1 - t) * log_not_below(1 - p);
+    if (a->kind == MSE) return d * d;
+    if (a->kind == MAE) return m;
+    return m < a->delta ? 0.5 * d * d : a->delta * (m - 0.5 * a->delta);
+}
+
+HN_DEVICE double element_slope(const struct hn_k_loss *a, double p, double t)
+{
+    double d = p - t, sign = (double)((d > 0) - (d < 0)), v = p * (1 - p);
+    if (a->form == BCE && a->from_logits) {
+        double e = exp(-fabs(p));
+        return (p < 0 ? e : 1) / (1 + e) - t;
+    }
+    if (a->form == BCE) return d / (v < 1e-12 ? 1e-12 : v);
+    if (a->kind == MSE) return 2 * d;
+    if (a->kind == MAE) return sign;
+    return fabs(d) < a->delta ? d : a->delta * sign;
+}
+
+HN_DEVICE int64_t class_of(const real *target, int64_t i, int64_t n)
+{
+    return target[i] >= 0 && target[i] < (real)n ? (int64_t)target[i] : -1;
+}
+
+/* One element's share of the row's loss. */
+HN_DEVICE double share(const struct hn_k_loss *a, int64_t cols, const real *x, const real *target,
+                       int64_t row, int64_t k, double lse)
+{
+    int64_t at = row * cols + k;
+    if (a->form >= BCE) return element_value(a, (double)x[at], (double)target[at]) / (double)cols;
+    if (a->dense) return target[at] != 0 ? (double)target[at] * (lse - (double)x[at]) : 0;
+    int64_t c = class_of(target, row, cols);
+    if (c < 0) return k == 0 ? (double)NAN : 0;
+    return k == c ? lse - (double)x[at] : 0;
+}
+
+HN_KERNEL(loss, hn_k_loss)
+{
+    HN_SHARED double top[HN_BLOCK], sum[HN_BLOCK];
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *target = hn_at(&a.env, a.target, HN_Z),
+               *w = hn_at(&a.env, a.weights, HN_Z);
+    double *row_loss = hn_double_at(&a.env, a.row_loss, HN_Z),
+           *row_weight = hn_double_at(&a.env, a.row_weight, HN_Z);
+    double *lse = hn_double_at(&a.env, a.lse, HN_Z);
+    const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
+                  per = HN_BLOCK / a.team;
+    const int64_t share_of = w ? rows / hn_n(a.n_weights, s->rows) : 1;
+    for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) {
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a.team;
+            top[t] = sum[t] = 0;
+            if (a.form == CE && row < rows) {
+                top[t] = (double)x[row * cols];
+                for (int64_t k = t % a.team; k < cols; k += a.team)
+                    top[t] =
+                        (double)x[row * cols + k] > top[t] ? (double)x[row * cols + k] : top[t];
+            }
+        }
+        for (int v = a.team / 2; a.form == CE && v > 0; v /= 2)
+            HN_EACH(t) if (t % a.team < v) top[t] = top[t + v] > top[t] ? top[t + v] : top[t];
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a.team;
+            for (int64_t k = t % a.team; a.form == CE && row < rows && k < cols; k += a.team)
+                sum[t] += exp((double)x[row * cols + k] - top[t / a.team * a.team]);
+        }
+        HN_TREE(sum, a.team);
+        HN_EACH(t) if (a.form == CE && t % a.team == 0) top[t] += log(sum[t]);
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a.team;
+            double base = a.form == CE ? top[t / a.team * a.team] : 0;
+            sum[t] = 0;
+            for (int64_t k = t % a.team; row < rows && k < cols; k += a.team)
+                sum[t] += share(&a, cols, x, target, row, k, base);
+        }
+        HN_TREE(sum, a.team);
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a.team;
+            if (t % a.team == 0 && row < rows) {
+                double weight = w ? (double)w[row / share_of] : 1;
+                row_loss[row] = weight * sum[t], row_weight[row] = weight;
+                if (a.form == CE) lse[row] = top[t];
+            }
+        }
+    }
+}
+
+/* ce: dx_c = w (e^(x_c - lse) sum_k t_k - t_c)   nll: -w t_c   by element: w / cols slope */
+HN_KERNEL(loss_back, hn_k_loss)
+{
+    HN_SHARED double total[HN_BLOCK];
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *target = hn_at(&a.env, a.target, HN_Z),
+               *w = hn_at(&a.env, a.weights, HN_Z);
+    const double *lse = hn_double_at(&a.env, a.lse, HN_Z),
+                 *sums = hn_double_at(&a.env, a.sums, HN_Z);
+    real *dx = hn_at(&a.env, a.dx, HN_Z);
+    const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
+                  per = HN_BLOCK / a.team;
+    const int64_t share_of = w ? rows / hn_n(a.n_weights, s->rows) : 1;
+    const double scale = sums[1] != 0 ? a.weight / sums[1] : 0;
+    for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) {
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a.team;
+            total[t] = 0;
+            for (int64_t k = t % a.team; a.form == CE && a.dense && row < rows && k < cols;
+                 k += a.team)
+                total[t] += (double)target[row * cols + k];
+        }
+        HN_TREE(total, a.team);
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a.team, c = -1;
+            double f = row < rows ? scale * (w ? (double)w[row / share_of] : 1) : 0;
+            double labels = a.dense ? total[t / a.team * a.team] : 1;
+            int skip = row >= rows;
+            if (!skip && a.form < BCE && !a.dense)
+                c = class_of(target, row, cols), skip = c < 0 ? 2 : 0;
+            for (int64_t k = t % a.team; skip != 1 && k < cols; k += a.team) {
+                int64_t at = row * cols + k;
+                double g = 0;
+                if (a.form >= BCE)
+                    g = f / (double)cols * element_slope(&a, (double)x[at], (double)target[at]);
+                else if (!skip)
+                    g = f * ((a.form == CE ? exp((double)x[at] - lse[row]) * labels : 0) -
+                             (a.dense ? (double)target[at] : (double)(k == c)));
+                dx[at] = a.acc ? dx[at] + (real)g : (real)g;
+            }
+        }
+    }
+}
+
+/* What the optimizer needs in this step, and the clock. */
+HN_DEVICE void move_clock(struct hn_k_slot *s)
+{
+    s->apply = s->micro + 1 >= s->accumulate || (s->flush && s->at == s->n_steps - 1);
+    s->adds = s->micro > 0;
+    s->batch++;
+    s->micro++;
+    if (!s->apply) return;
+    double t = (double)(s->step + 1);
+    s->scale = 1.0 / (double)s->micro, s->clip = 1;
+    s->rate = s->lr[s->at];
+    s->grow1 = 1 / (1 - pow(s->beta1, t));
+    s->root2 = sqrt(1 - pow(s->beta2, t));
+    s->micro = 0;
+    s->step++;
+}
+
+HN_KERNEL(judge, hn_k_judge)
+{
+    HN_SHARED double sum[HN_BLOCK], weight[HN_BLOCK];
+    HN_SHARED int bad[1];
+    struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    double *sums = hn_double_at(&a.env, a.sums, HN_Z);
+    const double *from = hn_double_at(&a.env, a.rows, HN_Z);
+    HN_EACH(t) if (t == 0) bad[0] = 0;
+    for (int l = 0; l < a.n_losses; l++, from += 2 * a.row_stride) {
+        const int64_t rows = hn_n(a.loss_rows[l], s->rows);
+        HN_EACH(t)
+        {
+            sum[t] = weight[t] = 0;
+            for (int64_t r = t; r < rows; r += HN_BLOCK)
+                sum[t] += from[r], weight[t] += from[a.row_stride + r];
+        }
+        HN_TREE(sum, HN_BLOCK);
+        HN_TREE(weight, HN_BLOCK);
+        HN_EACH(t) if (t == 0)
+        {
+            sums[2 * l] = sum[0], sums[2 * l + 1] = weight[0];
+            if (!(fabs(sum[0]) <= 1.7976931348623157e308) ||
+                !(fabs(weight[0]) <= 1.7976931348623157e308))
+                bad[0] = 1;
+        }
+    }
+    HN_EACH(t) if (t == 0)
+    {
+        if (a.training && bad[0]) {
+            s->stop = 1, s->bad_step = s->ahead;
+        } else {
+            for (int l = 0; l < 2 * a.n_losses; l++) s->totals[l] += sums[l];
+            s->at = s->ahead;
+            s->ahead++;
+            if (a.optimizes) move_clock(s);
+        }
+    }
+}

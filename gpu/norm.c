@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * BatchNorm and LayerNorm as nodes. BatchNorm takes in a ReLU that follows in place, forward and, where its buffers allow it,
+ * backward; the running statistics wait for norm_commit. */
+#include "gpu/exec.h"
+#include "ops/base/status.h"
+#include <string.h>
+
+static hone_status added(const struct hn_gpu_build *b, const struct hn_gpu_node *n)
+{
+    return n ? HONE_OK : hn_nomem(b->err, "the execution plan", sizeof *n);
+}
+
+static int is_state(const struct hn_gpu_build *b, int32_t v)
+{
+    while (v >= 0 && b->p->values[v].view_of >= 0) v = b->p->values[v].view_of;
+    return v >= 0 && b->p->values[v].kind == HN_STATE;
+}
+
+static struct hn_k_norm norm_of(struct hn_gpu_build *b)
+{
+    const struct hn_batchnorm *t = b->op->attrs;
+    const struct hn_shape *x = hn_gpu_shape(b, b->op->in[0]);
+    const enum hn_pass pass = b->e->plan->pass;
+    struct hn_k_norm k = { .eps = t->eps, .momentum = t->momentum, .population = t->population };
+    k.batch = t->mode == 2 || (t->mode == 0 && (hn_gpu_trains(pass) || pass == HN_PASS_STATS));
+    k.outer = hn_gpu_dim(x->d[0]), k.channels = x->rank > 1 ? x->d[1].fixed : 1;
+    k.inner = x->rank > 2 ? hn_gpu_span(x, 2, x->rank).fixed : 1;
+    k.x = hn_gpu_ref(b, b->s->x[0]), k.scale = hn_gpu_ref(b, b->s->x[1]),
+    k.bias = hn_gpu_ref(b, b->s->x[2]);
+    k.mean = hn_gpu_ref(b, b->s->x[3]), k.var = hn_gpu_ref(b, b->s->x[4]);
+    k.save_mean = hn_gpu_ref(b, b->s->save[0]), k.save_inv = hn_gpu_ref(b, b->s->save[1]);
+    return k;
+}
+
+/* Do two pieces of the arena share bytes? */
+static int overlap(struct hn_ref a, struct hn_ref b, size_t bytes)
+{
+    return a.space == HN_SP_ARENA && b.space == HN_SP_ARENA && a.off < b.off + bytes &&
+           b.off < a.off + bytes;
+}
+
+/* A ReLU's backward right before a BatchNorm's: y of the ReLU and dy must outlive the step they were planned for. */
+static int takes_relu(const struct hn_gpu_build *b, const struct hn_step *norm)
+{
+    const struct hn_op *op = &b->p->ops[norm->op];
+    const struct hn_shape *x = hn_gpu_shape(b, op->in[0]);
+    size_t bytes =
+        (size_t)hn_gpu_n(hn_gpu_span(x, 0, x->rank), b->e->plan->max_rows) * b->e->dev->elem;
+    const struct hn_ref dy = b->s->dy[0], dx = b->s->dx[0], relu = b->s->y[0];
+    if (b->s->acc & 1 || dy.space != dx.space || dy.off != dx.off ||
+        norm->dy[0].space != dx.space || norm->dy[0].off != dx.off || b->op->in[0] != op->out[0])
+        return 0;
+    for (int i = 1; i < op->n_in; i++)
+        if (norm->dx[i].space == HN_SP_ARENA) return 0;
+    return !overlap(norm->dx[0], relu, bytes);
+}
+
+static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
+{
+    k->dy = hn_gpu_ref(b, b->s->dy[0]);
+    struct hn_k_ref *const d[] = { &k->dx, &k->dscale, &k->dbias, &k->dmean, &k->dvar };
+    for (int i = 0; i < 5; i++)
+        if (hn_gpu_wants(b, i)) *d[i] = hn_gpu_ref(b, b->s->dx[i]);
+    k->acc = (int32_t)(b->s->acc & 31);
+    if (k->dy.space == HN_KS_NONE)
+        return hn_fail(b->err, HONE_E_INTERNAL, b->op->name,
+                       "BatchNormalization's backward has no gradient to work on");
+    return added(b, hn_gpu_add(b, HN_KN_norm_back, k, sizeof *k, hn_gpu_fixed(k->channels),
+                               HN_BLOCK / HN_K_LANES));
+}
+
+hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
+{
+    const enum hn_pass pass = b->e->plan->pass;
+    struct hn_k_norm k = norm_of(b);
+    if (b->s->backward) return backward(b, &k);
+    k.y = hn_gpu_ref(b, b->s->y[0]);
+    if (b->op->n_out > 1) k.mean_out = hn_gpu_ref(b, b->s->y[1]);
+    if (b->op->n_out > 2) k.var_out = hn_gpu_ref(b, b->s->y[2]);
+    k.fuse_relu = b->fused = hn_gpu_relu_follows(b);
+    int updates = (pass == HN_PASS_TRAIN || pass == HN_PASS_STATS) && k.batch &&
+                  is_state(b, b->op->in[3]) && is_state(b, b->op->in[4]);
+    if (updates)
+        k.stats = (struct hn_k_ref){ HN_KS_ARENA,
+                                     hn_gpu_extra(b, 2 * (size_t)k.channels * sizeof(double)) };
+    return added(b, hn_gpu_add(b, HN_KN_norm, &k, sizeof k, hn_gpu_fixed(k.channels),
+                               HN_BLOCK / HN_K_LANES));
+}
+
+/* ReLU's backward, given to the BatchNorm behind it where that is possible. */
+int hn_gpu_relu_into_norm(struct hn_gpu_build *b, hone_status *st)
+{
+    const struct hn_unary *u = b->op->attrs;
+    if (u->kind != HN_U_RELU || !b->next || !b->next->backward) return 0;
+    if (strcmp(b->p->ops[b->next->op].row->name, "batchnorm") != 0 || !takes_relu(b, b->next))
+        return 0;
+    struct hn_k_ref relu = hn_gpu_ref(b, b->s->y[0]);
+    b->s = b->next, b->op = &b->p->ops[b->s->op];
+    struct hn_k_norm k = norm_of(b);
+    k.relu = relu;
+    b->fused = 1;
+    *st = backward(b, &k);
+    return 1;
+}
+
+static int team_of(int64_t n) { return n <= 64 ? 8 : n <= 512 ? 32 : HN_BLOCK; }
+
+hone_status hn_gpu_layernorm(struct hn_gpu_build *b)
+{
+    const struct hn_layernorm *t = b->op->attrs;
+    const struct hn_shape *x = hn_gpu_shape(b, b->op->in[0]);
+    struct hn_k_layernorm k = { .eps = t->eps, .groups = hn_gpu_span(x, 0, x->rank - t->axes) };
+    k.n = hn_gpu_span(x, x->rank - t->axes, x->rank).fixed, k.team = team_of(k.n);
+    k.x = hn_gpu_ref(b, b->s->x[0]), k.scale = hn_gpu_ref(b, b->s->x[1]);
+    k.save_mean = hn_gpu_ref(b, b->s->save[0]), k.save_inv = hn_gpu_ref(b, b->s->save[1]);
+    const int per = HN_BLOCK / k.team;
+    if (!b->s->backward) {
+        if (b->op->n_in > 2 && b->op->in[2] >= 0) k.bias = hn_gpu_ref(b, b->s->x[2]);
+        k.y = hn_gpu_ref(b, b->s->y[0]);
+        return added(b, hn_gpu_add(b, HN_KN_layernorm, &k, sizeof k, k.groups, per));
+    }
+    k.dy = hn_gpu_ref(b, b->s->dy[0]), k.acc = (int32_t)(b->s->acc & 7);
+    if (hn_gpu_wants(b, 1)) k.dscale = hn_gpu_ref(b, b->s->dx[1]);
+    if (hn_gpu_wants(b, 2)) k.dbias = hn_gpu_ref(b, b->s->dx[2]);
+    if (k.dscale.space || k.dbias.space)
+        HN_TRY(added(b, hn_gpu_add(b, HN_KN_layernorm_params, &k, sizeof k, hn_gpu_fixed(k.n),
+                                   HN_BLOCK / HN_K_LANES)));
+    if (!hn_gpu_wants(b, 0)) return HONE_OK;
+    k.dx = hn_gpu_ref(b, b->s->dx[0]);
+    return added(b, hn_gpu_add(b, HN_KN_layernorm_back, &k, sizeof k, k.groups, per));
+}

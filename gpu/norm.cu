@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * BatchNorm and LayerNorm, each forward one kernel: statistics (mean, then squares around it, in double), normalisation, and a
+ * ReLU behind it where the plan allows. BatchNorm: a block owns 8 channels, 32 lanes of rows each. LayerNorm: a team of threads
+ * owns a group. Running statistics are not touched by forward: norm_commit moves them once the step turned out good.
+ *     y = scale (x - m) inv + bias,  inv = 1 / sqrt(v + eps)
+ *     batch statistics:    dx = scale inv (dy - sum dy / n - h sum(dy h) / n),  h = (x - m) inv
+ *     running statistics:  dx = scale inv dy,  dm = -scale inv sum dy,  dv = -scale inv^2 sum(dy h) / 2
+ *     dscale = sum dy h,  dbias = sum dy */
+#include "gpu/kernel.h"
+
+enum { WIDE = HN_BLOCK / HN_K_LANES };
+
+HN_DEVICE double inverse_root(double v) { return 1 / sqrt(v); }
+
+/* Where row j of a channel's count = outer * inner elements lies. */
+HN_DEVICE int64_t place(const struct hn_k_norm *a, int64_t ch, int64_t j)
+{
+    return a->inner == 1 ? j * a->channels + ch
+                         : (j / a->inner * a->channels + ch) * a->inner + j % a->inner;
+}
+
+HN_KERNEL(norm, hn_k_norm)
+{
+    HN_SHARED double sum[HN_BLOCK], mean[WIDE], var[WIDE];
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
+               *bias = hn_at(&a.env, a.bias, HN_Z);
+    const real *rm = hn_at(&a.env, a.mean, HN_Z), *rv = hn_at(&a.env, a.var, HN_Z);
+    real *y = hn_at(&a.env, a.y, HN_Z), *after_m = hn_at(&a.env, a.mean_out, HN_Z),
+         *after_v = hn_at(&a.env, a.var_out, HN_Z);
+    double *keep_m = hn_double_at(&a.env, a.save_mean, HN_Z),
+           *keep_i = hn_double_at(&a.env, a.save_inv, HN_Z);
+    double *stats = hn_double_at(&a.env, a.stats, HN_Z);
+    const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * WIDE;
+    for (int pass = 0; pass < 2 && a.batch; pass++) {
+        HN_EACH(t)
+        {
+            int64_t ch = c0 + t % WIDE;
+            double v = 0;
+            for (int64_t j = t / WIDE; ch < a.channels && j < n; j += HN_K_LANES) {
+                double d = (double)x[place(&a, ch, j)] - (pass ? mean[t % WIDE] : 0);
+                v += pass ? d * d : d;
+            }
+            sum[t] = v;
+        }
+        HN_LANES(sum, WIDE);
+        HN_EACH(t) if (t < WIDE)(pass ? var : mean)[t] = n > 0 ? sum[t] / (double)n : 0;
+    }
+    HN_EACH(t)
+    {
+        int64_t ch = c0 + t;
+        if (t < WIDE && ch < a.channels) {
+            double k = a.momentum,
+                   bessel = !a.population && n > 1 ? (double)n / (double)(n - 1) : 1;
+            if (!a.batch) mean[t] = (double)rm[ch], var[t] = (double)rv[ch];
+            if (keep_m) keep_m[ch] = mean[t];
+            if (keep_i) keep_i[ch] = inverse_root(var[t] + a.eps);
+            if (stats) stats[ch] = mean[t], stats[a.channels + ch] = var[t] * bessel;
+            if (after_m)
+                after_m[ch] = (real)(a.batch ? k * (double)rm[ch] + (1 - k) * mean[t] : mean[t]);
+            if (after_v)
+                after_v[ch] =
+                    (real)(a.batch ? k * (double)rv[ch] + (1 - k) * var[t] * bessel : var[t]);
+        }
+    }
+    HN_EACH(t)
+    {
+        int64_t ch = c0 + t % WIDE;
+        if (ch < a.channels) {
+            real m = (real)mean[t % WIDE],
+                 k = (real)((double)scale[ch] * inverse_root(var[t % WIDE] + a.eps)), b = bias[ch];
+            for (int64_t j = t / WIDE; j < n; j += HN_K_LANES) {
+                real v = k * (x[place(&a, ch, j)] - m) + b;
+                y[place(&a, ch, j)] = a.fuse_relu && v <= 0 ? 0 : v;
+            }
+        }
+    }
+}
+
+HN_KERNEL(norm_back, hn_k_norm)
+{
+    HN_SHARED double sum[HN_BLOCK], dot[HN_BLOCK];
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
+               *dy = hn_at(&a.env, a.dy, HN_Z);
+    const real *relu = hn_at(&a.env, a.relu, HN_Z);
+    const double *mean = hn_double_at(&a.env, a.save_mean, HN_Z),
+                 *inv = hn_double_at(&a.env, a.save_inv, HN_Z);
+    real *dx = hn_at(&a.env, a.dx, HN_Z), *d1 = hn_at(&a.env, a.dscale, HN_Z),
+         *d2 = hn_at(&a.env, a.dbias, HN_Z);
+    real *d3 = hn_at(&a.env, a.dmean, HN_Z), *d4 = hn_at(&a.env, a.dvar, HN_Z);
+    const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * WIDE;
+    HN_EACH(t)
+    {
+        int64_t ch = c0 + t % WIDE;
+        double v = 0, w = 0;
+        for (int64_t j = t / WIDE; ch < a.channels && j < n; j += HN_K_LANES) {
+            int64_t at = place(&a, ch, j);
+            double g = relu && !(relu[at] > 0) ? 0 : (double)dy[at];
+            v += g, w += g * (((double)x[at] - mean[ch]) * inv[ch]);
+        }
+        sum[t] = v, dot[t] = w;
+    }
+    HN_LANES(sum, WIDE);
+    HN_LANES(dot, WIDE);
+    HN_EACH(t)
+    {
+        int64_t ch = c0 + t % WIDE;
+        if (dx && ch < a.channels) {
+            real m = (real)mean[ch], i = (real)inv[ch], k = (real)((double)scale[ch] * inv[ch]);
+            real g0 = a.batch ? (real)(sum[t % WIDE] / (double)n) : 0,
+                 g1 = a.batch ? (real)(dot[t % WIDE] / (double)n) : 0;
+            for (int64_t j = t / WIDE; j < n; j += HN_K_LANES) {
+                int64_t at = place(&a, ch, j);
+                real g = relu && !(relu[at] > 0) ? 0 : dy[at];
+                g = k * (g - g0 - (x[at] - m) * i * g1);
+                dx[at] = a.acc & 1 ? dx[at] + g : g;
+            }
+        }
+    }
+    HN_EACH(t)
+    {
+        int64_t ch = c0 + t;
+        if (t < WIDE && ch < a.channels) {
+            double k = (double)scale[ch] * inv[ch];
+            double gm = a.batch ? 0 : -k * sum[t], gv = a.batch ? 0 : -0.5 * k * inv[ch] * dot[t];
+            if (d1) d1[ch] = (real)((a.acc & 2 ? (double)d1[ch] : 0) + dot[t]);
+            if (d2) d2[ch] = (real)((a.acc & 4 ? (double)d2[ch] : 0) + sum[t]);
+            if (d3) d3[ch] = (real)((a.acc & 8 ? (double)d3[ch] : 0) + gm);
+            if (d4) d4[ch] = (real)((a.acc & 16 ? (double)d4[ch] : 0) + gv);
+        }
+    }
+}
+
+/* running = momentum running + (1 - momentum) batch, the batch's variance with its factor already */
+HN_KERNEL(norm_commit, hn_k_norm)
+{
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    real *rm = hn_at(&a.env, a.mean, HN_Z), *rv = hn_at(&a.env, a.var, HN_Z);
+    const double *stats = hn_double_at(&a.env, a.stats, HN_Z), k = a.momentum;
+    const real *after = hn_at(&a.env, a.stats, HN_Z);
+    HN_EACH(t)
+    for (int64_t ch = HN_FIRST(t); ch < a.channels; ch += HN_STRIDE) {
+        if (a.copied) {
+            rm[ch] = after[ch], rv[ch] = after[a.channels + ch];
+        } else {
+            rm[ch] = (real)(k * (double)rm[ch] + (1 - k) * stats[ch]);
+            rv[ch] = (real)(k * (double)rv[ch] + (1 - k) * stats[a.channels + ch]);
+        }
+    }
+}
+
+HN_KERNEL(layernorm, hn_k_layernorm)
+{
+    HN_SHARED double sum[HN_BLOCK], squares[HN_BLOCK];
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
+               *bias = hn_at(&a.env, a.bias, HN_Z);
+    real *y = hn_at(&a.env, a.y, HN_Z);
+    double *keep_m = hn_double_at(&a.env, a.save_mean, HN_Z),
+           *keep_i = hn_double_at(&a.env, a.save_inv, HN_Z);
+    const int64_t groups = hn_n(a.groups, s->rows), per = HN_BLOCK / a.team;
+    for (int64_t g0 = HN_X * per; g0 < groups; g0 += HN_NX * per) {
+        HN_EACH(t)
+        {
+            int64_t g = g0 + t / a.team;
+            sum[t] = squares[t] = 0;
+            for (int64_t i = t % a.team; g < groups && i < a.n; i += a.team)
+                sum[t] += (double)x[g * a.n + i];
+        }
+        HN_TREE(sum, a.team);
+        HN_EACH(t)
+        {
+            int64_t g = g0 + t / a.team;
+            double mean = sum[t / a.team * a.team] / (double)a.n;
+            for (int64_t i = t % a.team; g < groups && i < a.n; i += a.team) {
+                double d = (double)x[g * a.n + i] - mean;
+                squares[t] += d * d;
+            }
+        }
+        HN_TREE(squares, a.team);
+        HN_EACH(t)
+        {
+            int64_t g = g0 + t / a.team;
+            double mean = sum[t / a.team * a.team] / (double)a.n;
+            double inv = inverse_root(squares[t / a.team * a.team] / (double)a.n + a.eps);
+            for (int64_t i = t % a.team; g < groups && i < a.n; i += a.team)
+                y[g * a.n + i] =
+                    scale[i] * (real)(((double)x[g * a.n + i] - mean) * inv) + (bias ? bias[i] : 0);
+            if (g < groups && t % a.team == 0 && keep_m) keep_m[g] = mean, keep_i[g] = inv;
+        }
+    }
+}
+
+/* with u = dy scale:  dx = inv (u - mean(u) - h mean(u h)) */
+HN_KERNEL(layernorm_back, hn_k_layernorm)
+{
+    HN_SHARED double sum[HN_BLOCK], dot[HN_BLOCK];
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
+               *dy = hn_at(&a.env, a.dy, HN_Z);
+    const double *means = hn_double_at(&a.env, a.save_mean, HN_Z),
+                 *invs = hn_double_at(&a.env, a.save_inv, HN_Z);
+    real *dx = hn_at(&a.env, a.dx, HN_Z);
+    const int64_t groups = hn_n(a.groups, s->rows), per = HN_BLOCK / a.team;
+    for (int64_t g0 = HN_X * per; g0 < groups; g0 += HN_NX * per) {
+        HN_EACH(t)
+        {
+            int64_t g = g0 + t / a.team;
+            sum[t] = dot[t] = 0;
+            for (int64_t i = t % a.team; g < groups && i < a.n; i += a.team) {
+                double u = (double)dy[g * a.n + i] * (double)scale[i];
+                sum[t] += u, dot[t] += u * (((double)x[g * a.n + i] - means[g]) * invs[g]);
+            }
+        }
+        HN_TREE(sum, a.team);
+        HN_TREE(dot, a.team);
+        HN_EACH(t)
+        {
+            int64_t g = g0 + t / a.team;
+            double u = sum[t / a.team * a.team] / (double)a.n,
+                   uh = dot[t / a.team * a.team] / (double)a.n;
+            for (int64_t i = t % a.team; g < groups && i < a.n; i += a.team) {
+                double h = ((double)x[g * a.n + i] - means[g]) * invs[g];
+                real v =
+                    (real)(invs[g] * ((double)dy[g * a.n + i] * (double)scale[i] - u - h * uh));
+                dx[g * a.n + i] = a.acc & 1 ? dx[g * a.n + i] + v : v;
+            }
+        }
+    }
+}
+
+/* dscale[i] = sum over groups of dy h,  dbias[i] = sum of dy */
+HN_KERNEL(layernorm_params, hn_k_layernorm)
+{
+    HN_SHARED double sum[HN_BLOCK], dot[HN_BLOCK];
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *dy = hn_at(&a.env, a.dy, HN_Z);
+    const double *means = hn_double_at(&a.env, a.save_mean, HN_Z),
+                 *invs = hn_double_at(&a.env, a.save_inv, HN_Z);
+    real *dscale = hn_at(&a.env, a.dscale, HN_Z), *dbias = hn_at(&a.env, a.dbias, HN_Z);
+    const int64_t groups = hn_n(a.groups, s->rows), i0 = HN_X * WIDE;
+    HN_EACH(t)
+    {
+        int64_t i = i0 + t % WIDE;
+        sum[t] = dot[t] = 0;
+        for (int64_t g = t / WIDE; i < a.n && g < groups; g += HN_K_LANES) {
+            double d = (double)dy[g * a.n + i];
+            sum[t] += d, dot[t] += d * (((double)x[g * a.n + i] - means[g]) * invs[g]);
+        }
+    }
+    HN_LANES(sum, WIDE);
+    HN_LANES(dot, WIDE);
+    HN_EACH(t)
+    {
+        int64_t i = i0 + t;
+        if (t < WIDE && i < a.n) {
+            if (dscale) dscale[i] = (real)((a.acc & 2 ? (double)dscale[i] : 0) + dot[t]);
+            if (dbias) dbias[i] = (real)((a.acc & 4 ? (double)dbias[i] : 0) + sum[t]);
+        }
+    }
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One call of run(): check the slots, upload the table (slots, columns, zeroed totals) and the lists (learning rates, row numbers),
+ * queue the steps, read the table back, advance the clocks. Steps go in chunks only where outputs or streamed rows would not fit
+ * their buffers: between chunks the table comes back and goes up again. Streamed rows of the next chunk are packed and copied
+ * while the current one computes. */
+#include "gpu/exec.h"
+#include "ops/base/status.h"
+#include <string.h>
+
+struct call { /* one call of run */
+    struct hn_gpu_exec *e;
+    struct hn_slot *slots;
+    int n_slots, streamed, sums, clips;
+    int64_t rows; /* most of any slot */
+    int64_t n_steps, chunk;
+    const struct hn_replica *one;
+    hone_error *err;
+};
+
+static struct hn_k_slot *slot_at(const struct hn_gpu_exec *e, int z)
+{
+    return (struct hn_k_slot *)e->host_table + z;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------------------------- */
+
+static hone_status check_columns(const struct hn_gpu_exec *e, const struct hn_slot *s,
+                                 hone_error *err)
+{
+    const struct hn_program *p = e->plan->prog;
+    const struct hn_gpu_data *data = s->data;
+    for (int i = 0; i < e->n_columns; i++) {
+        int target = i >= p->n_inputs, k = target ? i - p->n_inputs : i;
+        const struct hn_value_ref *v = &p->values[target ? p->targets[k] : p->inputs[k]];
+        if (!e->column_used[i]) continue;
+        if (!data || k >= (target ? data->set->n_targets : data->set->n_inputs))
+            return hn_fail(err, HONE_E_DATA, v->name, "the data set has no column for it");
+        const struct hn_column *c = target ? &data->set->targets[k] : &data->set->inputs[k];
+        struct hn_dim n = hn_shape_count(&v->shape);
+        int64_t each = n.per_row ? n.per_row : n.fixed;
+        if (!c->data || c->per_row != each)
+            return hn_fail(err, HONE_E_DATA, v->name,
+                           "the data have %lld numbers a row, wanted %lld",
+                           c->data ? (long long)c->per_row : 0LL, (long long)each);
+    }
+    return HONE_OK;
+}
+
+static hone_status check_rows(const struct hn_slot *s, int n_steps, hone_error *err)
+{
+    const struct hn_gpu_data *data = s->data;
+    int64_t n = s->rows * n_steps, worst = s->first + n - 1, least = s->first;
+    if (!data) return HONE_OK;
+    if (s->index) {
+        uint32_t most = 0;
+        for (int64_t i = 0; i < n; i++) most = s->index[i] > most ? s->index[i] : most;
+        worst = most, least = 0;
+    }
+    if (n > 0 && (least < 0 || worst >= data->set->rows))
+        return hn_fail(err, HONE_E_DATA, "the data set", "row %lld of a data set of %lld rows",
+                       (long long)(least < 0 ? least : worst), (long long)data->set->rows);
+    return HONE_OK;
+}
+
+static hone_status check_slot(const struct hn_gpu_exec *e, const struct hn_slot *s, int n_steps,
+                              hone_error *err)
+{
+    const enum hn_pass pass = e->plan->pass;
+    const struct hn_replica *r = s->r;
+    if (s->rows > e->plan->max_rows)
+        return hn_fail(err, HONE_E_USAGE, "cuda backend",
+                       "%lld rows in a batch, the plan allows %lld", (long long)s->rows,
+                       (long long)e->plan->max_rows);
+    uint32_t slabs =
+        pass == HN_PASS_TRAIN ? hn_optim_slabs(r->hyper->optimizer, r->hyper->momentum) : 0;
+    if (!r->slab[HN_SLAB_W] || (hn_gpu_trains(pass) && !r->slab[HN_SLAB_DW]) ||
+        (slabs & 1u && !r->slab[HN_SLAB_M]) || (slabs & 2u && !r->slab[HN_SLAB_V]) ||
+        (pass == HN_PASS_TRAIN && !s->lr))
+        return hn_fail(err, HONE_E_USAGE, "cuda backend",
+                       "a replica lacks a slab or a learning rate for this pass");
+    HN_TRY(check_columns(e, s, err));
+    return check_rows(s, n_steps, err);
+}
+
+/* ---- the table and the lists ----------------------------------------------------------------------------------- */
+
+static void fill_slot(struct call *c, int z)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_slot *s = &c->slots[z];
+    const struct hn_replica *r = s->r;
+    struct hn_k_slot *k = slot_at(e, z);
+    *k = (struct hn_k_slot){ .rows = s->rows, .bad_step = -1, .accumulate = 1, .dropout = -1 };
+    k->w = r->slab[HN_SLAB_W], k->dw = r->slab[HN_SLAB_DW], k->m = r->slab[HN_SLAB_M],
+    k->v = r->slab[HN_SLAB_V];
+    k->key[0] = r->key[0], k->key[1] = r->key[1];
+    k->first = s->first;
+    k->batch0 = (uint64_t)r->now.batch;
+    k->batch = r->now.batch, k->step = r->now.step, k->micro = r->now.micro;
+    k->totals =
+        (double *)(e->table + e->totals_at) + (size_t)z * 2 * (size_t)e->plan->prog->n_losses;
+    if (r->hyper) {
+        const struct hn_hyper *h = r->hyper;
+        uint32_t slabs = hn_optim_slabs(h->optimizer, h->momentum);
+        if (!(slabs & 1u)) k->m = NULL;
+        if (!(slabs & 2u)) k->v = NULL;
+        k->optimizer = (int32_t)h->optimizer, k->accumulate = h->accumulate;
+        k->momentum = h->momentum, k->beta1 = h->beta1, k->beta2 = h->beta2, k->eps = h->eps,
+        k->alpha = h->alpha;
+        k->weight_decay = h->weight_decay, k->l1 = h->l1, k->clip_norm = h->clip_norm,
+        k->dropout = h->dropout;
+    }
+}
+
+static const struct hn_column *column_of(const struct hn_gpu_exec *e, const struct hn_slot *s,
+                                         int i)
+{
+    const struct hn_gpu_data *data = s->data;
+    int n = e->plan->prog->n_inputs;
+    return i < n ? &data->set->inputs[i] : &data->set->targets[i - n];
+}
+
+/* The bound set's own number of column i. */
+static int resident_at(const struct hn_gpu_exec *e, const struct hn_slot *s, int i)
+{
+    const struct hn_gpu_data *data = s->data;
+    int n = e->plan->prog->n_inputs;
+    return i < n ? i : data->set->n_inputs + i - n;
+}
+
+static size_t row_bytes(const struct hn_column *c)
+{
+    return (size_t)c->per_row * hn_dtype_size(c->dtype);
+}
+
+static size_t aligned(size_t n) { return (n + 255) / 256 * 256; }
+
+/* Column i's rows of one chunk of a slot, in a stream buffer. */
+static size_t streamed_bytes(const struct call *c, int z, int i)
+{
+    const struct hn_slot *s = &c->slots[z];
+    if (s->rows <= 0 || !c->e->column_used[i]) return 0;
+    return aligned((size_t)(s->rows * c->chunk) * row_bytes(column_of(c->e, s, i)));
+}
+
+static void fill_columns(struct call *c, int z, int64_t chunk)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_slot *s = &c->slots[z];
+    const struct hn_gpu_data *data = s->data;
+    struct hn_k_column *k =
+        (struct hn_k_column *)(e->host_table + e->columns_at) + (size_t)z * (size_t)e->n_columns;
+    size_t at = 0;
+    for (int y = 0; c->streamed && y < z; y++)
+        for (int i = 0; i < e->n_columns; i++) at += streamed_bytes(c, y, i);
+    for (int i = 0; i < e->n_columns; i++) {
+        if (!e->column_used[i]) continue;
+        const struct hn_column *from = column_of(e, s, i);
+        k[i].dtype = (int32_t)from->dtype, k[i].scale = from->scale;
+        k[i].data = c->streamed ? e->stream[chunk & 1] + at : data->resident[resident_at(e, s, i)];
+        at += streamed_bytes(c, z, i);
+    }
+}
+
+static hone_status grow_lists(struct call *c, size_t n)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_gpu_dev *d = e->dev;
+    if (n <= e->lists_bytes) return HONE_OK;
+    if (e->lists) d->layer->release(d->ctx, e->lists);
+    if (e->host_lists) d->layer->unpin(d->ctx, e->host_lists);
+    e->lists = e->host_lists = NULL, e->lists_bytes = 0;
+    void *p = NULL;
+    HN_TRY(d->layer->alloc(d->ctx, n, &p, c->err));
+    e->lists = p, p = NULL;
+    HN_TRY(d->layer->pin(d->ctx, n, &p, c->err));
+    e->host_lists = p;
+    e->lists_bytes = n;
+    return HONE_OK;
+}
+
+/* Learning rates, then row numbers (only where the kernel reads rows by number), slot after slot. */
+static hone_status fill_lists(struct call *c)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_gpu_dev *d = e->dev;
+    size_t n = 0;
+    for (int z = 0; z < c->n_slots; z++) {
+        const struct hn_slot *s = &c->slots[z];
+        if (s->rows <= 0) continue;
+        n += aligned(s->lr ? (size_t)c->n_steps * sizeof *s->lr : 0);
+        n += aligned(s->index && !c->streamed ? (size_t)(c->n_steps * s->rows) * sizeof *s->index
+                                              : 0);
+    }
+    HN_TRY(grow_lists(c, n));
+    size_t at = 0;
+    for (int z = 0; z < c->n_slots; z++) {
+        const struct hn_slot *s = &c->slots[z];
+        if (s->rows <= 0) continue;
+        size_t rates = s->lr ? (size_t)c->n_steps * sizeof *s->lr : 0;
+        size_t rows =
+            s->index && !c->streamed ? (size_t)(c->n_steps * s->rows) * sizeof *s->index : 0;
+        slot_at(e, z)->lr = rates ? (const double *)(e->lists + at) : NULL;
+        if (rates) memcpy(e->host_lists + at, s->lr, rates);
+        at += aligned(rates);
+        slot_at(e, z)->index = rows ? (const uint32_t *)(e->lists + at) : NULL;
+        if (rows) memcpy(e->host_lists + at, s->index, rows);
+        at += aligned(rows);
+    }
+    return n ? d->layer->copy(d->ctx, e->lists, e->host_lists, n, HN_GPU_UP, c->err) : HONE_OK;
+}
+
+/* ---- streamed rows --------------------------------------------------------------------------------------------- */
+
+/* Packs the rows of steps [from, from + n) into one of two buffers and starts the copy. */
+static hone_status stream_rows(struct call *c, int64_t chunk, int64_t from, int64_t n)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_gpu_dev *d = e->dev;
+    size_t at = 0;
+    for (int z = 0; z < c->n_slots; z++)
+        for (int i = 0; i < e->n_columns; i++) {
+            const struct hn_slot *s = &c->slots[z];
+            if (s->rows <= 0 || !e->column_used[i]) continue;
+            const struct hn_column *k = column_of(e, s, i);
+            size_t bytes = row_bytes(k);
+            unsigned char *to = e->host_stream[chunk & 1] + at;
+            for (int64_t r = 0; r < n * s->rows; r++) {
+                int64_t row = from * s->rows + r;
+                row = s->index ? (int64_t)s->index[row] : s->first + row;
+                memcpy(to + (size_t)r * bytes, (const unsigned char *)k->data + (size_t)row * bytes,
+                       bytes);
+            }
+            at += streamed_bytes(c, z, i);
+        }
+    return at ? d->layer->upload(d->ctx, e->stream[chunk & 1], e->host_stream[chunk & 1], at,
+                                 c->err)
+              : HONE_OK;
+}
+
+static size_t step_bytes(const struct call *c)
+{
+    size_t n = 0;
+    for (int z = 0; z < c->n_slots; z++)
+        for (int i = 0; i < c->e->n_columns; i++)
+            if (c->slots[z].rows > 0 && c->e->column_used[i])
+                n += (size_t)c->slots[z].rows * row_bytes(column_of(c->e, &c->slots[z], i)) + 256;
+    return n;
+}
+
+static hone_status make_streams(struct call *c, size_t n)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_gpu_dev *d = e->dev;
+    if (n <= e->stream_bytes) return HONE_OK;
+    e->stream_bytes = 0;
+    for (int i = 0; i < 2; i++) {
+        void *p = NULL;
+        if (e->stream[i]) d->layer->release(d->ctx, e->stream[i]);
+        if (e->host_stream[i]) d->layer->unpin(d->ctx, e->host_stream[i]);
+        e->stream[i] = e->host_stream[i] = NULL;
+        HN_TRY(d->layer->alloc(d->ctx, n, &p, c->err));
+        e->stream[i] = p, p = NULL;
+        HN_TRY(d->layer->pin(d->ctx, n, &p, c->err));
+        e->host_stream[i] = p;
+    }
+    e->stream_bytes = n;
+    return HONE_OK;
+}
+
+/* ---- one call --------------------------------------------------------------------------------------------------- */
+
+/* What a chunk changes in a slot whose clock the device has moved. */
+static void aim(struct call *c, int z, int64_t chunk, int64_t from, int64_t n)
+{
+    struct hn_k_slot *k = slot_at(c->e, z);
+    const struct hn_slot *s = &c->slots[z];
+    if (s->rows <= 0) return;
+    if (from > 0) { /* the lists begin at this chunk's first step */
+        if (k->lr) k->lr += c->chunk;
+        if (k->index) k->index += c->chunk * s->rows;
+    }
+    k->first = c->streamed ? 0 : s->first + from * s->rows;
+    if (c->e->plan->pass == HN_PASS_TRAIN) k->batch0 += (uint64_t)k->ahead;
+    k->n_steps = n, k->ahead = k->at = 0;
+    k->flush = (int32_t)(s->flush && from + n == c->n_steps);
+    fill_columns(c, z, chunk);
+}
+
+static hone_status outputs_down(struct call *c, int64_t from, int64_t n)
+{
+    const struct hn_gpu_exec *e = c->e;
+    const struct hn_gpu_dev *d = e->dev;
+    for (int i = 0; i < e->plan->prog->n_outputs; i++)
+        for (int z = 0; z < c->n_slots; z++) {
+            const struct hn_slot *s = &c->slots[z];
+            if (!e->outs[i] || s->rows <= 0 || !s->out || !s->out[i]) continue;
+            struct hn_dim count =
+                hn_shape_count(&e->plan->prog->values[e->plan->prog->outputs[i]].shape);
+            size_t most = (size_t)(count.per_row * e->plan->max_rows + count.fixed) * d->elem;
+            size_t each = (size_t)(count.per_row * s->rows + count.fixed) * d->elem;
+            HN_TRY(d->layer->copy(d->ctx, (unsigned char *)s->out[i] + (size_t)from * each,
+                                  (unsigned char *)e->outs[i] +
+                                      (size_t)z * (size_t)e->out_chunk * most,
+                                  (size_t)n * each, HN_GPU_DOWN, c->err));
+        }
+    return HONE_OK;
+}
+
+/* Steps [from, from + n): up, queue, and down again. */
+static hone_status run_chunk(struct call *c, int64_t chunk, int64_t from, int64_t n)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_gpu_dev *d = e->dev;
+    for (int z = 0; z < c->n_slots; z++) aim(c, z, chunk, from, n);
+    HN_TRY(d->layer->copy(d->ctx, e->table, e->host_table, e->table_bytes, HN_GPU_UP, c->err));
+    if (c->streamed) HN_TRY(d->layer->upload_join(d->ctx, c->err));
+    HN_TRY(hn_gpu_steps(e, c->rows, c->sums, c->clips, c->one, n, c->err));
+    HN_TRY(outputs_down(c, from, n));
+    HN_TRY(d->layer->copy(d->ctx, e->host_table, e->table, e->table_bytes, HN_GPU_DOWN, c->err));
+    int64_t then = from + n, left = c->n_steps - then;
+    if (c->streamed && left > 0)
+        HN_TRY(stream_rows(c, chunk + 1, then, left < c->chunk ? left : c->chunk));
+    HN_TRY(d->layer->sync(d->ctx, c->err));
+    for (int z = 0; z < c->n_slots; z++)
+        if (slot_at(e, z)->bad_step >= 0 && c->slots[z].bad_step < 0)
+            c->slots[z].bad_step = from + slot_at(e, z)->bad_step;
+    return HONE_OK;
+}
+
+/* What the device found becomes the replicas'. */
+static void take_back(struct call *c)
+{
+    const struct hn_gpu_exec *e = c->e;
+    const int n = 2 * e->plan->prog->n_losses;
+    for (int z = 0; z < c->n_slots; z++) {
+        struct hn_slot *s = &c->slots[z];
+        const struct hn_k_slot *k = slot_at(e, z);
+        const double *totals =
+            (const double *)(e->host_table + e->totals_at) + (size_t)z * (size_t)n;
+        if (s->rows <= 0) continue;
+        for (int i = 0; s->partial && i < n; i++) s->partial[i] += totals[i];
+        if (e->plan->pass != HN_PASS_TRAIN) continue;
+        s->r->now.batch = k->batch, s->r->now.step = k->step, s->r->now.micro = k->micro;
+    }
+}
+
+static hone_status look_over(struct call *c)
+{
+    struct hn_gpu_exec *e = c->e;
+    int resident = 0;
+    for (int z = 0; z < c->n_slots; z++) {
+        struct hn_slot *s = &c->slots[z];
+        s->bad_step = -1;
+        if (s->rows <= 0) continue;
+        HN_TRY(check_slot(e, s, (int)c->n_steps, c->err));
+        const struct hn_gpu_data *data = s->data;
+        if (data && data->streamed) c->streamed = 1;
+        if (data && !data->streamed) resident = 1;
+        if (s->rows > c->rows) c->rows = s->rows;
+        const struct hn_hyper *h = s->r->hyper;
+        if (e->plan->pass == HN_PASS_GRAD) c->sums = 1; /* a bad batch must leave the slab alone */
+        if (e->plan->pass == HN_PASS_TRAIN)
+            c->sums |= h->accumulate > 1 || s->r->now.micro > 0, c->clips |= h->clip_norm > 0;
+        c->one = s->r;
+    }
+    if (c->streamed && resident) /* both kinds at once: all are streamed */
+        c->streamed = 1;
+    return HONE_OK;
+}
+
+static hone_status make_gradients(struct call *c)
+{
+    struct hn_gpu_exec *e = c->e;
+    const struct hn_gpu_dev *d = e->dev;
+    if (!c->sums || e->grads) return HONE_OK;
+    void *p = NULL;
+    e->env.grad_stride = aligned(e->plan->prog->n_trained * d->elem + 1);
+    HN_TRY(d->layer->alloc(d->ctx, e->env.grad_stride * (size_t)e->max_slots, &p, c->err));
+    e->grads = p;
+    return d->layer->fill(d->ctx, p, e->env.grad_stride * (size_t)e->max_slots, c->err);
+}
+
+static hone_status choose_chunk(struct call *c)
+{
+    const struct hn_gpu_exec *e = c->e;
+    int writes = e->plan->pass == HN_PASS_EVAL || e->plan->pass == HN_PASS_PREDICT;
+    c->chunk = c->n_steps;
+    if (writes && c->chunk > e->out_chunk) c->chunk = e->out_chunk;
+    if (!c->streamed) return HONE_OK;
+    size_t each = step_bytes(c);
+    int64_t fit = each ? e->dev->o.stream_bytes / (int64_t)each : c->chunk;
+    if (fit < 1) fit = 1;
+    if (c->chunk > fit) c->chunk = fit;
+    HN_TRY(make_streams(c, each * (size_t)c->chunk));
+    return stream_rows(c, 0, 0, c->chunk);
+}
+
+hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots, int n_steps,
+                       hone_error *err)
+{
+    struct call c = { .e = e, .slots = slots, .n_slots = n_slots, .n_steps = n_steps, .err = err };
+    if (n_slots > e->max_slots)
+        return hn_fail(err, HONE_E_USAGE, "cuda backend", "%d slots, prepared for %d", n_slots,
+                       e->max_slots);
+    HN_TRY(look_over(&c));
+    if (c.rows <= 0 || n_steps <= 0) return HONE_OK;
+    memset(e->host_table, 0, e->table_bytes);
+    for (int z = 0; z < n_slots; z++)
+        if (slots[z].rows > 0) fill_slot(&c, z);
+    HN_TRY(make_gradients(&c));
+    HN_TRY(fill_lists(&c));
+    HN_TRY(choose_chunk(&c));
+    for (int64_t from = 0, chunk = 0; from < n_steps; from += c.chunk, chunk++)
+        HN_TRY(run_chunk(&c, chunk, from, n_steps - from < c.chunk ? n_steps - from : c.chunk));
+    take_back(&c);
+    return HONE_OK;
+}

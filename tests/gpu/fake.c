@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See fake.h. */
+#include "tests/gpu/fake.h"
+#include "gpu/gpu.h"
+#include "ops/base/status.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct fake fake;
+void fake_reset(void) { fake = (struct fake){ 0 }; }
+
+struct at {
+    int64_t x, y, z, nx;
+};
+typedef void kernel(const void *args, const struct at *at);
+#define DECLARE(name)                                                                              \
+    kernel hn_k_##name##_f32;                                                                      \
+    kernel hn_k_##name##_f64;
+HN_K_LIST(DECLARE)
+#undef DECLARE
+#define F32(name) hn_k_##name##_f32,
+#define F64(name) hn_k_##name##_f64,
+static kernel *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K_LIST(F64) } };
+#undef F32
+#undef F64
+
+struct product {
+    struct hn_gpu_gemm g;
+};
+struct record { /* a launch or a product */
+    struct record *next;
+    int kernel; /* -1: a product */
+    size_t elem, bytes;
+    struct hn_gpu_grid grid;
+    struct product *product;
+    const void *a, *b;
+    void *c, *bias;
+    unsigned char args[];
+};
+struct context {
+    struct hn_mem *mem;
+    struct record *recorded, **end;
+    int capturing, lost;
+};
+
+static hone_status may_fail(const char *what, hone_error *err)
+{
+    if (++fake.calls == fake.fail_at)
+        return hn_fail(err, HONE_E_DEVICE, "the fake device", "%s fails as asked", what);
+    return HONE_OK;
+}
+#define STEP(what) HN_TRY(may_fail(what, err))
+
+static hone_status fake_open(struct hn_mem *mem, int ordinal, void **ctx, hone_error *err)
+{
+    STEP("open");
+    if (ordinal > 0)
+        return hn_fail(err, HONE_E_DEVICE, "the fake device", "found device %d, there is 1",
+                       ordinal);
+    struct context *c = calloc(1, sizeof *c);
+    c->mem = mem, c->end = &c->recorded;
+    fake.contexts++;
+    *ctx = c;
+    return HONE_OK;
+}
+static void fake_close(void *ctx)
+{
+    fake.contexts--;
+    free(ctx);
+}
+static void fake_describe(void *ctx, char *buf, size_t size)
+{
+    (void)ctx;
+    if (size > 4) memcpy(buf, "fake", 5);
+}
+static hone_status fake_memory(void *ctx, size_t *free_bytes, size_t *total, hone_error *err)
+{
+    (void)ctx;
+    STEP("memory");
+    *total = fake.limit ? fake.limit : (size_t)1 << 34;
+    *free_bytes = *total > fake.live ? *total - fake.live : 0;
+    return HONE_OK;
+}
+static hone_status fake_alloc(void *ctx, size_t bytes, void **p, hone_error *err)
+{
+    (void)ctx;
+    STEP("alloc");
+    if (fake.limit && fake.live + bytes > fake.limit) return hn_nomem(err, "device memory", bytes);
+    size_t *block = aligned_alloc(64, (bytes + 64 + 63) / 64 * 64);
+    memset(block, 0xff, (bytes + 64 + 63) / 64 * 64); /* NaN */
+    block[0] = bytes;
+    fake.live += bytes;
+    *p = block + 8;
+    return HONE_OK;
+}
+static void fake_release(void *ctx, void *p)
+{
+    (void)ctx;
+    size_t *block = (size_t *)p - 8;
+    fake.live -= block[0];
+    free(block);
+}
+static hone_status fake_fill(void *ctx, void *p, size_t n, hone_error *err)
+{
+    (void)ctx;
+    STEP("fill");
+    memset(p, 0, n);
+    return HONE_OK;
+}
+static hone_status fake_copy(void *ctx, void *to, const void *from, size_t n, enum hn_gpu_copy way,
+                             hone_error *err)
+{
+    (void)ctx, (void)way;
+    STEP("copy");
+    memcpy(to, from, n);
+    return HONE_OK;
+}
+static hone_status fake_sync(void *ctx, hone_error *err)
+{
+    (void)ctx;
+    STEP("sync");
+    fake.syncs++;
+    return HONE_OK;
+}
+static hone_status fake_upload(void *ctx, void *to, const void *from, size_t n, hone_error *err)
+{
+    (void)ctx;
+    STEP("upload");
+    fake.uploads++;
+    memcpy(to, from, n);
+    return HONE_OK;
+}
+static hone_status fake_join(void *ctx, hone_error *err)
+{
+    (void)ctx;
+    STEP("join");
+    return HONE_OK;
+}
+
+/* ---- work ------------------------------------------------------------------------------------------------------- */
+
+static double element(const void *p, size_t elem, int64_t i)
+{
+    return elem == 4 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+static void store(void *p, size_t elem, int64_t i, double v)
+{
+    if (elem == 4)
+        ((float *)p)[i] = (float)v;
+    else
+        ((double *)p)[i] = v;
+}
+
+static void multiply(const struct record *r)
+{
+    const struct hn_gpu_gemm *g = &r->product->g;
+    for (int64_t i = 0; i < g->m; i++)
+        for (int64_t j = 0; j < g->n; j++) {
+            double sum = 0;
+            for (int64_t k = 0; k < g->k; k++)
+                sum += element(r->a, g->elem, g->trans_a ? k * g->m + i : i * g->k + k) *
+                       element(r->b, g->elem, g->trans_b ? j * g->k + k : k * g->n + j);
+            sum = g->alpha * sum + (g->acc ? element(r->c, g->elem, i * g->n + j) : 0);
+            if (g->bias) sum += element(r->bias, g->elem, j);
+            store(r->c, g->elem, i * g->n + j, g->relu && sum <= 0 ? 0 : sum);
+        }
+    for (int64_t i = 0; g->sums && i < (g->sums == 1 ? g->m : g->n); i++) {
+        double sum = 0;
+        for (int64_t k = 0; k < g->k; k++)
+            sum += g->sums == 1 ? element(r->a, g->elem, g->trans_a ? k * g->m + i : i * g->k + k)
+                                : element(r->b, g->elem, g->trans_b ? i * g->k + k : k * g->n + i);
+        store(r->bias, g->elem, i, sum);
+    }
+}
+
+static void perform(const struct record *r)
+{
+    if (r->kernel < 0) {
+        multiply(r);
+        return;
+    }
+    /* blocks in reverse: nothing may depend on their order */
+    for (int64_t z = r->grid.z; z-- > 0;)
+        for (int64_t y = r->grid.y; y-- > 0;)
+            for (int64_t x = r->grid.x; x-- > 0;) {
+                struct at at = { x, y, z, r->grid.x };
+                kernels[r->elem == 8][r->kernel](r->args, &at);
+            }
+}
+
+static void record_or_do(struct context *c, struct record *r)
+{
+    if (!c->capturing) {
+        perform(r);
+        free(r);
+        return;
+    }
+    r->next = NULL;
+    *c->end = r;
+    c->end = &r->next;
+}
+
+static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct hn_gpu_grid grid,
+                               const void *args, size_t bytes, hone_error *err)
+{
+    STEP("launch");
+    if (!grid.x || !grid.y || !grid.z || bytes > 4096)
+        return hn_fail(err, HONE_E_DEVICE, "the fake device",
+                       "a launch of %u x %u x %u blocks with %zu bytes", grid.x, grid.y, grid.z,
+                       bytes);
+    struct record *r = calloc(1, sizeof *r + bytes);
+    r->kernel = (int)id, r->elem = elem, r->grid = grid, r->bytes = bytes;
+    memcpy(r->args, args, bytes);
+    fake.launches++;
+    record_or_do(ctx, r);
+    return HONE_OK;
+}
+
+static hone_status fake_begin(void *ctx, hone_error *err)
+{
+    struct context *c = ctx;
+    STEP("capture_begin");
+    c->capturing = 1, c->recorded = NULL, c->end = &c->recorded;
+    return HONE_OK;
+}
+static void free_records(struct record *r)
+{
+    while (r) {
+        struct record *next = r->next;
+        free(r);
+        r = next;
+    }
+}
+struct graph {
+    struct record *first;
+};
+static hone_status fake_end(void *ctx, void **graph, hone_error *err)
+{
+    struct context *c = ctx;
+    struct record *all = c->recorded;
+    c->capturing = 0, c->recorded = NULL;
+    hone_status st = may_fail("capture_end", err);
+    if (st != HONE_OK) {
+        free_records(all);
+        return st;
+    }
+    struct graph *g = calloc(1, sizeof *g);
+    g->first = all;
+    fake.graphs++, fake.captured++;
+    *graph = g;
+    return HONE_OK;
+}
+static hone_status fake_replay(void *ctx, void *graph, hone_error *err)
+{
+    (void)ctx;
+    STEP("replay");
+    fake.replays++;
+    for (const struct record *r = ((struct graph *)graph)->first; r; r = r->next) perform(r);
+    return HONE_OK;
+}
+static void fake_graph_release(void *ctx, void *graph)
+{
+    struct graph *g = graph;
+    (void)ctx;
+    free_records(g->first);
+    free(g);
+    fake.graphs--;
+}
+
+static hone_status fake_gemm_create(void *ctx, const struct hn_gpu_gemm *g, void **gemm,
+                                    hone_error *err)
+{
+    (void)ctx;
+    STEP("gemm_create");
+    if (fake.no_epilogue && (g->bias || g->relu || g->sums))
+        return hn_fail(err, HONE_E_UNSUPPORTED, "the fake device", "no way for this product");
+    struct product *p = calloc(1, sizeof *p);
+    p->g = *g;
+    fake.gemms++;
+    *gemm = p;
+    return HONE_OK;
+}
+static hone_status fake_gemm(void *ctx, void *gemm, const void *a, const void *b, void *c,
+                             void *bias, hone_error *err)
+{
+    STEP("gemm");
+    struct record *r = calloc(1, sizeof *r);
+    r->kernel = -1, r->product = gemm, r->a = a, r->b = b, r->c = c, r->bias = bias;
+    fake.products++;
+    record_or_do(ctx, r);
+    return HONE_OK;
+}
+static void fake_gemm_release(void *ctx, void *gemm)
+{
+    (void)ctx;
+    free(gemm);
+    fake.gemms--;
+}
+
+const struct hn_gpu_layer hn_gpu_layer = {
+    .name = "fake",
+    .open = fake_open,
+    .close = fake_close,
+    .describe = fake_describe,
+    .memory = fake_memory,
+    .alloc = fake_alloc,
+    .release = fake_release,
+    .pin = fake_alloc,
+    .unpin = fake_release,
+    .fill = fake_fill,
+    .copy = fake_copy,
+    .sync = fake_sync,
+    .upload = fake_upload,
+    .upload_join = fake_join,
+    .launch = fake_launch,
+    .capture_begin = fake_begin,
+    .capture_end = fake_end,
+    .replay = fake_replay,
+    .graph_release = fake_graph_release,
+    .gemm_create = fake_gemm_create,
+    .gemm = fake_gemm,
+    .gemm_release = fake_gemm_release,
+};

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A device layer without a device: device memory is plain memory poisoned with NaNs, the kernels are the backend's own, compiled as
+ * C, products are plain loops in double. A capture records, a replay does what was recorded. Every call can be made to fail. */
+#ifndef HN_TEST_GPU_FAKE_H
+#define HN_TEST_GPU_FAKE_H
+
+#include <stddef.h>
+
+struct fake {
+    int fail_at;     /* the n-th call that may fail does; 0: none */
+    int calls;       /* so far */
+    int no_epilogue; /* products know no bias, ReLU or sums */
+    size_t limit;    /* bytes of device memory; 0: no limit */
+    size_t live;     /* bytes held, pinned ones too */
+    int contexts, graphs, gemms;
+    int launches, products, captured, replays, syncs, uploads;
+};
+extern struct fake fake;
+void fake_reset(void);
+#endif
