@@ -2,9 +2,6 @@
 # (find_package(hone), targets hone::hone and hone::hone_static). Only hone_* leaves the shared library.
 set(objects "")
 foreach(layer ${HN_LAYERS})
-  if(layer STREQUAL "tune" AND NOT EXISTS ${CMAKE_SOURCE_DIR}/plugin/tune/tpe.c)
-    continue() # the search is not whole yet
-  endif()
   list(APPEND objects $<TARGET_OBJECTS:hn_${layer}>)
 endforeach()
 foreach(isa ${HN_CPU_ISAS})

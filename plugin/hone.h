@@ -51,6 +51,7 @@ typedef struct hone_model hone_model;
 typedef struct hone_data hone_data;
 typedef struct hone_params hone_params;
 typedef struct hone_result hone_result;
+typedef struct hone_study hone_study;
 
 /* ---- library --------------------------------------------------------------------------------- */
 
@@ -244,6 +245,61 @@ HONE_CALL hone_gradcheck(hone_model *m, const hone_params *params, hone_result *
 /* Tensors and fields that differ between two files. */
 HONE_CALL hone_diff(hone_context *ctx, const char *path_a, const char *path_b, hone_result **out,
                     hone_error *err);
+
+/* ---- search ---------------------------------------------------------------------------------------------- */
+
+/* A search whose objective is your own code: ask for settings, try them, tell the value; the next ones know of it. The study
+ * is a file that several programs may use at once and that survives being killed at any moment.
+ *
+ *     hone_params_set(params, "search", "lr=log:1e-4..1e-1", &err);  …one call a parameter of the space
+ *     hone_study_open(ctx, "search.db", params, &study, &err);
+ *     hone_study_ask(study, &result, &err);       "trial", "params.lr"; "exhausted": true when there is nothing left to try
+ *     hone_study_tell(study, trial, value, &result, &err);
+ *
+ * Parameters read: group "search", and "seed". The first open needs the space ("search", or "setting" with sampler manual) and
+ * fixes sampler, direction and seed; later ones may leave them out, or must agree (HONE_E_USAGE). A file that is no study is
+ * HONE_E_USAGE, too. "space" is the command's: the library reads no files of options. */
+HONE_API HONE_MUST_USE hone_status hone_study_open(hone_context *ctx, const char *path, const hone_params *params,
+                                                   hone_study **out, hone_error *err);
+HONE_API HONE_MUST_USE hone_status hone_study_ask(hone_study *s, hone_result **out, hone_error *err);
+/* value NaN or infinite: the trial failed. Telling a trial twice, or one that was never asked, is HONE_E_USAGE. The result has
+ * "state", and "best_trial" and "best_value" of the study so far. */
+HONE_API HONE_MUST_USE hone_status hone_study_tell(hone_study *s, int64_t trial, double value, hone_result **out,
+                                                   hone_error *err);
+HONE_API void hone_study_close(hone_study *s);
+
+/* What a callback sees of a search: a trial that has ended. Valid during the call. */
+typedef struct hone_trial {
+    size_t size;
+    int64_t trial, trials; /* its number; how many there will be, 0: not known */
+    const char *state;     /* "done", "failed" */
+    const char *params;    /* "lr=0.01, batch_size=32"; "default" for trial 0 */
+    const char *why;       /* a failed trial: why; else "" */
+    double value, std;     /* mean over the folds of what is monitored; NaN: none */
+    int64_t epochs;        /* of all folds together */
+    double seconds;        /* of all folds together */
+    int64_t finished;      /* trials that have ended, also in earlier processes */
+    int64_t best_trial;    /* -1: none yet */
+    double best_value, baseline; /* baseline: the imported model's */
+    double elapsed, seconds_left;
+} hone_trial;
+typedef struct hone_tune_callbacks {
+    size_t size;
+    void *user;
+    /* Not 0: no more trials; the result is that of those there are. */
+    int (*trial)(void *user, const hone_trial *t);
+} hone_tune_callbacks;
+/* clang-format off */
+#define HONE_TUNE_CALLBACKS { sizeof(hone_tune_callbacks), NULL, NULL }
+/* clang-format on */
+
+/* Searches for the training parameters that give the best model on rows it is not trained on: "folds" or validation rows.
+ * The space is in "search" (or "space" = "auto"), other parameters are the fixed settings. Trials are kept in the study
+ * "study", or in the run folder: a search that was cut short goes on when it is run again. The model then holds the best
+ * settings' weights, trained again as "refit" says; where nothing beats the imported model it is what it was ("beaten":
+ * false). cb may be NULL. Stopped by request: "stop_reason" is "interrupted", and the model is what it was. */
+HONE_CALL hone_tune(hone_model *m, hone_data *d, const hone_params *params,
+                    const hone_tune_callbacks *cb, hone_result **out, hone_error *err);
 
 /* ---- results --------------------------------------------------------------------------------- */
 

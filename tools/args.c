@@ -179,7 +179,7 @@ int parse_args(struct cli *c, int argc, char **argv)
     int only_args = 0;
     for (; !code && k.i < argc; k.i++) {
         const char *a = argv[k.i];
-        if (only_args || a[0] != '-' || !a[1])
+        if (only_args || a[0] != '-' || !a[1] || strchr(".0123456789", a[1])) /* -0.5 is a value */
             c->args[c->n_args++] = a;
         else if (!strcmp(a, "--"))
             only_args = 1;

@@ -33,7 +33,7 @@ struct command {
     int (*run)(struct cli *c);
 };
 extern const struct command cmd_inspect, cmd_new, cmd_train, cmd_resume, cmd_eval, cmd_predict,
-    cmd_verify, cmd_gradcheck, cmd_diff, cmd_doctor;
+    cmd_verify, cmd_gradcheck, cmd_diff, cmd_doctor, cmd_ask, cmd_tell;
 extern const struct command *const commands[]; /* NULL at the end */
 
 struct cli {
@@ -55,6 +55,9 @@ int takes_param(const struct command *cmd, const hone_param_info *info);
 hone_status read_config(struct cli *c,
                         const char *path); /* --config: a flat YAML mapping of long option names */
 void print_config(const struct cli *c);
+
+/* space_yaml.c: --space FILE.yaml as items of the parameters "search" and "setting"; nothing when it is not set or "auto" */
+hone_status read_space(struct cli *c);
 
 /* help.c */
 void print_help(FILE *f, const struct command *cmd);

@@ -8,7 +8,8 @@
 
 const struct command *const commands[] = { &cmd_inspect, &cmd_new,     &cmd_train,  &cmd_resume,
                                            &cmd_eval,    &cmd_predict, &cmd_verify, &cmd_gradcheck,
-                                           &cmd_diff,    &cmd_doctor,  NULL };
+                                           &cmd_diff,    &cmd_doctor,  &cmd_ask,    &cmd_tell,
+                                           NULL };
 
 const struct command *find_command(const char *name)
 {

@@ -5,10 +5,11 @@
 #include "plugin/tune/space.h"
 #include "ops/base/io.h"
 #include "ops/base/json.h"
+#include "plugin/tune/space_text.h"
 #include <math.h>
 #include <string.h>
 
-enum { MAX_AXES = 256, MAX_CHOICES = 4096, NUMBER = 32 };
+enum { MAX_AXES = HN_SPACE_AXES, MAX_CHOICES = 4096, NUMBER = 32 };
 
 void hn_space_init(struct hn_search_space *s, struct hn_mem *m)
 {
@@ -36,8 +37,7 @@ int hn_space_find(const struct hn_search_space *s, const char *name)
 
 /* ---- pieces of a line ------------------------------------------------------------------------------------------- */
 
-/* The first of `stops` that is neither escaped nor inside double quotes; the end when there is none. */
-static const char *find(const char *p, const char *stops)
+const char *hn_text_find(const char *p, const char *stops)
 {
     int quoted = 0;
     for (; *p; p++) {
@@ -53,8 +53,7 @@ static const char *find(const char *p, const char *stops)
 
 static int blank(char c) { return c == ' ' || c == '\t'; }
 
-/* [p, end) without blanks around it, quotes and backslashes. NULL: out of memory. */
-static char *plain(struct hn_arena *a, const char *p, const char *end, int *quoted)
+char *hn_text_plain(struct hn_arena *a, const char *p, const char *end, int *quoted)
 {
     while (p < end && blank(*p)) p++;
     while (end > p && blank(end[-1]) && !(end - p >= 2 && end[-2] == '\\')) end--;
@@ -116,7 +115,7 @@ static hone_status suffixes(struct hn_axis *a, const char *p, hone_error *err)
 {
     while (*p == ':') {
         double v = 0;
-        const char *end = find(p + 1, ":");
+        const char *end = hn_text_find(p + 1, ":");
         p++;
         if (take(&p, "step=") && number(p, end, &v) && v > 0)
             a->step = v;
@@ -135,7 +134,7 @@ static hone_status read_range(struct hn_axis *a, const char *p, hone_error *err)
 {
     const char *dots = strstr(p, ".."), *end;
     if (dots && dots[2] == '.') dots++; /* "1...5" is 1. .. .5 or 1.. .5: the later pair */
-    end = dots ? find(dots + 2, ":") : NULL;
+    end = dots ? hn_text_find(dots + 2, ":") : NULL;
     if (!dots || !number(p, dots, &a->low) || !number(dots + 2, end, &a->high))
         return hn_fail(err, HONE_E_USAGE, a->place,
                        "%s: found '%.80s', wanted LOW..HIGH or choices A,B,C", a->name, p);
@@ -165,7 +164,7 @@ static hone_status read_choices(struct hn_search_space *s, struct hn_axis *a, co
                                 int at_least, hone_error *err)
 {
     size_t room = 1;
-    for (const char *q = find(p, ","); *q; q = find(q + 1, ",")) room++;
+    for (const char *q = hn_text_find(p, ","); *q; q = hn_text_find(q + 1, ",")) room++;
     if (room > MAX_CHOICES)
         return hn_fail(err, HONE_E_BUDGET, a->place, "%s has %zu choices, at most %d are taken",
                        a->name, room, MAX_CHOICES);
@@ -173,9 +172,9 @@ static hone_status read_choices(struct hn_search_space *s, struct hn_axis *a, co
     a->choices = hn_arena_alloc(&s->arena, room, sizeof *a->choices);
     if (!a->choices) return hn_nomem(err, "the choices of a space", room);
     for (;;) {
-        const char *end = find(p, ",");
+        const char *end = hn_text_find(p, ",");
         int quoted;
-        char *text = plain(&s->arena, p, end, &quoted);
+        char *text = hn_text_plain(&s->arena, p, end, &quoted);
         if (!text) return hn_nomem(err, "a choice of a space", (size_t)(end - p));
         if (!*text && !quoted)
             return hn_fail(err, HONE_E_USAGE, a->place, "%s: choice %d is empty", a->name,
@@ -231,15 +230,21 @@ static hone_status bad_name(const char *name, const char *place, hone_error *err
 hone_status hn_space_add(struct hn_search_space *s, const char *line, const char *place,
                          hone_error *err)
 {
-    const char *eq = strchr(line, '=');
     struct hn_axis a = { 0 };
+    const char *tab = strchr(line, '\t');
+    if (!place && tab) {
+        place = hn_arena_strndup(&s->arena, line, (size_t)(tab - line));
+        if (!place) return hn_nomem(err, "an axis of a space", strlen(line));
+        line = tab + 1;
+    }
+    const char *eq = strchr(line, '=');
     int quoted;
     if (s->text)
         return hn_fail(err, HONE_E_INTERNAL, "space", "an axis was added after the last one");
     if (!eq || eq == line)
         return hn_fail(err, HONE_E_USAGE, place ? place : "search",
                        "found '%s', wanted NAME=LOW..HIGH or NAME=A,B,C", line);
-    a.name = plain(&s->arena, line, eq, &quoted);
+    a.name = hn_text_plain(&s->arena, line, eq, &quoted);
     if (a.name) a.place = place ? hn_arena_strdup(&s->arena, place) : a.name;
     if (!a.name || !a.place) return hn_nomem(err, "an axis of a space", strlen(line));
     HN_TRY(bad_name(a.name, a.place, err));
@@ -248,7 +253,7 @@ hone_status hn_space_add(struct hn_search_space *s, const char *line, const char
     if (s->n == MAX_AXES)
         return hn_fail(err, HONE_E_BUDGET, a.place, "a space has at most %d parameters", MAX_AXES);
 
-    const char *ask = find(eq + 1, "?"), *from = eq + 1, *to = ask;
+    const char *ask = hn_text_find(eq + 1, "?"), *from = eq + 1, *to = ask;
     while (from < to && blank(*from)) from++;
     while (to > from && blank(to[-1]) && !(to - from >= 2 && to[-2] == '\\')) to--;
     char *body = hn_arena_strndup(&s->arena, from, (size_t)(to - from));
@@ -265,27 +270,30 @@ hone_status hn_space_add(struct hn_search_space *s, const char *line, const char
 
 /* ---- conditions ------------------------------------------------------------------------------------------------------ */
 
+/* Values that the parent never has are passed over, as long as one is left. */
 static hone_status read_values(struct hn_search_space *s, struct hn_axis *a, struct hn_when *w,
                                const char *p, const char *end, hone_error *err)
 {
     const struct hn_axis *up = &s->axes[w->parent];
     size_t room = 1;
-    for (const char *q = find(p, "|"); q < end; q = find(q + 1, "|")) room++;
+    for (const char *q = hn_text_find(p, "|"); q < end; q = hn_text_find(q + 1, "|")) room++;
     w->values = hn_arena_alloc(&s->arena, room, sizeof *w->values);
     if (!w->values) return hn_nomem(err, "the conditions of a space", room);
+    char *text = NULL;
     while (p <= end) {
-        const char *bar = find(p, "|&");
+        const char *bar = hn_text_find(p, "|&");
         int quoted;
         double v;
-        char *text = plain(&s->arena, p, bar, &quoted);
+        text = hn_text_plain(&s->arena, p, bar, &quoted);
         if (!text) return hn_nomem(err, "the conditions of a space", room);
-        if (!hn_axis_read(up, text, &v) ||
-            (up->kind != HN_AXIS_CHOICE && (v < up->low || v > up->high)))
-            return hn_fail(err, HONE_E_USAGE, a->place, "%s: '%s' is never '%s'", a->name, up->name,
-                           text);
-        w->values[w->n++] = v;
+        if (hn_axis_read(up, text, &v) &&
+            (up->kind == HN_AXIS_CHOICE || (v >= up->low && v <= up->high)))
+            w->values[w->n++] = v;
         p = bar + 1;
     }
+    if (w->n == 0)
+        return hn_fail(err, HONE_E_USAGE, a->place, "%s: '%s' is never '%s'", a->name, up->name,
+                       text ? text : "");
     return HONE_OK;
 }
 
@@ -294,9 +302,9 @@ static hone_status read_condition(struct hn_search_space *s, int self, const cha
 {
     struct hn_axis *a = &s->axes[self];
     struct hn_when *w = &a->whens[a->n_whens];
-    const char *eq = find(p, "=&");
+    const char *eq = hn_text_find(p, "=&");
     int quoted;
-    char *name = plain(&s->arena, p, eq, &quoted);
+    char *name = hn_text_plain(&s->arena, p, eq, &quoted);
     if (!name) return hn_nomem(err, "the conditions of a space", 1);
     if (*eq != '=')
         return hn_fail(err, HONE_E_USAGE, a->place,
@@ -321,11 +329,11 @@ static hone_status read_conditions(struct hn_search_space *s, int self, hone_err
     size_t n = 1;
     a->n_whens = 0;
     if (!*p) return HONE_OK;
-    for (const char *q = find(p, "&"); *q; q = find(q + 1, "&")) n++;
+    for (const char *q = hn_text_find(p, "&"); *q; q = hn_text_find(q + 1, "&")) n++;
     a->whens = hn_arena_alloc(&s->arena, n, sizeof *a->whens);
     if (!a->whens) return hn_nomem(err, "the conditions of a space", n);
     for (;;) {
-        const char *end = find(p, "&");
+        const char *end = hn_text_find(p, "&");
         HN_TRY(read_condition(s, self, p, end, err));
         if (!*end) return HONE_OK;
         p = end + 1;

@@ -10,6 +10,7 @@
  *     shuffle=bool                       false,true
  *     momentum=0.5..0.99?optimizer=momentum|nesterov     only when optimizer is one of these; more conditions after '&'
  *
+ * A line may begin with the place it comes from and a tab ("space.yaml line 3\tlr=…"), for messages.
  * Around names, numbers and choices blanks do not count. A backslash takes the meaning of , | & ? \ and of a blank away. A
  * choice is a number, true or false when it reads as one, else text; "16" in double quotes is text.
  *
@@ -25,6 +26,7 @@
 #include "ops/base/memory.h"
 #include "ops/base/status.h"
 
+enum { HN_SPACE_AXES = 256 }; /* at most */
 enum hn_axis_kind { HN_AXIS_FLOAT, HN_AXIS_INT, HN_AXIS_CHOICE };
 enum hn_choice_type { HN_CHOICE_TEXT, HN_CHOICE_INT, HN_CHOICE_FLOAT, HN_CHOICE_BOOL };
 
@@ -67,7 +69,7 @@ struct hn_search_space {
 
 void hn_space_init(struct hn_search_space *s, struct hn_mem *m);
 void hn_space_clear(struct hn_search_space *s); /* a zeroed space is fine */
-/* Adds an axis. place (NULL: the name) is where messages point to. HONE_E_USAGE names what was found and wanted: bounds upside
+/* Adds an axis. place (NULL: the line's own, else the name) is where messages point to. HONE_E_USAGE names what was found and wanted: bounds upside
  * down, log with a bound that is not positive, a step that does not fit, no choices, the same name or choice twice. */
 hone_status hn_space_add(struct hn_search_space *s, const char *line, const char *place,
                          hone_error *err);
@@ -85,6 +87,12 @@ struct hn_knob {
 };
 hone_status hn_space_check_names(struct hn_search_space *s, const struct hn_knob *knobs,
                                  hone_error *err);
+/* Before hn_space_finish: conditions on parameters that are not in the space but have a fixed value (get returns it as text,
+ * NULL: no such parameter). One that holds is taken away; an axis with one that does not leaves the space, with all that
+ * depend on it. What is left may be empty. */
+hone_status hn_space_fix(struct hn_search_space *s,
+                         const char *(*get)(void *user, const char *name), void *user,
+                         hone_error *err);
 int hn_space_find(const struct hn_search_space *s,
                   const char *name); /* '-' and '_' are the same; -1 */
 

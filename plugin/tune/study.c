@@ -157,16 +157,27 @@ static hone_status read_space(struct hn_study *s, const char *text, hone_error *
     return hn_space_finish(&s->space, err);
 }
 
+/* A space's text on one line, for a message. */
+static const char *flat(struct hn_study *s, const char *text)
+{
+    char *copy = hn_arena_strdup(&s->arena, text);
+    for (char *p = copy; p && *p; p++)
+        if (*p == '\n') *p = ';';
+    return copy ? copy : "another";
+}
+
 static hone_status match(struct hn_study *s, const struct hn_search_space *wanted, hone_error *err)
 {
     const char *text;
     HN_TRY(get(s, "space", &text, err));
     if (!text) return damaged(s, "space", err);
     if (wanted && strcmp(text, wanted->text) != 0) {
+        text = flat(s, text);
+        const char *ours = flat(s, wanted->text);
         hone_status st = hn_fail(err, HONE_E_USAGE, s->opts.path,
                                  "the study has another search space: found '%.300s', wanted "
                                  "'%.300s'",
-                                 text, wanted->text);
+                                 text, ours);
         return hn_hint(err, st, "use another study file for another space");
     }
     HN_TRY(read_space(s, text, err));

@@ -85,11 +85,15 @@ void hn_study_close(struct hn_study *s); /* NULL allowed */
 const struct hn_search_space *hn_study_space(const struct hn_study *s);
 const struct hn_study_opts *hn_study_settings(const struct hn_study *s); /* what is in force */
 
-/* Adds a trial with given settings (hn_space_setting; may lie outside the bounds, NaN where the space has no word for it), to
- * be claimed before any proposal. once 1: nothing happens when the study has any trial already (trial 0 of a tune that is
- * continued). */
-hone_status hn_study_enqueue(struct hn_study *s, const double *x, const char *note, int once,
-                             hone_error *err);
+/* Adds a trial with given settings (hn_space_setting; may lie outside the bounds, NaN where the
+ * space has no word for it), to be claimed before any proposal. */
+enum hn_enqueue {
+    HN_ENQUEUE_ALWAYS,
+    HN_ENQUEUE_FIRST, /* only into a study without trials: trial 0 of a search that is continued */
+    HN_ENQUEUE_NEW    /* only when no trial has these settings */
+};
+hone_status hn_study_enqueue(struct hn_study *s, const double *x, const char *note,
+                             enum hn_enqueue how, hone_error *err);
 
 enum hn_claim {
     HN_CLAIM_TRIAL, /* *out is yours */

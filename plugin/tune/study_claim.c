@@ -135,14 +135,28 @@ hone_status hn_study_claim(struct hn_study *s, struct hn_claimed *out, hone_erro
     return hn_study_end(s, claim(s, out, err), err);
 }
 
-hone_status hn_study_enqueue(struct hn_study *s, const double *x, const char *note, int once,
-                             hone_error *err)
+static int has_point(const struct hn_study *s, const double *x)
+{
+    for (size_t k = 0; k < s->n; k++) {
+        int same = 1;
+        for (int i = 0; i < s->space.n && same; i++)
+            same = s->trials[k].x[i] == x[i] || (isnan(s->trials[k].x[i]) && isnan(x[i]));
+        if (same) return 1;
+    }
+    return 0;
+}
+
+hone_status hn_study_enqueue(struct hn_study *s, const double *x, const char *note,
+                             enum hn_enqueue how, hone_error *err)
 {
     HN_TRY(s->store->kind->begin(s->store, err));
     hone_status st = hn_study_load(s, err);
-    if (st == HONE_OK && !(once && s->n)) {
-        struct hn_trial t = { .number = (int64_t)s->n, .x = (double *)(uintptr_t)x, .note = note };
-        st = hn_study_insert(s, &t, err);
+    int skip = (how == HN_ENQUEUE_FIRST && s->n) || (how == HN_ENQUEUE_NEW && has_point(s, x));
+    if (st == HONE_OK && !skip) {
+        struct hn_trial t = { .number = (int64_t)s->n, .note = note };
+        t.x = hn_arena_alloc(&s->rows, (size_t)s->space.n, sizeof *t.x);
+        if (t.x) memcpy(t.x, x, (size_t)s->space.n * sizeof *t.x);
+        st = t.x ? hn_study_insert(s, &t, err) : hn_nomem(err, "a trial", sizeof t);
     }
     return hn_study_end(s, st, err);
 }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The model that leaves a search: the best settings trained once more, on all rows but the test's for as many epochs as the
+ * folds' best ones in the middle (no row is left to stop by), or on the training rows as the trial was. It is taken only when
+ * it is no worse than the imported model over the rows it was trained on; then it is judged once by the test rows. */
+#include "ops/base/status.h"
+#include "plugin/train/job.h"
+#include "plugin/tune/tune.h"
+#include <math.h>
+#include <string.h>
+
+struct pair {
+    const char *name, *value;
+};
+
+static hone_status set_all(hone_params *p, const struct pair *list, hone_error *err)
+{
+    for (; list->name; list++) HN_TRY(hone_params_set(p, list->name, list->value, err));
+    return HONE_OK;
+}
+
+/* Nothing to watch but the training loss: a fixed number of epochs, the last weights. */
+static hone_status for_epochs(struct hn_tune *t, hone_params *p, int64_t epochs, hone_error *err)
+{
+    const struct pair list[] = { { "early-stop-patience", NULL },
+                                 { "target-metric", NULL },
+                                 { "monitor", "train_loss" },
+                                 { "save", "last" },
+                                 { NULL, NULL } };
+    const char *text = hn_arena_printf(&t->arena, "%lld", (long long)epochs);
+    if (!text) return hn_nomem(err, "a number", 0);
+    HN_TRY(set_all(p, list, err));
+    return hone_params_set(p, "epochs", text, err);
+}
+
+/* Worse than what came, over the rows it was trained on? */
+static const char *objection(const struct hn_tune *t, const struct hn_job *j)
+{
+    double was, is;
+    const char *name = t->monitor + strlen("val_");
+    if (j->fit->reason == HN_STOP_DIVERGED) return "the training of all rows diverged";
+    if (!hn_metric_get(&j->after[HONE_TRAIN], name, &is) || !isfinite(is))
+        return "its figures are not finite";
+    if (hn_metric_get(&t->judging.before_all, name, &was) && hn_tune_better(t, was, is))
+        return "trained on all rows it is worse on them than the imported model";
+    return NULL;
+}
+
+static hone_status train(struct hn_tune *t, struct hn_job *j, struct hone_data *d, hone_error *err)
+{
+    struct hn_refit *r = &t->refit;
+    HN_TRY(hn_job_origin(j, err));
+    HN_TRY(hn_job_judge(j, d, err));
+    HN_TRY(hn_job_open(j, d, NULL, err));
+    j->fit->hooks = (struct hn_fit_hooks){ 0 };
+    HN_TRY(hn_job_start(j, err));
+    HN_TRY(hn_fit_start(j->fit, err));
+    HN_TRY(hn_fit_run(j->fit, err));
+    if (j->fit->reason == HN_STOP_INTERRUPTED) {
+        t->interrupted = 1;
+        return HONE_OK;
+    }
+    HN_TRY(hn_job_finish(j, err));
+    r->done = 1;
+    r->epochs = j->fit->done;
+    r->train = j->after[HONE_TRAIN];
+    r->test = j->after[HONE_TEST];
+    r->why = objection(t, j);
+    r->accepted = !r->why;
+    return HONE_OK;
+}
+
+static hone_status settings(struct hn_tune *t, const struct hn_trial *best, int all,
+                            hone_params **out, hone_error *err)
+{
+    struct hn_score score;
+    const char *threads =
+        hone_params_is_set(t->params, "threads") ? hone_params_get(t->params, "threads", 0) : NULL;
+    hone_params *p;
+    HN_TRY(hn_score_read(&score, &t->arena, best->note, err));
+    HN_TRY(hn_tune_settings(t, best, &p, err));
+    hone_status st = hone_params_set(p, "threads", threads, err);
+    if (st == HONE_OK && all) st = for_epochs(t, p, score.best_epoch > 0 ? score.best_epoch : 1, err);
+    if (st != HONE_OK) {
+        hone_params_destroy(p);
+        return st;
+    }
+    *out = p;
+    return HONE_OK;
+}
+
+hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_error *err)
+{
+    struct hn_refit *r = &t->refit;
+    struct hn_judging *judging = &t->judging;
+    struct hn_model_mark *mark;
+    struct hn_job j;
+    hone_params *p;
+    double start = hn_seconds();
+    /* rows of another file cannot join; with folds all rows are training rows */
+    int all = judging->has_folds || (!strcmp(r->kind, "all") && !judging->separate);
+    struct hn_given_rows rows[3];
+    for (int role = 0; role < 3; role++)
+        rows[role] = all || role == HONE_TEST ? judging->refit[role] : judging->fold[0].rows[role];
+    r->kind = all ? "all" : "train";
+    struct hone_data d = *t->data;
+    d.given = rows;
+    HN_TRY(settings(t, best, all, &p, err));
+    hone_status st = hn_model_mark(t->model, &mark, err);
+    if (st != HONE_OK) {
+        hone_params_destroy(p);
+        return st;
+    }
+    st = hn_job_init(&j, t->model, p, err);
+    j.trial = (uint32_t)best->number;
+    j.fold = all ? HN_REFIT_FOLD : 0;
+    if (st == HONE_OK) st = train(t, &j, &d, err);
+    hn_job_close(&j);
+    if (st == HONE_OK && !r->accepted) st = hn_model_rewind(t->model, mark, err);
+    hn_model_mark_free(mark);
+    hone_params_destroy(p);
+    r->seconds = hn_seconds() - start;
+    return st;
+}

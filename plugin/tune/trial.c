@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One replica: see trial.h. */
+#include "plugin/tune/trial.h"
+#include "ops/base/status.h"
+#include "plugin/train/job.h"
+#include <math.h>
+#include <string.h>
+
+static hone_status run(struct hn_job *j, const struct hn_replica_task *t, struct hone_data *d,
+                       hone_error *err)
+{
+    j->trial = t->trial;
+    j->fold = t->fold;
+    j->before[HONE_VAL] = t->rows->before; /* what hn_job_judge would find */
+    HN_TRY(hn_job_open(j, d, NULL, err));
+    j->fit->hooks = (struct hn_fit_hooks){ 0 };
+    HN_TRY(hn_job_start(j, err));
+    HN_TRY(hn_fit_start(j->fit, err));
+    return hn_fit_run(j->fit, err);
+}
+
+/* The monitored value of the weights that would be exported. */
+static double value_of(const struct hn_fit *f)
+{
+    double v = (double)NAN;
+    if (f->opts.save_best) return f->stop.best_epoch < 0 ? (double)NAN : f->stop.best;
+    if (f->n_curve) hn_epoch_value(&f->curve[f->n_curve - 1], f->opts.monitor, &v);
+    return v;
+}
+
+static void report(const struct hn_fit *f, struct hn_fold_result *out)
+{
+    out->value = value_of(f);
+    out->best_epoch = f->opts.save_best ? hn_fit_result_epoch(f) : f->done;
+    out->epochs = f->done;
+    out->state = HN_FOLD_COMPLETE;
+    if (f->reason == HN_STOP_INTERRUPTED) {
+        out->state = HN_FOLD_INTERRUPTED;
+    } else if (f->reason == HN_STOP_DIVERGED || !isfinite(out->value)) {
+        out->state = HN_FOLD_DIVERGED;
+        hn_fail(&out->why, HONE_E_DIVERGED, "training", "epoch %lld: %s is not finite",
+                (long long)f->done + 1, f->bad[0] ? f->bad : "the loss");
+    }
+}
+
+hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_result *out,
+                           hone_error *err)
+{
+    struct hn_job j;
+    struct hn_model_mark *mark;
+    struct hone_data d = *t->data; /* arrays are read only */
+    double start = hn_seconds();
+    d.ctx = hn_model_context(t->model);
+    d.given = t->rows->rows;
+    *out = (struct hn_fold_result){ .state = HN_FOLD_FAILED, .value = (double)NAN };
+    HN_TRY(hn_model_mark(t->model, &mark, err));
+    hone_status st = hn_job_init(&j, t->model, t->params, &out->why);
+    if (st == HONE_OK) st = run(&j, t, &d, &out->why);
+    if (st == HONE_OK) report(j.fit, out);
+    hn_job_close(&j);
+    st = hn_model_rewind(t->model, mark, err);
+    hn_model_mark_free(mark);
+    out->seconds = hn_seconds() - start;
+    return st;
+}

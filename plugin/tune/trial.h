@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One replica of a search: the settings of a trial trained on the rows of one fold, judged on the others. It is an ordinary
+ * training job (early stopping, scalers fitted on the fold's training rows only), whose random numbers are keyed by (seed,
+ * trial, fold): its result is a function of these and of nothing else. The model is as it was afterwards. */
+#ifndef HN_TRIAL_H
+#define HN_TRIAL_H
+
+#include "plugin/data_open.h"
+#include "plugin/internal.h"
+
+struct hn_fold { /* rows by role; those of the test role are never among them */
+    struct hn_given_rows rows[3];
+    struct hn_figures before; /* of the imported model over the judging rows */
+};
+
+enum hn_fold_state {
+    HN_FOLD_NONE,
+    HN_FOLD_COMPLETE,
+    HN_FOLD_DIVERGED,
+    HN_FOLD_FAILED, /* it could not be run: why says what was wrong */
+    HN_FOLD_INTERRUPTED
+};
+struct hn_fold_result {
+    enum hn_fold_state state;
+    double value; /* of the monitor at best_epoch */
+    int64_t best_epoch, epochs;
+    double seconds;
+    hone_error why;
+};
+
+struct hn_replica_task {
+    hone_model *model;
+    const struct hone_data *data; /* whatever rows: the fold's are taken */
+    const hone_params *params;
+    uint32_t trial, fold;
+    const struct hn_fold *rows;
+};
+/* Runs it. An error is a result, too. HONE_OK, or why the model could not be put back as it was. */
+hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_result *out,
+                           hone_error *err);
+#endif
