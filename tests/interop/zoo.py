@@ -148,7 +148,8 @@ def whole_way(tmp):
         tune_on("256x2", "mnist_256x2_torch1.3_opset9.onnx", lambda: digits, tmp,
                 ["--epochs", "2", "--lr", "0.0005", "--batch-size", "100"], better)
     if wanted("mnist_batchnorm_torch1.7_opset9.onnx"):
-        tune_on("batchnorm", "mnist_batchnorm_torch1.7_opset9.onnx", lambda: digits, tmp, ["--epochs", "2", "--lr", "0.0001", "--batch-size", "100"], better)
+        tune_on("batchnorm", "mnist_batchnorm_torch1.7_opset9.onnx", lambda: digits, tmp,
+                ["--epochs", "2", "--lr", "0.0001", "--batch-size", "100"], better)
     if wanted("keras_tf2onnx_opset13.onnx"):
         path = ZOO / "wild" / "keras_tf2onnx_opset13.onnx"
         tune_on("keras", path.name, lambda: synthetic(path, "dense_1", lambda x: x[:, :5].sum(1) > 0, tmp), tmp,
@@ -242,7 +243,7 @@ def small_way(path, truth, tmp):
         run(f"{what}: verify", "verify", path, tmp / what, "--rtol", "1e-5", "--atol", "1e-6")
         return
     same_outputs(what, path, feeds, want, 1e-12 if wide(feeds) else 1e-5, tmp)
-    if not stops and what != "nn4sys_float64_opset14.onnx.gz":  # that one's 336 MB are trained in the benchmark, not here
+    if not stops and what != "nn4sys_float64_opset14.onnx.gz":  # 336 MB of it: predicted and written back, not trained here
         train_once(path, j, want, feeds, tmp)
 
 
