@@ -6,21 +6,12 @@
 #ifndef HN_DIAGNOSE_H
 #define HN_DIAGNOSE_H
 
-#include "plugin/internal.h"
+#include "plugin/train/interpret.h"
 
 /* The first parameter with a value that is not finite in host slab w, or NULL. */
 const char *hn_first_bad_param(const struct hn_program *prog, const void *w, size_t elem);
 
-struct hn_bad_batch {
-    const struct hn_session *s;
-    const struct hn_replica *r;
-    const struct hn_dataset *set;
-    const uint32_t *rows;
-    int64_t n_rows;
-    const void *w; /* host slab of elem-byte elements */
-    size_t elem;
-};
 /* The name into text: "fc1.weight", "output of Gemm_3 (dense)", "the loss". HONE_E_NOMEM, else HONE_OK. */
-hone_status hn_diagnose_batch(const struct hn_bad_batch *b, char *text, size_t size,
-                              hone_error *err);
+hone_status hn_diagnose_batch(struct hn_mem *mem, const struct hn_interpret_opts *o, char *text,
+                              size_t size, hone_error *err);
 #endif

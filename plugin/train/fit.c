@@ -128,15 +128,16 @@ static hone_status find_bad_number(struct hn_fit *f, hone_error *err)
     struct hn_member *m = member(f);
     HN_TRY(hn_member_get(f->cohort, 0, HN_SLAB_W, f->host, err));
     int64_t left = m->n_rows - m->bad_row;
-    struct hn_bad_batch b = { .s = f->s,
-                              .r = &m->r,
-                              .set = f->s->sets[f->s->set_of[HONE_TRAIN]],
-                              .rows = m->order + m->bad_row,
-                              .n_rows = left < m->batch ? left : m->batch,
-                              .w = f->host,
-                              .elem = f->s->backend->elem };
+    struct hn_interpret_opts o = { .prog = f->s->prog,
+                                   .r = &m->r,
+                                   .set = f->s->sets[f->s->set_of[HONE_TRAIN]],
+                                   .rows = m->order + m->bad_row,
+                                   .n_rows = left < m->batch ? left : m->batch,
+                                   .w = f->host,
+                                   .elem = f->s->backend->elem,
+                                   .train = 1 };
     diverged(f, "the loss");
-    return hn_diagnose_batch(&b, f->bad, sizeof f->bad, err);
+    return hn_diagnose_batch(&f->s->ctx->mem, &o, f->bad, sizeof f->bad, err);
 }
 
 /* ---- the end of an epoch -------------------------------------------------------------------------------------------- */

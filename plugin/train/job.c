@@ -4,6 +4,7 @@
 #include "plugin/train/job.h"
 #include "ops/base/status.h"
 #include "plugin/session_own.h"
+#include "plugin/train/calibrate.h"
 #include <string.h>
 
 hone_status hn_job_init(struct hn_job *j, hone_model *m, const hone_params *params, hone_error *err)
@@ -182,6 +183,23 @@ hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err)
     return starts_changed(j->params) ? judge(j, d, 0, j->before, err) : HONE_OK;
 }
 
+/* --init, and BatchNormalization that was put into what is kept. The slab's host copy holds the imported weights. */
+static hone_status starting_weights(struct hn_job *j, hone_error *err)
+{
+    const struct hn_train_opts *o = &j->opts;
+    struct hn_replica *r = &j->cohort->member[0].r;
+    size_t elem = j->s->backend->elem;
+    void *w = j->fit->host;
+    int inserted = strcmp(hn_param_s(j->params, "batchnorm"), "insert") == 0;
+    if (o->init != HN_INIT_KEEP)
+        hn_init_weights(j->s->prog, o->init, o->init_std, o->member.key, w, elem);
+    else if (inserted)
+        HN_TRY(hn_calibrate(j->s, r, w, elem, err));
+    else
+        return HONE_OK;
+    return hn_member_put(j->cohort, 0, HN_SLAB_W, w, err);
+}
+
 hone_status hn_job_start(struct hn_job *j, hone_error *err)
 {
     struct hn_fit *f = j->fit;
@@ -192,9 +210,7 @@ hone_status hn_job_start(struct hn_job *j, hone_error *err)
         HN_TRY(figures(j->eval, j->s, &j->cohort->member[0].r, wants_training_rows(j->s, j->params),
                        f->before, err));
     HN_TRY(hn_options_check(o, f->before, err));
-    if (o->init == HN_INIT_KEEP) return HONE_OK;
-    hn_init_weights(j->s->prog, o->init, o->init_std, o->member.key, f->host, j->s->backend->elem);
-    return hn_member_put(j->cohort, 0, HN_SLAB_W, f->host, err);
+    return starting_weights(j, err);
 }
 
 /* ---- running and ending ---------------------------------------------------------------------------------------------------- */

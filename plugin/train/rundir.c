@@ -267,6 +267,7 @@ static hone_status write_run(struct hn_rundir *d, const struct hn_fit *f, hone_e
     put_settings(&j, o);
     hn_json_close(&j);
     hone_status st = hn_json_end(&j);
+    if (st == HONE_OK) st = hn_sink_str(&b.sink, "\n", err);
     if (st == HONE_OK) st = write_json(d, "run.json", &b, err);
     hn_buffer_free(&b);
     return st;
@@ -293,6 +294,7 @@ static hone_status write_status(struct hn_rundir *d, const struct hn_fit *f, hon
     hn_json_double(&j, "seconds", hn_fit_seconds(f));
     hn_json_close(&j);
     hone_status st = hn_json_end(&j);
+    if (st == HONE_OK) st = hn_sink_str(&b.sink, "\n", err);
     if (st == HONE_OK) st = write_json(d, "status.json", &b, err);
     hn_buffer_free(&b);
     return st;

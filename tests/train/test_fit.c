@@ -326,6 +326,25 @@ START_TEST(frozen_parameters_stay)
 }
 END_TEST
 
+/* What is put into a trained network starts as what was there, in inference and in training alike. */
+START_TEST(inserted_batchnorm_keeps_the_function)
+{
+    static const char *const models[] = { "ln_f32", "ln_f64" };
+    struct kit k;
+    HN_OK(kit_open(&k, models[_i], 0, NULL, NULL, &err), err);
+    hone_result *r = train(&k,
+                           PAIRS({ "batchnorm", "insert" }, { "epochs", "1" },
+                                 { "batch-size", "50" }, { "lr", "1e-12" }),
+                           NULL);
+    double before = number(r, "before.train.loss");
+    ck_assert_double_eq_tol(number(r, "curve.0.train_loss"), before, 1e-4 * before);
+    ck_assert_double_eq_tol(number(r, "train.loss"), before, 1e-3 * before); /* N / (N - 1) */
+    ck_assert_double_gt(number(r, "trainable_parameters"), 135);
+    hone_result_destroy(r);
+    kit_close(&k);
+}
+END_TEST
+
 /* ---- wrong use ---- */
 
 START_TEST(refusals)
@@ -425,6 +444,7 @@ HN_TEST_MAIN("fit", tcase_add_test(tc, learns_and_says_so);
              tcase_add_test(tc, an_activation_that_overflows_is_named);
              tcase_add_test(tc, same_seed_same_bits);
              tcase_add_test(tc, fresh_weights_depend_on_the_seed);
+             tcase_add_loop_test(tc, inserted_batchnorm_keeps_the_function, 0, 2);
              tcase_add_test(tc, frozen_parameters_stay); tcase_add_test(tc, refusals);
              tcase_add_test(tc, no_epochs_and_no_data); tcase_add_test(tc, dry_run_changes_nothing);
              tcase_add_test(tc, requirements);)
