@@ -94,7 +94,7 @@ def test_killed():
     for threads in (1, 2):
         whole, length = undisturbed(threads)
         for sig, name in ((signal.SIGKILL, "KILL"), (signal.SIGTERM, "TERM")):
-            for chain in range(3):
+            for chain in range(3 if length < 4 else 1):  # under a sanitizer
                 disturbed(f"{name}-{threads}-{chain}", whole, length, sig, threads, 4)
     check("some runs were continued inside an epoch", middles > 0)
     print(f"{middles} continuations began inside an epoch; {early} kills came before the first checkpoint")
