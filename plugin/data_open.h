@@ -16,9 +16,15 @@ struct hn_role_data {
     size_t n_x, n_y, cap_x, cap_y;
     struct hn_array group; /* --group column; rows 0: none */
 };
+struct hn_given_rows { /* rows of one role: in which role's arrays, and which of them */
+    const uint32_t *rows;
+    int64_t n; /* 0: the role has none */
+    int set;
+};
 struct hone_data {
     hone_context *ctx;
     struct hn_role_data role[3];
+    const struct hn_given_rows *given; /* of all roles (a fold); NULL: the session draws them */
 };
 int64_t hn_role_rows(const struct hn_role_data *r); /* 0: the role has no data */
 #endif

@@ -57,9 +57,25 @@ static hone_status draw_split(struct hn_session *s, struct hn_split_options *o, 
     return st;
 }
 
+static hone_status given_rows(struct hn_session *s, const struct hn_given_rows *given,
+                              hone_error *err)
+{
+    for (int role = 0; role < 3; role++) {
+        size_t bytes = (size_t)given[role].n * sizeof *given[role].rows;
+        if (!bytes) continue;
+        s->rows[role].rows = hn_alloc(&s->ctx->mem, bytes);
+        if (!s->rows[role].rows) return hn_nomem(err, "the row list", bytes);
+        memcpy(s->rows[role].rows, given[role].rows, bytes);
+        s->rows[role].n = given[role].n;
+        s->set_of[role] = given[role].set;
+    }
+    return HONE_OK;
+}
+
 static hone_status split_rows(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
+    if (own->data->given) return given_rows(s, own->data->given, err);
     struct hn_split_options o = { .seed = (uint64_t)hn_param_i(s->params, "seed"),
                                   .test = hn_param_f(s->params, "test-split"),
                                   .val = hn_param_f(s->params, "val-split") };
@@ -263,7 +279,9 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
     int training = own->use == HN_USE_TRAIN;
-    HN_TRY(hone_model_check(s->model, own->use == HN_USE_TRAIN || own->use == HN_USE_JUDGE, err));
+    if (!training)
+        HN_TRY(hone_model_check(s->model, own->use == HN_USE_JUDGE,
+                                err)); /* prepare checks for itself */
     if (training) HN_TRY(hn_model_prepare_training(s->model, s->params, err));
     HN_TRY(hn_session_check_inputs(s, err));
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_targets(s, err));

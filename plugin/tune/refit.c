@@ -80,7 +80,8 @@ static hone_status settings(struct hn_tune *t, const struct hn_trial *best, int 
     HN_TRY(hn_score_read(&score, &t->arena, best->note, err));
     HN_TRY(hn_tune_settings(t, best, &p, err));
     hone_status st = hone_params_set(p, "threads", threads, err);
-    if (st == HONE_OK && all) st = for_epochs(t, p, score.best_epoch > 0 ? score.best_epoch : 1, err);
+    if (st == HONE_OK && all)
+        st = for_epochs(t, p, score.best_epoch > 0 ? score.best_epoch : 1, err);
     if (st != HONE_OK) {
         hone_params_destroy(p);
         return st;

@@ -2,17 +2,17 @@
  *
  * hone_tune: see tune.h. The calling thread owns the study and hands the folds of claimed trials to the crew; with the lag of
  * the study the same trials are claimed whatever the number of workers and whoever finishes first. */
+#include "plugin/tune/tune.h"
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include "plugin/train/job.h"
 #include "plugin/tune/study_open.h"
-#include "plugin/tune/tune.h"
 #include "plugin/tune/tune_crew.h"
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-enum { LEASE_MS = 60000, DEFAULT_TRIALS = 50 };
+enum { LEASE_MS = 60000, ATTEMPTS = 100, DEFAULT_TRIALS = 50 };
 static const double WAIT_SECONDS = 0.05; /* between looks at the stop flag */
 static const double RENEW_SECONDS = 20;
 
@@ -62,8 +62,7 @@ static hone_status make_space(struct hn_tune *t, hone_error *err)
                                              "weight_decay=log:1e-6..1e-2",
                                              "dropout=0..0.5:step=0.1" };
     int given = 0;
-    if (!hone_params_get(t->params, "search", 0) &&
-        !strcmp(hn_param_s(t->params, "space"), "auto"))
+    if (!hone_params_get(t->params, "search", 0) && !strcmp(hn_param_s(t->params, "space"), "auto"))
         for (size_t i = 0; i < sizeof automatic / sizeof *automatic; i++)
             HN_TRY(hn_space_add(&t->space, automatic[i], NULL, err));
     HN_TRY(hn_space_of_params(t->params, none, &t->space, &given, err));
@@ -99,9 +98,9 @@ static hone_status open_folder(struct hn_tune *t, int own_study, hone_error *err
         if (rc == -ENOTEMPTY || rc == -EEXIST) {
             if (force && own_study) forget_study(t);
             if (!force && !hn_path_exists(io, t->path))
-                return hn_hint(
-                    err, hn_fail(err, HONE_E_USAGE, t->dir, "the run folder is not empty"),
-                    "--force starts anew in it");
+                return hn_hint(err,
+                               hn_fail(err, HONE_E_USAGE, t->dir, "the run folder is not empty"),
+                               "--force starts anew in it");
             rc = 0;
         }
     }
@@ -117,8 +116,9 @@ static hone_status name_files(struct hn_tune *t, hone_error *err)
     else if (out[0])
         t->dir = hn_arena_printf(&t->arena, "%s.run", out);
     else if (!study[0])
-        return hn_fail(err, HONE_E_USAGE, "study", "found no place for the trials, wanted "
-                                                   "\"out\", \"run-dir\" or \"study\"");
+        return hn_fail(err, HONE_E_USAGE, "study",
+                       "found no place for the trials, wanted "
+                       "\"out\", \"run-dir\" or \"study\"");
     if (study[0])
         t->path = hn_arena_strdup(&t->arena, study);
     else if (t->dir)
@@ -181,7 +181,9 @@ static void read_limit(struct hn_tune *t, struct hn_study_opts *o)
 static hone_status open_study(struct hn_tune *t, hone_error *err)
 {
     char fingerprint[33];
-    struct hn_study_opts o = { .path = t->path, .space = &t->space, .lease_ms = LEASE_MS };
+    struct hn_study_opts o = {
+        .path = t->path, .space = &t->space, .lease_ms = LEASE_MS, .attempts = ATTEMPTS
+    };
     HN_TRY(hn_judging_fingerprint(t, fingerprint, err));
     HN_TRY(hn_study_opts_of_params(t->params, &o, err));
     HN_TRY(hn_sampler_check(&t->space, &o.sampler, err));
@@ -438,8 +440,8 @@ static hone_status choose(struct hn_tune *t, hone_error *err)
         if (err) *err = t->first_failure; /* every trial failed: why the first one did */
         return t->first_failure.code;
     }
-    double value = trials[t->best].value, gain = t->maximize ? value - t->judging.value
-                                                            : t->judging.value - value;
+    double value = trials[t->best].value,
+           gain = t->maximize ? value - t->judging.value : t->judging.value - value;
     double wanted = hn_param_f(t->params, "min-gain");
     t->gained = isnan(wanted) || gain >= wanted;
     t->beaten = hn_tune_better(t, value, t->judging.value);
