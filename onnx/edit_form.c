@@ -151,7 +151,16 @@ static void make_symbol(const struct hn_modify *e, Onnx__ValueInfoProto **list, 
     }
 }
 
-/* Reshape(x, [batch, a, b]) → Reshape(x, [-1, a, b]); a shape with a -1 of its own is left for the import to judge. */
+static int allows_zero(const Onnx__NodeProto *n)
+{
+    for (size_t i = 0; i < n->n_attribute; i++)
+        if (n->attribute[i]->name && !strcmp(n->attribute[i]->name, "allowzero"))
+            return n->attribute[i]->i != 0;
+    return 0;
+}
+
+/* Reshape(x, [batch, a, b]) → Reshape(x, [-1, a, b]); a shape with a -1 of its own takes over the input's first dim (0)
+ * instead. Whether that dim follows the batch the import judges: the dims behind would not fit otherwise. */
 static hone_status free_reshape(struct hn_modify *e, Onnx__NodeProto *n, int64_t batch)
 {
     if (!hn_md_is(n, "Reshape") || n->n_input != 2 || hn_md_constant(e, n->input[0]))
@@ -168,10 +177,11 @@ static hone_status free_reshape(struct hn_modify *e, Onnx__NodeProto *n, int64_t
         memcpy(v, t->raw_data.data, k * sizeof *v);
     else
         return HONE_OK;
-    for (size_t i = 1; i < k; i++)
-        if (v[i] == -1) return HONE_OK;
     if (v[0] != batch) return HONE_OK;
     v[0] = -1;
+    for (size_t i = 1; i < k; i++)
+        if (v[i] == -1) v[0] = 0;
+    if (v[0] == 0 && allows_zero(n)) return HONE_OK;
     struct hn_tensor shape = { HN_I64, 1, { (int64_t)k }, (int64_t)k, v };
     char *old = n->input[1], *name = hn_md_text(e, "%s_free", old);
     if (!name || !(name = hn_md_unique(e, name))) return hn_md_nomem(e);

@@ -88,6 +88,8 @@ static hone_status refuse_nonfinite(hone_model *m, hone_error *err)
 hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, hone_error *err)
 {
     const char *batchnorm = hn_param_s(params, "batchnorm");
+    if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") == 0 && hn_model_graph(m)->fixed_batch)
+        HN_TRY(edit(m, "batch-symbolic", err));
     HN_TRY(hn_graph_blocked(hn_model_graph(m), 1, err));
     if (!hn_param_b(params, "allow-nonfinite") && strcmp(hn_param_s(params, "init"), "keep") == 0)
         HN_TRY(refuse_nonfinite(m, err));
@@ -96,8 +98,6 @@ hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, 
     if (strcmp(batchnorm, "insert") == 0) HN_TRY(insert_batchnorm(m, err));
     if (strcmp(batchnorm, "remove") == 0 && has_batchnorm(hn_model_graph(m)))
         HN_TRY(edit(m, "batchnorm remove", err));
-    if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") == 0 && hn_model_graph(m)->fixed_batch)
-        HN_TRY(edit(m, "batch-symbolic", err));
     HN_TRY(untie(m, err)); /* what an edit made anew */
     HN_TRY(freeze(m, params, err));
     return hn_graph_blocked(hn_model_graph(m), 1, err);

@@ -11,6 +11,7 @@ static int run(struct cli *c)
     hone_result *r = NULL;
     json_t *tree = NULL;
     if (hone_model_load(c->ctx, c->args[0], &m, &c->err) == HONE_OK &&
+        hone_model_check(m, 0, &c->err) == HONE_OK &&
         hone_data_open(c->ctx, m, c->params, &d, &c->err) == HONE_OK &&
         hone_evaluate(m, d, c->params, &r, &c->err) == HONE_OK)
         tree = result_tree(c, r);

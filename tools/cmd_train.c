@@ -95,7 +95,11 @@ static int train(struct cli *c, hone_model *m)
     cb.progress = progress_call;
     cb.user = &p;
     catch_signals(c->ctx);
-    hone_status st = no_training ? HONE_OK : hone_data_open(c->ctx, m, c->params, &d, &c->err);
+    const char *batch = hone_params_get(c->params, "batch-dim", 0);
+    int freed = batch && !strcmp(batch, "symbolic"); /* an edit may lift what blocks training */
+    hone_status st =
+        no_training || freed ? HONE_OK : hone_model_check(m, 1, &c->err); /* before the data */
+    if (st == HONE_OK && !no_training) st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
     if (st == HONE_OK) st = hone_train(m, d, c->params, &cb, &r, &c->err);
     progress_end(&p);
     code = st == HONE_OK ? finish_training(c, m, r, &p, c->out) : report_error(c);

@@ -416,9 +416,8 @@ static hone_status baked_issue(struct hn_graph *g, int32_t node, const char *rea
 {
     hone_status st = hn_graph_issue(
         g, HN_BLOCKS_TRAINING, node, HONE_E_UNSUPPORTED,
-        "export the model with a dynamic batch dimension (dynamic_axes, dynamic_shapes), or "
-        "flatten "
-        "with nn.Flatten or view(x.size(0), -1) instead of a constant batch size",
+        "--batch-dim symbolic frees constant reshapes; else export with a dynamic batch dimension "
+        "(dynamic_axes, dynamic_shapes), or flatten with view(x.size(0), -1)",
         "the batch size %lld is baked into the graph here: %s", (long long)g->fixed_batch, reason);
     return st == HONE_OK ? st : hn_nomem(err, "the list of issues", 0);
 }

@@ -125,7 +125,8 @@ hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
         return hn_hint(err,
                        hn_fail(err, HONE_E_USAGE, "data", "found none, wanted rows to train on"),
                        "--data FILE.csv --target COLUMN, or --x FILE --y FILE");
-    HN_TRY(hone_model_check(m, 1, err));
+    if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") != 0) /* that edit may free the batch */
+        HN_TRY(hone_model_check(m, 1, err));
     HN_TRY(hn_model_mark(m, &mark, err));
     hone_status st = hn_job_init(&j, m, params, err);
     if (st == HONE_OK) st = open_and_train(&j, d, cb, out, err);

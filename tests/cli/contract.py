@@ -229,6 +229,36 @@ def test_scaling():
     code("a second scaler is refused", hone("train", out, "--data", train, "--target", "y", "--scale", "standard", "--epochs", "1", "-o", tmp / "s2.onnx"), 2, "scale-again")
 
 
+def test_fixed_batch():
+    path = tmp / "baked.onnx"
+    path.write_bytes(baked_batch())
+    x = table("bx.csv", "a,b,c,d\n" + "".join(f"{i},{i % 3},1,{i % 5}\n" for i in range(30)))
+    y = table("by.csv", "y\n" + "".join(f"{i * 0.5}\n" for i in range(30)))
+    args = ["train", path, "--x", x, "--y", y, "--loss", "mse", "--epochs", "2", "--quiet", "-o", tmp / "freed.onnx"]
+    code("a baked batch is refused with its remedy", hone(*args), 3, "baked", "--batch-dim symbolic")
+    code("and freed when asked", hone(*args, "--batch-dim", "symbolic"), 0)
+    j = hone("inspect", tmp / "freed.onnx", "--json").json
+    check("the batch is a symbol now", j["inputs"][0]["dims"][0] == "N", j["inputs"])
+
+
+def baked_batch():
+    """x[2,2,2] -> Reshape to the constant [2,-1] -> Gemm with w[4,1]: a batch of 2 baked in."""
+    import struct
+
+    def tensor(name, kind, dims, raw):
+        return b"".join(field(1, d) for d in dims) + field(2, kind) + field(8, name) + field(9, raw)
+
+    def value(name, dims):
+        shape = b"".join(field(1, field(1, d)) for d in dims)
+        return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
+    nodes = field(1, field(1, b"x") + field(1, b"s") + field(2, b"f") + field(4, b"Reshape"))
+    nodes += field(1, field(1, b"f") + field(1, b"w") + field(2, b"y") + field(4, b"Gemm"))
+    graph = nodes + field(2, b"g") + field(5, tensor(b"s", 7, [2], struct.pack("<qq", 2, -1)))
+    graph += field(5, tensor(b"w", 1, [4, 1], struct.pack("<4f", .1, .2, .3, .4)))
+    graph += field(11, value(b"x", [2, 2, 2])) + field(12, value(b"y", [2, 1]))
+    return field(1, 8) + field(7, graph) + field(8, field(2, 17))
+
+
 def test_bad_output():
     code("an unwritable output", hone("train", MNIST, *quick, "-o", "/proc/x.onnx"), 6)
     code("a missing folder", hone("train", MNIST, *quick, "-o", tmp / "no" / "x.onnx"), 6)

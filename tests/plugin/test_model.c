@@ -107,8 +107,8 @@ START_TEST(weights_keep_their_bits)
     static const float file_w[6] = { 1, -2, 3, 4, -5, 6 };
     ck_assert_str_eq(o->tensors[0].name, "w");
     for (int i = 0; i < 6; i++)
-        ck_assert_float_eq((float)hn_tensor_f64(&o->tensors[0].t, i),
-                           nextafterf(file_w[i], HUGE_VALF));
+        ck_assert_double_eq(hn_tensor_f64(&o->tensors[0].t, i),
+                            (double)nextafterf(file_w[i], HUGE_VALF));
     /* the same slab in double rounds to the same floats */
     double *d = malloc(p->n_slab * sizeof *d + 1);
     HN_OK(hn_model_get_weights(again, q, d, 8, &err), err);
@@ -175,7 +175,7 @@ START_TEST(edits_are_recorded_and_all_or_nothing)
     ck_assert_mem_ne(before, after, 16);
     /* the new numbers went into the edited bytes */
     const struct hn_onnx *o = hn_model_onnx(m);
-    ck_assert_float_eq((float)hn_tensor_f64(&o->tensors[0].t, 0), nextafterf(1, HUGE_VALF));
+    ck_assert_double_eq(hn_tensor_f64(&o->tensors[0].t, 0), (double)nextafterf(1, HUGE_VALF));
     ck_assert_uint_eq(hn_model_graph(m)->n_nodes, 4);
     free(w);
     hn_program_destroy(p, &ctx->mem);
