@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""hone tune through the command: the same search and the same exported bytes whatever --jobs; killed at any moment and run
+again it ends as if nobody had disturbed it; the imported model comes back when nothing beats it; the folds' figures are those
+of a training run on these rows; what is asked for wrongly is said before any training."""
+import csv
+import json
+import random
+import signal
+import subprocess
+import time
+
+import _hone
+from _hone import HONE, check, code, hone
+
+_hone.need_hone()
+tmp = _hone.folder()
+NET, REG, DATA, NUMBERS = tmp / "net.onnx", tmp / "reg.onnx", tmp / "data.csv", tmp / "numbers.csv"
+
+
+def make_data():
+    r = random.Random(5)
+    with open(DATA, "w") as f, open(NUMBERS, "w") as g:
+        f.write("a,b,c,d,site,label\n")
+        g.write("a,b,c,d,y\n")
+        for i in range(400):
+            x = [r.gauss(0, 1) * s + m for s, m in ((1, 0), (30, 500), (0.01, 0), (2, -3))]
+            z = x[0] + (x[1] - 500) / 30 * 0.7 - x[2] * 60 + r.gauss(0, 0.4)
+            label = 0 if z < -0.6 else 1 if z < 0.5 else 2
+            row = ",".join(f"{v:.6g}" for v in x)
+            f.write(f"{row},s{i * 7 % 23},{label}\n")
+            g.write(f"{row},{1000 * z:.6g}\n")
+    code("a model", hone("new", "4-16-3 relu softmax", "-o", NET), 0)
+    code("a regression model", hone("new", "4-8-1 tanh", "-o", REG), 0)
+
+
+JOB = ["--data", DATA, "--target", "label", "--ignore", "site", "--scale", "standard", "--epochs", "6", "--seed", "3"]
+SPACE = ["--search", "lr=log:1e-4..1e-1", "--search", "batch_size=16,32,64", "--search",
+         "optimizer=adam,momentum", "--search", "momentum=0.5..0.95?optimizer=momentum"]
+
+
+def tune(model, out, *args):
+    return hone("tune", model, *args, "--progress", "none", "--json", "-o", out)
+
+
+def settings(j):
+    return [(t["number"], t["state"], t["params"], t["value"], t["folds"], t["epochs"]) for t in j["trials"]]
+
+
+def test_search():
+    runs = []
+    for jobs in (1, 2, 3):
+        r = tune(NET, tmp / f"jobs{jobs}.onnx", *JOB, *SPACE, "--test-split", "0.2", "--folds", "4", "--stratified",
+                 "--trials", "10", "--jobs", jobs)
+        code(f"--jobs {jobs}", r, 0)
+        runs.append(r.json)
+    a = runs[0]
+    for jobs, j in zip((2, 3), runs[1:]):
+        check(f"the same trials with --jobs {jobs}", settings(a) == settings(j))
+        check(f"the same bytes with --jobs {jobs}",
+              (tmp / "jobs1.onnx").read_bytes() == (tmp / f"jobs{jobs}.onnx").read_bytes())
+    check("schema", a["schema"] == "hone.tune/1" and a["ok"] is True)
+    check("ten trials", [t["number"] for t in a["trials"]] == list(range(10)), a["trials"])
+    check("trial 0 is the default settings",
+          a["trials"][0].get("default") is True and a["trials"][0]["params"] == {"lr": 0.001, "batch_size": 32, "optimizer": "adam"},
+          a["trials"][0])
+    check("no two trials are the same", len({json.dumps(t["params"]) for t in a["trials"]}) == 10)
+    check("momentum only where it counts",
+          all(("momentum" in t["params"]) == (t["params"]["optimizer"] == "momentum") for t in a["trials"]))
+    for t in a["trials"]:
+        mean = sum(f["value"] for f in t["folds"]) / len(t["folds"])
+        check(f"trial {t['number']}: value is the folds' mean", len(t["folds"]) == 4 and abs(mean - t["value"]) < 1e-12)
+    best = min(a["trials"], key=lambda t: t["value"])
+    check("best trial", a["best_trial"] == best["number"] and a["best_value"] == best["value"])
+    check("beaten", a["beaten"] is True and best["value"] < a["baseline"]["imported"]["value"])
+    check("refit", a["refit"]["kind"] == "all" and a["refit"]["accepted"] is True and 1 <= a["refit"]["epochs"] <= 6, a["refit"])
+    check("better on the test rows", a["test"]["accuracy"] > a["baseline"]["imported"]["test"]["accuracy"] + 0.1,
+          (a["test"], a["baseline"]))
+    run = tmp / "jobs1.onnx.run"
+    check("files", all((run / n).exists() for n in ("study.db", "study.json", "trials.csv", "best.yaml")))
+    rows = list(csv.DictReader((run / "trials.csv").open()))
+    check("trials.csv", [float(r["value"]) for r in rows] == [t["value"] for t in a["trials"]])
+    check("study.json", json.loads((run / "study.json").read_text())["best_trial"] == a["best_trial"])
+    r = hone("train", NET, "--config", run / "best.yaml", "--data", DATA, "--target", "label", "--ignore", "site", "--json",
+             "--progress", "none", "-o", tmp / "again.onnx")
+    code("best.yaml goes into train --config", r, 0)
+    got = r.json["hyperparameters"]
+    check("with the best settings", all(got[k] == v for k, v in best["params"].items()), (got, best["params"]))
+
+
+def test_not_beaten():
+    good = tmp / "jobs1.onnx"
+    r = tune(good, tmp / "same.onnx", "--data", DATA, "--target", "label", "--ignore", "site", "--val-split", "0.25",
+             "--search", "lr=5,50,500", "--lr", "900", "--optimizer", "sgd", "--trials", "4", "--epochs", "1")
+    code("nothing beats the model", r, 0)
+    j = r.json
+    check("said", j["beaten"] is False and j["refit"] is None, j)
+    check("the same bytes come back", good.read_bytes() == (tmp / "same.onnx").read_bytes())
+    r = tune(NET, tmp / "gain.onnx", *JOB, *SPACE, "--folds", "3", "--trials", "3", "--min-gain", "1000")
+    code("--min-gain", r, 8)
+    check("then the model is as it was", NET.read_bytes() == (tmp / "gain.onnx").read_bytes() and r.json["min_gain_met"] is False)
+
+
+def test_validation_rows():
+    for kind in ("all", "train", "none"):
+        r = tune(NET, tmp / f"refit-{kind}.onnx", *JOB, *SPACE, "--val-split", "0.25", "--test-split", "0.2", "--trials", "4",
+                 "--early-stop-patience", "2", "--refit", kind)
+        code(f"--refit {kind}", r, 0)
+        j = r.json
+        check(f"--refit {kind} in the result", (j["refit"] or {"kind": "none"})["kind"] == kind, j["refit"])
+    check("none: the model as it was", NET.read_bytes() == (tmp / "refit-none.onnx").read_bytes())
+    # trial 0 is the training run with these settings, whose random numbers are those of trial 0, fold 0
+    r = hone("train", NET, *JOB, "--val-split", "0.25", "--test-split", "0.2", "--early-stop-patience", "2", "--json",
+             "--progress", "none", "-o", tmp / "plain.onnx")
+    code("the same by train", r, 0)
+    first = json.loads((tmp / "refit-train.onnx.run" / "study.json").read_text())["trials"][0]
+    check("trial 0 is what train does", first["folds"][0]["value"] == r.json["val"]["loss"]
+          and first["folds"][0]["best_epoch"] == r.json["best_epoch"], (first, r.json["val"]))
+
+
+def test_kinds():
+    r = tune(NET, tmp / "grid.onnx", *JOB, "--folds", "3", "--sampler", "grid", "--search", "batch_size=16,32", "--search",
+             "lr=0.001,0.01,0.1")
+    code("grid", r, 0)
+    check("the whole grid and trial 0", len({json.dumps(t["params"]) for t in r.json["trials"]}) == 6, len(r.json["trials"]))
+    r = tune(NET, tmp / "manual.onnx", *JOB, "--folds", "3", "--sampler", "manual", "--setting", "lr=0.01,batch_size=8",
+             "--setting", "lr=0.05")
+    code("manual", r, 0)
+    check("manual: trial 0 and those", [t["params"] for t in r.json["trials"]][1:] == [{"lr": 0.01, "batch_size": 8}, {"lr": 0.05}],
+          r.json["trials"])
+    r = tune(NET, tmp / "groups.onnx", *JOB, *SPACE, "--folds", "4", "--group", "site", "--trials", "3")
+    code("whole groups", r, 0)
+    r = tune(NET, tmp / "accuracy.onnx", *JOB, *SPACE, "--folds", "3", "--monitor", "val_accuracy", "--trials", "5", "--sampler", "random")
+    code("a metric where more is better", r, 0)
+    j = r.json
+    check("the most wins", j["direction"] == "maximize" and j["best_value"] == max(t["value"] for t in j["trials"]), j["best_value"])
+    r = tune(NET, tmp / "wild.onnx", *JOB, "--folds", "3", "--search", "lr=1e20,1e30", "--optimizer", "sgd")
+    code("trials that diverge cost only themselves", r, 0)
+    check("and say so", [t["state"] for t in r.json["trials"]] == ["done", "failed", "failed"]
+          and "not finite" in r.json["trials"][1]["why"], r.json["trials"])
+    r = tune(REG, tmp / "reg-out.onnx", "--data", NUMBERS, "--target", "y", "--scale", "standard", "--scale-target", "standard",
+             "--folds", "3", "--monitor", "val_rmse", "--epochs", "5", "--trials", "4", "--space", "auto", "--test-split", "0.2")
+    code("scaled targets", r, 0)
+    check("in the target's own units", r.json["best_value"] > 10 and r.json["test"]["r2"] > 0.3, r.json["test"])
+    space = tmp / "space.yaml"
+    space.write_text("lr: {type: float, low: 1e-4, high: 1e-1, log: true}\nbatch_size: {type: categorical, choices: [16, 32]}\n")
+    code("--space FILE", tune(NET, tmp / "yaml.onnx", *JOB, "--space", space, "--folds", "3", "--trials", "3"), 0)
+
+
+def test_killed():
+    job = [*JOB, *SPACE, "--folds", "4", "--trials", "24", "--epochs", "60", "--jobs", "2"]
+    whole = tmp / "whole.onnx"
+    start = time.time()
+    code("undisturbed", tune(NET, whole, *job), 0)
+    length = time.time() - start
+    for sig in (signal.SIGKILL, signal.SIGTERM):
+        out = tmp / f"cut{int(sig)}.onnx"
+        kills = 0
+        for _ in range(12):
+            p = subprocess.Popen([str(a) for a in [HONE, "tune", NET, *job, "--progress", "none", "-o", out]],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                said = p.communicate(timeout=random.uniform(0.02, max(0.3, length / 2)))[1]
+            except subprocess.TimeoutExpired:
+                p.send_signal(sig)
+                said = p.communicate()[1]
+            if p.returncode == 0:
+                break
+            kills += 1
+            check("cut short", p.returncode in (-sig, 128 + sig), (p.returncode, said[:400]))
+            check("no half a model", not out.exists())
+        if not out.exists():
+            code("run again", tune(NET, out, *job), 0)
+        check(f"{kills} times {sig.name}: the bytes of the undisturbed one", out.read_bytes() == whole.read_bytes())
+        print(f"  {sig.name}: cut short {kills} times")
+
+
+def test_refused():
+    base = ["--data", DATA, "--target", "label", "--ignore", "site"]
+    fold = [*base, "--folds", "3"]
+    out = tmp / "never.onnx"
+    for what, args, want, *texts in [
+            ("no space", fold, 2, "--search"),
+            ("nothing to judge by", [*base, *SPACE], 2, "--folds 5"),
+            ("a typo", [*fold, "--search", "lrr=1..2"], 2, "did you mean 'lr'"),
+            ("bounds upside down", [*fold, "--search", "lr=2..1"], 2, "above"),
+            ("log from 0", [*fold, "--search", "lr=log:0..1"], 2),
+            ("folds and validation rows", [*fold, *SPACE, "--val-split", "0.2"], 2, "folds judge"),
+            ("more folds than rows", [*base, *SPACE, "--folds", "900"], 4, "900 folds of 400 rows"),
+            ("more folds than a class has rows", [*base, *SPACE, "--folds", "380", "--stratified"], 4, "no class has more than"),
+            ("judged by training rows", [*fold, *SPACE, "--monitor", "train_loss"], 2, "not trained on"),
+            ("stratified groups", [*fold, *SPACE, "--group", "site", "--stratified"], 2, "not stratified"),
+            ("a huge grid", [*fold, "--sampler", "grid", "--search", "lr=log:1e-4..1e-1:points=1000", "--search",
+                             "momentum=0..0.9:points=1000", "--search", "beta1=0..0.9:points=1000"], 2, "1000000000"),
+            ("an option that tune does not have", [*fold, *SPACE, "--dry-run"], 2, "not an option"),
+            ("a fixed setting that cannot be", [*fold, *SPACE, "--lr-schedule", "multistep"], 2, "lr-milestones")]:
+        code(what, tune(NET, out, *args), want, *texts)
+        check(f"{what}: nothing written", not out.exists())
+    code("a run folder with other things in it", tune(NET, out, *fold, *SPACE, "--run-dir", tmp), 2, "not empty")
+    study = tmp / "study.db"
+    code("a study of its own", tune(NET, tmp / "own.onnx", *JOB, *SPACE, "--folds", "3", "--trials", "2", "--study", study), 0)
+    code("another space", tune(NET, out, *JOB, "--search", "lr=0.1,0.2", "--folds", "3", "--trials", "2", "--study", study), 2)
+    code("other folds", tune(NET, out, *JOB, *SPACE, "--folds", "4", "--trials", "2", "--study", study), 2)
+    (tmp / "no.db").write_text("this is no study, whatever its name says; it is only some text that is long enough")
+    code("not a study", tune(NET, out, *JOB, *SPACE, "--folds", "3", "--study", tmp / "no.db"), 2)
+
+
+make_data()
+test_search()
+test_not_beaten()
+test_validation_rows()
+test_kinds()
+test_refused()
+test_killed()
+_hone.finish("tune", tmp)
