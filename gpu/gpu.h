@@ -43,8 +43,8 @@ struct hn_gpu_layer {
     hone_status (*copy)(void *ctx, void *to, const void *from, size_t n, enum hn_gpu_copy way,
                         hone_error *err);
     hone_status (*sync)(void *ctx, hone_error *err);
-    /* A second stream for data: upload starts once the compute stream has done what is queued on it now; what is queued on the
-     * compute stream after upload_join waits for it. */
+    /* A second stream for data: an upload starts at once, so that nothing queued may use `to` still; what is queued on
+     * the compute stream after upload_join waits for it. */
     hone_status (*upload)(void *ctx, void *to, const void *from, size_t n, hone_error *err);
     hone_status (*upload_join)(void *ctx, hone_error *err);
     hone_status (*launch)(void *ctx, enum hn_k_id kernel, size_t elem, struct hn_gpu_grid grid,

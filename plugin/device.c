@@ -1,38 +1,67 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which backend runs a job: the only place that knows them all. float64 goes to the reference
- * kernels, float32 to the CPU's. A GPU backend comes from a module beside the library; as long
- * as none is loaded, asking for one is an error that says why, and "auto" means the CPU. */
+ * kernels, float32 to the CPU's. A GPU backend comes from a module beside the library: "auto"
+ * takes it when it and a device are there, "cuda" insists and says why it cannot. */
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"
+#include "plugin/gpu_module.h"
 #include "plugin/internal.h"
 #include <cblas.h>
 #include <string.h>
 
-const char *hn_device_why_no_gpu(void) { return "this build of Hone has no GPU module"; }
+const char *hn_device_why_no_gpu(void)
+{
+    const struct hn_module *module;
+    const struct hn_backend *b;
+    struct hn_mem mem;
+    hone_error ignored;
+    void *dev;
+    const char *why = hn_gpu_module_load(&module);
+    if (why) return why;
+    hn_mem_init(&mem, 0);
+    if (hn_gpu_module_open(&mem, 0, 0, &b, &dev, &ignored) != HONE_OK)
+        return "the GPU module and a driver are there, but no device could be opened";
+    b->close(dev);
+    return NULL;
+}
 
 /* "cuda" or "cuda:N" */
-static int is_cuda(const char *device)
+static int is_cuda(const char *device, int64_t *n)
 {
-    int64_t n;
+    *n = 0;
     if (strncmp(device, "cuda", 4) != 0) return 0;
     return !device[4] ||
-           (device[4] == ':' && hn_parse_i64(device + 5, strlen(device + 5), &n) && n >= 0);
+           (device[4] == ':' && hn_parse_i64(device + 5, strlen(device + 5), n) && *n >= 0);
+}
+
+static hone_status open_gpu(hone_context *ctx, int64_t ordinal, enum hn_dtype dtype,
+                            struct hn_device *out, hone_error *err)
+{
+    struct hn_device d = { .threads = 1 };
+    HN_TRY(hn_gpu_module_open(&ctx->mem, ordinal, dtype == HN_F64, &d.backend, &d.dev, err));
+    *out = d;
+    return HONE_OK;
 }
 
 hone_status hn_device_open(hone_context *ctx, const char *device, int threads, enum hn_dtype dtype,
                            struct hn_device *out, hone_error *err)
 {
+    int64_t ordinal;
+    hone_error why = { 0 };
     *out = (struct hn_device){ 0 };
-    if (is_cuda(device))
+    if (is_cuda(device, &ordinal)) {
+        if (open_gpu(ctx, ordinal, dtype, out, &why) == HONE_OK) return HONE_OK;
         return hn_hint(err,
                        hn_fail(err, HONE_E_DEVICE, "device", "'%s' was asked for, but %s", device,
-                               hn_device_why_no_gpu()),
+                               why.text),
                        "--device cpu, or auto");
+    }
     if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
         return hn_fail(err, HONE_E_USAGE, "device", "found '%s', wanted auto, cpu, cuda or cuda:N",
                        device);
+    if (strcmp(device, "auto") == 0 && open_gpu(ctx, 0, dtype, out, &why) == HONE_OK) return HONE_OK;
     struct hn_device d = { .backend = &hn_backend_cpu, .threads = threads };
     if (dtype == HN_F64) d.backend = &hn_backend_reference, d.threads = 1;
     if (d.threads < 1) d.threads = hn_cpu_count();

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The GPU module, a library of its own that is loaded when a GPU is asked for or there. */
+#ifndef HN_GPU_MODULE_H
+#define HN_GPU_MODULE_H
+
+#include "ops/math/op.h"
+
+struct hn_module;
+/* Loads it; NULL, or why there is none (static text). Does not touch a device. */
+const char *hn_gpu_module_load(const struct hn_module **out);
+/* The module's backend for float or double on device number `ordinal`. HONE_E_DEVICE with the reason. */
+hone_status hn_gpu_module_open(struct hn_mem *mem, int64_t ordinal, int is_double,
+                               const struct hn_backend **backend, void **dev, hone_error *err);
+#endif
