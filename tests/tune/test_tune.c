@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone_tune in the library: a trial's result does not depend on its company, a trial's line reads back, the callback can end
+ * a search, and with memory and disks failing in turn nothing leaks and the model is as it was. */
+#include "plugin/tune/tune.h"
+#include "tests/fault.h"
+#include "tests/harness.h"
+#include <math.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+enum { ROWS = 60, IN = 4 };
+
+static hone_error err;
+
+struct rig {
+    struct hn_fault fault;
+    char dir[512];
+    hone_context *ctx;
+    hone_model *model;
+    hone_data *data;
+    hone_params *params;
+    float x[ROWS * IN];
+    int64_t y[ROWS];
+};
+
+static void remove_folder(const char *dir)
+{
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static hone_status set_params(struct rig *g, const char *folds)
+{
+    const char *const list[][2] = { { "search", "lr=log:1e-3..1e-1" },
+                                    { "search", "batch_size=8,16" },
+                                    { "sampler", "random" },
+                                    { "trials", "3" },
+                                    { "jobs", "1" },
+                                    { "epochs", "2" },
+                                    { "scale", "standard" },
+                                    { "folds", folds },
+                                    { "run-dir", g->dir } };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        hone_status st = hone_params_set(g->params, list[i][0], list[i][1], &err);
+        if (st != HONE_OK) return st;
+    }
+    return HONE_OK;
+}
+
+static hone_status rig_open(struct rig *g, const char *name, const char *folds)
+{
+    hone_context_opts opts = HONE_CONTEXT_OPTS;
+    g->ctx = NULL, g->model = NULL, g->data = NULL, g->params = NULL;
+    snprintf(g->dir, sizeof g->dir, "%s/tune-%s-%d", HN_BINARY_DIR, name, (int)getpid());
+    remove_folder(g->dir);
+    for (int i = 0; i < ROWS; i++) {
+        for (int j = 0; j < IN; j++) g->x[i * IN + j] = (float)((i * 37 + j * 91 + 17) % 64) / 16;
+        g->y[i] = (g->x[i * IN] > 2) + (g->x[i * IN + 1] > 3);
+    }
+    hone_array x = { sizeof x, NULL, HONE_F32, ROWS, IN, g->x };
+    hone_array y = { sizeof y, NULL, HONE_I64, ROWS, 1, g->y };
+    opts.alloc = hn_fault_alloc, opts.release = hn_fault_release, opts.alloc_user = &g->fault;
+    hone_status st = hn_context_create_with(&opts, &g->fault.io, &g->ctx, &err);
+    if (st == HONE_OK) st = hone_model_new(g->ctx, "4-6-3 relu softmax", 1, &g->model, &err);
+    if (st == HONE_OK) st = hone_data_wrap(g->ctx, HONE_TRAIN, &x, 1, &y, 1, &g->data, &err);
+    if (st == HONE_OK) st = hone_params_create(g->ctx, &g->params, &err);
+    return st == HONE_OK ? set_params(g, folds) : st;
+}
+
+static void rig_close(struct rig *g)
+{
+    hone_params_destroy(g->params);
+    hone_data_destroy(g->data);
+    hone_model_destroy(g->model);
+    hone_context_destroy(g->ctx);
+    remove_folder(g->dir);
+    ck_assert_int_eq(hn_fault_leaks(&g->fault), 0);
+}
+
+static int hash_piece(void *user, const void *p, size_t n)
+{
+    uint64_t *h = user;
+    *h = XXH3_64bits_withSeed(p, n, *h);
+    return 0;
+}
+
+static uint64_t model_hash(hone_model *m)
+{
+    uint64_t h = 1;
+    HN_OK(hone_model_save_bytes(m, hash_piece, &h, &err), err);
+    return h;
+}
+
+/* ---- what it does --------------------------------------------------------------------------------------------------------- */
+
+START_TEST(same_in_company)
+{
+    uint64_t hash[3];
+    double value[3];
+    for (int i = 0; i < 3; i++) {
+        struct rig g;
+        hone_result *r;
+        char jobs[2] = { (char)('1' + i), 0 };
+        hn_fault_init(&g.fault);
+        HN_OK(rig_open(&g, "company", "4"), err);
+        uint64_t before = model_hash(g.model);
+        HN_OK(hone_params_set(g.params, "jobs", jobs, &err), err);
+        HN_OK(hone_tune(g.model, g.data, g.params, NULL, &r, &err), err);
+        hash[i] = model_hash(g.model);
+        ck_assert_uint_ne(before, hash[i]);
+        ck_assert(hone_result_number(r, "best_value", &value[i]));
+        ck_assert(hone_result_number(r, "trials.2.folds.3.value", &value[i]));
+        ck_assert_uint_eq(hash[i], hash[0]);
+        ck_assert(value[i] == value[0]);
+        hone_result_destroy(r);
+        rig_close(&g);
+    }
+}
+END_TEST
+
+static int stop_at_once(void *user, const hone_trial *t)
+{
+    ++*(int *)user;
+    ck_assert_str_eq(t->state, "done");
+    ck_assert_str_eq(t->params, "default");
+    ck_assert_int_eq(t->best_trial, 0);
+    return 1;
+}
+
+START_TEST(callback_ends_it)
+{
+    struct rig g;
+    hone_result *r;
+    int calls = 0;
+    double v;
+    hone_tune_callbacks cb = HONE_TUNE_CALLBACKS;
+    cb.trial = stop_at_once;
+    cb.user = &calls;
+    hn_fault_init(&g.fault);
+    HN_OK(rig_open(&g, "callback", "2"), err);
+    HN_OK(hone_params_set(g.params, "lag", "1", &err), err);
+    HN_OK(hone_tune(g.model, g.data, g.params, &cb, &r, &err), err);
+    ck_assert_int_eq(calls, 1);
+    ck_assert(hone_result_number(r, "best_trial", &v) && v == 0);
+    hone_result_destroy(r);
+    /* run again on the same model it goes on: the study has trial 0 */
+    hone_model_destroy(g.model);
+    g.model = NULL;
+    HN_OK(hone_model_new(g.ctx, "4-6-3 relu softmax", 1, &g.model, &err), err);
+    HN_OK(hone_tune(g.model, g.data, g.params, NULL, &r, &err), err);
+    ck_assert(hone_result_number(r, "trials.2.number", &v) && v == 2);
+    ck_assert(!hone_result_number(r, "trials.3.number", &v));
+    hone_result_destroy(r);
+    rig_close(&g);
+}
+END_TEST
+
+START_TEST(scores_read_back)
+{
+    struct hn_mem mem;
+    struct hn_arena arena;
+    struct hn_buffer b;
+    struct hn_fold_result fold[4] = { { HN_FOLD_COMPLETE, 0.1, 3, 8, 0, { 0 } },
+                                      { HN_FOLD_COMPLETE, 0.30000000000000004, 5, 9, 0, { 0 } },
+                                      { HN_FOLD_COMPLETE, 1e-300, 20, 20, 0, { 0 } },
+                                      { HN_FOLD_COMPLETE, 0.2, 4, 7, 0, { 0 } } };
+    struct hn_score s = { .n = 4, .fold = fold }, back;
+    hn_mem_init(&mem, 0);
+    hn_arena_init(&arena, &mem);
+    hn_buffer_init(&b, &mem);
+    hn_score_sum(&s);
+    ck_assert_int_eq(s.epochs, 44);
+    ck_assert_int_eq(s.best_epoch, 5); /* between 4 and 5, up */
+    ck_assert_double_eq_tol(s.mean, 0.15, 1e-12);
+    ck_assert_double_eq_tol(s.std, sqrt(0.0125), 1e-12);
+    ck_assert_double_eq_tol(s.noise, 0.05 / 3 * (0.25 + 1.0 / 3), 1e-12);
+    HN_OK(hn_sink_str(&b.sink, "default ", &err), err);
+    HN_OK(hn_score_write(&s, &b, &err), err);
+    HN_OK(hn_score_read(&back, &arena, b.p, &err), err);
+    ck_assert_int_eq(back.n, 4);
+    for (int i = 0; i < 4; i++) {
+        ck_assert(back.fold[i].value == fold[i].value);
+        ck_assert_int_eq(back.fold[i].best_epoch, fold[i].best_epoch);
+        ck_assert_int_eq(back.fold[i].epochs, fold[i].epochs);
+    }
+    HN_OK(hn_score_read(&back, &arena, "", &err), err);
+    ck_assert_int_eq(back.n, 0);
+    HN_OK(hn_score_read(&back, &arena, "setting", &err), err);
+    ck_assert_int_eq(back.n, 0);
+    HN_OK(hn_score_read(&back, &arena, "nan:0:0 0.5:1:2 | training: a:b:c failed", &err), err);
+    ck_assert_int_eq(back.n, 2);
+    ck_assert_int_eq(back.fold[0].state, HN_FOLD_FAILED);
+    hn_buffer_free(&b);
+    hn_arena_clear(&arena);
+    ck_assert_uint_eq(atomic_load(&mem.used), 0);
+}
+END_TEST
+
+/* ---- failures -------------------------------------------------------------------------------------------------------------- */
+
+/* One search with the n-th call failing. Returns 1 when there was no such call. */
+static int search_once(long mem, long io, int persistent, uint64_t untouched)
+{
+    struct rig g;
+    hone_result *r = NULL;
+    hn_fault_init(&g.fault);
+    g.fault.mem_fail.at = mem;
+    g.fault.io_fail.at = io;
+    g.fault.io_fail.code = ENOSPC;
+    g.fault.mem_fail.persistent = g.fault.io_fail.persistent = persistent;
+    hone_status st = rig_open(&g, "fault", "2");
+    int opened = st == HONE_OK;
+    if (opened) st = hone_tune(g.model, g.data, g.params, NULL, &r, &err);
+    long hits = atomic_load(&g.fault.mem_fail.hits) + atomic_load(&g.fault.io_fail.hits);
+    ck_assert(st == HONE_OK ? r || !opened : !r);
+    ck_assert_msg(st == HONE_OK || st == HONE_E_NOMEM || st == HONE_E_IO,
+                  "call %ld/%ld: status %d %s: %s", mem, io, (int)st, err.where, err.text);
+    g.fault.mem_fail.at = g.fault.io_fail.at = 0;
+    if (opened && st != HONE_OK) ck_assert_uint_eq(model_hash(g.model), untouched);
+    hone_result_destroy(r);
+    rig_close(&g);
+    return hits == 0;
+}
+
+static uint64_t untouched_hash(long *calls)
+{
+    struct rig g;
+    hone_result *r;
+    hn_fault_init(&g.fault);
+    HN_OK(rig_open(&g, "fault", "2"), err);
+    uint64_t h = model_hash(g.model);
+    HN_OK(hone_tune(g.model, g.data, g.params, NULL, &r, &err), err);
+    *calls = atomic_load(&g.fault.mem_fail.calls);
+    hone_result_destroy(r);
+    rig_close(&g);
+    return h;
+}
+
+START_TEST(memory_runs_out)
+{
+    long calls;
+    uint64_t untouched = untouched_hash(&calls);
+    for (int persistent = 0; persistent < 2; persistent++)
+        for (long n = 1; n <= calls; n += 1 + calls / 100) search_once(n, 0, persistent, untouched);
+}
+END_TEST
+
+START_TEST(disk_fails)
+{
+    long calls;
+    uint64_t untouched = untouched_hash(&calls);
+    for (int persistent = 0; persistent < 2; persistent++) {
+        long n = 1;
+        while (!search_once(0, n, persistent, untouched)) n++;
+        ck_assert_int_gt(n, 10); /* three files were written */
+    }
+}
+END_TEST
+
+HN_TEST_MAIN("tune", tcase_add_test(tc, same_in_company); tcase_add_test(tc, callback_ends_it);
+             tcase_add_test(tc, scores_read_back); tcase_add_test(tc, memory_runs_out);
+             tcase_add_test(tc, disk_fails);)
