@@ -204,7 +204,9 @@ static hone_status fit_target(struct hn_session *s, int t, const struct hn_outpu
                                "%s wants one output per class, found one output",
                                kind_names[g->loss]),
                        "--loss bce for two classes on one output");
-    if ((classes || g->loss == HN_LOSS_BCE) && y->per_row == 1 && (classes || info->per_row == 1)) {
+    int different, named = is_text(y) || (y->per_row == 1 &&
+                                          whole_numbers(y, &different)); /* else probabilities */
+    if (y->per_row == 1 && (classes || (g->loss == HN_LOSS_BCE && info->per_row == 1 && named))) {
         g->n_classes = classes ? (int)info->per_row : 2;
         g->dense = 0;
         return map_labels(s, t, g->n_classes, err);

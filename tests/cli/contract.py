@@ -229,6 +229,15 @@ def test_scaling():
     code("a second scaler is refused", hone("train", out, "--data", train, "--target", "y", "--scale", "standard", "--epochs", "1", "-o", tmp / "s2.onnx"), 2, "scale-again")
 
 
+def test_soft_targets():
+    net = tmp / "soft.onnx"
+    hone("new", "1-4-1 tanh sigmoid", "-o", net)
+    rows = table("soft.csv", "a,p\n" + "".join(f"{i},{i / 40}\n" for i in range(40)))
+    r = hone("train", net, "--data", rows, "--target", "p", "--loss", "bce", "--lr", "0.05", "--epochs", "30", "--quiet", "--json", "-o", tmp / "soft2.onnx")
+    code("bce with probabilities as targets", r, 0)
+    check("soft targets are learned", r.json["train"]["loss"] < r.json["before"]["train"]["loss"], (r.json["train"], r.json["before"]))
+
+
 def test_fixed_batch():
     path = tmp / "baked.onnx"
     path.write_bytes(baked_batch())
