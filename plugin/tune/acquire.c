@@ -210,7 +210,7 @@ double hn_acquire_at(const struct hn_acquire *q, const double *e, double *grad)
     const struct hn_belief *b = q->belief;
     if (q->path) {
         double f = hn_path_at(q->path, e, grad);
-        for (int a = 0; grad && a < b->gp->d; a++) grad[a] = -grad[a];
+        for (int a = 0; grad && a < q->gp->d; a++) grad[a] = -grad[a];
         return -f;
     }
     const struct hn_gp *g = b->gp;
@@ -245,15 +245,16 @@ double hn_acquire_at(const struct hn_acquire *q, const double *e, double *grad)
 void hn_acquire_many(const struct hn_acquire *q, const double *e, int m, double *work, double *out)
 {
     const struct hn_belief *b = q->belief;
-    const struct hn_gp *g = b->gp;
+    const struct hn_gp *g = q->gp;
     struct term t[HN_FANTASIES];
     double mean[HN_FANTASIES], weights[HN_FANTASIES];
-    size_t n = (size_t)b->n, d = (size_t)g->d;
-    double *means = work + n * CHUNK;
+    size_t d = (size_t)g->d;
     if (q->path) {
         for (int j = 0; j < m; j++) out[j] = hn_acquire_at(q, e + (size_t)j * d, NULL);
         return;
     }
+    size_t n = (size_t)b->n;
+    double *means = work + n * CHUNK;
     for (int from = 0; from < m; from += CHUNK) {
         int now = m - from < CHUNK ? m - from : CHUNK;
         for (int j = 0; j < now; j++)

@@ -50,8 +50,9 @@ double hn_path_at(const struct hn_path *p, const double *e, double *grad); /* gr
 
 struct hn_acquire {
     enum hn_acquisition kind;
-    struct hn_belief *belief;
-    struct hn_path *path; /* thompson */
+    const struct hn_gp *gp;
+    struct hn_belief *belief; /* all but thompson */
+    struct hn_path *path;     /* thompson */
 };
 /* The acquisition at e and its gradient (d doubles; 0 on categorical axes; NULL: not wanted). */
 double hn_acquire_at(const struct hn_acquire *q, const double *e, double *grad);

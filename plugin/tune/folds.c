@@ -225,6 +225,8 @@ static hone_status make(struct hn_folds *f, const struct hn_fold_options *o, hon
         st = grouped(f, o, err);
     else
         st = o->classes ? stratified(f, o, t, err) : plain(f, o, t, err);
+    for (int i = 0; i < o->repeat && st == HONE_OK && t; i++)
+        st = o->classes ? stratified(f, o, t, err) : plain(f, o, t, err);
     hn_free(f->mem, t);
     if (st != HONE_OK || o->groups) return st; /* groups are counted as they are placed */
     for (int64_t i = 0; i < o->n; i++) f->size[f->fold[i]]++;

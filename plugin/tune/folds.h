@@ -14,6 +14,7 @@ struct hn_fold_options {
     int k;     /* folds, at least 2 */
     int shuffle;
     uint32_t seed;
+    int repeat; /* 0: the first shuffle; r: the folds of the r-th repetition (RepeatedKFold) */
     const int32_t *classes; /* stratified: class of each position, any numbers >= 0; NULL: not */
     /* Whole groups, numbered 0 … n_groups-1 in the order of their names; NULL: none. Not together with classes or shuffle.
      * Among groups of equal size the one with the higher number is placed first. */

@@ -98,7 +98,7 @@ static hone_status maximize(const struct hn_ask *ask, const struct data *d, stru
                             struct hn_gp_search *q, double *x, hone_error *err)
 {
     struct hn_belief belief = { 0 };
-    struct hn_acquire acquire = { .kind = ask->opts->acquisition };
+    struct hn_acquire acquire = { .kind = ask->opts->acquisition, .gp = g };
     double *pending =
         hn_alloc(ask->mem, (size_t)(d->n_pending + 1) * (size_t)g->d * sizeof *pending);
     if (!pending) return hn_nomem(err, "the running trials", (size_t)d->n_pending);

@@ -111,7 +111,8 @@ static void put_search(const struct hn_tune *t, hone_result *r)
     hn_result_string(r, "direction", t->maximize ? "maximize" : "minimize");
     hn_result_string(r, "sampler", hn_sampler_names[o->sampler.kind]);
     hn_result_int(r, "lag", o->lag);
-    hn_result_int(r, "n_folds", t->judging.has_folds ? t->judging.n : 0);
+    hn_result_int(r, "n_folds", t->judging.k);
+    hn_result_int(r, "repeats", t->judging.k ? t->judging.n / t->judging.k : 1);
     hn_result_int(r, "jobs", t->jobs);
     hn_result_string(r, "stop_reason",
                      t->interrupted                                   ? "interrupted"

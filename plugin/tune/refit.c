@@ -99,7 +99,7 @@ hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_e
     hone_params *p;
     double start = hn_seconds();
     /* rows of another file cannot join; with folds all rows are training rows */
-    int all = judging->has_folds || (!strcmp(r->kind, "all") && !judging->separate);
+    int all = judging->k || (!strcmp(r->kind, "all") && !judging->separate);
     struct hn_given_rows rows[3];
     for (int role = 0; role < 3; role++)
         rows[role] = all || role == HONE_TEST ? judging->refit[role] : judging->fold[0].rows[role];

@@ -117,6 +117,7 @@ static hone_status suffixes(struct hn_axis *a, const char *p, hone_error *err)
         double v = 0;
         const char *end = hn_text_find(p + 1, ":");
         p++;
+        while (blank(*p)) p++;
         if (take(&p, "step=") && number(p, end, &v) && v > 0)
             a->step = v;
         else if (take(&p, "points=") && number(p, end, &v) && v >= 1 && v <= 1e6 && v == floor(v))

@@ -163,7 +163,9 @@ hone_status hn_space_setting(const struct hn_search_space *s, const char *text, 
         value = strchr(item, '=');
         if (!value)
             return hn_fail(err, HONE_E_USAGE, "setting", "found '%s', wanted NAME=VALUE", item);
+        for (char *end = value; end > item && end[-1] == ' ';) *--end = '\0';
         *value++ = '\0';
+        while (*value == ' ') value++;
         int i = hn_space_find(s, item);
         if (i < 0)
             return hn_fail(err, HONE_E_USAGE, "setting", "'%s' is not in the search space", item);

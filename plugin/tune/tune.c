@@ -336,7 +336,7 @@ static hone_status tell(struct round *o, const struct running *r, const struct h
 static hone_status finish_trial(struct round *o, struct running *r, hone_error *err)
 {
     struct hn_tune *t = o->t;
-    struct hn_score s = { .n = t->judging.n, .fold = r->fold };
+    struct hn_score s = { .n = t->judging.n, .k = t->judging.k, .fold = r->fold };
     const struct hn_fold_result *bad = NULL;
     struct hn_buffer note;
     for (int i = 0; i < s.n; i++) {

@@ -20,8 +20,8 @@ enum { HN_MAX_FOLDS = 1000 };
 struct hn_judging {
     struct hn_mem *mem;
     struct hn_fold *fold; /* n */
-    int n, has_folds;     /* else fold 0 is the validation rows */
-    uint32_t **lists;     /* 2 per fold: what trains, what judges */
+    int n, k;         /* k: folds of one draw, n = k * repeats; 0: fold 0 is the validation rows */
+    uint32_t **lists; /* 2 per fold: what trains, what judges */
     uint32_t *all, *test;
     struct hn_given_rows refit[3];             /* all rows but the test's train */
     int separate;                              /* the validation rows are in files of their own */
@@ -31,7 +31,7 @@ struct hn_judging {
 };
 
 struct hn_score { /* of a trial, over its folds */
-    int n;
+    int n, k;     /* k: folds of one draw; 0: as n */
     struct hn_fold_result *fold;
     double mean, std, noise;    /* noise: variance of the mean, folds share their training rows */
     int64_t epochs, best_epoch; /* of all folds together; the middle one of the best epochs */

@@ -126,20 +126,22 @@ static hone_status class_numbers(struct hn_tune *t, const struct hn_session *s,
 static hone_status fold_rows(struct hn_judging *j, const struct hn_folds *f,
                              const struct hn_rows *rows, int i, hone_error *err)
 {
+    int at = i; /* among the folds of all repetitions */
+    i %= f->k;
     for (int judge = 0; judge < 2; judge++) {
         int64_t n = judge ? f->size[i] : f->n - f->size[i];
         uint32_t *list = hn_alloc(j->mem, (size_t)n * sizeof *list + 1);
         if (!list) return hn_nomem(err, "the rows of a fold", (size_t)n * sizeof *list);
-        j->lists[2 * i + judge] = list;
+        j->lists[2 * at + judge] = list;
         n = hn_fold_rows(f, i, judge, list);
         for (int64_t k = 0; k < n; k++) list[k] = rows->rows[list[k]];
-        j->fold[i].rows[judge ? HONE_VAL : HONE_TRAIN] =
+        j->fold[at].rows[judge ? HONE_VAL : HONE_TRAIN] =
             (struct hn_given_rows){ list, n, HONE_TRAIN };
     }
     return HONE_OK;
 }
 
-static hone_status draw_folds(struct hn_tune *t, const struct hn_session *s, int k,
+static hone_status draw_folds(struct hn_tune *t, const struct hn_session *s, int repeat,
                               struct hn_folds *f, hone_error *err)
 {
     struct hn_mem *m = &t->ctx->mem;
@@ -147,7 +149,8 @@ static hone_status draw_folds(struct hn_tune *t, const struct hn_session *s, int
     int grouped = t->data->role[HONE_TRAIN].group.rows > 0,
         stratified = hn_param_b(t->params, "stratified");
     struct hn_fold_options o = { .n = rows->n,
-                                 .k = k,
+                                 .k = t->judging.k,
+                                 .repeat = repeat,
                                  .shuffle = !hn_param_b(t->params, "no-shuffle"),
                                  .seed = (uint32_t)hn_param_i(t->params, "seed") };
     int32_t *classes = NULL;
@@ -161,7 +164,7 @@ static hone_status draw_folds(struct hn_tune *t, const struct hn_session *s, int
     if (st == HONE_OK) st = hn_folds_make(f, m, &o, err);
     hn_free(m, classes);
     hn_free(m, groups);
-    if (st == HONE_OK && f->small_classes)
+    if (st == HONE_OK && f->small_classes && !repeat)
         hn_log(t->ctx, HONE_LOG_WARNING,
                "a class has fewer rows than there are folds: some folds are judged without it");
     return st;
@@ -170,17 +173,28 @@ static hone_status draw_folds(struct hn_tune *t, const struct hn_session *s, int
 static hone_status make_folds(struct hn_tune *t, const struct hn_session *s, int k, hone_error *err)
 {
     struct hn_judging *j = &t->judging;
-    struct hn_folds f = { 0 };
+    int repeats = (int)hn_param_i(t->params, "repeats");
     if (s->rows[HONE_VAL].n)
         return hn_fail(err, HONE_E_USAGE, "folds",
                        "found validation data as well: the folds judge, or those rows");
-    HN_TRY(room(j, k, err));
-    j->has_folds = 1;
-    hone_status st = draw_folds(t, s, k, &f, err);
-    for (int i = 0; st == HONE_OK && i < k; i++)
-        st = fold_rows(j, &f, &s->rows[HONE_TRAIN], i, err);
-    hn_folds_free(&f);
-    return st;
+    if (repeats > 1 &&
+        (hn_param_b(t->params, "no-shuffle") || t->data->role[HONE_TRAIN].group.rows))
+        return hn_fail(err, HONE_E_USAGE, "repeats",
+                       "unshuffled folds and folds of groups are the same every time");
+    if (k * repeats > HN_MAX_FOLDS)
+        return hn_fail(err, HONE_E_USAGE, "repeats", "%d folds of %d draws, at most %d in all", k,
+                       repeats, HN_MAX_FOLDS);
+    HN_TRY(room(j, k * repeats, err));
+    j->k = k;
+    for (int r = 0; r < repeats; r++) {
+        struct hn_folds f = { 0 };
+        hone_status st = draw_folds(t, s, r, &f, err);
+        for (int i = 0; st == HONE_OK && i < k; i++)
+            st = fold_rows(j, &f, &s->rows[HONE_TRAIN], r * k + i, err);
+        hn_folds_free(&f);
+        if (st != HONE_OK) return st;
+    }
+    return HONE_OK;
 }
 
 static hone_status validation_rows(struct hn_tune *t, const struct hn_session *s, hone_error *err)
@@ -270,6 +284,9 @@ static hone_status make(struct hn_tune *t, struct hn_session *s, hone_error *err
     struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
     struct hn_replica r = { .hyper = &hyper };
     int64_t k = hn_param_i(t->params, "folds");
+    if (!k && hn_param_i(t->params, "repeats") > 1)
+        return hn_hint(err, hn_fail(err, HONE_E_USAGE, "repeats", "found no folds to repeat"),
+                       "--folds 5");
     HN_TRY(k ? make_folds(t, s, (int)k, err) : validation_rows(t, s, err));
     HN_TRY(refit_rows(&t->judging, s, err));
     memcpy(t->judging.data_hash, s->data_hash, sizeof t->judging.data_hash);

@@ -34,7 +34,8 @@ void hn_score_sum(struct hn_score *s)
         squares += d * d;
     }
     s->std = s->n ? sqrt(squares / s->n) : 0;
-    s->noise = s->n > 1 ? squares / (s->n - 1) * (1.0 / s->n + 1.0 / (s->n - 1)) : 0;
+    int k = s->k ? s->k : s->n; /* rows that judge: those that train = 1 : k - 1 */
+    s->noise = s->n > 1 && k > 1 ? squares / (s->n - 1) * (1.0 / s->n + 1.0 / (k - 1)) : 0;
     qsort(best, (size_t)s->n, sizeof *best, ascending);
     if (s->n) s->best_epoch = (best[(s->n - 1) / 2] + best[s->n / 2] + 1) / 2;
 }

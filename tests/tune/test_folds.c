@@ -11,7 +11,9 @@ enum { N_REFS = sizeof fold_refs / sizeof *fold_refs, MOST = 2000 };
 static struct hn_fold_options options_of(const struct fold_ref *r, int32_t *classes,
                                          uint32_t *groups)
 {
-    struct hn_fold_options o = { .n = r->n, .k = r->k, .shuffle = r->seed >= 0 };
+    struct hn_fold_options o = {
+        .n = r->n, .k = r->k, .shuffle = r->seed >= 0, .repeat = r->repeat
+    };
     if (o.shuffle) o.seed = (uint32_t)r->seed;
     for (int i = 0; r->kind != PLAIN && i < r->n; i++) {
         int label = r->labels[i] - '0';
