@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Dense's matrix products in float against sums in double, on shapes that reach every path: edges of rows and columns,
+ * several blocks along k and n, strides of a power of two, one row, one column; both orientations of w; alpha, beta, bias
+ * of one element; added or overwritten; the tasks of the weight gradient. Nothing outside the result may be written.
+ * And the promise that an element's sum does not depend on the number of rows, where own kernels do the work. */
+#include "ops/cpu/backend.h"
+#include "ops/cpu/exec.h"
+#include "tests/harness.h"
+#include <math.h>
+
+enum { GUARD = 32, SCRATCH = 4 << 20 };
+
+static const struct shape {
+    int rows, in, out;
+} shapes[] = {
+    { 1, 1, 1 },      { 1, 5, 3 },      { 3, 784, 48 },   { 8, 16, 16 },    { 9, 17, 33 },
+    { 50, 100, 100 }, { 50, 1, 100 },   { 50, 100, 1 },   { 128, 48, 24 },  { 64, 24, 10 },
+    { 37, 512, 10 },  { 16, 600, 400 }, { 13, 1100, 49 }, { 40, 512, 512 }, { 21, 1024, 130 },
+    { 7, 2048, 64 },  { 130, 65, 395 }, { 5, 3, 1000 },
+};
+enum { SHAPES = (int)(sizeof shapes / sizeof *shapes) };
+
+struct test { /* one dense layer with all its buffers */
+    struct shape s;
+    struct hn_dense attrs;
+    int one_bias;
+    void *scratch;
+    float *x, *w, *b, *y, *dx, *dw, *db, *dy;
+};
+
+static float *numbers(size_t n, uint64_t *state)
+{
+    float *p = malloc((n + GUARD) * sizeof *p);
+    ck_assert_ptr_nonnull(p);
+    for (size_t i = 0; i < n + GUARD; i++) {
+        *state = *state * 6364136223846793005u + 1442695040888963407u;
+        p[i] = i < n ? (float)((double)(*state >> 40) / 8388608.0 - 1) : 77.0f;
+    }
+    return p;
+}
+
+static void test_init(struct test *t, const struct shape *s, int trans_w, int one_bias)
+{
+    uint64_t state = 7;
+    size_t r = (size_t)s->rows, in = (size_t)s->in, out = (size_t)s->out;
+    *t = (struct test){ .s = *s,
+                        .attrs = { one_bias ? 0.5 : 1, one_bias ? -2 : 1, trans_w },
+                        .one_bias = one_bias };
+    t->scratch = malloc(SCRATCH);
+    t->x = numbers(r * in, &state), t->w = numbers(in * out, &state), t->b = numbers(out, &state);
+    t->y = numbers(r * out, &state), t->dy = numbers(r * out, &state),
+    t->dx = numbers(r * in, &state);
+    t->dw = numbers(in * out, &state), t->db = numbers(out, &state);
+}
+
+static void guard(float *p, size_t n)
+{
+    for (size_t i = n; i < n + GUARD; i++) ck_assert_msg(p[i] == 77.0f, "written past the end");
+    free(p);
+}
+
+static void test_free(struct test *t)
+{
+    size_t r = (size_t)t->s.rows, in = (size_t)t->s.in, out = (size_t)t->s.out;
+    free(t->scratch);
+    guard(t->x, r * in), guard(t->w, in * out), guard(t->b, out), guard(t->y, r * out);
+    guard(t->dx, r * in), guard(t->dw, in * out), guard(t->db, out), guard(t->dy, r * out);
+}
+
+enum what { FORWARD, BACKWARD, LATE };
+
+static void call(const struct test *t, const struct hn_cpu_isa *isa, enum what what, int rows,
+                 uint32_t acc)
+{
+    const struct hn_cpu_op *kernels = NULL;
+    for (int i = 0; hn_op_rows[i]; i++)
+        if (hn_op_rows[i] == &hn_op_dense) kernels = isa->ops[i];
+    const int32_t ins[3] = { 0, 1, 2 }, outs[1] = { 3 };
+    const struct hn_op op = { &hn_op_dense, &t->attrs, 3, 1, ins, outs, "dense", 0 };
+    const int64_t in = t->s.in, out = t->s.out, bias = t->one_bias ? 1 : out;
+    struct hn_shape sx[3] = { { 2, { { 1, 0 }, { 0, in } } },
+                              { 2, { { 0, in }, { 0, out } } },
+                              { 1, { { 0, bias } } } };
+    struct hn_shape sy = { 2, { { 1, 0 }, { 0, out } } };
+    if (t->attrs.trans_w) sx[1].d[0].fixed = out, sx[1].d[1].fixed = in;
+    struct hn_extent xs[3], ys;
+    for (int i = 0; i < 3; i++) hn_extent_of(&sx[i], rows, &xs[i]);
+    hn_extent_of(&sy, rows, &ys);
+    struct hn_cpu_need need = { 0 };
+    struct hn_cpu_use use = { &op, sx, &sy, HN_PASS_TRAIN, rows };
+    kernels->need(&use, &need);
+    void *x[3] = { t->x, t->w, t->b }, *y[1] = { t->y }, *dx[3] = { t->dx, t->dw, t->db },
+         *dy[1] = { t->dy };
+    if (what == LATE) dx[0] = NULL;
+    struct hn_cpu_call k = {
+        .c = { .op = &op, .xs = xs, .ys = &ys, .x = x, .y = y, .dx = dx, .dy = dy, .acc = acc }
+    };
+    k.c.rows = k.total = rows;
+    ck_assert_uint_le(need.scratch, SCRATCH);
+    k.scratch = t->scratch;
+    k.n_tasks = need.n_tasks > 1 ? need.n_tasks : 1;
+    for (k.task = 0; k.task < (what == LATE ? k.n_tasks : 1); k.task++)
+        (what == FORWARD    ? kernels->forward.main
+         : what == BACKWARD ? kernels->backward.main
+                            : kernels->backward.late)(&k);
+}
+
+/* Element (i,j) of w as [in,out]. */
+static double weight(const struct test *t, int i, int j)
+{
+    return (double)(t->attrs.trans_w ? t->w[j * t->s.in + i] : t->w[i * t->s.out + j]);
+}
+
+static void near(double want, float got, int terms, const char *what, const struct test *t)
+{
+    double allowed = 1e-6 * sqrt((double)terms) + 1e-6;
+    ck_assert_msg(fabs(want - (double)got) <= allowed * 4, "%s of %dx%d->%d: %.9g, wanted %.9g",
+                  what, t->s.rows, t->s.in, t->s.out, (double)got, want);
+}
+
+static void check_forward(struct test *t, const struct hn_cpu_isa *isa)
+{
+    call(t, isa, FORWARD, t->s.rows, 0);
+    for (int r = 0; r < t->s.rows; r++)
+        for (int j = 0; j < t->s.out; j++) {
+            double sum = 0;
+            for (int i = 0; i < t->s.in; i++)
+                sum += (double)t->x[r * t->s.in + i] * weight(t, i, j);
+            near(t->attrs.alpha * sum + t->attrs.beta * (double)t->b[t->one_bias ? 0 : j],
+                 t->y[r * t->s.out + j], t->s.in, "y", t);
+        }
+}
+
+static void check_backward(struct test *t, const struct hn_cpu_isa *isa, int add)
+{
+    size_t n = (size_t)t->s.rows * (size_t)t->s.in;
+    float *before = malloc(n * sizeof *before);
+    memcpy(before, t->dx, n * sizeof *before);
+    call(t, isa, BACKWARD, t->s.rows, add ? 7 : 0);
+    for (int r = 0; r < t->s.rows; r++)
+        for (int i = 0; i < t->s.in; i++) {
+            double sum = 0;
+            for (int j = 0; j < t->s.out; j++)
+                sum += (double)t->dy[r * t->s.out + j] * weight(t, i, j);
+            near(t->attrs.alpha * sum + (add ? (double)before[r * t->s.in + i] : 0),
+                 t->dx[r * t->s.in + i], t->s.out, "dx", t);
+        }
+    free(before);
+}
+
+static void check_late(struct test *t, const struct hn_cpu_isa *isa, int add)
+{
+    size_t n = (size_t)t->s.in * (size_t)t->s.out;
+    float *before = malloc(n * sizeof *before);
+    memcpy(before, t->dw, n * sizeof *before);
+    call(t, isa, LATE, t->s.rows, add ? 7 : 0);
+    for (int i = 0; i < t->s.in; i++)
+        for (int j = 0; j < t->s.out; j++) {
+            size_t at = t->attrs.trans_w ? (size_t)j * (size_t)t->s.in + (size_t)i
+                                         : (size_t)i * (size_t)t->s.out + (size_t)j;
+            double sum = 0;
+            for (int r = 0; r < t->s.rows; r++)
+                sum += (double)t->x[r * t->s.in + i] * (double)t->dy[r * t->s.out + j];
+            near(t->attrs.alpha * sum + (add ? (double)before[at] : 0), t->dw[at], t->s.rows, "dw",
+                 t);
+        }
+    free(before);
+}
+
+/* The kernels of the i-th instruction set, NULL where this machine lacks it. */
+static const struct hn_cpu_isa *isa_at(int i)
+{
+    static const char *const options[] = { "isa=base", "isa=avx2", "isa=avx512" };
+    hone_error err = { 0 };
+    struct hn_mem mem;
+    void *dev;
+    hn_mem_init(&mem, 0);
+    struct hn_host host = { sizeof host, &mem, 1 };
+    HN_OK(hn_backend_cpu.open(&host, options[i], &dev, &err), err);
+    const struct hn_cpu_isa *isa = ((struct hn_cpu_dev *)dev)->isa;
+    hn_backend_cpu.close(dev);
+    return !strcmp(isa->name, options[i] + 4) ? isa : NULL;
+}
+
+START_TEST(products)
+{
+    for (int i = 0; i < 3; i++) {
+        const struct hn_cpu_isa *isa = isa_at(i);
+        for (int how = 0; isa && how < 4; how++) {
+            struct test t;
+            test_init(&t, &shapes[_i], how & 1, how >> 1);
+            check_forward(&t, isa);
+            check_backward(&t, isa, 0);
+            check_backward(&t, isa, 1);
+            check_late(&t, isa, 0);
+            check_late(&t, isa, 1);
+            test_free(&t);
+        }
+    }
+}
+END_TEST
+
+START_TEST(rows_apart)
+{
+    static const struct shape wide = { 40, 784, 48 };
+    for (int i = 1; i < 3; i++) {
+        const struct hn_cpu_isa *isa = isa_at(i);
+        if (!isa) continue;
+        struct test t;
+        test_init(&t, &wide, 1, 0);
+        call(&t, isa, FORWARD, 40, 0);
+        float *all = malloc(40 * 48 * sizeof *all);
+        memcpy(all, t.y, 40 * 48 * sizeof *all);
+        for (int rows = 4; rows < 40; rows += 5) {
+            call(&t, isa, FORWARD, rows, 0);
+            ck_assert_msg(!memcmp(all, t.y, (size_t)rows * 48 * sizeof *all),
+                          "%d rows differ from 40", rows);
+        }
+        free(all);
+        test_free(&t);
+    }
+}
+END_TEST
+
+HN_TEST_MAIN("cpu dense", tcase_add_loop_test(tc, products, 0, SHAPES);
+             tcase_add_test(tc, rows_apart);)
