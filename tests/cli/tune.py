@@ -128,6 +128,10 @@ def test_kinds():
     code("manual", r, 0)
     check("manual: trial 0 and those", [t["params"] for t in r.json["trials"]][1:] == [{"lr": 0.01, "batch_size": 8}, {"lr": 0.05}],
           r.json["trials"])
+    r = tune(NET, tmp / "repeats.onnx", *JOB, *SPACE, "--folds", "3", "--repeats", "2", "--trials", "3")
+    code("repeated folds", r, 0)
+    folds = [f["value"] for f in r.json["trials"][0]["folds"]]
+    check("two draws of three folds", len(set(folds)) == 6 and r.json["repeats"] == 2 and r.json["n_folds"] == 3, folds)
     r = tune(NET, tmp / "groups.onnx", *JOB, *SPACE, "--folds", "4", "--group", "site", "--trials", "3")
     code("whole groups", r, 0)
     r = tune(NET, tmp / "accuracy.onnx", *JOB, *SPACE, "--folds", "3", "--monitor", "val_accuracy", "--trials", "5", "--sampler", "random")
@@ -190,6 +194,7 @@ def test_refused():
             ("more folds than a class has rows", [*base, *SPACE, "--folds", "380", "--stratified"], 4, "no class has more than"),
             ("judged by training rows", [*fold, *SPACE, "--monitor", "train_loss"], 2, "not trained on"),
             ("stratified groups", [*fold, *SPACE, "--group", "site", "--stratified"], 2, "not stratified"),
+            ("repeats of nothing", [*base, *SPACE, "--val-split", "0.2", "--repeats", "2"], 2, "--folds 5"),
             ("a huge grid", [*fold, "--sampler", "grid", "--search", "lr=log:1e-4..1e-1:points=1000", "--search",
                              "momentum=0..0.9:points=1000", "--search", "beta1=0..0.9:points=1000"], 2, "1000000000"),
             ("an option that tune does not have", [*fold, *SPACE, "--dry-run"], 2, "not an option"),

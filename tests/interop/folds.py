@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FILE = ROOT / "tests" / "data" / "folds_refs.h"
 try:
     import numpy as np
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+    from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold
 except ImportError as missing:
     print(f"skipped: {missing.name} is not installed")
     sys.exit(77)
@@ -21,6 +21,8 @@ PLAIN = [(2, 2, -1), (2, 2, 0), (10, 3, -1), (11, 5, 0), (23, 4, 7), (64, 8, 42)
 STRATIFIED = [(12, 3, -1, (1, 1)), (30, 5, 0, (9, 1)), (50, 5, 1, (1, 1, 1)), (61, 4, 42, (5, 3, 1)),
               (100, 10, 2023, (7, 2, 1)), (150, 5, 0, (1, 1, 1)), (150, 3, -1, (1, 1, 1)), (178, 5, 3, (59, 71, 48)),
               (200, 2, 99, (1,)), (333, 7, 4294967295, (20, 5, 5, 2, 1)), (1000, 5, 0, (7, 3)), (47, 6, 5, (30, 15, 2))]
+# rows, folds, seed, repetitions, weights of the classes (none: not stratified)
+REPEATED = [(29, 3, 4, 3, ()), (100, 5, 0, 2, ()), (80, 4, 11, 3, (3, 1, 1))]
 # rows, folds, groups: at most 16 groups, where scikit-learn's order among equal sizes is that of a stable sort
 GROUPS = [(20, 2, 4), (40, 3, 8), (60, 5, 16), (33, 4, 5), (90, 3, 16)]
 
@@ -58,6 +60,15 @@ def cases():
     for n, k, seed, weights in STRATIFIED:
         y = classes_of(n, weights)
         yield "STRATIFIED", n, k, seed, text(y), text(fold_ids(seeded(StratifiedKFold, k, seed), n, y))
+    for n, k, seed, repeats, weights in REPEATED:
+        y = classes_of(n, weights) if weights else np.zeros(n, int)
+        cv = RepeatedStratifiedKFold if weights else RepeatedKFold
+        splits = list(cv(n_splits=k, n_repeats=repeats, random_state=seed).split(np.zeros((n, 1)), y))
+        for r in range(repeats):
+            fold = np.full(n, -1)
+            for i in range(k):
+                fold[splits[r * k + i][1]] = i
+            yield "STRATIFIED" if weights else "PLAIN", n, k, seed, text(y), text(fold), r
     for n, k, groups in GROUPS:
         g = groups_of(n, groups)
         yield "GROUPED", n, k, -1, text(g), text(fold_ids(GroupKFold(k), n, groups=g))
@@ -79,10 +90,10 @@ def header():
     out = ["/* SPDX-License-Identifier: MIT", " *",
            " * scikit-learn's folds, recorded by tests/interop/folds.py, which says how to read them. */",
            "/* clang-format off */",
-           "static const struct fold_ref {", "    enum { PLAIN, STRATIFIED, GROUPED } kind;", "    int n, k;",
+           "static const struct fold_ref {", "    enum { PLAIN, STRATIFIED, GROUPED } kind;", "    int n, k, repeat;",
            "    long long seed;", "    const char *labels, *folds;", "} fold_refs[] = {"]
-    for kind, n, k, seed, labels, folds in cases():
-        out.append(f"    {{ {kind}, {n}, {k}, {seed},\n      {quoted(labels)},\n      {quoted(folds)} }},")
+    for kind, n, k, seed, labels, folds, *repeat in cases():
+        out.append(f"    {{ {kind}, {n}, {k}, {repeat[0] if repeat else 0}, {seed},\n      {quoted(labels)},\n      {quoted(folds)} }},")
     return "\n".join(out + ["};", "/* clang-format on */", ""])
 
 
