@@ -117,6 +117,20 @@ static void print_table(FILE *f, const json_t *t)
     free(rows);
 }
 
+static void print_importances(FILE *f, const json_t *t)
+{
+    const char *name;
+    json_t *v;
+    int any = 0;
+    json_object_foreach(json_object_get(t, "importances"), name, v)
+    {
+        fputs(any++ ? ", " : "\nwhat mattered: ", f);
+        print_name(f, name);
+        fprintf(f, " %.0f %%", 100 * json_number_value(v));
+    }
+    if (any) fputc('\n', f);
+}
+
 static void print_verdict(FILE *f, const json_t *t)
 {
     const json_t *baseline = json_object_get(t, "baseline"), *refit = json_object_get(t, "refit");
@@ -162,6 +176,7 @@ static int finish(struct cli *c, hone_model *m, hone_result *r)
     if (!c->quiet) {
         FILE *f = people(c);
         print_table(f, tree);
+        print_importances(f, tree);
         print_verdict(f, tree);
         if (!interrupted) {
             fputs("written to ", f);

@@ -6,6 +6,7 @@
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
 #include "plugin/train/job.h"
+#include "plugin/tune/importance.h"
 #include "plugin/tune/study_open.h"
 #include "plugin/tune/tune.h"
 #include <math.h>
@@ -120,6 +121,23 @@ static void put_search(const struct hn_tune *t, hone_result *r)
                                                                       : "trials");
 }
 
+static hone_status put_importances(struct hn_tune *t, hone_result *r, const struct hn_trial *trials,
+                                   size_t n, hone_error *err)
+{
+    int said;
+    double *share = hn_arena_alloc(&t->arena, (size_t)t->space.n, sizeof *share);
+    if (!share) return hn_nomem(err, "the importances", (size_t)t->space.n * sizeof *share);
+    HN_TRY(hn_importances(&t->ctx->mem, &t->space, trials, n, t->maximize, share, &said, err));
+    if (!said) {
+        hn_result_null(r, "importances");
+        return HONE_OK;
+    }
+    hn_result_object(r, "importances");
+    for (int i = 0; i < t->space.n; i++) hn_result_double(r, t->space.axes[i].name, share[i]);
+    hn_result_close(r);
+    return HONE_OK;
+}
+
 static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
 {
     const struct hn_trial *trials;
@@ -138,6 +156,7 @@ static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
         hn_result_double(r, "best_value", trials[t->best].value);
     else
         hn_result_null(r, "best_value");
+    HN_TRY(put_importances(t, r, trials, n, err));
     put_baseline(t, r, trials, n);
     hn_result_bool(r, "beaten", t->beaten && (changed || !t->refit.done));
     if (hone_params_is_set(t->params, "min-gain"))

@@ -51,7 +51,7 @@ def test_search():
     runs = []
     for jobs in (1, 2, 3):
         r = tune(NET, tmp / f"jobs{jobs}.onnx", *JOB, *SPACE, "--test-split", "0.2", "--folds", "4", "--stratified",
-                 "--trials", "10", "--jobs", jobs)
+                 "--trials", "13", "--jobs", jobs)
         code(f"--jobs {jobs}", r, 0)
         runs.append(r.json)
     a = runs[0]
@@ -60,11 +60,11 @@ def test_search():
         check(f"the same bytes with --jobs {jobs}",
               (tmp / "jobs1.onnx").read_bytes() == (tmp / f"jobs{jobs}.onnx").read_bytes())
     check("schema", a["schema"] == "hone.tune/1" and a["ok"] is True)
-    check("ten trials", [t["number"] for t in a["trials"]] == list(range(10)), a["trials"])
+    check("all trials", [t["number"] for t in a["trials"]] == list(range(13)), a["trials"])
     check("trial 0 is the default settings",
           a["trials"][0].get("default") is True and a["trials"][0]["params"] == {"lr": 0.001, "batch_size": 32, "optimizer": "adam"},
           a["trials"][0])
-    check("no two trials are the same", len({json.dumps(t["params"]) for t in a["trials"]}) == 10)
+    check("no two trials are the same", len({json.dumps(t["params"]) for t in a["trials"]}) == 13)
     check("momentum only where it counts",
           all(("momentum" in t["params"]) == (t["params"]["optimizer"] == "momentum") for t in a["trials"]))
     for t in a["trials"]:
@@ -76,6 +76,8 @@ def test_search():
     check("refit", a["refit"]["kind"] == "all" and a["refit"]["accepted"] is True and 1 <= a["refit"]["epochs"] <= 6, a["refit"])
     check("better on the test rows", a["test"]["accuracy"] > a["baseline"]["imported"]["test"]["accuracy"] + 0.1,
           (a["test"], a["baseline"]))
+    shares = a["importances"]
+    check("importances", set(shares) == {"lr", "batch_size", "optimizer", "momentum"} and abs(sum(shares.values()) - 1) < 1e-9, shares)
     run = tmp / "jobs1.onnx.run"
     check("files", all((run / n).exists() for n in ("study.db", "study.json", "trials.csv", "best.yaml")))
     rows = list(csv.DictReader((run / "trials.csv").open()))

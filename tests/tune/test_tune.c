@@ -2,6 +2,7 @@
  *
  * hone_tune in the library: a trial's result does not depend on its company, a trial's line reads back, the callback can end
  * a search, and with memory and disks failing in turn nothing leaks and the model is as it was. */
+#include "plugin/tune/importance.h"
 #include "plugin/tune/tune.h"
 #include "tests/fault.h"
 #include "tests/harness.h"
@@ -198,6 +199,43 @@ START_TEST(scores_read_back)
 }
 END_TEST
 
+/* 40 trials of three axes in a fixed scatter; what the value follows gets the share. */
+START_TEST(what_mattered)
+{
+    enum { TRIALS = 40 };
+    static const char *const axes[] = { "a=log:1e-4..1", "b=0..1", "c=x,y" };
+    static double x[TRIALS][3];
+    struct hn_trial trials[TRIALS];
+    struct hn_mem mem;
+    struct hn_search_space s;
+    double share[3];
+    int said;
+    hn_mem_init(&mem, 0);
+    hn_space_init(&s, &mem);
+    for (int i = 0; i < 3; i++) HN_OK(hn_space_add(&s, axes[i], NULL, &err), err);
+    HN_OK(hn_space_finish(&s, &err), err);
+    for (int follows = 0; follows < 3; follows++)
+        for (int maximize = 0; maximize < 2; maximize++) {
+            for (int i = 0; i < TRIALS; i++) {
+                x[i][0] = pow(10, -4 * fmod(i * 0.6180339887, 1));
+                x[i][1] = fmod(i * 0.4142135624, 1);
+                x[i][2] = i * 7 / 3 % 2;
+                double v = follows == 0 ? log10(x[i][0]) : x[i][follows];
+                trials[i] = (struct hn_trial){ .number = i, .state = HN_TRIAL_DONE, .x = x[i] };
+                trials[i].value = (maximize ? -v : v) + 1e-3 * i / TRIALS;
+            }
+            HN_OK(hn_importances(&mem, &s, trials, TRIALS, maximize, share, &said, &err), err);
+            ck_assert_int_eq(said, 1);
+            ck_assert_double_eq_tol(share[0] + share[1] + share[2], 1, 1e-12);
+            ck_assert_msg(share[follows] > 0.6, "axis %d has %g", follows, share[follows]);
+        }
+    HN_OK(hn_importances(&mem, &s, trials, 5, 0, share, &said, &err), err);
+    ck_assert_int_eq(said, 0);
+    hn_space_clear(&s);
+    ck_assert_uint_eq(atomic_load(&mem.used), 0);
+}
+END_TEST
+
 /* ---- failures -------------------------------------------------------------------------------------------------------------- */
 
 /* One search with the n-th call failing. Returns 1 when there was no such call. */
@@ -260,5 +298,5 @@ START_TEST(disk_fails)
 END_TEST
 
 HN_TEST_MAIN("tune", tcase_add_test(tc, same_in_company); tcase_add_test(tc, callback_ends_it);
-             tcase_add_test(tc, scores_read_back); tcase_add_test(tc, memory_runs_out);
-             tcase_add_test(tc, disk_fails);)
+             tcase_add_test(tc, scores_read_back); tcase_add_test(tc, what_mattered);
+             tcase_add_test(tc, memory_runs_out); tcase_add_test(tc, disk_fails);)
