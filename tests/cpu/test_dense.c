@@ -56,7 +56,8 @@ static void test_init(struct test *t, const struct shape *s, int trans_w, int on
 
 static void guard(float *p, size_t n)
 {
-    for (size_t i = n; i < n + GUARD; i++) ck_assert_msg(p[i] == 77.0f, "written past the end");
+    for (size_t i = n; i < n + GUARD; i++)
+        if (p[i] != 77.0f) ck_abort_msg("written past the end");
     free(p);
 }
 
@@ -115,8 +116,10 @@ static double weight(const struct test *t, int i, int j)
 static void near(double want, float got, int terms, const char *what, const struct test *t)
 {
     double allowed = 1e-6 * sqrt((double)terms) + 1e-6;
-    ck_assert_msg(fabs(want - (double)got) <= allowed * 4, "%s of %dx%d->%d: %.9g, wanted %.9g",
-                  what, t->s.rows, t->s.in, t->s.out, (double)got, want);
+    if (fabs(want - (double)got) <= allowed * 4)
+        return; /* Check writes a file at every assertion */
+    ck_abort_msg("%s of %dx%d->%d: %.9g, wanted %.9g", what, t->s.rows, t->s.in, t->s.out,
+                 (double)got, want);
 }
 
 static void check_forward(struct test *t, const struct hn_cpu_isa *isa)

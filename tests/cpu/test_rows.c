@@ -161,10 +161,11 @@ static void compare(const struct where *w, const double *want, const float *got,
         if (fabs(want[i]) > largest) largest = fabs(want[i]);
     for (int64_t i = 0; i < n; i++) {
         double scale = fabs(want[i]) > 0.1 * largest ? fabs(want[i]) : 0.1 * largest;
-        ck_assert_msg(fabs(want[i] - (double)got[i]) <= tol * scale + 1e-30,
-                      "%s '%s' %s rows %lld: %s[%d] element %lld is %.9g, wanted %.9g",
-                      w->c->row->name, w->c->sample->name, w->isa, (long long)w->c->call.rows,
-                      w->what, w->i, (long long)i, (double)got[i], want[i]);
+        if (fabs(want[i] - (double)got[i]) <= tol * scale + 1e-30)
+            continue; /* Check writes a file at every assertion */
+        ck_abort_msg("%s '%s' %s rows %lld: %s[%d] element %lld is %.9g, wanted %.9g",
+                     w->c->row->name, w->c->sample->name, w->isa, (long long)w->c->call.rows,
+                     w->what, w->i, (long long)i, (double)got[i], want[i]);
     }
 }
 
