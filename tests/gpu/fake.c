@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct fake fake;
-void fake_reset(void) { fake = (struct fake){ 0 }; }
+void fake_reset(void) { fake = (struct fake){ .present = 1 }; }
 
 struct at {
     int64_t x, y, z, nx;

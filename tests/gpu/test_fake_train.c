@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Training on the GPU backend over the fake device: random programs against the reference backend, with every optimizer, clipping,
+ * several batches a step and short last batches; cohorts against the same replica alone; streamed rows against resident ones; a
+ * step that goes bad; captured steps; a device that fails at any call. */
+#include "gpu/backend.h"
+#include "tests/cpu/programs.h"
+#include "tests/cpu/rig.h"
+#include "tests/gpu/fake.h"
+
+enum { MOST = 8192, STEPS = 7 };
+
+struct outcome {
+    double w[MOST], partial[2];
+    struct hn_clock now;
+    hone_status st;
+    int64_t bad;
+};
+
+struct setup { /* how one replica is trained */
+    const struct hn_backend *b;
+    const char *options;
+    const struct hn_hyper *hyper;
+    int64_t rows;
+    int slots, place; /* the replica is in slot `place` of `slots` */
+    int ragged;       /* the others have fewer rows, or none */
+    double bad_lr;    /* in the third step of the first call */
+};
+
+/* Two calls: STEPS batches in shuffled order, then 2 of the rows in order, with a flush. */
+static void train(struct made *m, struct rig_data *d, const struct setup *u, struct outcome *out)
+{
+    struct rig g;
+    struct rig_replica r[4];
+    struct hn_slot s[4] = { 0 };
+    hone_error err = { 0 };
+    double lr[STEPS];
+    uint32_t index[STEPS * 64];
+    for (int i = 0; i < STEPS; i++) lr[i] = u->bad_lr != 0 && i == 2 ? u->bad_lr : 0.05 / (1 + i);
+    for (int i = 0; i < STEPS * 64; i++) index[i] = (uint32_t)(i * 61 % RIG_ROWS);
+    rig_open(&g, u->b, &m->t, 1, u->options);
+    rig_prepare(&g, HN_PASS_TRAIN, u->rows, u->slots, d);
+    for (int i = 0; i < u->slots; i++) {
+        rig_replica_init(&r[i], &g, &m->t, u->hyper, i == u->place ? 3 : 50 + (uint64_t)i);
+        s[i] = (struct hn_slot){
+            .r = &r[i].r, .data = g.data, .index = index, .lr = lr, .partial = r[i].partial
+        };
+        s[i].rows = i == u->place || !u->ragged ? u->rows : i % 2 ? 0 : (u->rows + 1) / 2;
+    }
+    out->st = u->b->run(g.exec, s, u->slots, STEPS, &err);
+    out->bad = s[u->place].bad_step;
+    if (out->st == HONE_OK && out->bad < 0) {
+        for (int i = 0; i < u->slots; i++) s[i].index = NULL, s[i].first = 11, s[i].flush = 1;
+        out->st = u->b->run(g.exec, s, u->slots, 2, &err);
+    }
+    memcpy(out->partial, r[u->place].partial, sizeof out->partial);
+    out->now = r[u->place].r.now;
+    ck_assert_int_lt((int)m->t.p.n_slab, MOST);
+    rig_get(&g, r[u->place].r.slab[HN_SLAB_W], out->w, m->t.p.n_slab);
+    for (int i = 0; i < u->slots; i++) rig_replica_free(&r[i], &g);
+    rig_unprepare(&g);
+    rig_close(&g);
+}
+
+static const struct hn_hyper hypers[] = {
+    { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1, .weight_decay = 0.01, .l1 = 0.001 },
+    { .optimizer = HN_MOMENTUM, .momentum = 0.9, .accumulate = 3, .dropout = -1 },
+    { .optimizer = HN_NESTEROV,
+      .momentum = 0.8,
+      .accumulate = 1,
+      .dropout = 0.3,
+      .clip_norm = 0.4 },
+    { .optimizer = HN_ADAGRAD, .eps = 1e-8, .accumulate = 1, .dropout = -1 },
+    { .optimizer = HN_RMSPROP,
+      .alpha = 0.9,
+      .eps = 1e-6,
+      .accumulate = 2,
+      .dropout = -1,
+      .clip_norm = 1 },
+    { .optimizer = HN_ADAM,
+      .beta1 = 0.9,
+      .beta2 = 0.999,
+      .eps = 1e-6,
+      .accumulate = 1,
+      .dropout = -1 },
+    { .optimizer = HN_ADAMW,
+      .beta1 = 0.9,
+      .beta2 = 0.99,
+      .eps = 1e-6,
+      .weight_decay = 0.1,
+      .accumulate = 1,
+      .dropout = -1 },
+};
+
+static void expect_same(const struct outcome *a, const struct outcome *b, size_t n)
+{
+    ck_assert_int_eq(a->st, b->st);
+    ck_assert_int_eq(a->bad, b->bad);
+    ck_assert_mem_eq(&a->now, &b->now, sizeof a->now);
+    ck_assert_mem_eq(a->partial, b->partial, sizeof a->partial);
+    ck_assert_mem_eq(a->w, b->w, n * sizeof *a->w);
+}
+
+static struct outcome want, got;
+
+START_TEST(programs)
+{
+    struct made *m = made_program((uint64_t)_i, 1);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = {
+        .b = &hn_backend_reference, .hyper = &hypers[_i % 7], .rows = 3 + _i % 29, .slots = 1
+    };
+    train(m, &d, &u, &want);
+    for (int k = 0; k < 4; k++) { /* library; without epilogues; native; cohort */
+        fake_reset();
+        fake.no_epilogue = k == 1;
+        u.b = &hn_backend_cuda_f64, u.options = k == 2 ? "gemm-impl=native" : "";
+        u.slots = k == 3 ? 4 : 1, u.place = k == 3 ? 2 : 0, u.ragged = k == 3;
+        train(m, &d, &u, &got);
+        ck_assert_int_eq(got.st, HONE_OK);
+        ck_assert_int_eq(got.bad, want.bad);
+        ck_assert_mem_eq(&got.now, &want.now, sizeof got.now);
+        for (size_t i = 0; i < m->t.p.n_slab; i++)
+            ck_assert_msg(fabs(got.w[i] - want.w[i]) <= 1e-6 * (1 + fabs(want.w[i])),
+                          "program %d, way %d: w[%zu] is %.12g, wanted %.12g", _i, k, i, got.w[i],
+                          want.w[i]);
+        ck_assert_double_eq_tol(got.partial[0], want.partial[0],
+                                1e-8 * (1 + fabs(want.partial[0])));
+        ck_assert(!fake.present || fake.replays > 0);
+        ck_assert_int_eq((int)fake.live + fake.contexts + fake.graphs + fake.gemms, 0);
+    }
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* The same bits alone and in company, with captured steps or without, from resident or streamed rows. */
+START_TEST(same)
+{
+    static const char *const ways[] = { "gemm-impl=native,graph=off",
+                                        "gemm-impl=native,data=stream,stream-bytes=1",
+                                        "gemm-impl=native,data=stream,stream-bytes=9000" };
+    struct made *m = made_program(100 + (uint64_t)_i, 1);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = { .b = &hn_backend_cuda_f32,
+                       .hyper = &hypers[_i % 7],
+                       .rows = 9 + _i,
+                       .slots = 1,
+                       .options = "gemm-impl=native" };
+    train(m, &d, &u, &want);
+    for (int k = 0; k < 3; k++) {
+        u.options = ways[k];
+        train(m, &d, &u, &got);
+        expect_same(&want, &got, m->t.p.n_slab);
+    }
+    u.options = "";
+    for (u.slots = 2; u.slots <= 4; u.slots++)
+        for (u.place = 0; u.place < u.slots; u.place++)
+            for (u.ragged = 0; u.ragged < 2; u.ragged++) {
+                train(m, &d, &u, &got);
+                expect_same(&want, &got, m->t.p.n_slab);
+            }
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* A step whose loss is not finite changes nothing: the step before it blew the weights up. */
+START_TEST(bad)
+{
+    struct made *m = made_program(7 + (uint64_t)_i, 0);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = {
+        .b = &hn_backend_reference, .hyper = &hypers[0], .rows = 8, .slots = 1, .bad_lr = 1e305
+    };
+    train(m, &d, &u, &want);
+    u.b = &hn_backend_cuda_f64;
+    train(m, &d, &u, &got);
+    ck_assert_int_eq(got.bad, want.bad);
+    ck_assert_mem_eq(&got.now, &want.now, sizeof got.now);
+    for (size_t i = 0; want.bad >= 0 && i < m->t.p.n_slab; i++)
+        if (isfinite(want.w[i]))
+            ck_assert_double_eq_tol(got.w[i], want.w[i], 1e-6 * fabs(want.w[i]) + 1e-9);
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* The device fails at its n-th call: the error comes up, nothing stays behind. */
+START_TEST(faults)
+{
+    struct made *m = made_program(3, 1);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    int done = 0;
+    for (int n = 1; !done; n++) {
+        struct hn_mem mem;
+        hn_mem_init(&mem, 0);
+        hone_error err = { 0 };
+        struct hn_host host = { sizeof host, &mem, 1 };
+        const struct hn_backend *b = &hn_backend_cuda_f32;
+        struct hn_plan *plan = NULL;
+        void *dev = NULL, *data = NULL, *exec = NULL;
+        struct hn_replica r = { .hyper = &hypers[2] };
+        double lr[2] = { 0.1, 0.1 };
+        fake_reset();
+        fake.fail_at = n;
+        hone_status st = b->open(&host, "data=stream", &dev, &err);
+        for (int i = 0; st == HONE_OK && i < HN_SLAB_BEST; i++)
+            st = b->alloc(dev, (m->t.p.n_slab + 1) * 4, &r.slab[i], &err);
+        if (st == HONE_OK) st = b->bind(dev, &d.set, &data, &err);
+        if (st == HONE_OK) st = hn_plan_create(&mem, &m->t.p, HN_PASS_TRAIN, 8, 4, 0, &plan, &err);
+        if (st == HONE_OK) st = b->prepare(dev, plan, 1, &exec, &err);
+        struct hn_slot s = { .r = &r, .data = data, .rows = 8, .lr = lr };
+        if (st == HONE_OK) st = b->run(exec, &s, 1, 2, &err);
+        done = st == HONE_OK || !fake.present;
+        if (!done)
+            ck_assert_msg(fake.calls >= n && err.text[0], "call %d: failed without a text", n);
+        if (exec) b->finish(exec);
+        if (data) b->unbind(dev, data);
+        for (int i = 0; dev && i < HN_SLAB_BEST; i++) b->release(dev, r.slab[i]);
+        hn_plan_destroy(plan, &mem);
+        if (dev) b->close(dev);
+        ck_assert_int_eq((int)fake.live + fake.contexts + fake.graphs + fake.gemms, 0);
+        ck_assert_int_eq((int)atomic_load(&mem.used), 0);
+        ck_assert_int_lt(n, 2000);
+    }
+    fake_reset();
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* Every option has a meaning or is refused by name. */
+START_TEST(options)
+{
+    static const char *const wrong[] = {
+        "math=fp8",           "fast",           "device=1", "bn-impl=cudnn",
+        "dropout-impl=cudnn", "stream-bytes=0", ",",        "device=x"
+    };
+    hone_error err = { 0 };
+    struct hn_mem mem;
+    hn_mem_init(&mem, 0);
+    struct hn_host host = { sizeof host, &mem, 1 };
+    void *dev;
+    fake_reset();
+    for (size_t i = fake.present ? 0 : 3; i < sizeof wrong / sizeof *wrong; i++) {
+        hone_status st = hn_backend_cuda_f32.open(&host, wrong[i], &dev, &err);
+        ck_assert_msg(st != HONE_OK && !dev && err.text[0], "'%s' was taken", wrong[i]);
+    }
+    ck_assert_int_eq(hn_backend_cuda_f64.open(&host, "math=tf32", &dev, &err), HONE_E_USAGE);
+    HN_OK(
+        hn_backend_cuda_f32.open(&host, "math=tf32,graph=off,bn-impl=native,device=0", &dev, &err),
+        err);
+    hn_backend_cuda_f32.close(dev);
+    ck_assert_int_eq((int)atomic_load(&mem.used), 0);
+}
+END_TEST
+
+HN_TEST_MAIN("gpu training", tcase_add_loop_test(tc, programs, 0, 60);
+             tcase_add_loop_test(tc, same, 0, 7); tcase_add_loop_test(tc, bad, 0, 6);
+             tcase_add_test(tc, faults); tcase_add_test(tc, options);)

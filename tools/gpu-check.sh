@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Everything about the GPU in one go, under ten minutes: builds the backend, its module and its tests on a machine with nvcc and
+# cuBLAS (no Check, protobuf-c or OpenBLAS needed), compares every op with the reference kernels, trains random programs, runs
+# compute-sanitizer where it is, benchmarks models A to D, beside PyTorch where it is, and prints a block for gpu/RESULTS.md.
+#   usage: tools/gpu-check.sh [BUILD-FOLDER]     exit 0 all good, 1 something failed, 77 no GPU or no compiler (nothing was shown)
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=${1:-$root/build-gpu-check}
+mkdir -p "$build"
+cd "$root" || exit 1
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+[ -x "$nvcc" ] || { echo "skipped: no nvcc"; exit 77; }
+cuda=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
+
+# headers and libraries: the toolkit's, else those of the Python packages
+folders=$(python3 -c 'import glob, site, sys
+for p in site.getsitepackages() + sys.path:
+    for d in glob.glob(p + "/nvidia/*"): print(d)' 2>/dev/null | sort -u)
+first() { for d in "$cuda" /usr/local/cuda $folders /usr; do for sub in $2; do ls "$d/$sub/"$1 2>/dev/null && return; done; done | head -1; }
+lt_header=$(first cublasLt.h "include" | head -1)
+dnn_header=$(first cudnn_version.h "include" | head -1)
+lt=$(first 'libcublasLt.so*' "lib64 lib targets/x86_64-linux/lib lib/x86_64-linux-gnu" | head -1)
+rt=$(first 'libcudart.so*' "lib64 lib targets/x86_64-linux/lib lib/x86_64-linux-gnu" | head -1)
+for need in lt_header dnn_header lt rt; do
+  [ -n "${!need}" ] || { echo "skipped: $need is not on this machine"; exit 77; }
+done
+include="-I$root -I$root/plugin -I$build/include -I$cuda/include -I$(dirname "$lt_header") -I$(dirname "$dnn_header")"
+mkdir -p "$build/include" && cp ops/base/hone_status.h "$build/include/"
+version=$(sed -n 's/^project(hone VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
+echo "#define HN_VERSION \"$version\"" >"$build/include/version.h"
+cflags="-std=gnu17 -O2 -g -fPIC -Wall -Wextra -D_GNU_SOURCE -include $build/include/version.h -fvisibility=hidden -ffp-contract=off"
+export nvcc build include cflags
+arch=${HONE_GPU_ARCH:--arch=native}
+nvidia-smi -L >/dev/null 2>&1 || arch="-gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=[sm_90,compute_90]"
+export arch
+
+echo "== build"
+kernels="unary binary dropout gather dense norm softmax shape reduce matmul loss optim"
+host="backend build dense element norm step data run layer"
+jobs=()
+for k in $kernels; do for b in 32 64; do
+  jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
+done; done
+for f in $host module; do jobs+=("cc $cflags $include -c -o $build/h_$f.o gpu/$f.c"); done
+for f in memory status tensor half rng format number; do jobs+=("cc $cflags $include -c -o $build/o_base_$f.o ops/base/$f.c"); done
+for f in ops/math/*.c; do jobs+=("cc $cflags $include -c -o $build/o_math_$(basename "$f" .c).o $f"); done
+for t in tests/gpu/test_fake_rows tests/gpu/test_fake_train tests/gpu/device/device tests/gpu/device/bench; do
+  jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$(basename $t).o $t.c")
+done
+printf '%s\n' "${jobs[@]}" | xargs -P "$(nproc)" -I{} sh -c '{} || { echo "FAILED: {}"; exit 255; }' || exit 1
+hobjects=$(for f in $host; do echo "$build/h_$f.o"; done)
+libs="$lt $rt -lstdc++ -lm -ldl -lpthread -Wl,-rpath,$(dirname "$lt") -Wl,-rpath,$(dirname "$rt")"
+cc -shared -o "$build/libhone_cuda.so" "$build"/k_*.o $hobjects "$build/h_module.o" $libs -Wl,-z,defs -Wl,--version-script="$root/gpu/hone_cuda.map" || exit 1
+for t in test_fake_rows test_fake_train bench; do
+  cc -o "$build/$t" "$build/t_$t.o" "$build/t_device.o" "$build"/k_*.o $hobjects "$build"/o_*.o $libs || exit 1
+done
+echo "built in $SECONDS s; exported: $(nm -D --defined-only "$build/libhone_cuda.so" | awk '{print $3}' | tr '\n' ' ')"
+
+"$build/bench" probe
+[ $? = 77 ] && exit 77
+
+failed=0
+report=()
+check() { # NAME SECONDS COMMAND...
+  local name=$1 limit=$2; shift 2
+  echo "== $name"
+  if timeout "$limit" "$@"; then report+=("- $name: passed"); else report+=("- $name: FAILED ($?)"); failed=1; fi
+}
+check "every op against the reference" 120 "$build/test_fake_rows"
+check "training against the reference, cohorts, streams" 120 "$build/test_fake_train"
+sanitizer=$(command -v compute-sanitizer || ls "$cuda/bin/compute-sanitizer" "$cuda/compute-sanitizer/compute-sanitizer" 2>/dev/null | head -1)
+if [ -n "$sanitizer" ]; then
+  for tool in memcheck racecheck; do
+    check "compute-sanitizer $tool" 100 "$sanitizer" --tool $tool --error-exitcode 9 "$build/test_fake_train"
+  done
+else
+  report+=("- compute-sanitizer: skipped, it is not on this machine")
+fi
+echo "== benchmark"
+timeout 150 "$build/bench" 5 | tee "$build/bench.txt"
+[ "${PIPESTATUS[0]}" = 0 ] || failed=1
+timeout 60 python3 tests/gpu/device/bench_torch.py | tee "$build/torch.txt"
+
+echo
+echo "---- for gpu/RESULTS.md ----"
+echo "## $(date -u +%Y-%m-%d), $(sed -n 's/^device: //p' "$build/bench.txt")"
+echo
+printf '%s\n' "${report[@]}"
+echo
+grep '^|' "$build/bench.txt" "$build/torch.txt" -h
+echo "---- end, $SECONDS s, $([ $failed = 0 ] && echo all passed || echo SOMETHING FAILED) ----"
+exit $failed
