@@ -203,7 +203,7 @@ static hone_status open_study(struct hn_tune *t, hone_error *err)
 struct running {
     struct running *next;
     int64_t number;
-    int is_default, left;
+    int is_default, left, lost; /* lost: another worker has taken it over */
     hone_params *params;
     struct hn_task *task; /* one a fold */
     struct hn_fold_result *fold;
@@ -339,11 +339,12 @@ static hone_status finish_trial(struct round *o, struct running *r, hone_error *
     struct hn_score s = { .n = t->judging.n, .k = t->judging.k, .fold = r->fold };
     const struct hn_fold_result *bad = NULL;
     struct hn_buffer note;
-    for (int i = 0; i < s.n; i++) {
+    for (int i = 0; i < s.n && !r->lost; i++) {
         if (r->fold[i].state == HN_FOLD_INTERRUPTED)
             return hn_study_release(t->study, r->number, err);
         if (!bad && r->fold[i].state != HN_FOLD_COMPLETE) bad = &r->fold[i];
     }
+    if (r->lost) return HONE_OK;
     if (bad && bad->state == HN_FOLD_FAILED && r->is_default) {
         if (err) *err = bad->why; /* the fixed settings themselves are wrong */
         return bad->why.code;
@@ -380,8 +381,25 @@ static hone_status renew(struct round *o, hone_error *err)
 {
     if (hn_seconds() - o->renewed < RENEW_SECONDS) return HONE_OK;
     o->renewed = hn_seconds();
-    for (struct running *r = o->running; r; r = r->next)
-        HN_TRY(hn_study_renew(o->t->study, r->number, err));
+    for (struct running *r = o->running; r; r = r->next) {
+        hone_status st = r->lost ? HONE_OK : hn_study_renew(o->t->study, r->number, err);
+        if (st == HONE_E_CORRUPT)
+            r->lost = 1;
+        else if (st != HONE_OK)
+            return st;
+    }
+    return HONE_OK;
+}
+
+/* Other processes on this study still have trials to finish; one of theirs that died is claimed again. */
+static hone_status look_around(struct round *o, hone_error *err)
+{
+    const struct hn_trial *trials;
+    size_t n;
+    if (o->running || !o->done || o->stopped || out_of_time(o->t)) return HONE_OK;
+    HN_TRY(hn_study_trials(o->t->study, &trials, &n, err));
+    for (size_t i = 0; i < n; i++)
+        if (trials[i].state == HN_TRIAL_RUNNING) o->done = 0;
     return HONE_OK;
 }
 
@@ -389,6 +407,7 @@ static hone_status run_round(struct round *o, hone_error *err)
 {
     for (;;) {
         HN_TRY(claim_trials(o, err));
+        HN_TRY(look_around(o, err));
         if (!o->running && (o->done || o->stopped)) return HONE_OK;
         struct hn_task *task = hn_crew_take(o->crew, WAIT_SECONDS);
         if (task) HN_TRY(take_fold(o, task, err));

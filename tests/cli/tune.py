@@ -181,6 +181,21 @@ def test_killed():
         print(f"  {sig.name}: cut short {kills} times")
 
 
+def test_shared():
+    """Two processes on one study: every trial is run once, both end with the same best and the same bytes."""
+    job = [*JOB, *SPACE, "--folds", "3", "--trials", "16", "--epochs", "30", "--jobs", "1", "--study", tmp / "shared.db"]
+    both = [subprocess.Popen([str(a) for a in [HONE, "tune", NET, *job, "--progress", "none", "--json", "-o", tmp / f"both{i}.onnx"]],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE) for i in (0, 1)]
+    said = [p.communicate() for p in both]
+    check("both end well", [p.returncode for p in both] == [0, 0], [s[1][-400:] for s in said])
+    a, b = (json.loads(s[0]) for s in said)
+    check("the same trials", settings(a) == settings(b) and len(a["trials"]) == 16)
+    check("the same bytes", (tmp / "both0.onnx").read_bytes() == (tmp / "both1.onnx").read_bytes())
+    r = tune(NET, tmp / "alone.onnx", *job[:-2])
+    code("one process alone", r, 0)
+    check("finds the same", settings(r.json) == settings(a) and (tmp / "alone.onnx").read_bytes() == (tmp / "both0.onnx").read_bytes())
+
+
 def test_refused():
     base = ["--data", DATA, "--target", "label", "--ignore", "site"]
     fold = [*base, "--folds", "3"]
@@ -218,5 +233,6 @@ test_not_beaten()
 test_validation_rows()
 test_kinds()
 test_refused()
+test_shared()
 test_killed()
 _hone.finish("tune", tmp)
