@@ -116,9 +116,9 @@ static void put_search(const struct hn_tune *t, hone_result *r)
     hn_result_int(r, "repeats", t->judging.k ? t->judging.n / t->judging.k : 1);
     hn_result_int(r, "jobs", t->jobs);
     hn_result_string(r, "stop_reason",
-                     t->interrupted                                   ? "interrupted"
-                     : t->deadline > 0 && hn_seconds() >= t->deadline ? "time"
-                                                                      : "trials");
+                     t->interrupted   ? "interrupted"
+                     : t->out_of_time ? "time"
+                                      : "trials");
 }
 
 static hone_status put_importances(struct hn_tune *t, hone_result *r, const struct hn_trial *trials,

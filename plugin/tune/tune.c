@@ -291,7 +291,7 @@ static hone_status claim_trials(struct round *o, hone_error *err)
     while (!o->done && !o->stopped && hn_crew_waiting(o->crew) < o->t->jobs) {
         struct hn_claimed c;
         if (out_of_time(o->t)) {
-            o->done = 1;
+            o->t->out_of_time = o->done = 1;
             break;
         }
         HN_TRY(hn_study_claim(o->t->study, &c, err));

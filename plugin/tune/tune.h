@@ -59,7 +59,7 @@ struct hn_tune {
     struct hn_study *study;
     const char *dir, *path; /* run folder or NULL; the study's file */
     const char *monitor;    /* "val_loss" */
-    int maximize, jobs, interrupted;
+    int maximize, jobs, interrupted, out_of_time;
     int64_t limit; /* trials */
     double start, deadline;
     int64_t best; /* number of the best trial, -1 */

@@ -148,6 +148,9 @@ def test_kinds():
              "--folds", "3", "--monitor", "val_rmse", "--epochs", "5", "--trials", "4", "--space", "auto", "--test-split", "0.2")
     code("scaled targets", r, 0)
     check("in the target's own units", r.json["best_value"] > 10 and r.json["test"]["r2"] > 0.3, r.json["test"])
+    r = tune(NET, tmp / "timed.onnx", *JOB, *SPACE, "--folds", "3", "--max-seconds", "0.3", "--sampler", "random")
+    code("--max-seconds is the search's", r, 0)
+    check("said", r.json["stop_reason"] == "time" and r.json["seconds"] < 20 and r.json["beaten"] is True, r.json["stop_reason"])
     space = tmp / "space.yaml"
     space.write_text("lr: {type: float, low: 1e-4, high: 1e-1, log: true}\nbatch_size: {type: categorical, choices: [16, 32]}\n")
     code("--space FILE", tune(NET, tmp / "yaml.onnx", *JOB, "--space", space, "--folds", "3", "--trials", "3"), 0)
