@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    FEW_OPERATIONS = 300000,
+    FEW_OPERATIONS = 3000000,
     SUB_BYTES = 24576
 }; /* not worth a thread; what a sub-tile may touch per value */
 
@@ -266,7 +266,8 @@ static void optimize(struct hn_cpu_lane *l)
     const struct hn_cpu_exec *e = l->exec;
     struct hn_replica *r = l->slot->r;
     struct job j = { .lane = l };
-    const double operations = 10.0 * (double)e->plan->prog->n_trained;
+    const double operations =
+        100.0 * /* each element costs about as much time */ (double)e->plan->prog->n_trained;
     l->scale = 1.0 / (double)r->now.micro, l->clip = 1;
     if (r->hyper->clip_norm > 0) {
         double sum = 0;
