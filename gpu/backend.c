@@ -335,7 +335,7 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
 {
     struct hn_gpu_dev *d = dev;
     *exec = NULL;
-    if (plan->elem != d->elem || max_slots < 1)
+    if (plan->elem != d->elem || max_slots < 1 || max_slots > 65535)
         return hn_fail(err, HONE_E_USAGE, "cuda backend",
                        "the plan has elements of %zu bytes and %d slots, wanted %zu and 1 or more",
                        plan->elem, max_slots, d->elem);
