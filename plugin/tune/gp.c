@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Gaussian process regression with LAPACK; see gp.h. The prior is what keeps a fit to five points sane:
- *   length-scales and weights  0.1 (1/w + w): far from 0 and from infinity
+ *   length-scales              log-normal around half an axis, exp(-0.7 ± 1)
  *   signal                     Gamma(2, 1)
  *   noise                      Gamma(1.1, 30): small, but free to grow */
 #include "plugin/tune/gp.h"
@@ -94,11 +94,12 @@ static void covariance(struct hn_gp *g, const double *theta, int want_dk)
 
 static double prior(int d, const double *theta, double *grad)
 {
+    static const double middle = -0.7, variance = 1; /* of the logarithm of a length-scale */
     double f = 0, s = exp(theta[d]), v = exp(theta[d + 1]);
     for (int a = 0; a < d; a++) {
-        double w = exp(theta[a]);
-        f += 0.1 * (1 / w + w);
-        if (grad) grad[a] += 0.1 * (w - 1 / w);
+        double off = -0.5 * theta[a] - middle;
+        f += 0.5 * off * off / variance;
+        if (grad) grad[a] -= 0.5 * off / variance;
     }
     f += s - theta[d];
     f += 30 * (v + HN_GP_NOISE_FLOOR) - 0.1 * log(v + HN_GP_NOISE_FLOOR);

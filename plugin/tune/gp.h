@@ -26,7 +26,7 @@ struct hn_gp {
     double *k, *dk;                   /* n x n: signal part and dk/dq, then work */
     double *alpha;                    /* n: cov(y)^-1 y */
 };
-#define HN_GP_NOISE_FLOOR 1e-6
+#define HN_GP_NOISE_FLOOR 1e-8
 
 /* Room for n points on d axes; the caller fills x, y and noise. */
 hone_status hn_gp_init(struct hn_gp *g, struct hn_mem *m, int n, int d,

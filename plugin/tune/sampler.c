@@ -118,10 +118,7 @@ int hn_any_left(const struct hn_ask *ask, const struct hn_tried *tried, double *
 
 int hn_startup(const struct hn_ask *ask)
 {
-    if (ask->opts->startup > 0) return ask->opts->startup;
-    if (ask->opts->kind == HN_SAMPLER_TPE) return 10;
-    int n = ask->space->n + 1;
-    return n < 5 ? 5 : n > 20 ? 20 : n;
+    return ask->opts->startup > 0 ? ask->opts->startup : 10;
 }
 
 /* A point in place of one that was tried: random ones, then whatever is left of a finite space. 0: nothing is left. */

@@ -312,7 +312,7 @@ START_TEST(values_are_made_gentle)
     ck_assert(y[0] < y[1] && y[1] < y[2] && y[4] < y[7] && y[7] < y[5] && y[5] < y[6] &&
               y[6] < y[8]);                                   /* order stays */
     ck_assert_double_eq_tol(y[1] - y[0], y[3] - y[2], 1e-12); /* the better half keeps its shape */
-    ck_assert(y[8] < 3 && noise[3] > 0.01);
+    ck_assert(y[8] < 5 && noise[3] > 0.001);
     double same[4] = { 2, 2, 2, 2 }, none[4] = { 0 };
     HN_OK(hn_gp_tame(&mem, same, none, 4, &err), err);
     for (int i = 0; i < 4; i++) ck_assert_double_eq(same[i], 0);
