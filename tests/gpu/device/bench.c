@@ -198,6 +198,7 @@ int main(int argc, char **argv)
     struct hn_mem mem;
     void *ctx;
     char text[256] = "";
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a run that is cut off has said what it knew */
     hn_mem_init(&mem, 0);
     if (hn_gpu_layer.open(&mem, 0, &ctx, &err) != HONE_OK) {
         printf("skipped: no GPU: %s\n", err.text);
@@ -230,7 +231,6 @@ int main(int argc, char **argv)
                    "after another |\n",
                    MOST_SLOTS, 1e6 * t, MOST_SLOTS * one / t);
         }
-        fflush(stdout);
         rig_data_free(&d);
         tb_free(&m->t);
         free(m);
