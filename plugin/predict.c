@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone_predict: the whole graph over the rows of a data set, outputs in input order, into a file or to the caller. A model
- * whose batch is fixed runs at exactly that batch; the last piece is filled up with its last row, whose results are
- * dropped. */
+ * hone_predict: the whole graph over the rows of a data set, outputs in input order, into a file or to the caller. */
 #include "ops/base/status.h"
 #include "plugin/session_own.h"
 #include <string.h>
@@ -24,11 +22,10 @@ struct predictor {
     void *exec;
     struct hn_replica r;
     struct hn_hyper hyper;
-    int64_t chunk, rows;
+    int64_t rows;
     void *out[MAX_OUTPUTS];
     struct column col[MAX_OUTPUTS];
     int n_col, argmax;
-    uint32_t *index;
     hone_predict_fn each;
     void *user;
 };
@@ -60,9 +57,9 @@ static hone_status choose(struct predictor *p, hone_error *err)
         struct column *c = &p->col[k];
         struct hn_dim n = hn_shape_count(&prog->values[prog->outputs[c->output]].shape);
         c->name = list[c->output];
-        c->per_row = n.per_row ? n.per_row : p->chunk ? n.fixed / p->chunk : 0;
+        c->per_row = n.per_row;
         c->width = p->argmax ? 1 : c->per_row;
-        if (c->per_row < 1 || (n.per_row && n.fixed))
+        if (c->per_row < 1 || n.fixed)
             return hn_hint(err,
                            hn_fail(err, HONE_E_UNSUPPORTED, c->name,
                                    "this output does not have one row per input row"),
@@ -75,20 +72,15 @@ static hone_status prepare(struct predictor *p, hone_error *err)
 {
     struct hn_session *s = p->s;
     struct hn_mem *m = &s->ctx->mem;
-    const struct hn_graph *g = hn_model_graph(s->model);
     size_t elem = s->backend->elem;
-    int fixed = g->fixed_batch > 0 && !g->batch_lifted;
     p->rows = s->rows[HONE_TRAIN].n;
-    p->chunk = fixed ? g->fixed_batch : PREDICT_ROWS;
     p->argmax = hn_param_b(p->params, "argmax");
     p->hyper = (struct hn_hyper){ .accumulate = 1, .dropout = -1 };
     p->r.hyper = &p->hyper;
     HN_TRY(choose(p, err));
-    p->index = hn_alloc(m, (size_t)p->chunk * sizeof *p->index);
-    if (!p->index) return hn_nomem(err, "row numbers", (size_t)p->chunk * sizeof *p->index);
     for (int k = 0; k < p->n_col; k++) {
         struct column *c = &p->col[k];
-        size_t bytes = (size_t)(c->per_row * p->chunk) * elem,
+        size_t bytes = (size_t)(c->per_row * PREDICT_ROWS) * elem,
                all = (size_t)(c->width * p->rows) * elem;
         if (!p->out[c->output]) p->out[c->output] = hn_alloc(m, bytes);
         if (!p->each) c->all = hn_alloc(m, all);
@@ -96,7 +88,7 @@ static hone_status prepare(struct predictor *p, hone_error *err)
             return hn_nomem(err, "the predictions", all);
     }
     HN_TRY(hn_session_load(s, &p->r, err));
-    HN_TRY(hn_plan_create(m, s->prog, HN_PASS_PREDICT, p->chunk, elem, 0, &p->plan, err));
+    HN_TRY(hn_plan_create(m, s->prog, HN_PASS_PREDICT, PREDICT_ROWS, elem, 0, &p->plan, err));
     return s->backend->prepare(s->dev, p->plan, 1, &p->exec, err);
 }
 
@@ -149,16 +141,11 @@ static hone_status deliver(struct predictor *p, int64_t first, int64_t n, hone_e
 static hone_status run_all(struct predictor *p, hone_error *err)
 {
     struct hn_session *s = p->s;
-    int fixed = p->chunk != PREDICT_ROWS ||
-                (hn_model_graph(s->model)->fixed_batch && !hn_model_graph(s->model)->batch_lifted);
-    for (int64_t at = 0; at < p->rows; at += p->chunk) {
-        int64_t n = p->rows - at < p->chunk ? p->rows - at : p->chunk;
-        for (int64_t i = 0; i < p->chunk; i++) p->index[i] = (uint32_t)(at + (i < n ? i : n - 1));
-        struct hn_slot slot = { .r = &p->r,
-                                .data = s->bound[HONE_TRAIN],
-                                .index = p->index,
-                                .rows = fixed ? p->chunk : n,
-                                .out = p->out };
+    for (int64_t at = 0; at < p->rows; at += PREDICT_ROWS) {
+        int64_t n = p->rows - at < PREDICT_ROWS ? p->rows - at : PREDICT_ROWS;
+        struct hn_slot slot = {
+            .r = &p->r, .data = s->bound[HONE_TRAIN], .first = at, .rows = n, .out = p->out
+        };
         HN_TRY(s->backend->run(p->exec, &slot, 1, 1, err));
         HN_TRY(deliver(p, at, n, err));
     }
@@ -287,7 +274,6 @@ static void close_all(struct predictor *p)
         hn_free(m, p->out[i]);
         hn_free(m, p->col[i].all);
     }
-    hn_free(m, p->index);
     hn_session_close(s);
 }
 

@@ -283,6 +283,9 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
         HN_TRY(hone_model_check(s->model, own->use == HN_USE_JUDGE,
                                 err)); /* prepare checks for itself */
     if (training) HN_TRY(hn_model_prepare_training(s->model, s->params, err));
+    const struct hn_graph *g = hn_model_graph(s->model);
+    if (g->fixed_batch && !g->batch_lifted)
+        HN_TRY(hone_model_check(s->model, 1, err)); /* names what bakes it in */
     HN_TRY(hn_session_check_inputs(s, err));
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_targets(s, err));
     HN_TRY(split_rows(s, err));

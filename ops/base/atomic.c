@@ -123,7 +123,7 @@ hone_status hn_atomic_prepare(struct hn_atomic *a, hone_error *err)
     if (a->failed) return hn_fail(err, a->failed, a->path, "an earlier write failed");
     if (a->fd < 0) return HONE_OK;
     HN_TRY(flush(a, err));
-    do rc = io->sync(io->user, a->fd);
+    do rc = a->unsynced ? 0 : io->sync(io->user, a->fd);
     while (rc == -EINTR);
     if (rc < 0) return failed(a, "write to disk", rc, err);
     rc = io->stat(io->user, a->fd, &a->tmp);
@@ -180,7 +180,7 @@ hone_status hn_atomic_commit(struct hn_atomic *a, hone_error *err)
     char *dir = hn_path_dir(a->mem, a->path);
     if (!dir) return hn_nomem(err, a->path, strlen(a->path));
     hone_status st = rename_over(a, err);
-    if (st == HONE_OK) st = sync_folder(a, dir, err);
+    if (st == HONE_OK && !a->unsynced) st = sync_folder(a, dir, err);
     hn_free(a->mem, dir);
     if (!a->active) hn_atomic_abort(a); /* frees; there is nothing left to undo */
     return st;
@@ -198,13 +198,27 @@ void hn_atomic_abort(struct hn_atomic *a)
     *a = (struct hn_atomic){ .fd = -1 };
 }
 
+static hone_status write_whole(struct hn_atomic *a, const void *p, size_t n, hone_error *err)
+{
+    hone_status st = a->sink.write(&a->sink, p, n, err);
+    if (st == HONE_OK) st = hn_atomic_commit(a, err);
+    hn_atomic_abort(a);
+    return st;
+}
+
 hone_status hn_write_file(const struct hn_io *io, struct hn_mem *m, const char *path, const void *p,
                           size_t n, hone_error *err)
 {
     struct hn_atomic a;
     HN_TRY(hn_atomic_begin(&a, io, m, path, err));
-    hone_status st = a.sink.write(&a.sink, p, n, err);
-    if (st == HONE_OK) st = hn_atomic_commit(&a, err);
-    hn_atomic_abort(&a);
-    return st;
+    return write_whole(&a, p, n, err);
+}
+
+hone_status hn_replace_file(const struct hn_io *io, struct hn_mem *m, const char *path,
+                            const void *p, size_t n, hone_error *err)
+{
+    struct hn_atomic a;
+    HN_TRY(hn_atomic_begin(&a, io, m, path, err));
+    a.unsynced = 1;
+    return write_whole(&a, p, n, err);
 }

@@ -101,6 +101,7 @@ struct hn_atomic {
     unsigned char *buf; /* write buffer */
     size_t n_buf;
     int fd, active;
+    int unsynced; /* set after begin: no sync; after a power cut the old file, the new one or neither may be there */
     hone_status failed; /* the first write that failed: commit then refuses */
     struct hn_stat tmp; /* the temporary as it was closed: commit renames no other file */
 };
@@ -111,6 +112,10 @@ hone_status hn_atomic_commit(struct hn_atomic *a, hone_error *err);
 void hn_atomic_abort(struct hn_atomic *a);
 hone_status hn_write_file(const struct hn_io *io, struct hn_mem *m, const char *path, const void *p,
                           size_t n, hone_error *err);
+
+/* The same without syncing, for files that tell people where things are and that nothing is lost with. */
+hone_status hn_replace_file(const struct hn_io *io, struct hn_mem *m, const char *path,
+                            const void *p, size_t n, hone_error *err);
 
 /* An append-only text file (events.jsonl, metrics.csv): a sink that writes each call through, so
  * give it whole lines (build them in a hn_buffer). */

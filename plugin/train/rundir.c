@@ -221,7 +221,7 @@ static hone_status write_json(struct hn_rundir *d, const char *name, const struc
 {
     char *path = hn_path_join(&d->ctx->mem, d->dir, name);
     if (!path) return hn_nomem(err, name, strlen(d->dir));
-    hone_status st = hn_write_file(d->ctx->io, &d->ctx->mem, path, b->p, b->n, err);
+    hone_status st = hn_replace_file(d->ctx->io, &d->ctx->mem, path, b->p, b->n, err);
     hn_free(&d->ctx->mem, path);
     return st;
 }
