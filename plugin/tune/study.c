@@ -6,15 +6,18 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const tables[] = {
-    "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS trial(number BIGINT PRIMARY KEY, state BIGINT NOT NULL, value "
-    "DOUBLE PRECISION, noise DOUBLE PRECISION NOT NULL, params TEXT NOT NULL, memo TEXT NOT NULL, "
-    "owner TEXT NOT NULL, lease BIGINT NOT NULL, attempts BIGINT NOT NULL, epochs BIGINT NOT NULL, "
-    "seconds DOUBLE PRECISION NOT NULL, note TEXT NOT NULL, started BIGINT, finished BIGINT)",
-    "CREATE TABLE IF NOT EXISTS step(trial BIGINT NOT NULL, step BIGINT NOT NULL, value DOUBLE "
-    "PRECISION, PRIMARY KEY(trial, step))",
-};
+static const char meta_table[] =
+    "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL)";
+static const char trial_table[] =
+    "CREATE TABLE IF NOT EXISTS trial(number BIGINT PRIMARY KEY, state BIGINT NOT NULL, "
+    "value DOUBLE PRECISION, noise DOUBLE PRECISION NOT NULL, params TEXT NOT NULL, "
+    "memo TEXT NOT NULL, owner TEXT NOT NULL, lease BIGINT NOT NULL, attempts BIGINT NOT NULL, "
+    "epochs BIGINT NOT NULL, seconds DOUBLE PRECISION NOT NULL, note TEXT NOT NULL, "
+    "started BIGINT, finished BIGINT)";
+static const char step_table[] =
+    "CREATE TABLE IF NOT EXISTS step(trial BIGINT NOT NULL, step BIGINT NOT NULL, "
+    "value DOUBLE PRECISION, PRIMARY KEY(trial, step))";
+static const char *const tables[] = { meta_table, trial_table, step_table };
 
 hone_status hn_study_query(struct hn_study *s, const struct hn_query *q, hone_error *err)
 {
