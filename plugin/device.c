@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which backend runs a job: the only place that knows them all. float64 goes to the reference
- * kernels, float32 to the CPU's. A GPU backend comes from a module beside the library: "auto"
- * takes it when it and a device are there, "cuda" insists and says why it cannot. */
+ * kernels, float32 to the CPU's. A GPU backend comes from a module beside the library, loaded only
+ * for "cuda". "auto" chooses by what was measured (gpu/RESULTS.md), and as long as nothing was, it
+ * means the CPU: a GPU is not used unasked before its results have been seen to be right. */
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"
@@ -53,15 +54,14 @@ hone_status hn_device_open(hone_context *ctx, const char *device, int threads, e
     *out = (struct hn_device){ 0 };
     if (is_cuda(device, &ordinal)) {
         if (open_gpu(ctx, ordinal, dtype, out, &why) == HONE_OK) return HONE_OK;
-        return hn_hint(err,
-                       hn_fail(err, HONE_E_DEVICE, "device", "'%s' was asked for, but %s", device,
-                               why.text),
-                       "--device cpu, or auto");
+        return hn_hint(
+            err,
+            hn_fail(err, HONE_E_DEVICE, "device", "'%s' was asked for, but %s", device, why.text),
+            "--device cpu, or auto");
     }
     if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
         return hn_fail(err, HONE_E_USAGE, "device", "found '%s', wanted auto, cpu, cuda or cuda:N",
                        device);
-    if (strcmp(device, "auto") == 0 && open_gpu(ctx, 0, dtype, out, &why) == HONE_OK) return HONE_OK;
     struct hn_device d = { .backend = &hn_backend_cpu, .threads = threads };
     if (dtype == HN_F64) d.backend = &hn_backend_reference, d.threads = 1;
     if (d.threads < 1) d.threads = hn_cpu_count();

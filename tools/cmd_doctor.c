@@ -2,6 +2,7 @@
  *
  * hone doctor: devices, libraries, versions, and why a GPU is not used. */
 #include "tools/cli.h"
+#include <string.h>
 
 static void print_tree_text(const json_t *o, int indent)
 {
@@ -9,6 +10,7 @@ static void print_tree_text(const json_t *o, int indent)
     json_t *v;
     json_object_foreach((json_t *)o, key, v)
     {
+        if (!strcmp(key, "schema") || !strcmp(key, "ok")) continue;
         printf("%*s%-*s ", indent, "", 18 - indent, key);
         if (json_is_object(v)) {
             putchar('\n');

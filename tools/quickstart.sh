@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 tools/setup.sh
 echo "build: compiling into build/ (log: build/build.log)"
 mkdir -p build
-if ! { cmake -S . -B build -DHONE_TESTS=OFF && cmake --build build -j "$(nproc)"; } >build/build.log 2>&1; then
+if ! { cmake -S . -B build -DHONE_TESTS=OFF && cmake --build build --target hone_command -j "$(nproc)"; } >build/build.log 2>&1; then
   tail -n 30 build/build.log >&2
   exit 1
 fi
