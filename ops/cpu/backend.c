@@ -90,10 +90,7 @@ static hone_status cpu_alloc(void *dev, size_t bytes, void **buf, hone_error *er
     return *buf ? HONE_OK : hn_nomem(err, "a buffer", bytes);
 }
 
-static void cpu_release(void *dev, void *buf)
-{
-    hn_cpu_unblock(dev, buf);
-}
+static void cpu_release(void *dev, void *buf) { hn_cpu_unblock(dev, buf); }
 
 static hone_status cpu_put(void *dev, void *buf, size_t off, const void *src, size_t n,
                            hone_error *err)

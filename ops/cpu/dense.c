@@ -25,6 +25,22 @@ static int task_count(int64_t m, int64_t n)
     return t < 1 ? 1 : t > 64 ? 64 : (int)t;
 }
 
+/* Tasks by columns for a product with n of them, for a batch that is a single tile. */
+static int column_count(int64_t in, int64_t out, int64_t n)
+{
+    int64_t by_work = in * out / 32768, by_columns = n / 96;
+    int64_t t = by_work < by_columns ? by_work : by_columns;
+    return !hn_gemm_split() || t < 1 ? 1 : t > 16 ? 16 : (int)t;
+}
+
+/* This task's columns of a result with n. */
+static int columns_of(const struct hn_cpu_call *k, int n, int *from)
+{
+    int block = ((n + k->n_tasks - 1) / k->n_tasks + 47) / 48 * 48;
+    *from = k->task * block < n ? k->task * block : n;
+    return n - *from < block ? n - *from : block;
+}
+
 static void dense_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
 {
     const struct hn_dense *a = u->op->attrs;
@@ -36,6 +52,8 @@ static void dense_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->late_x = 1u << 0;
     n->late = 1u << 1 | 1u << 2;
     n->n_tasks = a->trans_w ? task_count(out, in) : task_count(in, out);
+    n->n_columns[0] = column_count(in, out, out);
+    n->n_columns[1] = column_count(in, out, in);
     n->scratch = hn_gemm_bytes();
     n->cost = 2.0 * (double)hn_cpu_width(x) * (double)out;
 }
@@ -46,26 +64,28 @@ static void dense_forward(const struct hn_cpu_call *k)
     const struct hn_dense *a = c->op->attrs;
     struct sizes s = sizes_of(c);
     const float *bias = c->op->n_in > 2 ? c->x[2] : NULL;
-    float *y = c->y[0];
+    int from, n = columns_of(k, s.out, &from);
+    float *y = (float *)c->y[0] + from;
     struct hn_gemm g = { .m = s.rows,
-                         .n = s.out,
+                         .n = n,
                          .k = s.in,
+                         .whole_n = s.out,
                          .a = c->x[0],
                          .lda = s.in,
                          .b = c->x[1],
                          .c = y,
                          .ldc = s.out,
                          .alpha = (float)a->alpha,
-                         .bias_scale = (float)a->beta,
-                         .scratch = k->scratch };
-    g.trans_b = a->trans_w, g.ldb = a->trans_w ? s.in : s.out;
+                         .bias_scale = (float)a->beta };
+    g.trans_b = a->trans_w, g.ldb = a->trans_w ? s.in : s.out, g.scratch = k->scratch;
+    g.b += (ptrdiff_t)from * (a->trans_w ? s.in : 1);
     if (bias && s.out > 1 &&
         hn_extent_numel(&c->xs[2]) == 1) { /* one number for all: laid down first, then added to */
-        for (size_t i = 0, n = (size_t)s.rows * (size_t)s.out; i < n; i++)
-            y[i] = g.bias_scale * bias[0];
+        for (int r = 0; r < s.rows; r++)
+            for (int j = 0; j < n; j++) y[(ptrdiff_t)r * s.out + j] = g.bias_scale * bias[0];
         g.add = 1;
-    } else {
-        g.bias = bias;
+    } else if (bias) {
+        g.bias = bias + from;
     }
     hn_gemm_run(&g);
 }
@@ -76,18 +96,20 @@ static void dense_backward(const struct hn_cpu_call *k)
     const struct hn_dense *a = c->op->attrs;
     struct sizes s = sizes_of(c);
     if (!c->dx[0] || !c->dy[0]) return;
+    int from, n = columns_of(k, s.in, &from);
     struct hn_gemm g = { .m = s.rows,
-                         .n = s.in,
+                         .n = n,
                          .k = s.out,
+                         .whole_n = s.in,
                          .a = c->dy[0],
                          .lda = s.out,
                          .b = c->x[1],
-                         .c = c->dx[0],
+                         .c = (float *)c->dx[0] + from,
                          .ldc = s.in,
-                         .add = (int)(c->acc & 1),
-                         .alpha = (float)a->alpha,
-                         .scratch = k->scratch };
-    g.trans_b = !a->trans_w, g.ldb = a->trans_w ? s.in : s.out;
+                         .add = (int)(c->acc & 1) };
+    g.trans_b = !a->trans_w, g.ldb = a->trans_w ? s.in : s.out, g.alpha = (float)a->alpha,
+    g.scratch = k->scratch;
+    g.b += (ptrdiff_t)from * (a->trans_w ? 1 : s.out);
     hn_gemm_run(&g);
 }
 

@@ -51,6 +51,7 @@ struct hn_cpu_piece {
     int32_t seg, group;  /* pieces of a group run together on sub-tiles */
     int32_t column;      /* gather: as in hn_cpu_place; emit: the output */
     int n_tasks, loss;   /* loss: number of the loss op, or -1 */
+    int n_columns;       /* a tiled main may be split into so many tasks by columns */
     size_t part, n_part; /* doubles: offset in the lane's parts, per tile */
     double cost;         /* float operations per row */
 };

@@ -49,6 +49,8 @@ size_t HN_ISA_NAME(hn_gemm_room)(void)
     return (size_t)KC * (NC + NR + STRIPS * MR) * sizeof(float) + 64;
 }
 
+int HN_ISA_NAME(hn_gemm_splits)(void) { return 1; }
+
 /* ---- the kernel ---------------------------------------------------------------------------------------------- */
 
 struct tile {           /* one MR x NR tile of C; edges are smaller */
@@ -280,9 +282,8 @@ static void do_block(const struct block *b)
 /* OpenBLAS is better at a few shapes: hardly any columns or rows, and columns that fill the last vector badly. */
 static int leave_to_blas(const struct hn_gemm *g)
 {
-    const int filled = (g->n + WIDTH - 1) / WIDTH * WIDTH;
-    return g->n < 8 || g->m < 4 || g->k < 1 ||
-           (!g->trans_b && g->n > NR && 10 * filled > 11 * g->n);
+    const int n = g->whole_n ? g->whole_n : g->n, filled = (n + WIDTH - 1) / WIDTH * WIDTH;
+    return n < 8 || g->m < 4 || g->k < 1 || (!g->trans_b && n > NR && 10 * filled > 11 * n);
 }
 
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g)
@@ -311,5 +312,6 @@ void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g)
 #else
 
 size_t HN_ISA_NAME(hn_gemm_room)(void) { return 0; }
+int HN_ISA_NAME(hn_gemm_splits)(void) { return 0; }
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g) { by_blas(g); }
 #endif

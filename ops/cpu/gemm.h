@@ -2,7 +2,7 @@
  *
  * C[m,n] = alpha A B (+ C, or + bias in every row), row-major, any operand transposed by its strides. Own kernels where the
  * instruction set has wide fused multiply-adds (they win on the narrow and small products of this trade, and an element's
- * sum does not depend on the number of rows), OpenBLAS elsewhere. Never allocates: packing goes into the caller's
+ * sum depends neither on the number of rows nor on how columns are split), OpenBLAS elsewhere. Never allocates: packing goes into the caller's
  * scratch of hn_gemm_bytes() bytes. */
 #ifndef HN_CPU_GEMM_H
 #define HN_CPU_GEMM_H
@@ -11,6 +11,7 @@
 
 struct hn_gemm {
     int m, n, k;
+    int whole_n; /* n of the product that this is some columns of; 0: n. Decides what computes it */
     const float *a, *b;
     int lda, ldb, trans_a, trans_b; /* trans_a: a is stored [k,m]; trans_b: b is stored [n,k] */
     float *c;
@@ -22,6 +23,8 @@ struct hn_gemm {
 };
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g);
 size_t HN_ISA_NAME(hn_gemm_room)(void);
+int HN_ISA_NAME(hn_gemm_splits)(void); /* may columns be split without changing bits? */
 #define hn_gemm_run   HN_ISA_NAME(hn_gemm)
 #define hn_gemm_bytes HN_ISA_NAME(hn_gemm_room)
+#define hn_gemm_split HN_ISA_NAME(hn_gemm_splits)
 #endif

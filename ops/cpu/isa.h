@@ -24,8 +24,9 @@ struct hn_cpu_call {
     double *
         part; /* main, part: this tile's sums, cleared before, added to. join: n_parts of them in a row */
     int n_parts;
-    void *scratch;     /* need.scratch bytes, this thread's */
-    int task, n_tasks; /* late: the piece of the work to do */
+    void *scratch; /* need.scratch bytes, this thread's */
+    int task,
+        n_tasks; /* late, and main where it is split by columns: the piece of the work to do */
 };
 typedef void hn_cpu_fn(const struct hn_cpu_call *k);
 
@@ -49,10 +50,13 @@ struct hn_cpu_need {    /* filled in by the op for one use of it; zeroed before 
     uint8_t joined
         [2]; /* saved buffers (bits) that join writes in forward, backward; main writes the others */
     uint32_t main_x, main_y,
-        late_x;     /* backward: values of inputs and outputs that main (and part) or late read */
-    uint32_t late;  /* inputs whose gradients late computes */
-    int n_tasks;    /* of late; 0 means 1 */
-    size_t part[2]; /* doubles per tile in forward, backward */
+        late_x;    /* backward: values of inputs and outputs that main (and part) or late read */
+    uint32_t late; /* inputs whose gradients late computes */
+    int n_tasks;   /* of late; 0 means 1 */
+    int n_columns
+        [2]; /* main, forward and backward: may be split into so many tasks by columns of its result, with the
+                         same bits; 0 and 1: not */
+    size_t part[2];       /* doubles per tile in forward, backward */
     size_t save_per8[2];  /* save[0], save[1]: bytes per 8 rows of the batch ... */
     size_t save_fixed[2]; /* ... and bytes beyond */
     size_t scratch;       /* bytes */

@@ -110,7 +110,7 @@ static int64_t tile_rows(const struct build *b)
                 if (w > widest) widest = w;
             }
     }
-    return widest <= 256 ? 128 : widest <= 1024 ? 64 : 512;
+    return widest <= 1024 ? 128 : 512;
 }
 
 static hone_status size_all(struct build *b)
@@ -311,6 +311,7 @@ static hone_status add_kind(struct build *b, const struct use *u, enum hn_cpu_ki
                                  : u->half->main;
     p.blas = u->need->blas && kind == HN_CPU_MAIN;
     p.inplace = u->need->inplace;
+    p.n_columns = kind == HN_CPU_MAIN ? u->need->n_columns[p.backward] : 1;
     p.n_tasks = kind == HN_CPU_LATE && u->need->n_tasks > 1 ? u->need->n_tasks : 1;
     return add_piece(b, &p);
 }

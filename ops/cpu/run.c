@@ -18,26 +18,29 @@ enum {
 
 /* ---- one piece ----------------------------------------------------------------------------------------------- */
 
-static void *address(const struct hn_cpu_lane *l, const struct hn_cpu_worker *w,
-                     const struct hn_cpu_place *p, int64_t row0, int64_t tile0)
+/* Rows [row0, row0 + rows) of the tile that starts at tile0 and lies in the tile memory of thread `owner`; worker runs it.
+ * Several columns: only the task-th part of the columns. */
+struct range {
+    int64_t tile0, row0, rows;
+    int tile, worker, owner, task, columns;
+};
+
+static void *address(const struct hn_cpu_lane *l, const struct hn_cpu_place *p,
+                     const struct range *t)
 {
     if (p->column && l->direct[p->column - 1])
-        return (void *)(uintptr_t)(l->direct[p->column - 1] + (size_t)row0 / 8 * p->per8);
+        return (void *)(uintptr_t)(l->direct[p->column - 1] + (size_t)t->row0 / 8 * p->per8);
     switch (p->space) {
-    case HN_CPU_FULL: return l->full + p->off + (size_t)row0 / 8 * p->per8;
-    case HN_CPU_TILE: return w->tile + p->off + (size_t)(row0 - tile0) / 8 * p->per8;
+    case HN_CPU_FULL: return l->full + p->off + (size_t)t->row0 / 8 * p->per8;
+    case HN_CPU_TILE:
+        return l->exec->workers[t->owner].tile + p->off +
+               (size_t)(t->row0 - t->tile0) / 8 * p->per8;
     case HN_CPU_W: return (char *)l->slot->r->slab[HN_SLAB_W] + p->off;
     case HN_CPU_DW: return (char *)l->slot->r->slab[HN_SLAB_DW] + p->off;
     case HN_CPU_CONST: return (char *)l->exec->consts + p->off;
     default: return NULL;
     }
 }
-
-/* Rows [row0, row0 + rows) of the tile that starts at tile0. */
-struct range {
-    int64_t tile0, row0, rows;
-    int tile, worker, task;
-};
 
 static double rate_of(const struct hn_cpu_lane *l, const struct hn_op *op)
 {
@@ -61,16 +64,16 @@ static void call_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p
         .c = { .op = op, .xs = xs, .ys = ys, .x = x, .y = y, .dx = dx, .dy = dy, .save = save }
     };
     for (int i = 0; i < op->n_in; i++) {
-        x[i] = address(l, w, &p->x[i], t->row0, t->tile0);
-        dx[i] = p->backward ? address(l, w, &p->dx[i], t->row0, t->tile0) : NULL;
+        x[i] = address(l, &p->x[i], t);
+        dx[i] = p->backward ? address(l, &p->dx[i], t) : NULL;
         hn_extent_of(&p->xs[i], t->rows, &xs[i]);
     }
     for (int i = 0; i < op->n_out; i++) {
-        y[i] = address(l, w, &p->y[i], t->row0, t->tile0);
-        dy[i] = p->backward ? address(l, w, &p->dy[i], t->row0, t->tile0) : NULL;
+        y[i] = address(l, &p->y[i], t);
+        dy[i] = p->backward ? address(l, &p->dy[i], t) : NULL;
         hn_extent_of(&p->ys[i], t->rows, &ys[i]);
     }
-    for (int i = 0; i < 2; i++) save[i] = address(l, w, &p->save[i], t->row0, t->tile0);
+    for (int i = 0; i < 2; i++) save[i] = address(l, &p->save[i], t);
     k.c.acc = p->acc | (l->micro > 0 ? p->slab_dx : 0);
     k.c.rows = t->rows;
     k.c.train = (uint8_t)hn_cpu_trains(e->plan->pass);
@@ -82,7 +85,9 @@ static void call_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p
     k.part = l->parts + p->part + (p->kind == HN_CPU_JOIN ? 0 : p->n_part * (size_t)t->tile);
     k.n_parts = p->one_part ? 1 : (int)((l->rows + e->tile - 1) / e->tile);
     k.scratch = w->scratch;
-    k.task = t->task, k.n_tasks = p->n_tasks;
+    k.task = t->task, k.n_tasks = p->kind == HN_CPU_LATE ? p->n_tasks
+                                  : t->columns > 1       ? t->columns
+                                                         : 1;
     if (p->has_part && t->row0 == t->tile0) memset(k.part, 0, p->n_part * sizeof *k.part);
     p->fn(&k);
 }
@@ -104,7 +109,7 @@ static void gather_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece 
                                .first = s->first + at,
                                .n = p->after ? 1 : t->rows };
     g.index = s->index ? s->index + at : NULL;
-    g.dst = address(l, &l->exec->workers[t->worker], &p->x[0], t->row0, t->tile0);
+    g.dst = address(l, &p->x[0], t);
     l->exec->dev->isa->gather(&g);
 }
 
@@ -115,7 +120,7 @@ static void emit_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p
     struct hn_dim n = hn_shape_count(p->xs);
     int64_t all = n.per_row * l->rows + n.fixed, first = n.per_row * t->row0;
     int64_t count = p->after ? all : n.per_row * t->rows;
-    const float *from = address(l, &l->exec->workers[t->worker], &p->x[0], t->row0, t->tile0);
+    const float *from = address(l, &p->x[0], t);
     float *to = (float *)l->slot->out[p->column] + l->step * all + first;
     if (from && count > 0) memcpy(to, from, (size_t)count * sizeof *to);
 }
@@ -134,9 +139,9 @@ static void do_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p,
 /* ---- tiles --------------------------------------------------------------------------------------------------- */
 
 struct job { /* what the pool's function gets */
-    const struct hn_cpu_lane *lane;
+    struct hn_cpu_lane *lane;
     const struct hn_cpu_segment *seg;
-    int from, to; /* after-pieces of a stage: range in exec.order */
+    int from, to; /* after-pieces of a stage, or pieces of a group: range in exec.order */
 };
 
 /* Pieces [from, to) of one group on the rows of a tile, sub-tile by sub-tile when there are several. */
@@ -166,7 +171,9 @@ static void do_tile(void *user, int i, int worker)
     const struct job *j = user;
     const struct hn_cpu_lane *l = j->lane;
     const struct hn_cpu_exec *e = l->exec;
-    struct range t = { .tile0 = i * e->tile, .row0 = i * e->tile, .tile = i, .worker = worker };
+    struct range t = {
+        .tile0 = i * e->tile, .row0 = i * e->tile, .tile = i, .worker = worker, .owner = worker
+    };
     t.rows = l->rows - t.row0 < e->tile ? l->rows - t.row0 : e->tile;
     const int end = j->seg->tiled + j->seg->n_tiled;
     for (int a = j->seg->tiled, b; a < end; a = b) {
@@ -180,7 +187,7 @@ static void do_task(void *user, int i, int worker)
 {
     const struct job *j = user;
     const struct hn_cpu_exec *e = j->lane->exec;
-    struct range t = { .rows = j->lane->rows, .worker = worker, .task = i };
+    struct range t = { .rows = j->lane->rows, .worker = worker, .owner = worker, .task = i };
     int at = j->from;
     while (t.task >= e->pieces[e->order[at]].n_tasks) t.task -= e->pieces[e->order[at++]].n_tasks;
     do_piece(j->lane, &e->pieces[e->order[at]], &t);
@@ -205,13 +212,43 @@ static int is_good(const struct hn_cpu_lane *l)
     return 1;
 }
 
+static void do_columns(void *user, int i, int worker)
+{
+    const struct job *j = user;
+    const struct hn_cpu_lane *l = j->lane;
+    const struct hn_cpu_piece *p = &l->exec->pieces[l->exec->order[j->from]];
+    struct range t = { .rows = l->rows, .worker = worker, .owner = l->worker, .task = i };
+    t.columns = p->n_columns;
+    do_piece(l, p, &t);
+}
+
+/* A batch that is a single tile, on several threads: matrix products are split by columns, the rest runs here. */
+static void do_single_tile(struct hn_cpu_lane *l, const struct hn_cpu_segment *s)
+{
+    const struct hn_cpu_exec *e = l->exec;
+    const int end = s->tiled + s->n_tiled;
+    struct range t = { .rows = l->rows, .worker = l->worker, .owner = l->worker };
+    struct job j = { .lane = l, .seg = s };
+    for (j.from = s->tiled; j.from < end; j.from = j.to) {
+        const struct hn_cpu_piece *p = &e->pieces[e->order[j.from]];
+        for (j.to = j.from + 1; j.to < end && e->pieces[e->order[j.to]].group == p->group; j.to++) {
+        }
+        if (p->blas && p->n_columns > 1)
+            spread(l, p->n_columns, p->cost * (double)l->rows, do_columns, &j);
+        else
+            do_group(l, j.from, j.to, &t);
+    }
+}
+
 /* 0: a loss is not finite; the rest of the step must not run. */
 static int do_segment(struct hn_cpu_lane *l, const struct hn_cpu_segment *s)
 {
     const struct hn_cpu_exec *e = l->exec;
     struct job j = { .lane = l, .seg = s };
     const int end = s->after + s->n_after;
-    if (s->n_tiled)
+    if (s->n_tiled && l->pool && l->rows <= e->tile)
+        do_single_tile(l, s);
+    else if (s->n_tiled)
         spread(l, (int)((l->rows + e->tile - 1) / e->tile), s->cost * (double)l->rows, do_tile, &j);
     for (j.from = s->after; j.from < end; j.from = j.to) {
         int tasks = 0;
@@ -314,7 +351,7 @@ static void end_step(struct hn_cpu_lane *l, int last)
 {
     const struct hn_cpu_exec *e = l->exec;
     struct hn_replica *r = l->slot->r;
-    struct range all = { .rows = l->rows, .worker = l->worker };
+    struct range all = { .rows = l->rows, .worker = l->worker, .owner = l->worker };
     for (int i = 0; l->slot->partial && i < 2 * e->plan->prog->n_losses; i++)
         l->slot->partial[i] += l->loss[i];
     for (int i = 0; i < e->n_commits; i++) do_piece(l, &e->pieces[e->commits[i]], &all);

@@ -69,7 +69,7 @@ static void test_free(struct test *t)
     guard(t->dx, r * in), guard(t->dw, in * out), guard(t->db, out), guard(t->dy, r * out);
 }
 
-enum what { FORWARD, BACKWARD, LATE };
+enum what { FORWARD, BACKWARD, LATE, FORWARD_SPLIT, BACKWARD_SPLIT };
 
 static void call(const struct test *t, const struct hn_cpu_isa *isa, enum what what, int rows,
                  uint32_t acc)
@@ -100,11 +100,16 @@ static void call(const struct test *t, const struct hn_cpu_isa *isa, enum what w
     k.c.rows = k.total = rows;
     ck_assert_uint_le(need.scratch, SCRATCH);
     k.scratch = t->scratch;
-    k.n_tasks = need.n_tasks > 1 ? need.n_tasks : 1;
-    for (k.task = 0; k.task < (what == LATE ? k.n_tasks : 1); k.task++)
-        (what == FORWARD    ? kernels->forward.main
-         : what == BACKWARD ? kernels->backward.main
-                            : kernels->backward.late)(&k);
+    int forward = what == FORWARD || what == FORWARD_SPLIT;
+    hn_cpu_fn *fn = forward        ? kernels->forward.main
+                    : what == LATE ? kernels->backward.late
+                                   : kernels->backward.main;
+    k.n_tasks = what == LATE             ? need.n_tasks
+                : what == FORWARD_SPLIT  ? need.n_columns[0]
+                : what == BACKWARD_SPLIT ? need.n_columns[1]
+                                         : 1;
+    if (k.n_tasks < 1) k.n_tasks = 1;
+    for (k.task = 0; k.task < k.n_tasks; k.task++) fn(&k);
 }
 
 /* Element (i,j) of w as [in,out]. */
@@ -204,6 +209,39 @@ START_TEST(products)
 }
 END_TEST
 
+/* By columns: the same bits. */
+static void check_split(struct test *t, const struct hn_cpu_isa *isa)
+{
+    size_t n = (size_t)t->s.rows * (size_t)t->s.out, m = (size_t)t->s.rows * (size_t)t->s.in;
+    float *y = malloc(n * sizeof *y), *dx = malloc(m * sizeof *dx);
+    call(t, isa, FORWARD, t->s.rows, 0);
+    call(t, isa, BACKWARD, t->s.rows, 0);
+    memcpy(y, t->y, n * sizeof *y), memcpy(dx, t->dx, m * sizeof *dx);
+    memset(t->y, 0, n * sizeof *y), memset(t->dx, 0, m * sizeof *dx);
+    call(t, isa, FORWARD_SPLIT, t->s.rows, 0);
+    call(t, isa, BACKWARD_SPLIT, t->s.rows, 0);
+    ck_assert_msg(!memcmp(y, t->y, n * sizeof *y), "columns of y apart differ, %s", isa->name);
+    ck_assert_msg(!memcmp(dx, t->dx, m * sizeof *dx), "columns of dx apart differ, %s", isa->name);
+    free(y), free(dx);
+}
+
+START_TEST(columns_apart)
+{
+    static const struct shape wide[] = {
+        { 50, 300, 301 }, { 128, 784, 512 }, { 64, 512, 1000 }, { 3, 400, 400 }
+    };
+    for (int i = 0; i < 3; i++) {
+        const struct hn_cpu_isa *isa = isa_at(i);
+        for (int how = 0; isa && how < 4; how++) {
+            struct test t;
+            test_init(&t, &wide[_i], how & 1, how >> 1);
+            check_split(&t, isa);
+            test_free(&t);
+        }
+    }
+}
+END_TEST
+
 START_TEST(rows_apart)
 {
     static const struct shape wide = { 40, 784, 48 };
@@ -227,4 +265,4 @@ START_TEST(rows_apart)
 END_TEST
 
 HN_TEST_MAIN("cpu dense", tcase_add_loop_test(tc, products, 0, SHAPES);
-             tcase_add_test(tc, rows_apart);)
+             tcase_add_test(tc, rows_apart); tcase_add_loop_test(tc, columns_apart, 0, 4);)

@@ -58,10 +58,10 @@ struct result { /* everything a replica ends with */
     struct hn_clock now;
 };
 
-/* Trains n_slots replicas (slot k: rows 200 - 23 k) on so many threads; results[k] are of slot k. */
+/* Trains n_slots replicas (slot k: 23 k rows fewer than slot 0) on so many threads; results[k] are of slot k. */
 struct job {
     int threads, n_slots, indexed, calls;
-    const char *options;
+    int64_t rows; /* of slot 0; 0: 200 */
 };
 
 static void take(struct result *out, struct rig *g, struct rig_replica *r)
@@ -78,7 +78,7 @@ static void take(struct result *out, struct rig *g, struct rig_replica *r)
     out->now = r->r.now;
 }
 
-static int64_t slot_rows(int k) { return 200 - 23 * k; }
+static int64_t slot_rows(const struct job *j, int k) { return (j->rows ? j->rows : 200) - 23 * k; }
 
 static void train(const struct made *m, const struct rig_data *d, const struct job *j,
                   struct result *out)
@@ -91,18 +91,18 @@ static void train(const struct made *m, const struct rig_data *d, const struct j
     uint32_t *index = malloc(STEPS * 200 * sizeof *index);
     for (uint32_t i = 0; i < STEPS * 200; i++) index[i] = i % RIG_ROWS;
     for (int i = 0; i < STEPS; i++) lr[i] = 0.01;
-    rig_open(&g, &hn_backend_cpu, &m->t, j->threads, j->options);
+    rig_open(&g, &hn_backend_cpu, &m->t, j->threads, NULL);
     rig_prepare(&g, HN_PASS_TRAIN, 200, j->n_slots, d);
     for (int k = 0; k < j->n_slots; k++)
         rig_replica_init(&r[k], &g, &m->t, &rig_adam, 100 + (uint64_t)k);
     for (int c = 0, per = STEPS / j->calls; c < j->calls; c++) {
         size_t before = g.mem->count;
         for (int k = 0; k < j->n_slots; k++) {
-            int64_t at = c * per * slot_rows(k);
+            int64_t at = c * per * slot_rows(j, k);
             slots[k] = (struct hn_slot){ .r = &r[k].r,
                                          .data = g.data,
                                          .first = at,
-                                         .rows = slot_rows(k),
+                                         .rows = slot_rows(j, k),
                                          .lr = lr,
                                          .partial = r[k].partial };
             if (j->indexed) slots[k].index = index + at;
@@ -133,6 +133,7 @@ static void release(struct result *r, int n)
         for (int i = 0; i < 3; i++) free(r[k].slabs[i]);
 }
 
+/* 200 rows are several tiles, 120 one: its products are split by columns. */
 START_TEST(threads)
 {
     static const int counts[] = { 2, 3, 5 };
@@ -140,13 +141,15 @@ START_TEST(threads)
     struct rig_data d;
     struct result one, many;
     rig_data_init(&d, &m->t, m->classes, 9);
-    train(m, &d, &(struct job){ 1, 1, 1, 1, NULL }, &one);
-    for (int i = 0; i < 3; i++) {
-        train(m, &d, &(struct job){ counts[i], 1, 1, 1, NULL }, &many);
-        compare(m, &one, &many, "threads", counts[i]);
-        release(&many, 1);
+    for (int64_t rows = 120; rows <= 200; rows += 80) {
+        train(m, &d, &(struct job){ 1, 1, 1, 1, rows }, &one);
+        for (int i = 0; i < 3; i++) {
+            train(m, &d, &(struct job){ counts[i], 1, 1, 1, rows }, &many);
+            compare(m, &one, &many, "threads", counts[i]);
+            release(&many, 1);
+        }
+        release(&one, 1);
     }
-    release(&one, 1);
     rig_data_free(&d), made_free(m);
 }
 END_TEST
@@ -159,10 +162,10 @@ START_TEST(cohorts)
     struct rig_data d;
     struct result one, group[MAX_SLOTS], again[MAX_SLOTS];
     rig_data_init(&d, &m->t, m->classes, 9);
-    train(m, &d, &(struct job){ 1, 1, 1, 1, NULL }, &one);
+    train(m, &d, &(struct job){ 1, 1, 1, 1, 0 }, &one);
     for (int i = 0; i < 3; i++) {
-        train(m, &d, &(struct job){ 3, sizes[i], 1, 1, NULL }, group);
-        train(m, &d, &(struct job){ 1, sizes[i], 1, 1, NULL }, again);
+        train(m, &d, &(struct job){ 3, sizes[i], 1, 1, 0 }, group);
+        train(m, &d, &(struct job){ 1, sizes[i], 1, 1, 0 }, again);
         compare(m, &one, &group[0], "alone and in a cohort of", sizes[i]);
         for (int k = 0; k < sizes[i]; k++) compare(m, &again[k], &group[k], "slot", k);
         release(group, sizes[i]), release(again, sizes[i]);
@@ -178,8 +181,8 @@ START_TEST(calls)
     struct rig_data d;
     struct result one, other;
     rig_data_init(&d, &m->t, m->classes, 9);
-    train(m, &d, &(struct job){ 1, 1, 1, 3, NULL }, &one);
-    train(m, &d, &(struct job){ 2, 1, 1, 6, NULL }, &other);
+    train(m, &d, &(struct job){ 1, 1, 1, 3, 0 }, &one);
+    train(m, &d, &(struct job){ 2, 1, 1, 6, 0 }, &other);
     compare(m, &one, &other, "calls", 6);
     release(&one, 1), release(&other, 1);
     rig_data_free(&d), made_free(m);
