@@ -81,6 +81,7 @@ struct hn_cpu_dev {
     struct hn_mem *mem;
     struct hn_pool *pool;
     int threads;
+    int warm;             /* OpenBLAS has its buffers */
     atomic_uint n_blocks; /* made so far */
     const struct hn_cpu_isa *isa;
 };
