@@ -259,27 +259,29 @@ HONE_CALL hone_diff(hone_context *ctx, const char *path_a, const char *path_b, h
  * Parameters read: group "search", and "seed". The first open needs the space ("search", or "setting" with sampler manual) and
  * fixes sampler, direction and seed; later ones may leave them out, or must agree (HONE_E_USAGE). A file that is no study is
  * HONE_E_USAGE, too. "space" is the command's: the library reads no files of options. */
-HONE_API HONE_MUST_USE hone_status hone_study_open(hone_context *ctx, const char *path, const hone_params *params,
-                                                   hone_study **out, hone_error *err);
-HONE_API HONE_MUST_USE hone_status hone_study_ask(hone_study *s, hone_result **out, hone_error *err);
+HONE_API HONE_MUST_USE hone_status hone_study_open(hone_context *ctx, const char *path,
+                                                   const hone_params *params, hone_study **out,
+                                                   hone_error *err);
+HONE_API HONE_MUST_USE hone_status hone_study_ask(hone_study *s, hone_result **out,
+                                                  hone_error *err);
 /* value NaN or infinite: the trial failed. Telling a trial twice, or one that was never asked, is HONE_E_USAGE. The result has
  * "state", and "best_trial" and "best_value" of the study so far. */
-HONE_API HONE_MUST_USE hone_status hone_study_tell(hone_study *s, int64_t trial, double value, hone_result **out,
-                                                   hone_error *err);
+HONE_API HONE_MUST_USE hone_status hone_study_tell(hone_study *s, int64_t trial, double value,
+                                                   hone_result **out, hone_error *err);
 HONE_API void hone_study_close(hone_study *s);
 
 /* What a callback sees of a search: a trial that has ended. Valid during the call. */
 typedef struct hone_trial {
     size_t size;
-    int64_t trial, trials; /* its number; how many there will be, 0: not known */
-    const char *state;     /* "done", "failed" */
-    const char *params;    /* "lr=0.01, batch_size=32"; "default" for trial 0 */
-    const char *why;       /* a failed trial: why; else "" */
-    double value, std;     /* mean over the folds of what is monitored; NaN: none */
-    int64_t epochs;        /* of all folds together */
-    double seconds;        /* of all folds together */
-    int64_t finished;      /* trials that have ended, also in earlier processes */
-    int64_t best_trial;    /* -1: none yet */
+    int64_t trial, trials;       /* its number; how many there will be, 0: not known */
+    const char *state;           /* "done", "failed" */
+    const char *params;          /* "lr=0.01, batch_size=32"; "default" for trial 0 */
+    const char *why;             /* a failed trial: why; else "" */
+    double value, std;           /* mean over the folds of what is monitored; NaN: none */
+    int64_t epochs;              /* of all folds together */
+    double seconds;              /* of all folds together */
+    int64_t finished;            /* trials that have ended, also in earlier processes */
+    int64_t best_trial;          /* -1: none yet */
     double best_value, baseline; /* baseline: the imported model's */
     double elapsed, seconds_left;
 } hone_trial;

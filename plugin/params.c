@@ -11,7 +11,8 @@ enum kind { FLOAT, INT, BOOL, TEXT, CHOICE, LIST };
 enum group { DATA, TRAINING, RUN, PREDICT, VERIFY, SEARCH, TUNE, TELL };
 enum { HN_P_LOG = 1, HN_P_COMMA = 2 };
 static const char *const kind_names[] = { "float", "int", "bool", "text", "choice", "list" };
-static const char *const group_names[] = { "data", "training", "run", "predict", "verify", "search", "tune", "tell" };
+static const char *const group_names[] = { "data",   "training", "run",  "predict",
+                                           "verify", "search",   "tune", "tell" };
 
 struct row {
     const char *name;

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 struct fake {
-    int present; /* this is the fake device, not a real one */
+    int present;     /* this is the fake device, not a real one */
     int fail_at;     /* the n-th call that may fail does; 0: none */
     int calls;       /* so far */
     int no_epilogue; /* products know no bias, ReLU or sums */
