@@ -39,7 +39,7 @@ static void by_blas(const struct hn_gemm *g)
 }
 
 #ifdef WIDTH
-enum { NR = NV * WIDTH, KC = 512, NC = 384, SMALL_B = 24576, STRIPS = 6 };
+enum { NR = NV * WIDTH, KC = 512, NC = 384, SMALL_B = 24576, STRIPS = 32 };
 
 typedef float vec __attribute__((vector_size(4 * WIDTH)));
 typedef float loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
@@ -263,14 +263,16 @@ static void do_strip(const struct block *b, struct tile *t, int i0, int rows)
 static void do_block(const struct block *b)
 {
     const struct hn_gemm *g = b->g;
-    const int strips = g->trans_a && g->lda * (int)sizeof(float) % 2048 == 0 && b->nc > 2 * NR;
+    const int strips = g->trans_a && g->lda * (int)sizeof(float) % 2048 == 0 && g->n > 2 * NR;
+    const int fresh =
+        b->j0 == 0 || g->m > STRIPS * MR; /* else they lie there from the last block */
     struct tile t = { .k = b->kc, .ldc = g->ldc, .alpha = g->alpha, .bias_scale = g->bias_scale };
     t.add = g->add || !b->first;
     t.a_row = g->trans_a ? 1 : g->lda;
     t.a_col = strips ? MR : g->trans_a ? g->lda : 1;
     for (int i = 0; i < g->m; i += MR) {
         const int rows = g->m - i < MR ? g->m - i : MR, of_group = i % (STRIPS * MR);
-        if (strips && of_group == 0)
+        if (strips && fresh && of_group == 0)
             pack_strips(b, i, g->m - i < STRIPS * MR ? g->m - i : STRIPS * MR);
         t.a = strips       ? b->strip + (ptrdiff_t)of_group * b->kc
               : g->trans_a ? g->a + (ptrdiff_t)b->p0 * g->lda + i
