@@ -16,7 +16,11 @@ for p in "${programs[@]}"; do
   if [ "$name" = fuzz_onnx ]; then t=$seconds; fi
   corpus=$(mktemp -d)
   case $name in
-    fuzz_onnx) find "$root/tests/data" "$root/examples" -name '*.onnx' -size -64k -exec cp -t "$corpus" {} + ;;
+    fuzz_onnx)
+      find "$root/tests/data" "$root/examples" -name '*.onnx' -size -64k | while read -r f; do
+        cp "$f" "$corpus/$(sha1sum "$f" | cut -c1-16)"
+      done
+      ;;
     fuzz_csv) printf 'a,b,c\n1,2.5,"x, y"\n-3e4,NA,z\n' >"$corpus/seed" ;;
     fuzz_npy) printf '\x93NUMPY\x01\x00\x46\x00{"descr": "<f4", "fortran_order": False, "shape": (1, 1), }          \n\0\0\0\0' >"$corpus/seed" ;;
   esac
