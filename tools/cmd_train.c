@@ -51,6 +51,11 @@ static void print_summary(FILE *f, const json_t *t, const struct progress *p)
     fprintf(f, "\n%.0f epochs, best %.0f: %s; %.3g s, %.3g rows/s\n", jnum(t, "epochs"),
             jnum(t, "best_epoch"), reason, jnum(t, "seconds"), jnum(t, "samples_per_second"));
     print_figures(f, t);
+    if (!strcmp(jtext(t, "stop_reason"), "interrupted") && jtext(t, "run_dir")[0]) {
+        fputs("to go on: hone resume ", f);
+        print_name(f, jtext(t, "run_dir"));
+        fputc('\n', f);
+    }
     if (jtext(t, "model")[0]) {
         fputs("written to ", f);
         print_name(f, jtext(t, "model"));
