@@ -38,6 +38,14 @@ static void by_blas(const struct hn_gemm *g)
                 g->b, g->ldb, g->bias || g->add ? 1.0f : 0.0f, g->c, g->ldc);
 }
 
+/* Small loops over registers must vanish, or their arrays live in memory. */
+#define TEXT(x) #x
+#ifdef __clang__
+#define UNROLL(n) _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL(n) _Pragma(TEXT(GCC unroll n))
+#endif
+
 #ifdef WIDTH
 enum { NR = NV * WIDTH, KC = 512, NC = 384, SMALL_B = 24576, STRIPS = 32 };
 
@@ -93,24 +101,25 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
     vec acc[MR][NV];
     const float *a = t->a, *b = t->b;
     const ptrdiff_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 3
+    UNROLL(8)
+    for (int i = 0; i < rows; i++) {
+        UNROLL(3)
         for (int j = 0; j < nv; j++) acc[i][j] = (vec){ 0 };
+    }
     for (int p = 0; p < t->k; p++, a += a_col, b += b_row) {
         vec v[NV];
-#pragma GCC unroll 3
+        UNROLL(3)
         for (int j = 0; j < nv; j++) v[j] = load(b + WIDTH * j);
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < rows; i++) {
             const vec x = a[i * a_row] - (vec){ 0 };
-#pragma GCC unroll 3
+            UNROLL(3)
             for (int j = 0; j < nv; j++) acc[i][j] = FMA(x, v[j], acc[i][j]);
         }
     }
     const vec alpha = t->alpha - (vec){ 0 }, scale = t->bias_scale - (vec){ 0 };
     const ptrdiff_t ldc = t->ldc;
-#pragma GCC unroll 3
+    UNROLL(3)
     for (int j = 0; j < nv; j++) {
         float *c = t->c + WIDTH * j;
         const int n =
@@ -118,7 +127,7 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
         const vec bias = !t->bias     ? (vec){ 0 }
                          : n == WIDTH ? scale * load(t->bias + WIDTH * j)
                                       : scale * load_some(t->bias + WIDTH * j, n);
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < rows; i++) {
             vec v = FMA(alpha, acc[i][j], bias);
             if (n == WIDTH)
@@ -168,7 +177,7 @@ static void pack_rows(float *to, const float *b, ptrdiff_t ldb, int k, int n, in
 #define LOW8(l)  ((l)&8 ? WIDTH + (l)-8 : (l))
 #define HIGH8(l) ((l)&8 ? WIDTH + (l) : (l) + 8)
 #define TURN(d, LOW, HIGH)                                                                         \
-    _Pragma("GCC unroll 16") for (int i = 0; i < WIDTH; i++) if (!(i & (d)))                       \
+    UNROLL(16) for (int i = 0; i < WIDTH; i++) if (!(i & (d)))                                     \
     {                                                                                              \
         const vec x = v[i], y = v[i + (d)];                                                        \
         v[i] = __builtin_shufflevector(x, y, LANES(LOW));                                          \
@@ -179,7 +188,7 @@ static void pack_rows(float *to, const float *b, ptrdiff_t ldb, int k, int n, in
 static void turn_block(float *to, int width, const float *b, ptrdiff_t ldb)
 {
     vec v[WIDTH];
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int i = 0; i < WIDTH; i++) v[i] = load(b + i * ldb);
     TURN(1, LOW1, HIGH1)
     TURN(2, LOW2, HIGH2)
@@ -187,7 +196,7 @@ static void turn_block(float *to, int width, const float *b, ptrdiff_t ldb)
 #if WIDTH == 16
     TURN(8, LOW8, HIGH8)
 #endif
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int i = 0; i < WIDTH; i++) *(loose *)(to + i * width) = v[i];
 }
 
