@@ -177,7 +177,8 @@ def test_killed():
                 break
             kills += 1
             check("cut short", p.returncode in (-sig, 128 + sig), (p.returncode, said[:400]))
-            check("no half a model", not out.exists())
+            if out.exists():  # the signal came after the model was in place: it is compared below like any other
+                break
         if not out.exists():
             code("run again", tune(NET, out, *job), 0)
         check(f"{kills} times {sig.name}: the bytes of the undisturbed one", out.read_bytes() == whole.read_bytes())
