@@ -149,6 +149,7 @@ static void cpu_finish(void *exec)
         hn_cpu_unblock(e->dev, e->lanes[i].full);
         hn_free(mem, e->lanes[i].parts);
         hn_free(mem, e->lanes[i].direct);
+        hn_free(mem, e->lanes[i].indexed);
         hn_free(mem, e->lanes[i].loss);
         hn_free(mem, e->lanes[i].squares);
     }
@@ -189,9 +190,10 @@ static hone_status make_lanes(struct hn_cpu_exec *e, hone_error *err)
         l->full = hn_cpu_block(e->dev, e->full_bytes);
         l->parts = hn_calloc(mem, e->n_parts + 1, sizeof *l->parts);
         l->direct = hn_calloc(mem, (size_t)e->n_columns + 1, sizeof *l->direct);
+        l->indexed = hn_calloc(mem, (size_t)e->n_columns + 1, 1);
         l->loss = hn_calloc(mem, 2 * (size_t)p->n_losses + 1, sizeof *l->loss);
         l->squares = hn_calloc(mem, (size_t)e->n_runs + 1, sizeof *l->squares);
-        if (!l->full || !l->parts || !l->direct || !l->loss || !l->squares)
+        if (!l->full || !l->parts || !l->direct || !l->indexed || !l->loss || !l->squares)
             return hn_nomem(err, "the activation arena", e->full_bytes);
     }
     return HONE_OK;

@@ -26,11 +26,11 @@ static int task_count(int64_t m, int64_t n)
 }
 
 /* Tasks by columns for a product with n of them, for a batch that is a single tile. */
-static int column_count(int64_t in, int64_t out, int64_t n)
+static int column_count(int64_t in, int64_t out, int64_t n, int trans_b)
 {
     int64_t by_work = in * out / 32768, by_columns = n / 96;
     int64_t t = by_work < by_columns ? by_work : by_columns;
-    return !hn_gemm_split() || t < 1 ? 1 : t > 16 ? 16 : (int)t;
+    return !hn_gemm_own((int)n, trans_b) || t < 1 ? 1 : t > 16 ? 16 : (int)t;
 }
 
 /* This task's columns of a result with n. */
@@ -52,8 +52,10 @@ static void dense_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->late_x = 1u << 0;
     n->late = 1u << 1 | 1u << 2;
     n->n_tasks = a->trans_w ? task_count(out, in) : task_count(in, out);
-    n->n_columns[0] = column_count(in, out, out);
-    n->n_columns[1] = column_count(in, out, in);
+    n->n_columns[0] = column_count(in, out, out, a->trans_w);
+    n->n_columns[1] = column_count(in, out, in, !a->trans_w);
+    n->indexed_x = x->rank == 2 && x->d[0].per_row == 1 && hn_gemm_own((int)out, a->trans_w) &&
+                   hn_gemm_own((int)(a->trans_w ? in : out), 0);
     n->scratch = hn_gemm_bytes();
     n->cost = 2.0 * (double)hn_cpu_width(x) * (double)out;
 }
@@ -78,7 +80,7 @@ static void dense_forward(const struct hn_cpu_call *k)
                          .alpha = (float)a->alpha,
                          .bias_scale = (float)a->beta };
     g.trans_b = a->trans_w, g.ldb = a->trans_w ? s.in : s.out, g.scratch = k->scratch;
-    g.b += (ptrdiff_t)from * (a->trans_w ? s.in : 1);
+    g.b += (ptrdiff_t)from * (a->trans_w ? s.in : 1), g.a_index = k->index;
     if (bias && s.out > 1 &&
         hn_extent_numel(&c->xs[2]) == 1) { /* one number for all: laid down first, then added to */
         for (int r = 0; r < s.rows; r++)
@@ -159,6 +161,7 @@ static void dense_late(const struct hn_cpu_call *k)
                              .add = (int)(c->acc >> 1 & 1),
                              .alpha = (float)a->alpha };
         g.c = (float *)c->dx[1] + (size_t)from * (size_t)n, g.scratch = k->scratch;
+        *(a->trans_w ? &g.b_index : &g.a_index) = k->index;
         if (len > 0) hn_gemm_run(&g);
     }
     if (c->op->n_in > 2 && c->dx[2] && k->task == k->n_tasks - 1)

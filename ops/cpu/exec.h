@@ -45,7 +45,7 @@ struct hn_cpu_piece {
         *dy; /* n_in, n_out, n_in, n_out; gather and emit: x[0] alone */
     struct hn_cpu_place save[2];
     uint32_t acc, slab_dx; /* bits of call.acc; inputs whose gradient lies in slab DW */
-    uint8_t backward, after, blas, inplace, has_part, new_stage,
+    uint8_t backward, after, blas, inplace, has_part, indexed_x, new_stage,
         one_part;        /* one_part: the sums of a join came in one piece */
     uint8_t joined;      /* saved buffers that a join writes */
     int32_t seg, group;  /* pieces of a group run together on sub-tiles */
@@ -100,7 +100,8 @@ struct hn_cpu_lane { /* one slot on its way */
     struct hn_pool *pool; /* NULL: this thread alone */
     char *full;
     double *parts;
-    const char **direct; /* per column: the batch's rows in the data set itself, or NULL */
+    const char **direct; /* per column: the batch's rows in the data set itself, or NULL ... */
+    uint8_t *indexed;    /* ... 1: direct is the whole column, rows come through the slot's index */
     double *loss;        /* of this step: 2 per loss */
     double *squares;     /* per optimizer run: sum of squared gradients */
     int64_t rows, step;
@@ -122,7 +123,8 @@ struct hn_cpu_exec {
     int n_pieces, n_segs, n_bufs, n_commits, n_columns;
     size_t full_bytes, tile_bytes, scratch_bytes, n_parts, n_pointers, n_extents;
     float *consts, *warm; /* warm: while warming up */
-    uint8_t *column_used;
+    uint8_t *column_used,
+        *column_indexed; /* read by a piece; all its readers take rows through an index */
     struct hn_cpu_run *runs;
     int n_runs;
     struct hn_cpu_worker *workers; /* dev->threads */

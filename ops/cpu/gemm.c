@@ -5,8 +5,8 @@
  *
  *     for each KC of k:  for each NC of n:  pack B;  for each MR rows:  for each panel:  C tile += A strip * B panel
  *
- * A is read where it lies (its elements are broadcast one by one) unless its rows would fall into the same cache sets. B is
- * read where it lies when it is small and its rows run along n. Blocks depend on k and n alone: the sum of an element of C
+ * A is read where it lies (its elements are broadcast one by one) unless it is stored [k,m] and its rows would fall into
+ * the same cache sets. B is read where it lies when it is small and its rows run along n. Blocks depend on k and n alone: the sum of an element of C
  * is the same however many rows there are. */
 #include "ops/cpu/gemm.h"
 #include <cblas.h>
@@ -57,14 +57,13 @@ size_t HN_ISA_NAME(hn_gemm_room)(void)
     return (size_t)KC * (NC + NR + STRIPS * MR) * sizeof(float) + 64;
 }
 
-int HN_ISA_NAME(hn_gemm_splits)(void) { return 1; }
-
 /* ---- the kernel ---------------------------------------------------------------------------------------------- */
 
 struct tile {           /* one MR x NR tile of C; edges are smaller */
     int k, cols;        /* cols <= nv * WIDTH are stored */
-    const float *a, *b; /* a: element (i,p) at i * a_row + p * a_col; b: row p at p * b_row */
-    ptrdiff_t a_row, a_col, b_row;
+    const float *a[MR]; /* element (i,p) of A at a[i] + p * a_col */
+    const float *b;     /* row p of B at p * b_row */
+    ptrdiff_t a_col, b_row;
     float *c;
     ptrdiff_t ldc;
     int add;
@@ -99,20 +98,21 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
                                                            const int nv)
 {
     vec acc[MR][NV];
-    const float *a = t->a, *b = t->b;
-    const ptrdiff_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    const float *a[MR], *b = t->b;
+    const ptrdiff_t a_col = t->a_col, b_row = t->b_row, end = t->k * a_col;
     UNROLL(8)
     for (int i = 0; i < rows; i++) {
+        a[i] = t->a[i];
         UNROLL(3)
         for (int j = 0; j < nv; j++) acc[i][j] = (vec){ 0 };
     }
-    for (int p = 0; p < t->k; p++, a += a_col, b += b_row) {
+    for (ptrdiff_t p = 0; p < end; p += a_col, b += b_row) {
         vec v[NV];
         UNROLL(3)
         for (int j = 0; j < nv; j++) v[j] = load(b + WIDTH * j);
         UNROLL(8)
         for (int i = 0; i < rows; i++) {
-            const vec x = a[i * a_row] - (vec){ 0 };
+            const vec x = a[i][p] - (vec){ 0 };
             UNROLL(3)
             for (int j = 0; j < nv; j++) acc[i][j] = FMA(x, v[j], acc[i][j]);
         }
@@ -158,12 +158,14 @@ static void tile_n(const struct tile *t, int rows) { ROWS(NV) }
 /* ---- packing ------------------------------------------------------------------------------------------------- */
 
 /* Row p of the panel: the first n of `width` columns of row p of B, then zeros (width - n < WIDTH). */
-static void pack_rows(float *to, const float *b, ptrdiff_t ldb, int k, int n, int width)
+static void pack_rows(float *to, const float *b, ptrdiff_t ldb, const uint32_t *index, int k, int n,
+                      int width)
 {
-    for (int p = 0; p < k; p++, to += width, b += ldb) {
+    for (int p = 0; p < k; p++, to += width) {
+        const float *row = b + (index ? (ptrdiff_t)index[p] : p) * ldb;
         int j = 0;
-        for (; j + WIDTH <= n; j += WIDTH) *(loose *)(to + j) = load(b + j);
-        if (j < n) *(loose *)(to + j) = load_some(b + j, n - j);
+        for (; j + WIDTH <= n; j += WIDTH) *(loose *)(to + j) = load(row + j);
+        if (j < n) *(loose *)(to + j) = load_some(row + j, n - j);
     }
 }
 
@@ -225,26 +227,33 @@ struct block { /* one KC x NC block of B against all rows of A */
 
 static int panel_width(int n) { return n >= NR ? NR : (n + WIDTH - 1) / WIDTH * WIDTH; }
 
+/* Where stored row r of A or B begins. */
+static const float *a_at(const struct hn_gemm *g, int r)
+{
+    return g->a + (g->a_index ? (ptrdiff_t)g->a_index[r] : r) * g->lda;
+}
+
 static void pack_block(const struct block *b)
 {
     const struct hn_gemm *g = b->g;
     float *to = b->panels;
     for (int j = 0; j < b->nc; j += NR, to += (ptrdiff_t)NR * b->kc) {
         const int n = b->nc - j < NR ? b->nc - j : NR, width = panel_width(n);
-        const ptrdiff_t row = b->p0, col = b->j0 + j;
+        const ptrdiff_t col = b->j0 + j;
         if (g->trans_b)
-            pack_turned(to, g->b + col * g->ldb + row, g->ldb, b->kc, n, width);
+            pack_turned(to, g->b + col * g->ldb + b->p0, g->ldb, b->kc, n, width);
+        else if (g->b_index)
+            pack_rows(to, g->b + col, g->ldb, g->b_index + b->p0, b->kc, n, width);
         else if (b->packed || n % WIDTH)
-            pack_rows(to, g->b + row * g->ldb + col, g->ldb, b->kc, n, width);
+            pack_rows(to, g->b + (ptrdiff_t)b->p0 * g->ldb + col, g->ldb, NULL, b->kc, n, width);
     }
 }
 
 /* Up to STRIPS strips of A stored [k,m], packed so that element (i,p) of each is at p * MR + i. */
 static void pack_strips(const struct block *b, int i0, int rows)
 {
-    const struct hn_gemm *g = b->g;
     for (int p = 0; p < b->kc; p++) {
-        const float *a = g->a + (ptrdiff_t)(b->p0 + p) * g->lda + i0;
+        const float *a = a_at(b->g, b->p0 + p) + i0;
         float *to = b->strip + p * MR;
         int i = 0;
         for (; i + MR <= rows; i += MR, to += (ptrdiff_t)MR * b->kc)
@@ -269,47 +278,59 @@ static void do_strip(const struct block *b, struct tile *t, int i0, int rows)
     }
 }
 
+/* Where the rows of a strip of A begin. */
+static void find_rows(const struct block *b, struct tile *t, int i0, int rows, int strips)
+{
+    const struct hn_gemm *g = b->g;
+    for (int i = 0; i < rows; i++) {
+        if (strips)
+            t->a[i] = b->strip + (ptrdiff_t)(i0 % (STRIPS * MR)) * b->kc + i;
+        else if (g->trans_a)
+            t->a[i] = g->a + (ptrdiff_t)b->p0 * g->lda + i0 + i;
+        else
+            t->a[i] = a_at(g, i0 + i) + b->p0;
+    }
+}
+
 static void do_block(const struct block *b)
 {
     const struct hn_gemm *g = b->g;
-    const int strips = g->trans_a && g->lda * (int)sizeof(float) % 2048 == 0 && g->n > 2 * NR;
+    const int same_sets = g->lda * (int)sizeof(float) % 2048 == 0 && g->n > 2 * NR;
+    const int strips = g->trans_a && (same_sets || g->a_index);
     const int fresh =
         b->j0 == 0 || g->m > STRIPS * MR; /* else they lie there from the last block */
     struct tile t = { .k = b->kc, .ldc = g->ldc, .alpha = g->alpha, .bias_scale = g->bias_scale };
     t.add = g->add || !b->first;
-    t.a_row = g->trans_a ? 1 : g->lda;
     t.a_col = strips ? MR : g->trans_a ? g->lda : 1;
     for (int i = 0; i < g->m; i += MR) {
-        const int rows = g->m - i < MR ? g->m - i : MR, of_group = i % (STRIPS * MR);
-        if (strips && fresh && of_group == 0)
+        const int rows = g->m - i < MR ? g->m - i : MR;
+        if (strips && fresh && i % (STRIPS * MR) == 0)
             pack_strips(b, i, g->m - i < STRIPS * MR ? g->m - i : STRIPS * MR);
-        t.a = strips       ? b->strip + (ptrdiff_t)of_group * b->kc
-              : g->trans_a ? g->a + (ptrdiff_t)b->p0 * g->lda + i
-                           : g->a + (ptrdiff_t)i * g->lda + b->p0;
+        find_rows(b, &t, i, rows, strips);
         do_strip(b, &t, i, rows);
     }
 }
 
-/* OpenBLAS is better at a few shapes: hardly any columns or rows, and columns that fill the last vector badly. */
-static int leave_to_blas(const struct hn_gemm *g)
+/* OpenBLAS is better at a few shapes: hardly any columns, and columns that fill the last vector badly. */
+int HN_ISA_NAME(hn_gemm_owns)(int n, int trans_b)
 {
-    const int n = g->whole_n ? g->whole_n : g->n, filled = (n + WIDTH - 1) / WIDTH * WIDTH;
-    return n < 8 || g->m < 4 || g->k < 1 || (!g->trans_b && n > NR && 10 * filled > 11 * n);
+    const int filled = (n + WIDTH - 1) / WIDTH * WIDTH;
+    return n >= 8 && (trans_b || n <= NR || 10 * filled <= 11 * n);
 }
 
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g)
 {
     struct block b = { .g = g };
     const int blocks = (g->k + KC - 1) / KC;
-    if (leave_to_blas(g)) {
+    if (g->k < 1 || !hn_gemm_own(g->whole_n ? g->whole_n : g->n, g->trans_b)) {
         by_blas(g);
         return;
     }
     b.panels = (float *)(((uintptr_t)g->scratch + 63) & ~(uintptr_t)63);
     b.strip = b.panels + (size_t)KC * (NC + NR);
-    b.packed = g->trans_b || ((int64_t)g->k * g->n > SMALL_B && g->m >= 4 * MR);
+    b.packed = g->trans_b || g->b_index || ((int64_t)g->k * g->n > SMALL_B && g->m >= 4 * MR);
     b.first = 1;
-    for (int i = 0; i < blocks; i++, b.first = 0) {
+    for (int i = 0; i < blocks && g->m > 0; i++, b.first = 0) {
         b.p0 = (int)((int64_t)g->k * i / blocks);
         b.kc = (int)((int64_t)g->k * (i + 1) / blocks) - b.p0;
         for (b.j0 = 0; b.j0 < g->n; b.j0 += NC) {
@@ -323,6 +344,6 @@ void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g)
 #else
 
 size_t HN_ISA_NAME(hn_gemm_room)(void) { return 0; }
-int HN_ISA_NAME(hn_gemm_splits)(void) { return 0; }
+int HN_ISA_NAME(hn_gemm_owns)(int n, int trans_b) { return (void)n, (void)trans_b, 0; }
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g) { by_blas(g); }
 #endif

@@ -14,6 +14,8 @@ struct hn_gemm {
     int whole_n; /* n of the product that this is some columns of; 0: n. Decides what computes it */
     const float *a, *b;
     int lda, ldb, trans_a, trans_b; /* trans_a: a is stored [k,m]; trans_b: b is stored [n,k] */
+    const uint32_t *a_index,
+        *b_index; /* stored row r is row index[r] of the memory; NULL: r. b_index not with trans_b */
     float *c;
     int ldc, add; /* add: C is added to */
     float alpha;
@@ -23,8 +25,10 @@ struct hn_gemm {
 };
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g);
 size_t HN_ISA_NAME(hn_gemm_room)(void);
-int HN_ISA_NAME(hn_gemm_splits)(void); /* may columns be split without changing bits? */
+/* Do own kernels compute products with n columns? Then columns may be split and rows of A or B come through an index,
+ * with the same bits. */
+int HN_ISA_NAME(hn_gemm_owns)(int n, int trans_b);
 #define hn_gemm_run   HN_ISA_NAME(hn_gemm)
 #define hn_gemm_bytes HN_ISA_NAME(hn_gemm_room)
-#define hn_gemm_split HN_ISA_NAME(hn_gemm_splits)
+#define hn_gemm_own   HN_ISA_NAME(hn_gemm_owns)
 #endif

@@ -25,6 +25,8 @@ struct hn_cpu_call {
         part; /* main, part: this tile's sums, cleared before, added to. join: n_parts of them in a row */
     int n_parts;
     void *scratch; /* need.scratch bytes, this thread's */
+    const uint32_t
+        *index; /* row r of x[0] is row index[r] of its memory (need.indexed_x); NULL: r */
     int task,
         n_tasks; /* late, and main where it is split by columns: the piece of the work to do */
 };
@@ -45,6 +47,7 @@ struct hn_cpu_need {    /* filled in by the op for one use of it; zeroed before 
     uint8_t local;      /* main and part may run on row tiles */
     uint8_t inplace;    /* bit 0: y[0] may lie where x[0] lies; bit 1: dx[0] where dy[0] lies */
     uint8_t blas;       /* main is a large matrix product: it wants whole tiles, not sub-tiles */
+    uint8_t indexed_x;  /* x[0] may be read through an index wherever this op reads it */
     uint8_t stats;      /* forward.part, join and commit are used (BatchNorm on batch statistics) */
     uint8_t join_after; /* forward.join is used after main (losses) */
     uint8_t joined

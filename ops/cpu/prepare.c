@@ -124,11 +124,12 @@ static hone_status size_all(struct build *b)
     b->shapes = table(b, (size_t)p->n_ops, sizeof *b->shapes);
     b->column = table(b, (size_t)p->n_values, sizeof *b->column);
     e->column_used = table(b, (size_t)e->n_columns, 1);
+    e->column_indexed = table(b, (size_t)e->n_columns, 1);
     b->capacity = 4 * b->plan->n_steps + e->n_columns + p->n_outputs + p->n_ops;
     e->pieces = table(b, (size_t)b->capacity, sizeof *e->pieces);
     e->commits = table(b, (size_t)p->n_ops, sizeof *e->commits);
-    if (!e->bufs || !b->need || !b->shapes || !b->column || !e->column_used || !e->pieces ||
-        !e->commits)
+    if (!e->bufs || !b->need || !b->shapes || !b->column || !e->column_used || !e->column_indexed ||
+        !e->pieces || !e->commits)
         return hn_nomem(b->err, "the execution plan", (size_t)b->capacity * sizeof *e->pieces);
     for (int i = 0; i < e->n_bufs; i++)
         e->bufs[i] = (struct hn_cpu_buf){
@@ -311,6 +312,7 @@ static hone_status add_kind(struct build *b, const struct use *u, enum hn_cpu_ki
                                  : u->half->main;
     p.blas = u->need->blas && kind == HN_CPU_MAIN;
     p.inplace = u->need->inplace;
+    p.indexed_x = u->need->indexed_x;
     p.n_columns = kind == HN_CPU_MAIN ? u->need->n_columns[p.backward] : 1;
     p.n_tasks = kind == HN_CPU_LATE && u->need->n_tasks > 1 ? u->need->n_tasks : 1;
     return add_piece(b, &p);
@@ -437,6 +439,18 @@ static hone_status add_outputs(struct build *b)
     return HONE_OK;
 }
 
+/* Columns that nobody reads but as x[0] of pieces that can take rows through an index. */
+static void find_indexed(struct hn_cpu_exec *e)
+{
+    for (int i = 0; i < e->n_columns; i++) e->column_indexed[i] = e->column_used[i];
+    for (int i = 0; i < e->n_pieces; i++) {
+        const struct hn_cpu_piece *p = &e->pieces[i];
+        for (int k = 0; p->kind != HN_CPU_GATHER && k < (p->op ? p->op->n_in : 1); k++)
+            if (p->x[k].column && !(p->indexed_x && k == 0))
+                e->column_indexed[p->x[k].column - 1] = 0;
+    }
+}
+
 /* ---- segments ------------------------------------------------------------------------------------------------ */
 
 /* Neighbours that are no matrix products form a group and run together on sub-tiles. */
@@ -523,6 +537,7 @@ hone_status hn_cpu_prepare(struct hn_cpu_exec *e, hone_error *err)
         HN_TRY(places_of(&b, s, &u.base));
         HN_TRY(add_commit(&b, &u));
     }
+    find_indexed(e);
     HN_TRY(make_segments(&b));
     e->n_pointers = 4 * e->n_extents;
     return hn_cpu_layout(e, err);

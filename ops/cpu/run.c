@@ -28,8 +28,10 @@ struct range {
 static void *address(const struct hn_cpu_lane *l, const struct hn_cpu_place *p,
                      const struct range *t)
 {
-    if (p->column && l->direct[p->column - 1])
-        return (void *)(uintptr_t)(l->direct[p->column - 1] + (size_t)t->row0 / 8 * p->per8);
+    if (p->column && l->direct[p->column - 1]) {
+        size_t row0 = l->indexed[p->column - 1] ? 0 : (size_t)t->row0;
+        return (void *)(uintptr_t)(l->direct[p->column - 1] + row0 / 8 * p->per8);
+    }
     switch (p->space) {
     case HN_CPU_FULL: return l->full + p->off + (size_t)t->row0 / 8 * p->per8;
     case HN_CPU_TILE:
@@ -85,6 +87,8 @@ static void call_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p
     k.part = l->parts + p->part + (p->kind == HN_CPU_JOIN ? 0 : p->n_part * (size_t)t->tile);
     k.n_parts = p->one_part ? 1 : (int)((l->rows + e->tile - 1) / e->tile);
     k.scratch = w->scratch;
+    if (op->n_in > 0 && p->x[0].column && l->indexed[p->x[0].column - 1])
+        k.index = l->slot->index + l->step * l->rows + t->row0;
     k.task = t->task, k.n_tasks = p->kind == HN_CPU_LATE ? p->n_tasks
                                   : t->columns > 1       ? t->columns
                                                          : 1;
@@ -320,17 +324,21 @@ static void optimize(struct hn_cpu_lane *l)
 
 /* ---- steps and slots ----------------------------------------------------------------------------------------- */
 
-/* Columns that can be read where they are: consecutive rows of unscaled floats. */
+/* Columns that can be read where they are: unscaled floats, in consecutive rows or by those who take an index. */
 static void find_direct(struct hn_cpu_lane *l)
 {
     const struct hn_cpu_exec *e = l->exec;
+    const struct hn_slot *s = l->slot;
     for (int i = 0; i < e->n_columns; i++) {
-        l->direct[i] = NULL;
-        if (!e->column_used[i] || l->slot->index) continue;
+        l->direct[i] = NULL, l->indexed[i] = 0;
+        if (!e->column_used[i] || (s->index && !e->column_indexed[i])) continue;
         const struct hn_column *c = column_of(l, i + 1);
         if (c->dtype != HN_F32 || c->scale != 1 || (uintptr_t)c->data % sizeof(float)) continue;
-        l->direct[i] = (const char *)c->data +
-                       (size_t)((l->slot->first + l->step * l->rows) * c->per_row) * sizeof(float);
+        l->direct[i] = c->data;
+        if (s->index)
+            l->indexed[i] = 1;
+        else
+            l->direct[i] += (size_t)((s->first + l->step * l->rows) * c->per_row) * sizeof(float);
     }
 }
 
