@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <time.h>
 
 enum { APPLICATION = 0x486f6e65 /* "Hone" */, VERSION = 1, WAIT_MS = 30000 };
 
@@ -207,6 +208,19 @@ static void close_store(struct hn_store *store)
     hn_free(s->mem, s);
 }
 
+/* SQLite does not wait for others when the journal changes its form, as it does when two processes make one study: so we do. */
+static hone_status use_wal(struct sqlite *s, hone_error *err)
+{
+    enum { NAP_MS = 5 };
+    const struct timespec nap = { .tv_nsec = NAP_MS * 1000000L };
+    int rc = SQLITE_BUSY;
+    for (int waited = 0; (rc & 0xff) == SQLITE_BUSY && waited < WAIT_MS; waited += NAP_MS) {
+        if (waited) nanosleep(&nap, NULL);
+        rc = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+    }
+    return rc == SQLITE_OK ? HONE_OK : failed(s, rc, "read the study", err);
+}
+
 static hone_status set_up(struct sqlite *s, hone_error *err)
 {
     int rc = sqlite3_open_v2(
@@ -215,7 +229,7 @@ static hone_status set_up(struct sqlite *s, hone_error *err)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, WAIT_MS);
     HN_TRY(run(s, "PRAGMA synchronous=FULL", err));
-    HN_TRY(run(s, "PRAGMA journal_mode=WAL", err));
+    HN_TRY(use_wal(s, err));
     hone_status st = begin(&s->store, err);
     if (st == HONE_OK) st = recognise(s, err);
     if (st == HONE_OK) st = commit(&s->store, err);
