@@ -230,14 +230,16 @@ struct hn_k_optim {
 
 /* ---- the kernels --------------------------------------------------------------------------------------------- */
 
+/* clang-format off */
 #define HN_K_LIST(X)                                                                               \
     X(gather)                                                                                      \
     X(fill)                                                                                        \
     X(emit)                                                                                        \
     X(unary) X(unary_back) X(binary) X(binary_back) X(gemm) X(colsum) X(norm) X(norm_back)         \
-        X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(softmax)    \
-            X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
-                X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(optim)
+    X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(softmax)    \
+    X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
+    X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(optim)
+/* clang-format on */
 enum hn_k_id {
 #define HN_K_ID(name) HN_KN_##name,
     HN_K_LIST(HN_K_ID)

@@ -130,11 +130,13 @@ struct hn_sample {
 };
 
 /* The list; position is not part of any format. A program op is one entry here and one row in one file. */
+/* clang-format off */
 #define HN_OP_LIST(X)                                                                              \
     X(dense)                                                                                       \
     X(matmul)                                                                                      \
     X(unary) X(binary) X(batchnorm) X(layernorm) X(dropout) X(softmax) X(concat) X(slice)          \
-        X(transpose) X(reduce) X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
+    X(transpose) X(reduce) X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
+/* clang-format on */
 #define HN_OP_DECLARE(name) extern const struct hn_op_row hn_op_##name;
 HN_OP_LIST(HN_OP_DECLARE)
 #undef HN_OP_DECLARE
