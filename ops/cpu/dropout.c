@@ -1,103 +1,164 @@
 /* SPDX-License-Identifier: MIT
  *
- * Dropout: y = keep ? x / (1 - rate) : 0. The decisions are those of rng.h, bit for bit; they are kept as one byte per
- * column and 8 rows, bit r for row r, so that backward reads them again:  dx = keep ? dy / (1 - rate) : 0. */
+ * Dropout: y = keep ? x / (1 - rate) : 0. The decisions are those of rng.h, bit for bit. They are kept, so that backward reads
+ * them again (dx = keep ? dy / (1 - rate) : 0), as one mask per row and 16 columns: for 8 rows and GROUP columns masks[8], bit j
+ * of masks[r] for row r and column j. That is the form in which vectors of 16 take them. */
 #include "ops/cpu/isa.h"
 #include <string.h>
+#if defined(__AVX512DQ__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
-enum { CHUNK = 64 }; /* columns worked on together */
+enum { GROUP = 16 }; /* columns of a mask */
 
 struct block { /* 8 rows of a tile */
     const struct hn_call *c;
     uint32_t row8, threshold; /* row / 8 in the batch */
-    int64_t cols;
-    int rows;
 };
+
+/* Bytes of the masks of 8 rows. */
+static int64_t masks_bytes(int64_t cols) { return (cols + GROUP - 1) / GROUP * GROUP; }
 
 static void dropout_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
 {
-    n->local = (uint8_t)hn_cpu_batched(&u->xs[0]);
+    const struct hn_shape *x = &u->xs[0];
+    const struct hn_dim count = hn_shape_count(x);
+    n->local = (uint8_t)hn_cpu_batched(x);
     n->inplace = 3;
-    struct hn_dim count = hn_shape_count(&u->xs[0]);
     if (u->pass == HN_PASS_TRAIN || u->pass == HN_PASS_GRAD) {
-        n->save_per8[0] = (size_t)count.per_row * (n->local ? 1 : 8);
-        n->save_fixed[0] = (size_t)count.fixed;
+        const int64_t rows = n->local ? x->d[0].per_row : 0;
+        if (n->local) /* every 8 of the batch are `rows` times 8 rows here */
+            n->save_per8[0] = (size_t)(rows * masks_bytes(count.per_row / rows));
+        else /* R rows of C columns: ceil(R/8) ceil(C/16) 16 <= 16 R C */
+            n->save_per8[0] = 8 * GROUP * (size_t)count.per_row;
+        n->save_fixed[0] = GROUP * (size_t)count.fixed;
     }
     n->cost = 8.0 * (double)hn_cpu_width(&u->xs[0]);
 }
 
-/* A Philox word. In 64-bit lanes the products need no rearranging, which pays where vectors have eight of them. */
-#ifdef __AVX512DQ__
-typedef uint64_t lane;
+/* ---- the decisions ----------------------------------------------------------------------------------------------- */
+
+/* Columns next to each other are vector lanes of 64 bits: so the products of Philox need no rearranging. The upper halves of
+ * words hold leftovers that the next product ignores. */
+#if defined(__AVX512DQ__)
+typedef __m512i words;
+enum { LANES = 8 };
+static inline words all(uint32_t x) { return _mm512_set1_epi64(x); }
+static inline words count_up(void) { return _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0); }
+static inline words product(words a, words b) { return _mm512_mul_epu32(a, b); }
+static inline words high(words a) { return _mm512_srli_epi64(a, 32); }
+static inline words xor3(words a, words b, words c)
+{
+    return _mm512_ternarylogic_epi64(a, b, c, 0x96);
+}
+/* Bit j: bits [shift, shift + 16) of lane j are no less than t. */
+static inline uint32_t no_less(words a, int shift, uint32_t t)
+{
+    return _mm512_cmpge_epu64_mask(
+        _mm512_and_si512(_mm512_srli_epi64(a, (unsigned)shift), all(0xffff)), all(t));
+}
+#elif defined(__AVX2__)
+typedef __m256i words;
+enum { LANES = 4 };
+static inline words all(uint32_t x) { return _mm256_set1_epi64x(x); }
+static inline words count_up(void) { return _mm256_set_epi64x(3, 2, 1, 0); }
+static inline words product(words a, words b) { return _mm256_mul_epu32(a, b); }
+static inline words high(words a) { return _mm256_srli_epi64(a, 32); }
+static inline words xor3(words a, words b, words c)
+{
+    return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
+}
+static inline uint32_t no_less(words a, int shift, uint32_t t)
+{
+    const words v = _mm256_and_si256(_mm256_srli_epi64(a, shift), all(0xffff));
+    return 15u & ~(uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(all(t), v)));
+}
 #else
-typedef uint32_t lane;
+typedef uint64_t words;
+enum { LANES = 1 };
+static inline words all(uint32_t x) { return x; }
+static inline words count_up(void) { return 0; }
+static inline words product(words a, words b) { return (a & 0xffffffffu) * b; }
+static inline words high(words a) { return a >> 32; }
+static inline words xor3(words a, words b, words c) { return a ^ b ^ c; }
+static inline uint32_t no_less(words a, int shift, uint32_t t)
+{
+    return (a >> shift & 0xffffu) >= t;
+}
 #endif
 
-#define ROUND                                                                                      \
-    {                                                                                              \
-        uint64_t p = (uint64_t)0xD2511F53u * (uint32_t)c0,                                         \
-                 q = (uint64_t)0xCD9E8D57u * (uint32_t)c2;                                         \
-        c0 = (lane)(q >> 32) ^ c1 ^ k0;                                                            \
-        c2 = (lane)(p >> 32) ^ c3 ^ k1;                                                            \
-        c1 = (lane)q;                                                                              \
-        c3 = (lane)p;                                                                              \
-        k0 += 0x9E3779B9u;                                                                         \
-        k1 += 0xBB67AE85u;                                                                         \
-    }
-
-/* Bit 0 when the low half decides to keep, bit 1 for the high half. */
-static inline uint32_t keep2(lane word, uint32_t threshold)
-{
-    uint32_t w = (uint32_t)word;
-    return (uint32_t)((w & 0xffffu) >= threshold) | (uint32_t)((w >> 16) >= threshold) << 1;
-}
-
-/* The decisions of n columns (a multiple of 16) of 8 rows: hn_philox written out so that columns become vector lanes;
- * the upper halves of 64-bit lanes hold leftovers that the next round's products ignore. */
-static void keep_bits(const struct block *b, int64_t col, uint32_t n, uint8_t keep[CHUNK])
+/* hn_philox for LANES columns from col on. */
+static inline void philox(const struct block *b, int64_t col, words c[4])
 {
     const struct hn_dropout *a = b->c->op->attrs;
-    const uint32_t key0 = b->c->key[0], key1 = b->c->key[1], batch = (uint32_t)b->c->batch;
-    const uint32_t stream = a->stream, row8 = b->row8, threshold = b->threshold;
-    const lane first = (lane)col;
-    lane w[4][CHUNK];
-    for (uint32_t i = 0; i < n / 16 * 16; i++) {
-        lane c0 = first + i, c1 = row8, c2 = batch, c3 = stream;
-        uint32_t k0 = key0, k1 = key1;
-        ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND w[0][i] = c0, w[1][i] = c1,
-                                                                    w[2][i] = c2, w[3][i] = c3;
+    uint32_t k0 = b->c->key[0], k1 = b->c->key[1];
+    c[0] = all((uint32_t)col) + count_up();
+    c[1] = all(b->row8), c[2] = all((uint32_t)b->c->batch), c[3] = all(a->stream);
+#pragma GCC unroll 10
+    for (int i = 0; i < 10; i++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+        const words p = product(c[0], all(0xD2511F53u)), q = product(c[2], all(0xCD9E8D57u));
+        c[0] = xor3(high(q), c[1], all(k0)), c[1] = q;
+        c[2] = xor3(high(p), c[3], all(k1)), c[3] = p;
     }
-    for (uint32_t i = 0; i < n / 16 * 16; i++)
-        keep[i] = (uint8_t)(keep2(w[0][i], threshold) | keep2(w[1][i], threshold) << 2 |
-                            keep2(w[2][i], threshold) << 4 | keep2(w[3][i], threshold) << 6);
 }
-#undef ROUND
 
-/* One row: out = bit r of keep ? in * scale : 0, or added to out. */
-static void apply(const uint8_t *keep, int r, float scale, const float *in, float *out, int64_t n)
+/* Of GROUP columns: row 2i by the low half of word i, row 2i + 1 by its high half. */
+static inline void keep_masks(const struct block *b, int64_t col, uint16_t masks[8])
 {
-    for (int64_t i = 0; i < n; i++) out[i] = keep[i] >> r & 1 ? in[i] * scale : 0.0f;
+    uint32_t m[8] = { 0 };
+#pragma GCC unroll 4
+    for (int at = 0; at < GROUP; at += LANES) {
+        words c[4];
+        philox(b, col + at, c);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            m[2 * i] |= no_less(c[i], 0, b->threshold) << at;
+            m[2 * i + 1] |= no_less(c[i], 16, b->threshold) << at;
+        }
+    }
+    for (int i = 0; i < 8; i++) masks[i] = (uint16_t)m[i];
 }
-static void apply_add(const uint8_t *keep, int r, float scale, const float *in, float *out,
-                      int64_t n)
+
+/* ---- the rows ---------------------------------------------------------------------------------------------------- */
+
+/* n <= GROUP numbers of one row: out = kept ? in * scale : 0, or added to out. */
+#ifdef __AVX512DQ__
+static inline void apply(uint16_t mask, float scale, const float *in, float *out, int64_t n,
+                         int add)
 {
-    for (int64_t i = 0; i < n; i++) out[i] += keep[i] >> r & 1 ? in[i] * scale : 0.0f;
+    const __mmask16 there = (__mmask16)(n < GROUP ? (1u << n) - 1 : 0xffff);
+    __m512 v = _mm512_maskz_mul_ps(mask, _mm512_maskz_loadu_ps(there, in), _mm512_set1_ps(scale));
+    if (add) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(there, out));
+    _mm512_mask_storeu_ps(out, there, v);
 }
+#elif defined(__AVX2__)
+static inline void apply(uint16_t mask, float scale, const float *in, float *out, int64_t n,
+                         int add)
+{
+    const __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    const __m256i bit = _mm256_sllv_epi32(_mm256_set1_epi32(1), lane);
+    for (int h = 0; h < n; h += 8) {
+        const __m256i keep =
+            _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(mask >> h), bit), bit);
+        const __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - h), lane);
+        __m256 v = _mm256_mul_ps(_mm256_maskload_ps(in + h, there), _mm256_set1_ps(scale));
+        v = _mm256_and_ps(v, _mm256_castsi256_ps(keep));
+        if (add) v = _mm256_add_ps(v, _mm256_maskload_ps(out + h, there));
+        _mm256_maskstore_ps(out + h, there, v);
+    }
+}
+#else
+static inline void apply(uint16_t mask, float scale, const float *in, float *out, int64_t n,
+                         int add)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float v = mask >> i & 1 ? in[i] * scale : 0.0f;
+        out[i] = add ? out[i] + v : v;
+    }
+}
+#endif
 
 static float keep_scale(double rate) { return rate < 1 ? (float)(1 / (1 - rate)) : 0.0f; }
-
-static void block_forward(const struct block *b, uint8_t *keep, const float *x, float *y)
-{
-    const float scale = keep_scale(b->c->rate);
-    for (int64_t col = 0; col < b->cols; col += CHUNK) {
-        uint8_t bits[CHUNK];
-        int64_t n = b->cols - col < CHUNK ? b->cols - col : CHUNK;
-        keep_bits(b, col, (uint32_t)(n + 15) / 16 * 16, bits);
-        memcpy(keep + col, bits, (size_t)n);
-        for (int r = 0; r < b->rows; r++)
-            apply(keep + col, r, scale, x + r * b->cols + col, y + r * b->cols + col, n);
-    }
-}
 
 /* Rows are the first dim, columns all others together. */
 static int64_t row_count(const struct hn_call *c) { return c->xs[0].rank > 0 ? c->xs[0].d[0] : 1; }
@@ -114,6 +175,25 @@ static int64_t first_row(const struct hn_cpu_call *k)
     return k->row0 && k->c.rows ? k->row0 * (row_count(&k->c) / k->c.rows) : 0;
 }
 
+/* out = kept ? in / (1 - rate) : 0, or added to out. b: decide; NULL: as was decided. */
+static inline void drop(const struct hn_call *c, struct block *b, const float *in, float *out,
+                        int add)
+{
+    uint16_t *masks = c->save[0];
+    const int64_t rows = row_count(c), cols = column_count(c);
+    const float scale = keep_scale(c->rate);
+    for (int64_t row = 0; row < rows; row += 8) {
+        const int64_t end = rows - row < 8 ? rows : row + 8;
+        for (int64_t col = 0; col < cols; col += GROUP, masks += 8) {
+            const int64_t n = cols - col < GROUP ? cols - col : GROUP;
+            if (b) keep_masks(b, col, masks);
+            for (int64_t r = row; r < end; r++)
+                apply(masks[r - row], scale, in + r * cols + col, out + r * cols + col, n, add);
+        }
+        if (b) b->row8++;
+    }
+}
+
 static void dropout_forward(const struct hn_cpu_call *k)
 {
     const struct hn_call *c = &k->c;
@@ -124,35 +204,25 @@ static void dropout_forward(const struct hn_cpu_call *k)
         if (y != x) memcpy(y, x, (size_t)hn_extent_numel(&c->xs[0]) * sizeof *y);
         return;
     }
-    uint8_t *keep = c->save[0];
-    struct block b = { c, (uint32_t)(first_row(k) / 8), threshold, column_count(c), 8 };
-    const int64_t rows = row_count(c);
-    for (int64_t r = 0; r < rows; r += 8, b.row8++, keep += b.cols) {
-        b.rows = rows - r < 8 ? (int)(rows - r) : 8;
-        block_forward(&b, keep, x + r * b.cols, y + r * b.cols);
-    }
+    struct block b = { c, (uint32_t)(first_row(k) / 8), threshold };
+    drop(c, &b, x, y, 0);
 }
 
 static void dropout_backward(const struct hn_cpu_call *k)
 {
     const struct hn_call *c = &k->c;
-    const float *dy = c->dy[0], scale = keep_scale(c->rate);
+    const float *dy = c->dy[0];
     float *dx = c->dx[0];
-    const uint8_t *keep = c->save[0];
-    const int64_t rows = row_count(c), cols = column_count(c), n = hn_extent_numel(&c->xs[0]);
+    const int64_t n = hn_extent_numel(&c->xs[0]);
     if (!dx) return;
-    if (!c->train || hn_dropout_threshold(c->rate) == 0) {
-        if (c->acc & 1)
-            for (int64_t i = 0; i < n; i++) dx[i] += dy[i];
-        else if (dx != dy)
-            memcpy(dx, dy, (size_t)n * sizeof *dx);
+    if (c->train && hn_dropout_threshold(c->rate)) {
+        drop(c, NULL, dy, dx, (int)(c->acc & 1));
         return;
     }
-    for (int64_t r = 0; r < rows; r++) {
-        (c->acc & 1 ? apply_add : apply)(keep, (int)(r & 7), scale, dy + r * cols, dx + r * cols,
-                                         cols);
-        if ((r & 7) == 7) keep += cols;
-    }
+    if (c->acc & 1)
+        for (int64_t i = 0; i < n; i++) dx[i] += dy[i];
+    else if (dx != dy)
+        memcpy(dx, dy, (size_t)n * sizeof *dx);
 }
 
 const struct hn_cpu_op HN_ISA_NAME(hn_cpu_dropout) = {
