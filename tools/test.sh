@@ -24,7 +24,7 @@ fi
 python=""
 if [ -e build-test/venv/ok ]; then python=$PWD/build-test/venv/bin/python; fi
 
-cmake -S . -B "$build" -DHONE_WERROR=ON -DHONE_PYTHON="$python" "$@" >"$build/cmake.log" || { cat "$build/cmake.log"; exit 1; }
+cmake -S . -B "$build" -DHONE_WERROR=ON -DHONE_TESTS=ON -DHONE_PYTHON="$python" "$@" >"$build/cmake.log" || { cat "$build/cmake.log"; exit 1; }
 grep -E '^-- (hone|gpu)' "$build/cmake.log" || true
 if ! cmake --build "$build" -j "$(nproc)" >"$build/build.log" 2>&1; then
   grep -E 'error|warning' -A 5 "$build/build.log" | head -n 60
