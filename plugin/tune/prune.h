@@ -31,6 +31,10 @@ struct hn_pruner {
     int64_t last;   /* hyperband: steps of a whole trial */
     int eta;        /* hyperband; 0: 3 */
 };
+struct hn_trial_step {
+    int64_t step;
+    double value;
+};
 struct hn_curve {
     int64_t number; /* of the trial */
     int finished;   /* ended, not by being pruned */

@@ -27,6 +27,38 @@ static void put_folds(hone_result *r, const struct hn_score *s)
     hn_result_close(r);
 }
 
+/* The folds' mean by epoch; a fold that has stopped counts with its last value. */
+static void put_means(hone_result *r, const struct hn_fold_curve *curves, size_t n)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++)
+        if (curves[i].n > longest) longest = curves[i].n;
+    hn_result_array(r, "curve");
+    for (size_t e = 0; e < longest; e++) {
+        double sum = 0;
+        int folds = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (!curves[i].n) continue;
+            sum += curves[i].v[e < curves[i].n ? e : curves[i].n - 1];
+            folds++;
+        }
+        hn_result_double(r, NULL, sum / folds);
+    }
+    hn_result_close(r);
+}
+
+static hone_status put_curve(struct hn_tune *t, hone_result *r, int64_t number, hone_error *err)
+{
+    struct hn_fold_curve *curves;
+    struct hn_arena arena;
+    size_t n;
+    hn_arena_init(&arena, &t->ctx->mem);
+    hone_status st = hn_study_curves(t->study, number, &arena, &curves, &n, err);
+    if (st == HONE_OK) put_means(r, curves, n);
+    hn_arena_clear(&arena);
+    return st;
+}
+
 static hone_status put_trial(struct hn_tune *t, hone_result *r, const struct hn_trial *trial,
                              hone_error *err)
 {
@@ -48,6 +80,7 @@ static hone_status put_trial(struct hn_tune *t, hone_result *r, const struct hn_
         hn_result_null(r, "std");
     }
     put_folds(r, &s);
+    HN_TRY(put_curve(t, r, trial->number, err));
     hn_result_int(r, "epochs", trial->epochs);
     hn_result_double(r, "seconds", trial->seconds);
     if (why) hn_result_string(r, "why", why + 3);

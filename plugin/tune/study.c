@@ -14,10 +14,10 @@ static const char trial_table[] =
     "memo TEXT NOT NULL, owner TEXT NOT NULL, lease BIGINT NOT NULL, attempts BIGINT NOT NULL, "
     "epochs BIGINT NOT NULL, seconds DOUBLE PRECISION NOT NULL, note TEXT NOT NULL, "
     "started BIGINT, finished BIGINT)";
-static const char step_table[] =
-    "CREATE TABLE IF NOT EXISTS step(trial BIGINT NOT NULL, step BIGINT NOT NULL, "
-    "value DOUBLE PRECISION, PRIMARY KEY(trial, step))";
-static const char *const tables[] = { meta_table, trial_table, step_table };
+static const char curve_table[] =
+    "CREATE TABLE IF NOT EXISTS curve(trial BIGINT NOT NULL, fold BIGINT NOT NULL, "
+    "points TEXT NOT NULL, PRIMARY KEY(trial, fold))";
+static const char *const tables[] = { meta_table, trial_table, curve_table };
 
 hone_status hn_study_query(struct hn_study *s, const struct hn_query *q, hone_error *err)
 {

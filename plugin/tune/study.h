@@ -109,16 +109,20 @@ struct hn_claimed {
 hone_status hn_study_claim(struct hn_study *s, struct hn_claimed *out, hone_error *err);
 /* Extends the lease. HONE_E_CORRUPT when another worker has taken the trial over: drop it. */
 hone_status hn_study_renew(struct hn_study *s, int64_t number, hone_error *err);
-/* A value on the way (epoch or fold), for pruning and reports. Replaces one with the same step. */
-hone_status hn_study_report(struct hn_study *s, int64_t number, int64_t step, double value,
-                            hone_error *err);
 
+/* What was monitored in one fold of a trial, from its epoch 1 on. */
+struct hn_fold_curve {
+    const double *v;
+    size_t n;
+};
 struct hn_outcome_report { /* zeroed is a beginning */
     enum hn_trial_state
         state; /* DONE, PRUNED or FAILED; a value that is not finite becomes FAILED */
     double value, noise, seconds;
     int64_t epochs;
-    const char *note; /* NULL: as it was */
+    const char *note;                   /* NULL: as it was */
+    const struct hn_fold_curve *curves; /* of folds 0 … n_curves - 1 */
+    size_t n_curves;
 };
 /* Ends a running trial. A trial that is not running (told already, unknown, taken over by another owner) is HONE_E_USAGE. */
 hone_status hn_study_finish(struct hn_study *s, int64_t number, const struct hn_outcome_report *r,
@@ -129,13 +133,9 @@ hone_status hn_study_release(struct hn_study *s, int64_t number, hone_error *err
 /* All trials by number, read afresh; they live until the next call on this study. */
 hone_status hn_study_trials(struct hn_study *s, const struct hn_trial **trials, size_t *n,
                             hone_error *err);
-/* Values on the way of one trial, by step; freed with hn_free(&ctx->mem, …). */
-struct hn_trial_step {
-    int64_t step;
-    double value;
-};
-hone_status hn_study_steps(struct hn_study *s, int64_t number, struct hn_trial_step **steps,
-                           size_t *n, hone_error *err);
+/* The learning curves of a trial that has ended, by fold, in the arena; n 0: it has none. */
+hone_status hn_study_curves(struct hn_study *s, int64_t number, struct hn_arena *arena,
+                            struct hn_fold_curve **curves, size_t *n, hone_error *err);
 /* Best finished (DONE) trial, the lowest number among equals; -1: none. */
 int64_t hn_best_trial(const struct hn_trial *trials, size_t n, int maximize);
 #endif

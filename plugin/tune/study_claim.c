@@ -57,10 +57,6 @@ static hone_status take_over(struct hn_study *s, struct hn_trial *t, struct hn_c
                           NULL,
                           NULL };
     HN_TRY(hn_study_query(s, &q, err));
-    /* A trial that is begun again leaves no values of the first time. */
-    struct hn_cell number[] = { HN_INT(t->number) };
-    struct hn_query steps = { "DELETE FROM step WHERE trial=$1", number, 1, NULL, NULL, NULL };
-    HN_TRY(hn_study_query(s, &steps, err));
     *out = (struct hn_claimed){ .what = HN_CLAIM_TRIAL, .trial = *t };
     return HONE_OK;
 }
@@ -182,8 +178,9 @@ static hone_status not_running(struct hn_study *s, int64_t number, hone_error *e
                    (long long)number, hn_trial_state_names[t->state]);
 }
 
+/* r: of a trial that ends with it; else NULL */
 static hone_status change(struct hn_study *s, const struct hn_query *q, int64_t number,
-                          hone_error *err)
+                          const struct hn_outcome_report *r, hone_error *err)
 {
     int64_t changed = 0;
     struct hn_query counted = *q;
@@ -191,6 +188,7 @@ static hone_status change(struct hn_study *s, const struct hn_query *q, int64_t 
     HN_TRY(s->store->kind->begin(s->store, err));
     hone_status st = hn_study_query(s, &counted, err);
     if (st == HONE_OK && changed == 0) st = not_running(s, number, err);
+    if (st == HONE_OK && r) st = hn_study_insert_curves(s, number, r->curves, r->n_curves, err);
     return hn_study_end(s, st, err);
 }
 
@@ -218,7 +216,7 @@ hone_status hn_study_finish(struct hn_study *s, int64_t number, const struct hn_
                           NULL,
                           NULL,
                           NULL };
-    return change(s, &q, number, err);
+    return change(s, &q, number, r, err);
 }
 
 hone_status hn_study_release(struct hn_study *s, int64_t number, hone_error *err)
@@ -231,7 +229,7 @@ hone_status hn_study_release(struct hn_study *s, int64_t number, hone_error *err
                           NULL,
                           NULL,
                           NULL };
-    return change(s, &q, number, err);
+    return change(s, &q, number, NULL, err);
 }
 
 hone_status hn_study_renew(struct hn_study *s, int64_t number, hone_error *err)
@@ -243,7 +241,7 @@ hone_status hn_study_renew(struct hn_study *s, int64_t number, hone_error *err)
                           NULL,
                           NULL,
                           NULL };
-    hone_status st = change(s, &q, number, err);
+    hone_status st = change(s, &q, number, NULL, err);
     if (st != HONE_E_USAGE) return st;
     return hn_fail(err, HONE_E_CORRUPT, s->opts.path,
                    "trial %lld was taken over by another worker while it ran", (long long)number);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files behind a study share (study.c, study_trial.c, study_claim.c). */
+ * What the files behind a study share (study.c, study_trial.c, study_curve.c, study_claim.c). */
 #ifndef HN_STUDY_OWN_H
 #define HN_STUDY_OWN_H
 
@@ -27,4 +27,7 @@ hone_status hn_study_end(struct hn_study *s, hone_status st, hone_error *err);
 /* study_trial.c: reads all trials into s->trials; writes one that is new. */
 hone_status hn_study_load(struct hn_study *s, hone_error *err);
 hone_status hn_study_insert(struct hn_study *s, const struct hn_trial *t, hone_error *err);
+/* study_curve.c: those of a trial that has just ended. */
+hone_status hn_study_insert_curves(struct hn_study *s, int64_t number,
+                                   const struct hn_fold_curve *curves, size_t n, hone_error *err);
 #endif

@@ -29,6 +29,21 @@ static double value_of(const struct hn_fit *f)
     return v;
 }
 
+/* What was monitored after each epoch; epoch 0, the model before training, is not of the curve. */
+static hone_status keep_curve(const struct hn_fit *f, struct hn_mem *mem,
+                              struct hn_fold_result *out, hone_error *err)
+{
+    if (!f->n_curve) return HONE_OK;
+    out->curve = hn_alloc(mem, f->n_curve * sizeof *out->curve);
+    if (!out->curve) return hn_nomem(err, "a learning curve", f->n_curve * sizeof *out->curve);
+    for (size_t i = 0; i < f->n_curve; i++) {
+        double v = (double)NAN;
+        hn_epoch_value(&f->curve[i], f->opts.monitor, &v);
+        if (f->curve[i].epoch > 0) out->curve[out->n_curve++] = v;
+    }
+    return HONE_OK;
+}
+
 static void report(const struct hn_fit *f, struct hn_fold_result *out)
 {
     out->value = value_of(f);
@@ -57,6 +72,7 @@ hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_resul
     HN_TRY(hn_model_mark(t->model, &mark, err));
     hone_status st = hn_job_init(&j, t->model, t->params, &out->why);
     if (st == HONE_OK) st = run(&j, t, &d, &out->why);
+    if (st == HONE_OK) st = keep_curve(j.fit, t->mem, out, &out->why);
     if (st == HONE_OK) report(j.fit, out);
     hn_job_close(&j);
     st = hn_model_rewind(t->model, mark, err);

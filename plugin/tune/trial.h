@@ -27,9 +27,12 @@ struct hn_fold_result {
     int64_t best_epoch, epochs;
     double seconds;
     hone_error why;
+    double *curve; /* the monitor from epoch 1 on, in the task's memory; NULL: none */
+    size_t n_curve;
 };
 
 struct hn_replica_task {
+    struct hn_mem *mem; /* of the result */
     hone_model *model;
     const struct hone_data *data; /* whatever rows: the fold's are taken */
     const hone_params *params;

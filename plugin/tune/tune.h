@@ -3,7 +3,8 @@
  * A search over the training of one model, from parameters to the exported best: hone_tune. The order:
  *
  *     tune_rows.c   which rows judge (folds or the validation rows), what the imported model is worth on them
- *     tune.c        the study: claims trials, gives their folds to the crew, writes down what came of them
+ *     tune.c        settings, the study, and all of this in order
+ *     tune_run.c    claims trials, gives their folds to the crew, writes down what came of them
  *     refit.c       the best settings trained once more for the model that leaves; judged on the test rows
  *     record.c      the result, trials.csv, study.json, best.yaml
  *
@@ -83,6 +84,9 @@ hone_status hn_score_read(struct hn_score *s, struct hn_arena *arena, const char
 /* base with the settings of a trial; the text form of one setting (NULL: not active). */
 hone_status hn_tune_settings(struct hn_tune *t, const struct hn_trial *trial, hone_params **out,
                              hone_error *err);
+
+/* tune_run.c: until there are no more trials, or until it is told to stop. */
+hone_status hn_tune_run(struct hn_tune *t, hone_error *err);
 
 /* refit.c */
 hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_error *err);

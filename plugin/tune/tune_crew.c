@@ -62,7 +62,8 @@ static void run_task(struct worker *w, struct hn_task *t)
     *r = (struct hn_fold_result){ .state = HN_FOLD_FAILED };
     if (!w->model && hone_model_load_bytes(w->ctx, b->p, b->n, NULL, &w->model, &r->why) != HONE_OK)
         return;
-    struct hn_replica_task job = { .model = w->model,
+    struct hn_replica_task job = { .mem = w->crew->mem,
+                                   .model = w->model,
                                    .data = w->crew->data,
                                    .params = t->params,
                                    .trial = t->trial,

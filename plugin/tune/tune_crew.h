@@ -2,7 +2,7 @@
  *
  * Workers of a search: each has a context and a copy of the model of its own and trains one replica at a time on one thread.
  * What they share is read only: the opened data, the row lists, the settings. All memory comes from the search's context, so
- * its budget holds for all of them together. One thread hands out tasks and takes them back. */
+ * its budget holds for all of them together; a result's curve is the taker's to free. One thread hands out tasks and takes them back. */
 #ifndef HN_TUNE_CREW_H
 #define HN_TUNE_CREW_H
 

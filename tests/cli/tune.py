@@ -70,6 +70,8 @@ def test_search():
     for t in a["trials"]:
         mean = sum(f["value"] for f in t["folds"]) / len(t["folds"])
         check(f"trial {t['number']}: value is the folds' mean", len(t["folds"]) == 4 and abs(mean - t["value"]) < 1e-12)
+        check(f"trial {t['number']}: a curve over its epochs",
+              len(t["curve"]) == max(f["epochs"] for f in t["folds"]) and min(t["curve"]) >= t["value"] - 1e-12, t["curve"])
     best = min(a["trials"], key=lambda t: t["value"])
     check("best trial", a["best_trial"] == best["number"] and a["best_value"] == best["value"])
     check("beaten", a["beaten"] is True and best["value"] < a["baseline"]["imported"]["value"])

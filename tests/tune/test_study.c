@@ -81,10 +81,9 @@ START_TEST(what_is_written_is_read)
     struct hn_claimed c = claim(s);
     ck_assert(c.what == HN_CLAIM_TRIAL && c.trial.number == 0 && c.trial.x[0] == 5.0 &&
               c.trial.x[2] == 3);
-    HN_OK(hn_study_report(s, 0, 1, 0.5, &err), err);
-    HN_OK(hn_study_report(s, 0, 2, (double)NAN, &err), err);
-    HN_OK(hn_study_report(s, 0, 1, 0.25, &err), err);
-    struct hn_outcome_report r = { HN_TRIAL_DONE, 0.1, 0.002, 3.5, 12, "folds" };
+    static const double first[] = { 0.1 + 0.2, (double)NAN, 1e-300 }, third[] = { -3 };
+    const struct hn_fold_curve folds[] = { { first, 3 }, { NULL, 0 }, { third, 1 } };
+    struct hn_outcome_report r = { HN_TRIAL_DONE, 0.1, 0.002, 3.5, 12, "folds", folds, 3 };
     HN_OK(hn_study_finish(s, 0, &r, &err), err);
     c = claim(s);
     ck_assert_int_eq(c.trial.number, 1);
@@ -102,10 +101,16 @@ START_TEST(what_is_written_is_read)
     ck_assert(t[1].state == HN_TRIAL_FAILED && isnan(t[1].value));
     for (int i = 0; i < 3; i++) ck_assert(t[1].x[i] == x1[i] || (isnan(x1[i]) && isnan(t[1].x[i])));
     ck_assert_int_eq(hn_best_trial(t, n, 0), 0);
-    struct hn_trial_step *steps;
-    HN_OK(hn_study_steps(s, 0, &steps, &n, &err), err);
-    ck_assert(n == 2 && steps[0].value == 0.25 && isnan(steps[1].value));
-    hn_free(&ctx->mem, steps);
+    struct hn_fold_curve *curves;
+    struct hn_arena arena;
+    hn_arena_init(&arena, &ctx->mem);
+    HN_OK(hn_study_curves(s, 0, &arena, &curves, &n, &err), err);
+    ck_assert(n == 3 && curves[0].n == 3 && curves[1].n == 0 && curves[2].n == 1);
+    ck_assert(curves[0].v[0] == 0.1 + 0.2 && isnan(curves[0].v[1]) && curves[0].v[2] == 1e-300);
+    ck_assert(curves[2].v[0] == -3);
+    HN_OK(hn_study_curves(s, 1, &arena, &curves, &n, &err), err);
+    ck_assert_uint_eq(n, 0);
+    hn_arena_clear(&arena);
     hn_study_close(s);
 }
 END_TEST
@@ -301,8 +306,7 @@ START_TEST(leases)
         hone_context *own;
         if (hone_context_create(NULL, &own, NULL) != HONE_OK ||
             hn_study_open(own, &o, &mine, NULL) != HONE_OK ||
-            hn_study_claim(mine, &c, NULL) != HONE_OK ||
-            hn_study_report(mine, 2, 1, 5, NULL) != HONE_OK)
+            hn_study_claim(mine, &c, NULL) != HONE_OK)
             _exit(9);
         _exit(c.trial.number == 2 ? 0 : 8);
     }
@@ -310,11 +314,6 @@ START_TEST(leases)
     ck_assert(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     struct hn_claimed c = claim(s);
     ck_assert(c.trial.number == 2 && c.trial.attempts == 2); /* long before its lease runs out */
-    struct hn_trial_step *steps;
-    size_t n;
-    HN_OK(hn_study_steps(s, 2, &steps, &n, &err), err);
-    ck_assert_uint_eq(n, 0); /* begun again: values of the first time are gone */
-    hn_free(&ctx->mem, steps);
     hn_study_close(s);
 
     o.lease_ms = 1; /* runs out at once, as if the worker were on another machine */
@@ -327,6 +326,7 @@ START_TEST(leases)
     }
     ck_assert_int_eq(gone, 1); /* given up after three attempts */
     const struct hn_trial *t;
+    size_t n;
     HN_OK(hn_study_trials(s, &t, &n, &err), err);
     ck_assert_int_eq(t[last].state, HN_TRIAL_FAILED);
     ck_assert_int_eq(t[last].attempts, 3);

@@ -163,10 +163,12 @@ START_TEST(scores_read_back)
     struct hn_mem mem;
     struct hn_arena arena;
     struct hn_buffer b;
-    struct hn_fold_result fold[4] = { { HN_FOLD_COMPLETE, 0.1, 3, 8, 0, { 0 } },
-                                      { HN_FOLD_COMPLETE, 0.30000000000000004, 5, 9, 0, { 0 } },
-                                      { HN_FOLD_COMPLETE, 1e-300, 20, 20, 0, { 0 } },
-                                      { HN_FOLD_COMPLETE, 0.2, 4, 7, 0, { 0 } } };
+    struct hn_fold_result fold[4] = {
+        { HN_FOLD_COMPLETE, 0.1, 3, 8, 0, { 0 }, NULL, 0 },
+        { HN_FOLD_COMPLETE, 0.30000000000000004, 5, 9, 0, { 0 }, NULL, 0 },
+        { HN_FOLD_COMPLETE, 1e-300, 20, 20, 0, { 0 }, NULL, 0 },
+        { HN_FOLD_COMPLETE, 0.2, 4, 7, 0, { 0 }, NULL, 0 }
+    };
     struct hn_score s = { .n = 4, .fold = fold }, back;
     hn_mem_init(&mem, 0);
     hn_arena_init(&arena, &mem);

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The trials of a search: see tune.h. The calling thread owns the study and hands the folds of claimed trials to the crew; with
+ * the lag of the study the same trials are claimed whatever the number of workers and whoever finishes first. */
+#include "ops/base/status.h"
+#include "plugin/train/fit.h"
+#include "plugin/tune/tune.h"
+#include "plugin/tune/tune_crew.h"
+#include <math.h>
+#include <string.h>
+
+static const double WAIT_SECONDS = 0.05; /* between looks at the stop flag */
+static const double RENEW_SECONDS = 20;
+
+/* ---- trials that run ------------------------------------------------------------------------------------------------------ */
+
+struct running {
+    struct running *next;
+    int64_t number;
+    int is_default, folds, left, lost; /* lost: another worker has taken it over */
+    hone_params *params;
+    struct hn_task *task; /* one a fold */
+    struct hn_fold_result *fold;
+    char *text;
+};
+
+struct round {
+    struct hn_tune *t;
+    struct hn_crew *crew;
+    struct running *running;
+    int done, stopped; /* nothing is left to claim; told to stop */
+    int64_t finished;
+    double renewed;
+};
+
+static void running_free(struct hn_mem *m, struct running *r)
+{
+    if (!r) return;
+    for (int i = 0; r->fold && i < r->folds; i++) hn_free(m, r->fold[i].curve);
+    for (int i = 0; r->task && i < r->folds; i++) hn_free(m, r->task[i].result.curve);
+    hone_params_destroy(r->params);
+    hn_free(m, r->task);
+    hn_free(m, r->fold);
+    hn_free(m, r->text);
+    hn_free(m, r);
+}
+
+/* "lr=0.01, batch_size=32" */
+static char *settings_text(struct hn_tune *t, const struct hn_trial *trial)
+{
+    struct hn_buffer b;
+    char number[32];
+    int any = 0, failed = 0;
+    if (!strncmp(trial->note, "default", 7)) return hn_strdup(&t->ctx->mem, "default");
+    hn_buffer_init(&b, &t->ctx->mem);
+    for (int i = 0; i < t->space.n; i++) {
+        const struct hn_axis *a = &t->space.axes[i];
+        if (isnan(trial->x[i])) continue;
+        failed |= hn_sink_printf(&b.sink, NULL, "%s%s=%s", any++ ? ", " : "", a->name,
+                                 hn_axis_text(a, trial->x[i], number)) != HONE_OK;
+    }
+    char *text = failed ? NULL : hn_strdup(&t->ctx->mem, any ? b.p : "");
+    hn_buffer_free(&b);
+    return text;
+}
+
+static hone_status start_trial(struct round *o, const struct hn_trial *trial, hone_error *err)
+{
+    struct hn_tune *t = o->t;
+    struct hn_mem *m = &t->ctx->mem;
+    size_t n = (size_t)t->judging.n;
+    struct running *r = hn_calloc(m, 1, sizeof *r);
+    if (!r) return hn_nomem(err, "a trial", sizeof *r);
+    r->number = trial->number;
+    r->is_default = !strncmp(trial->note, "default", 7);
+    r->folds = r->left = t->judging.n;
+    r->task = hn_calloc(m, n, sizeof *r->task);
+    r->fold = hn_calloc(m, n, sizeof *r->fold);
+    r->text = settings_text(t, trial);
+    hone_status st = r->task && r->fold && r->text ? hn_tune_settings(t, trial, &r->params, err)
+                                                   : hn_nomem(err, "a trial", n * sizeof *r->task);
+    if (st != HONE_OK) {
+        running_free(m, r);
+        return st;
+    }
+    r->next = o->running;
+    o->running = r;
+    for (int i = 0; i < t->judging.n; i++) {
+        r->task[i] = (struct hn_task){ .owner = r,
+                                       .params = r->params,
+                                       .trial = (uint32_t)r->number,
+                                       .fold = (uint32_t)i,
+                                       .rows = &t->judging.fold[i] };
+        hn_crew_give(o->crew, &r->task[i]);
+    }
+    return HONE_OK;
+}
+
+static int out_of_time(const struct hn_tune *t)
+{
+    return t->deadline > 0 && hn_seconds() >= t->deadline;
+}
+
+/* As many trials as keep the crew busy. */
+static hone_status claim_trials(struct round *o, hone_error *err)
+{
+    while (!o->done && !o->stopped && hn_crew_waiting(o->crew) < o->t->jobs) {
+        struct hn_claimed c;
+        if (out_of_time(o->t)) {
+            o->t->out_of_time = o->done = 1;
+            break;
+        }
+        HN_TRY(hn_study_claim(o->t->study, &c, err));
+        if (c.what == HN_CLAIM_WAIT) break;
+        if (c.what == HN_CLAIM_DONE)
+            o->done = 1;
+        else
+            HN_TRY(start_trial(o, &c.trial, err));
+    }
+    return HONE_OK;
+}
+
+/* ---- trials that end ------------------------------------------------------------------------------------------------------ */
+
+static hone_status tell(struct round *o, const struct running *r, const struct hn_score *s,
+                        const struct hn_fold_result *bad, hone_error *err)
+{
+    struct hn_tune *t = o->t;
+    hone_trial e = { .size = sizeof e, .trial = r->number, .trials = t->limit };
+    const struct hn_trial *trials;
+    size_t n;
+    if (!t->cb || !t->cb->trial) return HONE_OK;
+    HN_TRY(hn_study_trials(t->study, &trials, &n, err));
+    e.best_trial = hn_best_trial(trials, n, t->maximize);
+    e.best_value = e.best_trial < 0 ? (double)NAN : trials[e.best_trial].value;
+    for (size_t i = 0; i < n; i++) e.finished += trials[i].state > HN_TRIAL_RUNNING;
+    e.state = bad ? "failed" : "done";
+    e.why = bad ? bad->why.text : "";
+    e.params = r->text;
+    e.value = bad ? (double)NAN : s->mean;
+    e.std = bad ? (double)NAN : s->std;
+    e.epochs = s->epochs;
+    for (int i = 0; i < s->n; i++) e.seconds += s->fold[i].seconds;
+    e.baseline = t->judging.value;
+    e.elapsed = hn_seconds() - t->start;
+    double left = (double)(t->limit - e.finished);
+    e.seconds_left = t->limit ? e.elapsed / (double)++o->finished * left : (double)NAN;
+    if (t->cb->trial(t->cb->user, &e)) o->stopped = o->done = 1;
+    return HONE_OK;
+}
+
+static hone_status write_down(struct hn_tune *t, const struct running *r, const struct hn_score *s,
+                              struct hn_outcome_report *report, hone_error *err)
+{
+    struct hn_mem *m = &t->ctx->mem;
+    struct hn_buffer note;
+    struct hn_fold_curve *curves = hn_alloc(m, (size_t)s->n * sizeof *curves);
+    if (!curves) return hn_nomem(err, "the curves of a trial", (size_t)s->n * sizeof *curves);
+    for (int i = 0; i < s->n; i++) {
+        curves[i] = (struct hn_fold_curve){ s->fold[i].curve, s->fold[i].n_curve };
+        report->seconds += s->fold[i].seconds;
+    }
+    hn_buffer_init(&note, m);
+    hone_status st = r->is_default ? hn_sink_str(&note.sink, "default ", err) : HONE_OK;
+    if (st == HONE_OK) st = hn_score_write(s, &note, err);
+    report->note = note.p;
+    report->curves = curves;
+    report->n_curves = (size_t)s->n;
+    if (st == HONE_OK) st = hn_study_finish(t->study, r->number, report, err);
+    hn_buffer_free(&note);
+    hn_free(m, curves);
+    return st;
+}
+
+static hone_status finish_trial(struct round *o, struct running *r, hone_error *err)
+{
+    struct hn_tune *t = o->t;
+    struct hn_score s = { .n = t->judging.n, .k = t->judging.k, .fold = r->fold };
+    const struct hn_fold_result *bad = NULL;
+    for (int i = 0; i < s.n && !r->lost; i++) {
+        if (r->fold[i].state == HN_FOLD_INTERRUPTED)
+            return hn_study_release(t->study, r->number, err);
+        if (!bad && r->fold[i].state != HN_FOLD_COMPLETE) bad = &r->fold[i];
+    }
+    if (r->lost) return HONE_OK;
+    if (bad && bad->state == HN_FOLD_FAILED && r->is_default) {
+        if (err) *err = bad->why; /* the fixed settings themselves are wrong */
+        return bad->why.code;
+    }
+    if (bad && !t->first_failure.code) t->first_failure = bad->why;
+    hn_score_sum(&s);
+    struct hn_outcome_report report = { .state = bad ? HN_TRIAL_FAILED : HN_TRIAL_DONE,
+                                        .value = bad ? (double)NAN : s.mean,
+                                        .noise = bad ? 0 : s.noise,
+                                        .epochs = s.epochs };
+    HN_TRY(write_down(t, r, &s, &report, err));
+    return tell(o, r, &s, bad, err);
+}
+
+static hone_status take_fold(struct round *o, struct hn_task *task, hone_error *err)
+{
+    struct running *r = task->owner, **at = &o->running;
+    r->fold[task->fold] = task->result;
+    task->result.curve = NULL; /* taken */
+    if (--r->left) return HONE_OK;
+    while (*at != r) at = &(*at)->next;
+    *at = r->next;
+    hone_status st = finish_trial(o, r, err);
+    running_free(&o->t->ctx->mem, r);
+    return st;
+}
+
+static hone_status renew(struct round *o, hone_error *err)
+{
+    if (hn_seconds() - o->renewed < RENEW_SECONDS) return HONE_OK;
+    o->renewed = hn_seconds();
+    for (struct running *r = o->running; r; r = r->next) {
+        hone_status st = r->lost ? HONE_OK : hn_study_renew(o->t->study, r->number, err);
+        if (st == HONE_E_CORRUPT)
+            r->lost = 1;
+        else if (st != HONE_OK)
+            return st;
+    }
+    return HONE_OK;
+}
+
+/* Other processes on this study still have trials to finish; one of theirs that died is claimed again. */
+static hone_status look_around(struct round *o, hone_error *err)
+{
+    const struct hn_trial *trials;
+    size_t n;
+    if (o->running || !o->done || o->stopped || out_of_time(o->t)) return HONE_OK;
+    HN_TRY(hn_study_trials(o->t->study, &trials, &n, err));
+    for (size_t i = 0; i < n; i++)
+        if (trials[i].state == HN_TRIAL_RUNNING) o->done = 0;
+    return HONE_OK;
+}
+
+static hone_status run_round(struct round *o, hone_error *err)
+{
+    for (;;) {
+        HN_TRY(claim_trials(o, err));
+        HN_TRY(look_around(o, err));
+        if (!o->running && (o->done || o->stopped)) return HONE_OK;
+        struct hn_task *task = hn_crew_take(o->crew, WAIT_SECONDS);
+        if (task) HN_TRY(take_fold(o, task, err));
+        if (atomic_load(&o->t->ctx->stop) && !o->t->interrupted) {
+            o->t->interrupted = o->stopped = 1;
+            hn_crew_stop(o->crew);
+        }
+        HN_TRY(renew(o, err));
+    }
+}
+
+/* After a failure: what was claimed is given back; the first error counts. */
+static void give_back(struct round *o)
+{
+    while (o->running) {
+        struct running *r = o->running;
+        o->running = r->next;
+        if (hn_study_release(o->t->study, r->number, NULL) != HONE_OK)
+            hn_log(o->t->ctx, HONE_LOG_WARNING, "trial %lld stays claimed until its lease ends",
+                   (long long)r->number);
+        running_free(&o->t->ctx->mem, r);
+    }
+}
+
+hone_status hn_tune_run(struct hn_tune *t, hone_error *err)
+{
+    struct round o = { .t = t, .renewed = hn_seconds() };
+    struct hn_buffer bytes;
+    hn_buffer_init(&bytes, &t->ctx->mem);
+    hone_status st = hn_model_bytes(t->model, &bytes, err);
+    if (st == HONE_OK) st = hn_crew_create(t->ctx, &bytes, t->data, t->jobs, &o.crew, err);
+    if (st == HONE_OK) st = run_round(&o, err);
+    hn_crew_destroy(o.crew);
+    give_back(&o);
+    hn_buffer_free(&bytes);
+    return st;
+}
