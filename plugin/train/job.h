@@ -45,8 +45,9 @@ hone_status hn_job_run(struct hn_job *j, hone_error *err);
 hone_status hn_job_finish(struct hn_job *j, hone_error *err);
 
 /* report.c: the JSON result, and what travels in the exported file. */
-/* finished: 1 or 0 for a resumed run (was there nothing left to do?), -1 for a new one. */
-hone_status hn_job_result(const struct hn_job *j, int finished, hone_result **out, hone_error *err);
+/* finished: 1 or 0 for a resumed run (was there nothing left to do?), -1 for a new one. A run with a folder
+ * leaves the result there, too. */
+hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err);
 hone_status hn_job_metadata(const struct hn_job *j, hone_error *err);
 void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struct hn_train_opts *o);
 /* Trainable and all parameters of the model's graph. */

@@ -175,7 +175,7 @@ static void put_speed(hone_result *r, const struct hn_job *j)
     hn_result_double(r, "samples_per_second", rate);
 }
 
-hone_status hn_job_result(const struct hn_job *j, int finished, hone_result **out, hone_error *err)
+hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err)
 {
     const char *path = hn_param_s(j->params, "out");
     HN_TRY(hn_result_create(j->ctx, "hone.train/1", out, err));
@@ -196,6 +196,7 @@ hone_status hn_job_result(const struct hn_job *j, int finished, hone_result **ou
     hn_result_string(r, "out", path[0] ? path : NULL);
     if (finished >= 0) hn_result_bool(r, "finished", finished);
     hone_status st = hn_result_done(r, err);
+    if (st == HONE_OK) st = hn_rundir_result(&j->dir, r, err);
     if (st == HONE_OK) return HONE_OK;
     hone_result_destroy(r);
     *out = NULL;

@@ -12,7 +12,8 @@ static const double EPOCH_SECONDS = 0.2;  /* between checkpoints after epochs, a
 static const double INSIDE_SECONDS = 2.0; /* between checkpoints inside an epoch, at least */
 static const double COST_FACTOR = 50;     /* a checkpoint may take 1/50 of the time */
 
-static const char *const own_files[] = { "run.json", "metrics.csv", "events.jsonl", "status.json" };
+static const char *const own_files[] = { "run.json", "metrics.csv", "events.jsonl", "status.json",
+                                         "result.json" };
 enum { N_OWN = sizeof own_files / sizeof *own_files };
 
 /* ---- the folder ------------------------------------------------------------------------------------------------------ */
@@ -29,6 +30,7 @@ static void remove_files(hone_context *ctx, const char *dir)
     for (size_t i = 0; i < N_OWN; i++) remove_file(ctx, dir, own_files[i]);
     remove_file(ctx, dir, ".run.json.hone-tmp");
     remove_file(ctx, dir, ".status.json.hone-tmp");
+    remove_file(ctx, dir, ".result.json.hone-tmp");
     hn_checkpoint_remove(ctx, dir);
 }
 
@@ -350,6 +352,32 @@ hone_status hn_rundir_tick(struct hn_rundir *d, struct hn_fit *f, hone_error *er
 hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err)
 {
     return save(d, f, "end", err);
+}
+
+struct json_out {
+    struct hn_sink *sink;
+    hone_status status;
+};
+
+static int json_piece(void *user, const void *p, size_t n)
+{
+    struct json_out *o = user;
+    o->status = o->sink->write(o->sink, p, n, NULL);
+    return o->status != HONE_OK;
+}
+
+hone_status hn_rundir_result(struct hn_rundir *d, const hone_result *r, hone_error *err)
+{
+    struct hn_buffer b;
+    if (!d->dir) return HONE_OK;
+    hn_buffer_init(&b, &d->ctx->mem);
+    struct json_out o = { &b.sink, HONE_OK };
+    hone_status st = hone_result_json(r, 1, json_piece, &o, err);
+    if (o.status != HONE_OK) st = hn_nomem(err, "result.json", b.n);
+    if (st == HONE_OK) st = hn_sink_str(&b.sink, "\n", err);
+    if (st == HONE_OK) st = write_json(d, "result.json", &b, err);
+    hn_buffer_free(&b);
+    return st;
 }
 
 /* ---- after the model was saved ------------------------------------------------------------------------------------------------ */

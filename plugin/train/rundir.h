@@ -6,6 +6,7 @@
  *   metrics.csv               one line an epoch: epoch,train_loss,…,val_loss,val_accuracy,…,lr,seconds
  *   events.jsonl              one JSON object a line: start, epoch, checkpoint, end (also into --events FILE)
  *   status.json               where the run is; replaced as a whole
+ *   result.json               of a run that has ended: what hone_train returned
  *   checkpoint.hone, checkpoint.old.hone
  *
  * Lines are collected and written about ten times a second and before every checkpoint; a resumed run writes metrics.csv again
@@ -44,6 +45,8 @@ hone_status hn_rundir_epoch(struct hn_rundir *d, struct hn_fit *f, const struct 
 hone_status hn_rundir_tick(struct hn_rundir *d, struct hn_fit *f, hone_error *err);
 /* The run stopped (f->reason): a last checkpoint, everything written. */
 hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err);
+/* result.json, of a run with a folder. */
+hone_status hn_rundir_result(struct hn_rundir *d, const hone_result *r, hone_error *err);
 
 /* Removes Hone's files from dir, and dir if nothing else is in it. */
 void hn_rundir_remove(hone_context *ctx, const char *dir);

@@ -5,6 +5,7 @@
 #include "ops/base/json.h"
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
+#include "plugin/model.h"
 #include "plugin/train/job.h"
 #include "plugin/tune/importance.h"
 #include "plugin/tune/study_open.h"
@@ -149,9 +150,30 @@ static void put_search(const struct hn_tune *t, hone_result *r)
     hn_result_int(r, "repeats", t->judging.k ? t->judging.n / t->judging.k : 1);
     hn_result_int(r, "jobs", t->jobs);
     hn_result_string(r, "stop_reason",
-                     t->interrupted   ? "interrupted"
+                     t->running       ? "running"
+                     : t->interrupted ? "interrupted"
                      : t->out_of_time ? "time"
                                       : "trials");
+}
+
+/* What was asked for: the parameters that were set, as text; lists as lists. */
+static void put_asked(const struct hn_tune *t, hone_result *r)
+{
+    hone_param_info info = { .size = sizeof info };
+    const char *path = hn_model_path(t->model), *text;
+    hn_result_string(r, "version", hone_version());
+    hn_result_string(r, "input", path && path[0] ? path : NULL);
+    hn_result_object(r, "settings");
+    for (size_t i = 0; hone_param_at(i, &info); i++) {
+        int list = !strcmp(info.type, "list");
+        if (!hone_params_is_set(t->params, info.name)) continue;
+        if (list) hn_result_array(r, info.name);
+        for (size_t k = 0; (text = hone_params_get(t->params, info.name, k)); k++)
+            hn_result_string(r, list ? NULL : info.name, text);
+        if (list) hn_result_close(r);
+    }
+    hn_result_close(r);
+    hn_result_space(r, &t->space);
 }
 
 static hone_status put_importances(struct hn_tune *t, hone_result *r, const struct hn_trial *trials,
@@ -197,6 +219,7 @@ static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
     put_refit(t, r);
     put_figures(r, "test", changed ? &t->refit.test : &t->judging.before_test);
     put_search(t, r);
+    put_asked(t, r);
     hn_result_bool(r, "changed", changed);
     hn_result_string(r, "model", out[0] ? out : NULL);
     hn_result_string(r, "run_dir", t->dir);
@@ -214,6 +237,9 @@ hone_status hn_tune_result(struct hn_tune *t, hone_result **out, hone_error *err
     *out = NULL;
     return st;
 }
+
+static const double WATCH_SECONDS = 1; /* between study.json of a search that runs, at least */
+static const double WATCH_COST = 50;   /* it may take 1/50 of the time */
 
 /* ---- files --------------------------------------------------------------------------------------------------------------- */
 
@@ -309,24 +335,30 @@ static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error
 
 struct json_out {
     struct hn_sink *sink;
-    hone_error *err;
     hone_status status;
 };
 
 static int json_piece(void *user, const void *p, size_t n)
 {
     struct json_out *o = user;
-    o->status = o->sink->write(o->sink, p, n, o->err);
+    o->status = o->sink->write(o->sink, p, n, NULL);
     return o->status != HONE_OK;
 }
 
 static hone_status write_json(struct hn_tune *t, const hone_result *r, struct hn_buffer *b,
                               hone_error *err)
 {
-    struct json_out o = { &b->sink, err, HONE_OK };
-    HN_TRY(hone_result_json(r, 1, json_piece, &o, err));
+    struct json_out o = { &b->sink, HONE_OK };
+    hone_status st = hone_result_json(r, 1, json_piece, &o, err);
+    if (o.status != HONE_OK) return hn_nomem(err, "study.json", b->n);
+    if (st != HONE_OK) return st;
     HN_TRY(hn_sink_str(&b->sink, "\n", err));
-    return write_named(t, "study.json", b, err);
+    if (!t->running) return write_named(t, "study.json", b, err);
+    char *path = hn_path_join(&t->ctx->mem, t->dir, "study.json");
+    if (!path) return hn_nomem(err, "study.json", strlen(t->dir));
+    st = hn_replace_file(t->ctx->io, &t->ctx->mem, path, b->p, b->n, err);
+    hn_free(&t->ctx->mem, path);
+    return st;
 }
 
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err)
@@ -343,4 +375,38 @@ hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_er
     hn_buffer_free(&best);
     hn_buffer_free(&json);
     return st;
+}
+
+static hone_status write_running(struct hn_tune *t, hone_error *err)
+{
+    const struct hn_trial *trials;
+    hone_result *r = NULL;
+    struct hn_buffer json;
+    size_t n;
+    HN_TRY(hn_study_trials(t->study, &trials, &n, err));
+    t->best = hn_best_trial(trials, n, t->maximize);
+    t->beaten = t->best >= 0 && hn_tune_better(t, trials[t->best].value, t->judging.value);
+    HN_TRY(hn_tune_result(t, &r, err));
+    hn_buffer_init(&json, &t->ctx->mem);
+    hone_status st = write_json(t, r, &json, err);
+    hn_buffer_free(&json);
+    hone_result_destroy(r);
+    return st;
+}
+
+void hn_tune_watch(struct hn_tune *t)
+{
+    struct hn_arena own = t->arena; /* what is written now is forgotten after */
+    double start = hn_seconds();
+    if (!t->dir || start < t->watched) return;
+    hn_arena_init(&t->arena, &t->ctx->mem);
+    t->running = 1;
+    hone_status st = write_running(t, NULL);
+    hn_arena_clear(&t->arena);
+    t->arena = own;
+    t->running = t->beaten = 0;
+    t->best = -1;
+    double end = hn_seconds(), wait = WATCH_COST * (end - start);
+    if (wait < WATCH_SECONDS) wait = WATCH_SECONDS;
+    t->watched = end + (st == HONE_OK ? wait : 30 * wait); /* if it still fails, the end says so */
 }

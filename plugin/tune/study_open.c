@@ -197,3 +197,43 @@ void hn_result_settings(hone_result *r, const struct hn_search_space *space, con
             hn_result_double(r, a->name, x[i]);
     }
 }
+
+/* As it is written in --space FILE.yaml. */
+static void put_axis(hone_result *r, const struct hn_search_space *space, const struct hn_axis *a)
+{
+    static const char *const types[] = { "float", "int", "categorical" };
+    hn_result_object(r, a->name);
+    hn_result_string(r, "type", types[a->kind]);
+    if (a->kind == HN_AXIS_CHOICE) {
+        hn_result_array(r, "choices");
+        for (int i = 0; i < a->n_choices; i++) put_choice(r, NULL, &a->choices[i]);
+        hn_result_close(r);
+    } else {
+        hn_result_double(r, "low", a->low);
+        hn_result_double(r, "high", a->high);
+        if (a->log) hn_result_bool(r, "log", 1);
+        if (a->step > 0 && !a->log) hn_result_double(r, "step", a->step);
+    }
+    if (a->n_whens) hn_result_object(r, "when");
+    for (int i = 0; i < a->n_whens; i++) {
+        const struct hn_axis *parent = &space->axes[a->whens[i].parent];
+        hn_result_array(r, parent->name);
+        for (int k = 0; k < a->whens[i].n; k++) {
+            double v = a->whens[i].values[k];
+            if (parent->kind == HN_AXIS_CHOICE)
+                put_choice(r, NULL, &parent->choices[(int)v]);
+            else
+                hn_result_double(r, NULL, v);
+        }
+        hn_result_close(r);
+    }
+    if (a->n_whens) hn_result_close(r);
+    hn_result_close(r);
+}
+
+void hn_result_space(hone_result *r, const struct hn_search_space *space)
+{
+    hn_result_object(r, "space");
+    for (int i = 0; i < space->n; i++) put_axis(r, space, &space->axes[i]);
+    hn_result_close(r);
+}

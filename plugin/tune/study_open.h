@@ -18,4 +18,6 @@ hone_status hn_study_opts_of_params(const hone_params *p, struct hn_study_opts *
 hone_status hn_study_enqueue_settings(struct hn_study *s, const hone_params *p, hone_error *err);
 /* Adds the active values of x to the open object of r, each with its type. */
 void hn_result_settings(hone_result *r, const struct hn_search_space *space, const double *x);
+/* Adds the object "space": a domain for each name, as in --space FILE.yaml. */
+void hn_result_space(hone_result *r, const struct hn_search_space *space);
 #endif

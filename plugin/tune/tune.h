@@ -60,10 +60,10 @@ struct hn_tune {
     struct hn_study *study;
     const char *dir, *path; /* run folder or NULL; the study's file */
     const char *monitor;    /* "val_loss" */
-    int maximize, jobs, interrupted, out_of_time;
-    int64_t limit; /* trials */
-    double start, deadline;
-    int64_t best; /* number of the best trial, -1 */
+    int maximize, jobs, interrupted, out_of_time, running;
+    int64_t limit;                   /* trials */
+    double start, deadline, watched; /* watched: when study.json is to be written again */
+    int64_t best;                    /* number of the best trial, -1 */
     int beaten, gained;
     struct hn_refit refit;
     hone_error first_failure; /* of a trial */
@@ -94,4 +94,6 @@ hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_e
 /* record.c */
 hone_status hn_tune_result(struct hn_tune *t, hone_result **out, hone_error *err);
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err);
+/* study.json while the search runs ("stop_reason": "running"), now and then. A failure is no failure of the search. */
+void hn_tune_watch(struct hn_tune *t);
 #endif

@@ -249,6 +249,7 @@ static hone_status run_round(struct round *o, hone_error *err)
             hn_crew_stop(o->crew);
         }
         HN_TRY(renew(o, err));
+        hn_tune_watch(o->t);
     }
 }
 

@@ -85,6 +85,11 @@ def test_search():
     rows = list(csv.DictReader((run / "trials.csv").open()))
     check("trials.csv", [float(r["value"]) for r in rows] == [t["value"] for t in a["trials"]])
     check("study.json", json.loads((run / "study.json").read_text())["best_trial"] == a["best_trial"])
+    check("the space in study.json", a["space"] == {
+        "lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}, "batch_size": {"type": "categorical", "choices": [16, 32, 64]},
+        "optimizer": {"type": "categorical", "choices": ["adam", "momentum"]},
+        "momentum": {"type": "float", "low": 0.5, "high": 0.95, "when": {"optimizer": ["momentum"]}}}, a["space"])
+    check("what was asked for", a["settings"]["folds"] == "4" and a["settings"]["search"] == SPACE[1::2] and a["input"] == str(NET), a["settings"])
     r = hone("train", NET, "--config", run / "best.yaml", "--data", DATA, "--target", "label", "--ignore", "site", "--json",
              "--progress", "none", "-o", tmp / "again.onnx")
     code("best.yaml goes into train --config", r, 0)
@@ -178,12 +183,16 @@ def test_killed():
             if p.returncode == 0:
                 break
             kills += 1
+            seen = tmp / f"cut{int(sig)}.onnx.run" / "study.json"
+            if seen.exists():
+                check("study.json of a search that was cut short", json.loads(seen.read_text())["stop_reason"] in ("running", "interrupted"))
             check("cut short", p.returncode in (-sig, 128 + sig), (p.returncode, said[:400]))
             if out.exists():  # the signal came after the model was in place: it is compared below like any other
                 break
         if not out.exists():
             code("run again", tune(NET, out, *job), 0)
         check(f"{kills} times {sig.name}: the bytes of the undisturbed one", out.read_bytes() == whole.read_bytes())
+        check("study.json at the end", json.loads(seen.read_text())["stop_reason"] == "trials")
         print(f"  {sig.name}: cut short {kills} times")
 
 
