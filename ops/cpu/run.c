@@ -6,6 +6,7 @@
  * A step: segments in order; the losses are looked at as soon as they are known, before anything is added to gradients or
  * statistics, so that a step whose loss is not finite changes nothing. Nothing here allocates. */
 #include "ops/base/status.h"
+#include "ops/cpu/blas.h"
 #include "ops/cpu/exec.h"
 #include <cblas.h>
 #include <math.h>
@@ -457,7 +458,7 @@ static hone_status check_slot(const struct hn_cpu_exec *e, const struct hn_slot 
 hone_status hn_cpu_run(struct hn_cpu_exec *e, struct hn_slot *slots, int n_slots, int n_steps,
                        hone_error *err)
 {
-    int live = 0, blas_threads = openblas_get_num_threads();
+    int live = 0;
     if (n_slots > e->max_slots)
         return hn_fail(err, HONE_E_USAGE, "cpu backend", "%d slots, prepared for %d", n_slots,
                        e->max_slots);
@@ -468,7 +469,7 @@ hone_status hn_cpu_run(struct hn_cpu_exec *e, struct hn_slot *slots, int n_slots
         live++;
     }
     unsigned saved = hn_denormals_off();
-    if (blas_threads != 1) openblas_set_num_threads(1);
+    hn_blas_hold();
     if (live > 1 && e->dev->pool) {
         struct cohort c = { e, slots, n_steps };
         hn_pool_run(e->dev->pool, n_slots, do_slot, &c);
@@ -479,7 +480,7 @@ hone_status hn_cpu_run(struct hn_cpu_exec *e, struct hn_slot *slots, int n_slots
             if (slots[i].rows > 0) run_slot(l, &slots[i], n_steps);
         }
     }
-    if (blas_threads != 1) openblas_set_num_threads(blas_threads);
+    hn_blas_release();
     hn_denormals_restore(saved);
     return HONE_OK;
 }
@@ -509,15 +510,15 @@ static void warm(void *user, int i, int worker)
 
 hone_status hn_cpu_warm_up(struct hn_cpu_exec *e, hone_error *err)
 {
-    int threads = e->dev->threads, blas_threads = openblas_get_num_threads();
+    int threads = e->dev->threads;
     if (e->dev->warm) return HONE_OK;
     struct rendezvous r = { .e = e };
     size_t n = (size_t)threads * 3 * WARM * WARM;
     e->warm = hn_calloc(e->dev->mem, n, sizeof *e->warm);
     if (!e->warm) return hn_nomem(err, "the cpu backend", n * sizeof *e->warm);
-    if (blas_threads != 1) openblas_set_num_threads(1);
+    hn_blas_hold();
     hn_pool_run(e->dev->pool, threads, warm, &r);
-    if (blas_threads != 1) openblas_set_num_threads(blas_threads);
+    hn_blas_release();
     hn_free(e->dev->mem, e->warm);
     e->warm = NULL;
     e->dev->warm = 1;

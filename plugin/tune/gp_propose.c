@@ -4,8 +4,8 @@
  * carries), the acquisition is maximised. A failed trial counts as one spread worse than the worst value. With many trials the
  * better half and the newest of the others are kept. */
 #include "ops/base/rng.h"
+#include "ops/cpu/blas.h"
 #include "plugin/tune/gp_search.h"
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -143,9 +143,8 @@ static hone_status propose(const struct hn_ask *ask, const struct hn_tried *trie
 hone_status hn_gp_propose(const struct hn_ask *ask, const struct hn_tried *tried, double *x,
                           struct hn_memo *memo, hone_error *err)
 {
-    int threads = openblas_get_num_threads();
-    if (threads != 1) openblas_set_num_threads(1);
+    hn_blas_hold();
     hone_status st = propose(ask, tried, x, memo, err);
-    if (threads != 1) openblas_set_num_threads(threads);
+    hn_blas_release();
     return st;
 }

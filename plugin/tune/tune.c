@@ -4,9 +4,9 @@
 #include "plugin/tune/tune.h"
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
+#include "ops/cpu/blas.h"
 #include "plugin/train/job.h"
 #include "plugin/tune/study_open.h"
-#include <cblas.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -272,12 +272,9 @@ hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
     HN_TRY(hn_model_mark(m, &mark, err));
     hn_arena_init(&t.arena, &t.ctx->mem);
     hn_space_init(&t.space, &t.ctx->mem);
-    /* The number of BLAS threads belongs to the process. Workers and sampler each want one; were it put back between their
-     * calls, one would now and then compute with more, and the last digits would tell. */
-    int blas_threads = openblas_get_num_threads();
-    openblas_set_num_threads(1);
+    hn_blas_hold(); /* throughout, for the calls of workers and sampler alike */
     hone_status st = tune(&t, out, err);
-    openblas_set_num_threads(blas_threads);
+    hn_blas_release();
     close_tune(&t);
     if (st != HONE_OK && hn_model_rewind(m, mark, NULL) != HONE_OK)
         hn_log(t.ctx, HONE_LOG_WARNING, "the model could not be put back as it was");

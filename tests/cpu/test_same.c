@@ -4,6 +4,7 @@
  * consecutive rows read in place or through an index, from any element type, in one call or several. And what must not happen: allocations after
  * the first run, changes of OpenBLAS's thread count or of the floating-point mode. */
 #include "ops/base/pool.h"
+#include "ops/cpu/blas.h"
 #include "tests/cpu/programs.h"
 #include "tests/cpu/rig.h"
 #include <cblas.h>
@@ -247,6 +248,20 @@ START_TEST(direct)
 }
 END_TEST
 
+/* Two calls that overlap: the one that ends first must not put the threads back under the other. */
+START_TEST(overlap)
+{
+    openblas_set_num_threads(2);
+    hn_blas_hold();
+    hn_blas_hold();
+    ck_assert_int_eq(openblas_get_num_threads(), 1);
+    hn_blas_release();
+    ck_assert_int_eq(openblas_get_num_threads(), 1);
+    hn_blas_release();
+    ck_assert_int_eq(openblas_get_num_threads(), 2);
+}
+END_TEST
+
 START_TEST(settings)
 {
     struct made *m = wide_program();
@@ -275,4 +290,5 @@ HN_TEST_MAIN("cpu same", tcase_add_loop_test(tc, threads, 0, PROGRAMS);
              tcase_add_loop_test(tc, cohorts, 0, PROGRAMS);
              tcase_add_loop_test(tc, calls, 0, PROGRAMS);
              tcase_add_loop_test(tc, columns, 0, PROGRAMS);
-             tcase_add_loop_test(tc, direct, 0, PROGRAMS); tcase_add_test(tc, settings);)
+             tcase_add_loop_test(tc, direct, 0, PROGRAMS); tcase_add_test(tc, overlap);
+             tcase_add_test(tc, settings);)

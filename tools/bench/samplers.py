@@ -28,7 +28,7 @@ SOURCES = ["space", "space_point", "sampler", "grid", "sobol", "gp", "gp_path", 
 def build(folder):
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", "openblas", "zlib"], check=True, capture_output=True, text=True).stdout.split()
     out = pathlib.Path(folder) / "samplers"
-    files = [ROOT / "tools/bench/samplers.c"] + [ROOT / f"plugin/tune/{s}.c" for s in SOURCES] + sorted((ROOT / "ops/base").glob("*.c"))
+    files = [ROOT / "tools/bench/samplers.c"] + [ROOT / f"plugin/tune/{s}.c" for s in SOURCES] + [ROOT / "ops/cpu/blas.c"] + sorted((ROOT / "ops/base").glob("*.c"))
     subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-DNDEBUG", "-fno-math-errno", "-ffp-contract=off", f"-I{ROOT}",
                     f"-I{ROOT}/plugin", f"-I{ROOT}/ops/base", *map(str, files), "-o", str(out), *flags, "-lm", "-lpthread"], check=True)
     return out
