@@ -86,6 +86,20 @@ static hone_status compare_weights(const struct weights *a, const struct weights
     return HONE_OK;
 }
 
+/* Which parameters are frozen decides where they lie in the slab. */
+static hone_status freeze_alike(hone_model *to, const hone_model *from, hone_error *err)
+{
+    struct hn_mem *mem = &to->ctx->mem;
+    struct hn_model_state *s = &to->now;
+    for (size_t i = 0; i < from->now.n_freeze; i++) {
+        char *glob = hn_strdup(mem, from->now.freeze[i]);
+        if (glob && HN_PUSH(mem, s->freeze, s->n_freeze, s->cap_freeze, glob)) continue;
+        hn_free(mem, glob);
+        return hn_nomem(err, "freeze", 0);
+    }
+    return s->n_freeze ? hn_model_reimport(to, err) : HONE_OK;
+}
+
 /* Models that cannot be run are written all the same: nothing in them was trained. */
 static hone_status check_bytes(hone_model *m, hone_error *err)
 {
@@ -99,6 +113,7 @@ static hone_status check_bytes(hone_model *m, hone_error *err)
     if (st == HONE_OK)
         st = hone_model_load_bytes(m->ctx, bytes.p, bytes.n, hn_model_onnx(m)->dir, &again, err);
     hn_buffer_free(&bytes);
+    if (st == HONE_OK) st = freeze_alike(again, m, err);
     if (st == HONE_OK) st = weights_of(m, &now, err);
     if (st == HONE_OK) st = weights_of(again, &back, err);
     if (st == HONE_OK) st = compare_weights(&now, &back, hn_model_onnx(m)->name, err);
