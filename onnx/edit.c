@@ -3,7 +3,9 @@
  * One line at a time: split, look up, unpack, change, pack. Every edit starts from bytes that have passed the scan and
  * ends with bytes that the next import scans again, so there is one way into the graph only. */
 #include "onnx/edit.h"
+#include "onnx/activation.h"
 #include "onnx/edit_list.h"
+#include "onnx/stack.h"
 #include "ops/base/status.h"
 #include <string.h>
 
@@ -18,6 +20,7 @@ static const struct {
     { "scale-output", "scale-output OUTPUT KIND", 1, 2, hn_edit_scale_output },
     { "batch-symbolic", "batch-symbolic [NAME]", 0, 1, hn_edit_batch_symbolic },
     { "batchnorm", "batchnorm insert|remove [VALUE...]", 1, 4096, hn_edit_batchnorm },
+    { "hidden", "hidden [units=W,W,...] [activation=WORD] [key=HEX]", 1, 3, hn_edit_hidden },
     { "rename-metadata", "rename-metadata OLD NEW", 2, 2, hn_edit_rename_metadata },
 };
 enum { N_EDITS = sizeof edits / sizeof *edits };
@@ -169,4 +172,38 @@ void hn_edit_free_sites(struct hn_mem *m, struct hn_bn_site *sites, size_t n_sit
 {
     for (size_t i = 0; i < n_sites; i++) hn_free(m, sites[i].value);
     hn_free(m, sites);
+}
+
+/* ---- what hidden would change --------------------------------------------------------------------------------------- */
+
+static hone_status describe_stack(struct hn_modify *e, struct hn_hidden_info *info)
+{
+    struct hn_stack *s = hn_arena_alloc(e->arena, 1, sizeof *s);
+    if (!s) return hn_md_nomem(e);
+    HN_TRY(hn_stack_find(e, s));
+    *info = (struct hn_hidden_info){ .n = s->n, .opset = e->opset };
+    for (int i = 0; i < s->n; i++) {
+        const struct hn_stack_layer *l = &s->layer[i];
+        size_t first, n;
+        int whole = hn_stack_activation(l, &first, &n);
+        const char *word = whole ? hn_activation_name(l->nodes + first, n) : NULL;
+        info->width[i] = l->out;
+        info->activation =
+            i == 0 || (info->activation && word && !strcmp(info->activation, word)) ? word : NULL;
+    }
+    return HONE_OK;
+}
+
+hone_status hn_edit_hidden_info(struct hn_mem *m, const void *bytes, size_t n,
+                                struct hn_hidden_info *info, hone_error *err)
+{
+    struct hn_scan s = { 0 };
+    struct hn_proto p = { 0 };
+    struct hn_modify e;
+    *info = (struct hn_hidden_info){ 0 };
+    hone_status st = begin(&e, &p, &s, m, bytes, n, err);
+    if (st == HONE_OK) st = describe_stack(&e, info);
+    hn_proto_free(&p);
+    hn_scan_free(&s);
+    return st;
 }

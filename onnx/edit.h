@@ -19,6 +19,15 @@
  *                                    hn_edit_batchnorm_sites); values: scale, bias, mean, variance for each; none: identity
  *   batchnorm remove                 inference BatchNormalization folds into the Gemm before it, else becomes Mul and Add
  *                                    (which is right for [N, C])
+ *   hidden [units=W,W,…] [activation=WORD] [key=HEX]
+ *                                    rebuilds the hidden stack (onnx/stack.h): one layer of W units each. A layer keeps
+ *                                    its form, names and attributes; one that the model does not have yet is made like its
+ *                                    last one. A Dense layer whose shape stays keeps its weights, and so do the
+ *                                    normalisation and slopes behind it; others begin anew: He-uniform before rectifiers,
+ *                                    else Xavier-uniform, biases 0, scales and variances 1. key: 16 hexadecimal digits, the
+ *                                    Philox key of these weights (0 when left out); layer i of the stack (from 0; the last
+ *                                    Dense layers follow) has stream HN_STREAM_INIT + i. activation: a word of
+ *                                    hn_activation_words, in every layer; one that a layer has already stays as it is
  *   rename-metadata OLD NEW          a key of the model's metadata
  *
  * New initializers are listed as graph inputs too where the IR version (3 and before) wants that. Never touches what the
@@ -54,4 +63,17 @@ struct hn_bn_site {
 hone_status hn_edit_batchnorm_sites(struct hn_mem *m, const void *bytes, size_t n,
                                     struct hn_bn_site **sites, size_t *n_sites, hone_error *err);
 void hn_edit_free_sites(struct hn_mem *m, struct hn_bn_site *sites, size_t n_sites);
+
+/* The hidden stack as it is, for "hidden". HONE_E_UNSUPPORTED, naming the node in the way, when it is no plain stack. */
+enum { HN_HIDDEN_MAX = 64 };
+struct hn_hidden_info {
+    int n;                        /* hidden layers, 0: none */
+    int64_t width[HN_HIDDEN_MAX]; /* units of each */
+    const char *activation; /* a word, NULL: another one, or not the same everywhere; static */
+    int64_t opset;
+};
+hone_status hn_edit_hidden_info(struct hn_mem *m, const void *bytes, size_t n,
+                                struct hn_hidden_info *info, hone_error *err);
+/* The words for "activation=", NULL at the end. */
+extern const char *const hn_activation_words[];
 #endif

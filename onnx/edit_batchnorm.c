@@ -8,7 +8,6 @@
 #include "onnx/tensor.h"
 #include "ops/base/status.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static Onnx__NodeProto *only_consumer(const struct hn_modify *e, const char *value)
@@ -38,35 +37,12 @@ char *hn_edit_dense_output(const struct hn_modify *e, size_t at, int64_t *width)
     return b && b->n_dims && b->dims[b->n_dims - 1] == *width ? add->output[0] : n->output[0];
 }
 
-struct made { /* an output name and its node, sorted by name */
-    const char *name;
-    size_t node;
-};
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct made *)a)->name, ((const struct made *)b)->name);
-}
-
-/* The outputs of all nodes, sorted; n of them. */
-static struct made *index_outputs(const struct hn_modify *e, size_t *n)
-{
-    *n = 0;
-    for (size_t i = 0; i < e->g->n_node; i++) *n += e->g->node[i]->n_output;
-    struct made *v = hn_arena_alloc(e->arena, *n + 1, sizeof *v), *to = v;
-    for (size_t i = 0; i < e->g->n_node && v; i++)
-        for (size_t k = 0; k < e->g->node[i]->n_output; k++)
-            *to++ = (struct made){ e->g->node[i]->output[k], i };
-    if (v && *n > 1) qsort(v, *n, sizeof *v, by_name);
-    return v;
-}
-
 /* feeds[i] = 1: a Dense layer depends on node i. One pass backwards is enough when nodes are in order. */
 static int mark_feeding(const struct hn_modify *e, unsigned char *feeds)
 {
     size_t n_made;
     int64_t width;
-    const struct made *made = index_outputs(e, &n_made);
+    const struct hn_md_made *made = hn_md_index_made(e, &n_made);
     unsigned char *dense = hn_arena_alloc(e->arena, e->g->n_node + 1, 1);
     if (!made || !dense) return 0;
     for (size_t i = 0; i < e->g->n_node; i++) dense[i] = hn_edit_dense_output(e, i, &width) != NULL;
@@ -75,8 +51,7 @@ static int mark_feeding(const struct hn_modify *e, unsigned char *feeds)
         for (size_t i = e->g->n_node; i-- > 0;) {
             const Onnx__NodeProto *n = e->g->node[i];
             for (size_t k = 0; k < n->n_input && (dense[i] || feeds[i]); k++) {
-                struct made key = { n->input[k], 0 };
-                const struct made *from = bsearch(&key, made, n_made, sizeof key, by_name);
+                const struct hn_md_made *from = hn_md_find_made(made, n_made, n->input[k]);
                 if (!from || feeds[from->node]) continue;
                 feeds[from->node] = 1;
                 changed = 1;

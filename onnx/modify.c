@@ -6,6 +6,7 @@
 #include "ops/base/status.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 hone_status hn_md_nomem(const struct hn_modify *e)
@@ -249,6 +250,29 @@ Onnx__NodeProto *hn_md_producer(const struct hn_modify *e, const char *name, siz
     return NULL;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct hn_md_made *)a)->name, ((const struct hn_md_made *)b)->name);
+}
+
+struct hn_md_made *hn_md_index_made(const struct hn_modify *e, size_t *n)
+{
+    *n = 0;
+    for (size_t i = 0; i < e->g->n_node; i++) *n += e->g->node[i]->n_output;
+    struct hn_md_made *v = hn_arena_alloc(e->arena, *n + 1, sizeof *v), *to = v;
+    for (size_t i = 0; i < e->g->n_node && v; i++)
+        for (size_t k = 0; k < e->g->node[i]->n_output; k++)
+            *to++ = (struct hn_md_made){ e->g->node[i]->output[k], i };
+    if (v && *n > 1) qsort(v, *n, sizeof *v, by_name);
+    return v;
+}
+
+const struct hn_md_made *hn_md_find_made(const struct hn_md_made *made, size_t n, const char *name)
+{
+    struct hn_md_made key = { name, 0 };
+    return n ? bsearch(&key, made, n, sizeof key, by_name) : NULL;
+}
+
 Onnx__NodeProto *hn_md_node_named(const struct hn_modify *e, const char *word, size_t *at)
 {
     Onnx__NodeProto *found = NULL;
@@ -348,6 +372,21 @@ char *hn_md_unique(const struct hn_modify *e, const char *base)
 {
     char *name = copy(e, base);
     for (unsigned k = 1; name && is_named(e->g, name); k++) name = hn_md_text(e, "%s_%u", base, k);
+    return name;
+}
+
+static int is_node(const struct hn_modify *e, const char *name)
+{
+    for (size_t i = 0; i < e->g->n_node; i++)
+        if (same(e->g->node[i]->name, name)) return 1;
+    return 0;
+}
+
+char *hn_md_unique_node(const struct hn_modify *e, const char *base)
+{
+    char *name = copy(e, base);
+    for (unsigned k = 1; name && *name && is_node(e, name); k++)
+        name = hn_md_text(e, "%s_%u", base, k);
     return name;
 }
 

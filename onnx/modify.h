@@ -65,6 +65,16 @@ size_t hn_md_uses(const struct hn_modify *e,
                   const char *name); /* node inputs, in subgraphs too, and graph outputs */
 /* The first of base, base_1, base_2, … that names nothing. */
 char *hn_md_unique(const struct hn_modify *e, const char *base);
+/* The same for names of nodes ("" is not made unique): runtimes refuse a file that has one twice. */
+char *hn_md_unique_node(const struct hn_modify *e, const char *base);
+
+/* The outputs of all nodes by name, for many look-ups in a graph that does not change meanwhile. NULL: no memory. */
+struct hn_md_made {
+    const char *name;
+    size_t node; /* position */
+};
+struct hn_md_made *hn_md_index_made(const struct hn_modify *e, size_t *n);
+const struct hn_md_made *hn_md_find_made(const struct hn_md_made *made, size_t n, const char *name);
 
 /* All node inputs called `from` become `to`, in subgraphs too; `except` (NULL allowed) is left alone. */
 void hn_md_rewire(const struct hn_modify *e, char *from, char *to, const Onnx__NodeProto *except);

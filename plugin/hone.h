@@ -133,7 +133,11 @@ HONE_CALL hone_model_load_bytes(hone_context *ctx, const void *bytes, size_t n, 
 HONE_CALL hone_model_new(hone_context *ctx, const char *spec, uint64_t seed, hone_model **out,
                          hone_error *err);
 /* Applies one graph edit, recorded in the model: "inference", "batch-symbolic", "batchnorm
- * insert", "batchnorm remove", "untie NAME". The model is imported again from the edited bytes. */
+ * insert", "batchnorm remove", "untie NAME", "hidden units=64,32 activation=tanh" (rebuilds the
+ * hidden layers; those that keep their shape keep their weights; "key=" and 16 hexadecimal digits
+ * choose the others'). The model is imported again from the edited bytes. HONE_E_USAGE for a line
+ * that is not understood, HONE_E_UNSUPPORTED for an edit that this graph does not allow, naming
+ * the node in the way. */
 HONE_CALL hone_model_edit(hone_model *m, const char *line, hone_error *err);
 /* Can this model be run (training 0) or trained (training 1)? The first issue that blocks it as
  * the error, else HONE_OK. Call it before opening data, so that a bad model is said to be one
@@ -215,7 +219,9 @@ typedef struct hone_callbacks {
 
 /* Trains in place: the model then holds the best weights (parameter "save"), BatchNorm
  * statistics included. Stopping early, at a time limit, by request or because the loss diverged
- * is a result, not an error: read "stop_reason". On an error the model is as it was. Run
+ * is a result, not an error: read "stop_reason". On an error the model is as it was. With
+ * "hidden-layers", "hidden-units" or "activation" the hidden layers are rebuilt first: epoch 0 is
+ * that model, "before" the one that came. Run
  * directory, checkpoints and events as the parameters of group "run" say. cb may be NULL. */
 HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
                      const hone_callbacks *cb, hone_result **out, hone_error *err);

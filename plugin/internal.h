@@ -93,6 +93,8 @@ const char *hn_model_edit_line(const hone_model *m, size_t i);
 /* The bytes a checkpoint keeps so that resume needs no model file: current bytes after edits
  * (external data inline). */
 hone_status hn_model_bytes(hone_model *m, struct hn_buffer *out, hone_error *err);
+/* The first part of preparing: the batch dimension as asked for, shared values apart, training forms as inference forms. */
+hone_status hn_model_plain_form(hone_model *m, const hone_params *params, hone_error *err);
 /* Applies untie edits etc. that training needs; the graph may be replaced. Globs of --freeze
  * come from params. */
 hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, hone_error *err);

@@ -5,6 +5,7 @@
  * such), BatchNormalization and the batch dimension as the parameters say, frozen parameters,
  * scalers. Each is a recorded graph edit, made once: preparing a prepared model changes nothing. */
 #include "ops/base/status.h"
+#include "plugin/hidden.h"
 #include "plugin/model.h"
 #include <math.h>
 #include <string.h>
@@ -47,20 +48,40 @@ static int has_batchnorm(const struct hn_graph *g)
     return 0;
 }
 
+static hone_status freeze_glob(hone_model *m, const char *glob, hone_error *err)
+{
+    struct hn_model_state *s = &m->now;
+    char *copy = hn_strdup(&m->ctx->mem, glob);
+    if (copy && HN_PUSH(&m->ctx->mem, s->freeze, s->n_freeze, s->cap_freeze, copy)) return HONE_OK;
+    hn_free(&m->ctx->mem, copy);
+    return hn_nomem(err, "freeze", strlen(glob));
+}
+
+/* The name itself, whatever glob characters are in it. */
+static hone_status freeze_name(void *user, const char *name, hone_error *err)
+{
+    hone_model *m = user;
+    struct hn_buffer glob;
+    hone_status st = HONE_OK;
+    hn_buffer_init(&glob, &m->ctx->mem);
+    for (const char *c = name; *c && st == HONE_OK; c++)
+        st = hn_sink_printf(&glob.sink, err, strchr("*?[\\", *c) ? "\\%c" : "%c", *c);
+    if (st == HONE_OK) st = freeze_glob(m, glob.n ? glob.p : "", err);
+    hn_buffer_free(&glob);
+    return st;
+}
+
 static hone_status freeze(hone_model *m, const hone_params *params, hone_error *err)
 {
-    struct hn_mem *mem = &m->ctx->mem;
     struct hn_model_state *s = &m->now;
     size_t n = hn_param_count(params, "freeze");
-    if (n == 0 && s->n_freeze == 0) return HONE_OK;
-    for (size_t i = 0; i < s->n_freeze; i++) hn_free(mem, s->freeze[i]);
+    int64_t layers = hn_param_i(params, "freeze-layers");
+    if (n == 0 && layers == 0 && s->n_freeze == 0) return HONE_OK;
+    for (size_t i = 0; i < s->n_freeze; i++) hn_free(&m->ctx->mem, s->freeze[i]);
     s->n_freeze = 0;
-    for (size_t i = 0; i < n; i++) {
-        char *glob = hn_strdup(mem, hone_params_get(params, "freeze", i));
-        if (glob && HN_PUSH(mem, s->freeze, s->n_freeze, s->cap_freeze, glob)) continue;
-        hn_free(mem, glob);
-        return hn_nomem(err, "freeze", 0);
-    }
+    for (size_t i = 0; i < n; i++)
+        HN_TRY(freeze_glob(m, hone_params_get(params, "freeze", i), err));
+    if (layers) HN_TRY(hn_model_first_layers(m, layers, freeze_name, m, err));
     return hn_model_reimport(m, err);
 }
 
@@ -85,16 +106,21 @@ static hone_status refuse_nonfinite(hone_model *m, hone_error *err)
     return HONE_OK;
 }
 
-hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, hone_error *err)
+hone_status hn_model_plain_form(hone_model *m, const hone_params *params, hone_error *err)
 {
-    const char *batchnorm = hn_param_s(params, "batchnorm");
     if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") == 0 && hn_model_graph(m)->fixed_batch)
         HN_TRY(edit(m, "batch-symbolic", err));
     HN_TRY(hn_graph_blocked(hn_model_graph(m), 1, err));
     if (!hn_param_b(params, "allow-nonfinite") && strcmp(hn_param_s(params, "init"), "keep") == 0)
         HN_TRY(refuse_nonfinite(m, err));
     HN_TRY(untie(m, err));
-    if (hn_model_graph(m)->needs_inference) HN_TRY(edit(m, "inference", err));
+    return hn_model_graph(m)->needs_inference ? edit(m, "inference", err) : HONE_OK;
+}
+
+hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, hone_error *err)
+{
+    const char *batchnorm = hn_param_s(params, "batchnorm");
+    HN_TRY(hn_model_plain_form(m, params, err));
     if (strcmp(batchnorm, "insert") == 0) HN_TRY(insert_batchnorm(m, err));
     if (strcmp(batchnorm, "remove") == 0 && has_batchnorm(hn_model_graph(m)))
         HN_TRY(edit(m, "batchnorm remove", err));

@@ -3,6 +3,7 @@
  * A training job: see job.h. */
 #include "plugin/train/job.h"
 #include "ops/base/status.h"
+#include "plugin/hidden.h"
 #include "plugin/session_own.h"
 #include "plugin/train/calibrate.h"
 #include <string.h>
@@ -87,7 +88,7 @@ static int starts_changed(const hone_params *p)
 {
     return strcmp(hn_param_s(p, "scale"), "none") != 0 ||
            strcmp(hn_param_s(p, "scale-target"), "none") != 0 ||
-           strcmp(hn_param_s(p, "batchnorm"), "insert") == 0;
+           strcmp(hn_param_s(p, "batchnorm"), "insert") == 0 || hn_hidden_asked(p);
 }
 
 static hone_status load_weights(struct hn_job *j, hone_error *err)
@@ -110,12 +111,15 @@ static hone_status tick_hook(void *user, struct hn_fit *f, hone_error *err)
 
 hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_error *err)
 {
+    uint32_t key[2];
+    hn_rng_key((uint64_t)hn_param_i(j->params, "seed"), j->trial, j->fold, key);
+    HN_TRY(hn_model_reshape(j->model, j->params, key, err));
     HN_TRY(hn_session_open(j->model, d, j->params, HN_USE_TRAIN, &j->s, err));
     struct hn_session *s = j->s;
     if (s->prog->n_trained == 0)
         return hn_fail(err, HONE_E_UNSUPPORTED, "model", "found no parameter that can be trained");
     HN_TRY(hn_options_read(j->params, s, &j->opts, err));
-    hn_rng_key((uint64_t)hn_param_i(j->params, "seed"), j->trial, j->fold, j->opts.member.key);
+    memcpy(j->opts.member.key, key, sizeof key);
     j->opts.fit.judge_again = starts_changed(j->params);
     HN_TRY(name_backend(j, err));
     hn_options_no_decay(j->params, s->prog);
@@ -215,9 +219,26 @@ hone_status hn_job_start(struct hn_job *j, hone_error *err)
 
 /* ---- running and ending ---------------------------------------------------------------------------------------------------- */
 
+/* Other hidden layers begin anew: epoch 0 is not the model that came, and all epochs may be worse. */
+static void say_when_worse(const struct hn_job *j)
+{
+    const struct hn_fit *f = j->fit;
+    const struct hn_epoch came = { .train = f->before[HONE_TRAIN], .val = f->before[HONE_VAL] };
+    double was;
+    if (!f->opts.monitor || !f->opts.save_best || f->stop.best_epoch < 0) return;
+    if (!hn_hidden_asked(j->params) || !hn_epoch_value(&came, f->opts.monitor, &was)) return;
+    int more = hn_metric_direction(strchr(f->opts.monitor, '_') + 1) > 0;
+    if (!(more ? f->stop.best < was : f->stop.best > was)) return;
+    hn_log(j->ctx, HONE_LOG_WARNING,
+           "with other hidden layers it did not become as good as the model that came: %s %.6g, "
+           "before %.6g",
+           f->opts.monitor, f->stop.best, was);
+}
+
 static void say_how_it_ended(const struct hn_job *j)
 {
     const struct hn_fit *f = j->fit;
+    say_when_worse(j);
     if (f->reason == HN_STOP_DIVERGED)
         hn_log(j->ctx, HONE_LOG_WARNING,
                "training diverged in epoch %lld: %s is not finite; the weights of epoch %lld are "
