@@ -22,6 +22,7 @@ static const struct {
     { "batchnorm", "batchnorm insert|remove [VALUE...]", 1, 4096, hn_edit_batchnorm },
     { "hidden", "hidden [units=W,W,...] [activation=WORD] [key=HEX]", 1, 3, hn_edit_hidden },
     { "rename-metadata", "rename-metadata OLD NEW", 2, 2, hn_edit_rename_metadata },
+    { "ensemble", "ensemble KIND VALUE [KIND VALUE...]", 2, 4096, hn_edit_ensemble },
 };
 enum { N_EDITS = sizeof edits / sizeof *edits };
 
@@ -99,13 +100,17 @@ hone_status hn_edit_apply(struct hn_mem *m, const void *bytes, size_t n,
 {
     struct hn_scan s = { 0 };
     struct hn_proto p = { 0 };
-    struct hn_modify e;
+    struct hn_modify e = { .n_others = 0 };
     hone_status st = begin(&e, &p, &s, m, bytes, n, err);
     if (st == HONE_OK) {
         e.line = line;
         st = run(&e);
     }
     if (st == HONE_OK) st = hn_proto_pack(&p.model->base, &out->sink, err);
+    for (size_t i = 0; i < e.n_others; i++) {
+        hn_proto_free(&e.others[i]);
+        hn_scan_free(&e.other_scans[i]);
+    }
     hn_proto_free(&p);
     hn_scan_free(&s);
     return st;

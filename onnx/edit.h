@@ -29,6 +29,10 @@
  *                                    Dense layers follow) has stream HN_STREAM_INIT + i. activation: a word of
  *                                    hn_activation_words, in every layer; one that a layer has already stays as it is
  *   rename-metadata OLD NEW          a key of the model's metadata
+ *   ensemble KIND VALUE [KIND VALUE…] the values of this model and of those that come with the line (each a whole model's
+ *                                    bytes, as an array of bytes) become one: all of them side by side in one graph, VALUE
+ *                                    averaged as KIND says (mean, softmax, sigmoid: see edit_average.c), what is the same in
+ *                                    all of them once
  *
  * New initializers are listed as graph inputs too where the IR version (3 and before) wants that. Never touches what the
  * line does not name; unknown fields of the file survive. */

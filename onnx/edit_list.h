@@ -15,6 +15,7 @@ hone_status hn_edit_batch_symbolic(struct hn_modify *e);
 hone_status hn_edit_batchnorm(struct hn_modify *e);
 hone_status hn_edit_rename_metadata(struct hn_modify *e);
 hone_status hn_edit_hidden(struct hn_modify *e);
+hone_status hn_edit_ensemble(struct hn_modify *e);
 
 /* For batchnorm insert and its list of sites: the output of a Dense layer at node `at` (its Add's, when it has one), and how
  * many columns it has; NULL when the node is none. */

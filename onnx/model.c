@@ -133,11 +133,13 @@ const char *hn_onnx_meta(const struct hn_onnx *m, const char *key)
     return NULL;
 }
 
-/* Folding computes with a file's numbers, so they must be in it. */
+/* Folding computes with a file's numbers, an ensemble compares them, so they must be in it. */
 static int needs_numbers(const struct hn_edit_line *lines, size_t n_lines)
 {
     for (size_t i = 0; i < n_lines; i++)
-        if (strncmp(lines[i].text, "batchnorm remove", 16) == 0) return 1;
+        if (strncmp(lines[i].text, "batchnorm remove", 16) == 0 ||
+            strncmp(lines[i].text, "ensemble ", 9) == 0)
+            return 1;
     return 0;
 }
 

@@ -18,6 +18,10 @@ struct hn_modify {
     const struct hn_edit_line *line;
     char **words; /* [0] is the command */
     int n_words;
+    struct hn_proto
+        *others; /* models that come with the line: kept until the edited one is packed */
+    struct hn_scan *other_scans;
+    size_t n_others;
     hone_error *err;
 };
 

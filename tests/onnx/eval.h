@@ -46,6 +46,11 @@ static inline double ev_scalar(const char *op, double a, double b)
     if (!strcmp(op, "Tanh")) return tanh(a);
     if (!strcmp(op, "Sigmoid")) return 1 / (1 + exp(-a));
     if (!strcmp(op, "Erf")) return erf(a);
+    if (!strcmp(op, "Max")) return fmax(a, b);
+    if (!strcmp(op, "Exp")) return exp(a);
+    if (!strcmp(op, "Log")) return log(a);
+    if (!strcmp(op, "Neg")) return -a;
+    if (!strcmp(op, "Softplus")) return fmax(a, 0) + log1p(exp(-fabs(a)));
     if (!strcmp(op, "Identity") || !strcmp(op, "Cast") || !strcmp(op, "Dropout")) return a;
     ck_abort_msg("operator %s", op);
 }
@@ -68,9 +73,41 @@ static inline struct ev_value ev_product(const struct hn_node *n, struct ev_valu
     return y;
 }
 
+/* Over the columns. */
+static inline struct ev_value ev_softmax(struct ev_value x, int logarithm)
+{
+    struct ev_value y = { x.rows, x.cols, calloc((size_t)(x.rows * x.cols), sizeof(double)) };
+    for (int64_t r = 0; r < x.rows; r++) {
+        double sum = 0;
+        for (int64_t c = 0; c < x.cols; c++) sum += exp(ev_at(x, r, c));
+        for (int64_t c = 0; c < x.cols; c++) {
+            double l = ev_at(x, r, c) - log(sum);
+            y.v[r * x.cols + c] = logarithm ? l : exp(l);
+        }
+    }
+    return y;
+}
+
+/* One operand after the other. */
+static inline struct ev_value ev_fold(const struct hn_node *n, const struct ev_value *in)
+{
+    struct ev_value y = in[0];
+    size_t bytes = (size_t)(y.rows * y.cols) * sizeof(double);
+    y.v = memcpy(malloc(bytes), y.v, bytes);
+    for (int k = 1; k < n->n_in; k++) {
+        ck_assert(in[k].rows == y.rows && in[k].cols == y.cols);
+        for (int64_t i = 0; i < y.rows * y.cols; i++)
+            y.v[i] = ev_scalar(strcmp(n->type, "Max") ? "Add" : "Max", y.v[i], in[k].v[i]);
+    }
+    return y;
+}
+
 static inline struct ev_value ev_node(const struct hn_node *n, struct ev_value *in)
 {
     if (!strcmp(n->type, "Gemm") || !strcmp(n->type, "MatMul")) return ev_product(n, in);
+    if (!strcmp(n->type, "Softmax") || !strcmp(n->type, "LogSoftmax"))
+        return ev_softmax(in[0], n->type[0] == 'L');
+    if (!strcmp(n->type, "Sum") || !strcmp(n->type, "Max")) return ev_fold(n, in);
     int two = n->n_in > 1 && strcmp(n->type, "Dropout") != 0;
     struct ev_value y = in[0];
     if (two && in[1].rows * in[1].cols > y.rows * y.cols) y = in[1];
