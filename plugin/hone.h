@@ -305,7 +305,11 @@ typedef struct hone_tune_callbacks {
  * The space is in "search" (or "space" = "auto"), other parameters are the fixed settings. Trials are kept in the study
  * "study", or in the run folder: a search that was cut short goes on when it is run again. The model then holds the best
  * settings' weights, trained again as "refit" says; where nothing beats the imported model it is what it was ("beaten":
- * false). cb may be NULL. Stopped by request: "stop_reason" is "interrupted", and the model is what it was. */
+ * false). With "ensemble" it holds the average of that many best trials of different settings as one graph (probabilities of
+ * classes, numbers of a regression; outputs keep name, shape and meaning), unless that is no better than the imported model;
+ * "ensemble.better_than_best" says whether it was worth it. "comparison" has the difference to the imported model over the
+ * folds, with the corrected standard error, t and p (two-sided) of Nadeau and Bengio (Machine Learning 52, 2003). cb may be
+ * NULL. Stopped by request: "stop_reason" is "interrupted", and the model is what it was. */
 HONE_CALL hone_tune(hone_model *m, hone_data *d, const hone_params *params,
                     const hone_tune_callbacks *cb, hone_result **out, hone_error *err);
 

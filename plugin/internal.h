@@ -114,6 +114,12 @@ hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, v
                                  hone_error *err);
 hone_status hn_model_put_weights(hone_model *m, const struct hn_program *prog, const void *w,
                                  size_t elem, hone_error *err);
+/* plugin/ensemble.c: the edit line that makes one model of several that were trained as the session's targets say. */
+struct hn_session;
+hone_status hn_ensemble_line(const struct hn_session *s, struct hn_buffer *line, hone_error *err);
+/* Applies it to m with the bytes of the other members. HONE_E_UNSUPPORTED: this graph does not allow it. */
+hone_status hn_model_ensemble(hone_model *m, const char *line, const struct hn_buffer *others,
+                              size_t n_others, hone_error *err);
 /* Fails early when saving to path could not work: exists and no force, is the model's own file,
  * its folder is missing or cannot be written to (HONE_E_USAGE, HONE_E_IO). Call before training. */
 hone_status hn_model_check_output(hone_model *m, const char *path, int force, hone_error *err);

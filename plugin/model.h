@@ -62,6 +62,8 @@ hone_status hn_model_changes(const hone_model *m, struct hn_changes *c, hone_err
 void hn_model_changes_free(const hone_model *m, struct hn_changes *c);
 /* One edit with its arrays; recorded. */
 hone_status hn_model_apply(hone_model *m, const struct hn_edit_line *line, hone_error *err);
+/* A word of an edit line, in quotes, with \" and \\ inside. */
+hone_status hn_model_put_word(struct hn_buffer *b, const char *word, hone_error *err);
 /* Imports again, with the freeze globs of now. */
 hone_status hn_model_reimport(hone_model *m, hone_error *err);
 /* A graph of the model's bytes with other options; the caller destroys it. */

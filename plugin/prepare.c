@@ -131,8 +131,7 @@ hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, 
 
 /* ---- scalers --------------------------------------------------------------------------------- */
 
-/* A word of an edit line, in quotes, with \" and \\ inside. */
-static hone_status put_word(struct hn_buffer *b, const char *word, hone_error *err)
+hone_status hn_model_put_word(struct hn_buffer *b, const char *word, hone_error *err)
 {
     HN_TRY(hn_sink_str(&b->sink, " \"", err));
     for (const char *c = word; *c; c++) {
@@ -148,8 +147,8 @@ static hone_status scale(hone_model *m, const char *verb, const char *name, cons
     struct hn_buffer line;
     hn_buffer_init(&line, &m->ctx->mem);
     hone_status st = hn_sink_str(&line.sink, verb, err);
-    if (st == HONE_OK) st = put_word(&line, name, err);
-    if (st == HONE_OK) st = put_word(&line, kind, err);
+    if (st == HONE_OK) st = hn_model_put_word(&line, name, err);
+    if (st == HONE_OK) st = hn_model_put_word(&line, kind, err);
     if (st == HONE_OK)
         st = hn_model_apply(
             m, &(struct hn_edit_line){ .text = line.p, .values = values, .n_values = 2 }, err);

@@ -131,6 +131,47 @@ static void print_importances(FILE *f, const json_t *t)
     if (any) fputc('\n', f);
 }
 
+static void print_comparison(FILE *f, const json_t *c)
+{
+    char d[32], se[32];
+    int folds = (int)jnum(c, "folds"), better = (int)jnum(c, "better");
+    if (!json_is_object(c)) return;
+    double difference = jnum(c, "difference");
+    number(fabs(difference), d, sizeof d);
+    if (folds < 2) {
+        fprintf(f,
+                "%s by %s on one validation split: there is no spread to judge that by; --folds "
+                "gives one\n",
+                difference > 0 ? "better" : "not better", d);
+        return;
+    }
+    fprintf(f,
+            "%s than the imported model on %d of %d folds: mean difference %s%s ± %s (corrected "
+            "standard error), p = %.2g\n",
+            difference > 0 ? "better" : "no better", difference > 0 ? better : folds - better,
+            folds, difference < 0 ? "-" : "", d, number(jnum(c, "se"), se, sizeof se),
+            jnum(c, "p"));
+}
+
+static void print_ensemble(FILE *f, const json_t *t)
+{
+    const json_t *e = json_object_get(t, "ensemble"), *members = json_object_get(e, "members");
+    char a[32], b[32];
+    if (!json_is_object(e)) return;
+    if (json_is_true(json_object_get(e, "exported"))) {
+        fputs("exported: the average of trials", f);
+        for (size_t i = 0; i < json_array_size(members); i++)
+            fprintf(f, "%s %.0f", i ? "," : "", json_number_value(json_array_get(members, i)));
+        fprintf(f, "; together %s %s\n", jtext(t, "monitor"),
+                number(jnum(e, "value"), a, sizeof a));
+    } else {
+        fprintf(f, "no ensemble: %s\n", jtext(e, "why"));
+    }
+    if (json_is_false(json_object_get(e, "better_than_best")))
+        fprintf(f, "the best trial alone is better than the ensemble: %s against %s\n",
+                number(jnum(t, "best_value"), b, sizeof b), number(jnum(e, "value"), a, sizeof a));
+}
+
 static void print_verdict(FILE *f, const json_t *t)
 {
     const json_t *baseline = json_object_get(t, "baseline"), *refit = json_object_get(t, "refit");
@@ -139,6 +180,8 @@ static void print_verdict(FILE *f, const json_t *t)
     fprintf(f, "\nimported model: %s %s; best trial: %s\n", jtext(t, "monitor"),
             number(jnum(imported, "value"), a, sizeof a),
             number(jnum(t, "best_value"), b, sizeof b));
+    print_comparison(f, json_object_get(t, "comparison"));
+    print_ensemble(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted"))
         fprintf(f, "interrupted: the same command goes on where it was\n");
     else if (!json_is_true(json_object_get(t, "beaten")))

@@ -197,7 +197,7 @@ static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
 {
     const struct hn_trial *trials;
     const char *out = hn_param_s(t->params, "out");
-    int changed = t->refit.done && t->refit.accepted;
+    int changed = t->ensemble.exported || (t->refit.done && t->refit.accepted);
     size_t n;
     HN_TRY(hn_study_trials(t->study, &trials, &n, err));
     hn_result_array(r, "trials");
@@ -216,8 +216,14 @@ static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
     hn_result_bool(r, "beaten", t->beaten && (changed || !t->refit.done));
     if (hone_params_is_set(t->params, "min-gain"))
         hn_result_bool(r, "min_gain_met", t->gained && t->best >= 0);
+    const struct hn_trial *best = t->best >= 0 ? &trials[t->best] : NULL;
+    HN_TRY(hn_result_comparison(t, r, best, err));
     put_refit(t, r);
-    put_figures(r, "test", changed ? &t->refit.test : &t->judging.before_test);
+    hn_result_ensemble(t, r, best);
+    put_figures(r, "test",
+                t->ensemble.exported ? &t->ensemble.test
+                : changed            ? &t->refit.test
+                                     : &t->judging.before_test);
     put_search(t, r);
     put_asked(t, r);
     hn_result_bool(r, "changed", changed);

@@ -34,21 +34,19 @@ static hone_status for_epochs(struct hn_tune *t, hone_params *p, int64_t epochs,
 }
 
 /* Worse than what came, over the rows it was trained on? */
-static const char *objection(const struct hn_tune *t, const struct hn_job *j)
+const char *hn_refit_objection(const struct hn_tune *t, const struct hn_figures *train)
 {
     double was, is;
     const char *name = t->monitor + strlen("val_");
-    if (j->fit->reason == HN_STOP_DIVERGED) return "the training of all rows diverged";
-    if (!hn_metric_get(&j->after[HONE_TRAIN], name, &is) || !isfinite(is))
-        return "its figures are not finite";
+    if (!hn_metric_get(train, name, &is) || !isfinite(is)) return "its figures are not finite";
     if (hn_metric_get(&t->judging.before_all, name, &was) && hn_tune_better(t, was, is))
         return "trained on all rows it is worse on them than the imported model";
     return NULL;
 }
 
-static hone_status train(struct hn_tune *t, struct hn_job *j, struct hone_data *d, hone_error *err)
+static hone_status train(struct hn_tune *t, struct hn_job *j, struct hone_data *d,
+                         struct hn_refit *r, hone_error *err)
 {
-    struct hn_refit *r = &t->refit;
     HN_TRY(hn_job_origin(j, err));
     HN_TRY(hn_job_judge(j, d, err));
     HN_TRY(hn_job_open(j, d, NULL, err));
@@ -65,7 +63,8 @@ static hone_status train(struct hn_tune *t, struct hn_job *j, struct hone_data *
     r->epochs = j->fit->done;
     r->train = j->after[HONE_TRAIN];
     r->test = j->after[HONE_TEST];
-    r->why = objection(t, j);
+    r->why = j->fit->reason == HN_STOP_DIVERGED ? "the training of all rows diverged"
+                                                : hn_refit_objection(t, &r->train);
     r->accepted = !r->why;
     return HONE_OK;
 }
@@ -90,36 +89,38 @@ static hone_status settings(struct hn_tune *t, const struct hn_trial *best, int 
     return HONE_OK;
 }
 
-hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_error *err)
+hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, struct hn_refit *r,
+                           hone_error *err)
 {
-    struct hn_refit *r = &t->refit;
     struct hn_judging *judging = &t->judging;
-    struct hn_model_mark *mark;
     struct hn_job j;
     hone_params *p;
     double start = hn_seconds();
     /* rows of another file cannot join; with folds all rows are training rows */
-    int all = judging->k || (!strcmp(r->kind, "all") && !judging->separate);
+    int all = judging->k || (!strcmp(t->refit.kind, "all") && !judging->separate);
     struct hn_given_rows rows[3];
     for (int role = 0; role < 3; role++)
         rows[role] = all || role == HONE_TEST ? judging->refit[role] : judging->fold[0].rows[role];
-    r->kind = all ? "all" : "train";
+    *r = (struct hn_refit){ .kind = all ? "all" : "train" };
     struct hone_data d = *t->data;
     d.given = rows;
-    HN_TRY(settings(t, best, all, &p, err));
-    hone_status st = hn_model_mark(t->model, &mark, err);
-    if (st != HONE_OK) {
-        hone_params_destroy(p);
-        return st;
-    }
-    st = hn_job_init(&j, t->model, p, err);
-    j.trial = (uint32_t)best->number;
+    HN_TRY(settings(t, trial, all, &p, err));
+    hone_status st = hn_job_init(&j, t->model, p, err);
+    j.trial = (uint32_t)trial->number;
     j.fold = all ? HN_REFIT_FOLD : 0;
-    if (st == HONE_OK) st = train(t, &j, &d, err);
+    if (st == HONE_OK) st = train(t, &j, &d, r, err);
     hn_job_close(&j);
-    if (st == HONE_OK && !r->accepted) st = hn_model_rewind(t->model, mark, err);
-    hn_model_mark_free(mark);
     hone_params_destroy(p);
     r->seconds = hn_seconds() - start;
+    return st;
+}
+
+hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_error *err)
+{
+    struct hn_model_mark *mark;
+    HN_TRY(hn_model_mark(t->model, &mark, err));
+    hone_status st = hn_refit_train(t, best, &t->refit, err);
+    if (st == HONE_OK && !t->refit.accepted) st = hn_model_rewind(t->model, mark, err);
+    hn_model_mark_free(mark);
     return st;
 }

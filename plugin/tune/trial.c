@@ -74,6 +74,11 @@ hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_resul
     if (st == HONE_OK) st = run(&j, t, &d, &out->why);
     if (st == HONE_OK) st = keep_curve(j.fit, t->mem, out, &out->why);
     if (st == HONE_OK) report(j.fit, out);
+    if (st == HONE_OK && t->keep && out->state == HN_FOLD_COMPLETE) {
+        st = hn_job_finish(&j, &out->why);
+        if (st == HONE_OK) st = hn_model_bytes(t->model, t->keep, &out->why);
+        if (st != HONE_OK) out->state = HN_FOLD_FAILED;
+    }
     hn_job_close(&j);
     st = hn_model_rewind(t->model, mark, err);
     hn_model_mark_free(mark);

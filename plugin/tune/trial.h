@@ -38,6 +38,7 @@ struct hn_replica_task {
     const hone_params *params;
     uint32_t trial, fold;
     const struct hn_fold *rows;
+    struct hn_buffer *keep; /* gets the trained model's bytes; NULL: not wanted */
 };
 /* Runs it. An error is a result, too. HONE_OK, or why the model could not be put back as it was. */
 hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_result *out,

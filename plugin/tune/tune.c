@@ -197,27 +197,6 @@ static hone_status open_study(struct hn_tune *t, hone_error *err)
 
 /* ---- the end -------------------------------------------------------------------------------------------------------------- */
 
-static hone_status choose(struct hn_tune *t, hone_error *err)
-{
-    const struct hn_trial *trials;
-    size_t n;
-    HN_TRY(hn_study_trials(t->study, &trials, &n, err));
-    t->best = hn_best_trial(trials, n, t->maximize);
-    if (t->best < 0) {
-        if (t->interrupted || !t->first_failure.code) return HONE_OK;
-        if (err) *err = t->first_failure; /* every trial failed: why the first one did */
-        return t->first_failure.code;
-    }
-    double value = trials[t->best].value,
-           gain = t->maximize ? value - t->judging.value : t->judging.value - value;
-    double wanted = hn_param_f(t->params, "min-gain");
-    t->gained = isnan(wanted) || gain >= wanted;
-    t->beaten = hn_tune_better(t, value, t->judging.value);
-    if (t->interrupted || !t->beaten || !t->gained || !strcmp(t->refit.kind, "none"))
-        return HONE_OK;
-    return hn_tune_refit(t, &trials[t->best], err);
-}
-
 static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
 {
     HN_TRY(make_base(t, err));
@@ -228,7 +207,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(name_files(t, err));
     HN_TRY(open_study(t, err));
     HN_TRY(hn_tune_run(t, err));
-    HN_TRY(choose(t, err));
+    HN_TRY(hn_tune_finish(t, err));
     HN_TRY(hn_tune_result(t, out, err));
     hone_status st = hn_tune_write_files(t, *out, err);
     if (st == HONE_OK) return HONE_OK;
@@ -257,7 +236,8 @@ hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
                          .jobs = (int)hn_param_i(params, "jobs"),
                          .start = hn_seconds(),
                          .best = -1,
-                         .refit = { .kind = hn_param_s(params, "refit") } };
+                         .refit = { .kind = hn_param_s(params, "refit") },
+                         .ensemble = { .asked = (int)hn_param_i(params, "ensemble") } };
     struct hn_model_mark *mark;
     const char *path = hn_param_s(params, "out");
     double seconds = hn_param_f(params, "max-seconds");

@@ -5,13 +5,16 @@
  *     tune_rows.c   which rows judge (folds or the validation rows), what the imported model is worth on them
  *     tune.c        settings, the study, and all of this in order
  *     tune_run.c    claims trials, gives their folds to the crew, writes down what came of them
+ *     finish.c      which trial won and whether that is better than the imported model
  *     refit.c       the best settings trained once more for the model that leaves; judged on the test rows
+ *     ensemble.c    --ensemble: the best few of them as one graph, judged on the same rows as the trials
  *     record.c      the result, trials.csv, study.json, best.yaml
  *
  * The study is the one truth about trials: what the result says of them is read from it. */
 #ifndef HN_TUNE_H
 #define HN_TUNE_H
 
+#include "plugin/tune/compare.h"
 #include "plugin/tune/study.h"
 #include "plugin/tune/trial.h"
 
@@ -47,6 +50,20 @@ struct hn_refit {
     struct hn_figures train, test;
 };
 
+struct hn_ensemble {        /* --ensemble */
+    int asked;              /* members wanted; 0: no ensemble */
+    const char *line;       /* the edit that makes one graph of them */
+    int64_t *trial;         /* n members, the best first */
+    struct hn_refit *refit; /* of each, for the model that leaves */
+    int n;
+    double *fold;      /* its monitor by fold, over the rows that judge */
+    double value, std; /* mean and std of these */
+    int exported;
+    const char *why; /* not exported: a reason; else NULL */
+    double seconds;
+    struct hn_figures train, test; /* of the exported model */
+};
+
 struct hn_tune {
     hone_context *ctx;
     hone_model *model;
@@ -66,6 +83,7 @@ struct hn_tune {
     int64_t best;                    /* number of the best trial, -1 */
     int beaten, gained;
     struct hn_refit refit;
+    struct hn_ensemble ensemble;
     hone_error first_failure; /* of a trial */
 };
 
@@ -75,6 +93,9 @@ void hn_judging_free(struct hn_judging *j);
 /* XXH3 of all that a trial's value depends on but its settings, as text. */
 hone_status hn_judging_fingerprint(struct hn_tune *t, char text[33], hone_error *err);
 int hn_tune_better(const struct hn_tune *t, double a, double b);
+/* The figures of a model over given rows, as the imported one's were found. */
+hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_given_rows *rows,
+                           struct hn_figures *out, hone_error *err);
 
 /* tune_score.c: folds' figures, and as a line of text that is kept with the trial. */
 void hn_score_sum(struct hn_score *s);
@@ -88,11 +109,36 @@ hone_status hn_tune_settings(struct hn_tune *t, const struct hn_trial *trial, ho
 /* tune_run.c: until there are no more trials, or until it is told to stop. */
 hone_status hn_tune_run(struct hn_tune *t, hone_error *err);
 
+/* finish.c: after the last trial; the model becomes what leaves. */
+hone_status hn_tune_finish(struct hn_tune *t, hone_error *err);
+/* The trial's, or the ensemble's, gain over the imported model, fold by fold; n: how many folds there were. */
+hone_status hn_tune_compare(struct hn_tune *t, const struct hn_trial *trial, struct hn_paired *out,
+                            hone_error *err);
+
 /* refit.c */
 hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_error *err);
+/* Trains the model by a trial's settings; it is left so, also where that was not accepted. Not done: interrupted. */
+hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, struct hn_refit *r,
+                           hone_error *err);
+/* Why the figures over the rows of refit[TRAIN] forbid to take a model; NULL: they do not. */
+const char *hn_refit_objection(const struct hn_tune *t, const struct hn_figures *train);
+
+/* ensemble.c */
+/* Before the search: which values are averaged, and whether this graph allows it. */
+hone_status hn_ensemble_prepare(struct hn_tune *t, const struct hn_session *s, hone_error *err);
+/* Picks the members and finds what they are worth together: ensemble.value. Nothing to do without --ensemble, or with fewer
+ * than two trials of different settings. */
+hone_status hn_ensemble_judge(struct hn_tune *t, const struct hn_trial *trials, size_t n,
+                              hone_error *err);
+/* Trains the members again and makes the model their average. */
+hone_status hn_ensemble_make(struct hn_tune *t, const struct hn_trial *trials, hone_error *err);
 
 /* record.c */
 hone_status hn_tune_result(struct hn_tune *t, hone_result **out, hone_error *err);
+/* record_end.c: what the result says of the end. best NULL: there is no trial with a value. */
+hone_status hn_result_comparison(struct hn_tune *t, hone_result *r, const struct hn_trial *best,
+                                 hone_error *err);
+void hn_result_ensemble(const struct hn_tune *t, hone_result *r, const struct hn_trial *best);
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err);
 /* study.json while the search runs ("stop_reason": "running"), now and then. A failure is no failure of the search. */
 void hn_tune_watch(struct hn_tune *t);

@@ -68,7 +68,8 @@ static void run_task(struct worker *w, struct hn_task *t)
                                    .params = t->params,
                                    .trial = t->trial,
                                    .fold = t->fold,
-                                   .rows = t->rows };
+                                   .rows = t->rows,
+                                   .keep = t->keep };
     if (hn_replica_run(&job, r, &err) == HONE_OK) return;
     r->state = HN_FOLD_FAILED;
     r->why = err;

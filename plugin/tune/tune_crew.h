@@ -14,6 +14,7 @@ struct hn_task {
     const hone_params *params;
     uint32_t trial, fold;
     const struct hn_fold *rows;
+    struct hn_buffer *keep; /* as in trial.h */
     struct hn_fold_result result;
 };
 

@@ -279,6 +279,25 @@ static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struc
     return figures_over(s, r, &j->refit[HONE_TEST], &j->before_test, err);
 }
 
+hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_given_rows *rows,
+                           struct hn_figures *out, hone_error *err)
+{
+    struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
+    struct hn_replica r = { .hyper = &hyper };
+    struct hn_given_rows given[3] = { *rows };
+    struct hone_data d = *t->data;
+    struct hn_session *s;
+    d.given = given;
+    *out = (struct hn_figures){ .rows = 0 };
+    if (!rows->n) return HONE_OK;
+    HN_TRY(hn_session_open(m, &d, t->base, HN_USE_JUDGE, &s, err));
+    hone_status st = hn_session_load(s, &r, err);
+    if (st == HONE_OK) st = figures_over(s, &r, rows, out, err);
+    if (r.slab[HN_SLAB_W]) s->backend->release(s->dev, r.slab[HN_SLAB_W]);
+    hn_session_close(s);
+    return st;
+}
+
 static hone_status make(struct hn_tune *t, struct hn_session *s, hone_error *err)
 {
     struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
@@ -289,6 +308,7 @@ static hone_status make(struct hn_tune *t, struct hn_session *s, hone_error *err
                        "--folds 5");
     HN_TRY(k ? make_folds(t, s, (int)k, err) : validation_rows(t, s, err));
     HN_TRY(refit_rows(&t->judging, s, err));
+    if (t->ensemble.asked) HN_TRY(hn_ensemble_prepare(t, s, err));
     memcpy(t->judging.data_hash, s->data_hash, sizeof t->judging.data_hash);
     hone_status st = hn_session_load(s, &r, err);
     if (st == HONE_OK) st = baseline(t, s, &r, err);

@@ -13,6 +13,7 @@
 enum { ROWS = 60, IN = 4 };
 
 static hone_error err;
+static const char *members; /* --ensemble, NULL: none */
 
 struct rig {
     struct hn_fault fault;
@@ -47,7 +48,7 @@ static hone_status set_params(struct rig *g, const char *folds)
         hone_status st = hone_params_set(g->params, list[i][0], list[i][1], &err);
         if (st != HONE_OK) return st;
     }
-    return HONE_OK;
+    return members ? hone_params_set(g->params, "ensemble", members, &err) : HONE_OK;
 }
 
 static hone_status rig_open(struct rig *g, const char *name, const char *folds)
@@ -129,6 +130,30 @@ static int stop_at_once(void *user, const hone_trial *t)
     ck_assert_int_eq(t->best_trial, 0);
     return 1;
 }
+
+START_TEST(an_ensemble_in_company)
+{
+    uint64_t hash[3];
+    members = "2";
+    for (int i = 0; i < 3; i++) {
+        struct rig g;
+        hone_result *r;
+        double v;
+        char jobs[2] = { (char)('1' + i), 0 };
+        hn_fault_init(&g.fault);
+        HN_OK(rig_open(&g, "ensemble", "4"), err);
+        HN_OK(hone_params_set(g.params, "jobs", jobs, &err), err);
+        HN_OK(hone_tune(g.model, g.data, g.params, NULL, &r, &err), err);
+        ck_assert(hone_result_number(r, "ensemble.members.1", &v));
+        ck_assert(!hone_result_number(r, "ensemble.members.2", &v));
+        ck_assert(hone_result_number(r, "ensemble.exported", &v) && v == 1);
+        hash[i] = model_hash(g.model);
+        ck_assert_uint_eq(hash[i], hash[0]);
+        hone_result_destroy(r);
+        rig_close(&g);
+    }
+}
+END_TEST
 
 START_TEST(callback_ends_it)
 {
@@ -287,6 +312,19 @@ START_TEST(memory_runs_out)
 }
 END_TEST
 
+START_TEST(memory_runs_out_in_an_ensemble)
+{
+    long calls, plain;
+    (void)untouched_hash(&plain);
+    members = "3";
+    uint64_t untouched = untouched_hash(&calls);
+    ck_assert_int_gt(calls, plain + 1000);
+    for (int persistent = 0; persistent < 2; persistent++)
+        for (long n = plain; n <= calls; n += 1 + (calls - plain) / 30)
+            search_once(n, 0, persistent, untouched);
+}
+END_TEST
+
 START_TEST(disk_fails)
 {
     long calls;
@@ -299,6 +337,8 @@ START_TEST(disk_fails)
 }
 END_TEST
 
-HN_TEST_MAIN("tune", tcase_add_test(tc, same_in_company); tcase_add_test(tc, callback_ends_it);
+HN_TEST_MAIN("tune", tcase_add_test(tc, same_in_company);
+             tcase_add_test(tc, an_ensemble_in_company); tcase_add_test(tc, callback_ends_it);
              tcase_add_test(tc, scores_read_back); tcase_add_test(tc, what_mattered);
-             tcase_add_test(tc, memory_runs_out); tcase_add_test(tc, disk_fails);)
+             tcase_add_test(tc, memory_runs_out);
+             tcase_add_test(tc, memory_runs_out_in_an_ensemble); tcase_add_test(tc, disk_fails);)
