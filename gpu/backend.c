@@ -9,8 +9,10 @@
 
 enum {
     OUT_BYTES = 64 << 20,
-    STREAM_BYTES = 64 << 20
-}; /* of outputs of one call; of one buffer of streamed rows */
+    STREAM_BYTES = 64 << 20, /* of outputs of one call; of one buffer of streamed rows */
+    UNROLL = 16,
+    MOST_UNROLL = 256 /* steps of one captured graph */
+};
 
 /* ---- options --------------------------------------------------------------------------------------------------- */
 
@@ -24,13 +26,26 @@ struct choice {
         text, offsetof(struct hn_gpu_options, field), value                                        \
     }
 static const struct choice choices[] = {
-    CHOICE("math=fp32", math, HN_GPU_FP32),     CHOICE("math=tf32", math, HN_GPU_TF32),
-    CHOICE("math=bf16", math, HN_GPU_BF16),     CHOICE("gemm-impl=auto", native_gemm, 0),
-    CHOICE("gemm-impl=native", native_gemm, 1), CHOICE("graph=on", no_graph, 0),
-    CHOICE("graph=off", no_graph, 1),           CHOICE("data=auto", stream, 0),
-    CHOICE("data=stream", stream, 1),           CHOICE("bn-impl=auto", ignored, 0),
-    CHOICE("bn-impl=native", ignored, 0),       CHOICE("dropout-impl=auto", ignored, 0),
-    CHOICE("dropout-impl=native", ignored, 0),
+    CHOICE("math=fp32", math, HN_GPU_FP32),
+    CHOICE("math=tf32", math, HN_GPU_TF32),
+    CHOICE("math=bf16", math, HN_GPU_BF16),
+    CHOICE("gemm-impl=auto", native_gemm, 0),
+    CHOICE("gemm-impl=native", native_gemm, 1),
+    CHOICE("graph=on", no_graph, 0),
+    CHOICE("graph=off", no_graph, 1),
+    CHOICE("data=auto", stream, 0),
+    CHOICE("data=stream", stream, 1),
+    CHOICE("dropout-impl=auto", drop, HN_GPU_AUTO),
+    CHOICE("dropout-impl=native", drop, HN_GPU_NATIVE),
+    CHOICE("dropout-impl=cudnn", drop, HN_GPU_CUDNN),
+    CHOICE("bn-impl=auto", norm, HN_GPU_AUTO),
+    CHOICE("bn-impl=native", norm, HN_GPU_NATIVE),
+    CHOICE("bn-impl=cudnn", norm, HN_GPU_CUDNN),
+    CHOICE("bn-impl=cudnn-per-activation", norm, HN_GPU_WAY + HN_GPU_NORM_PER_ACTIVATION),
+    CHOICE("bn-impl=cudnn-spatial", norm, HN_GPU_WAY + HN_GPU_NORM_SPATIAL),
+    CHOICE("bn-impl=cudnn-spatial-nhwc", norm, HN_GPU_WAY + HN_GPU_NORM_SPATIAL_NHWC),
+    CHOICE("bn-impl=cudnn-persistent", norm, HN_GPU_WAY + HN_GPU_NORM_PERSISTENT),
+    CHOICE("bn-impl=cudnn-persistent-nhwc", norm, HN_GPU_WAY + HN_GPU_NORM_PERSISTENT_NHWC),
 };
 #undef CHOICE
 
@@ -64,21 +79,21 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         o->stream_bytes = v;
         return HONE_OK;
     }
-    if ((n >= 13 && strncmp(word, "bn-impl=cudnn", 13) == 0) ||
-        (n >= 18 && strncmp(word, "dropout-impl=cudnn", 18) == 0))
-        return hn_fail(err, HONE_E_UNSUPPORTED, "cuda backend",
-                       "found '%.*s': this build has the native kernels only", (int)n, word);
-    return hn_fail(
-        err, HONE_E_USAGE, "cuda backend",
-        "found option '%.*s', wanted math=fp32|tf32|bf16, gemm-impl=auto|native, "
-        "bn-impl=auto|native, "
-        "dropout-impl=auto|native, graph=on|off, data=auto|stream, stream-bytes=N or device=N",
-        (int)n, word);
+    if ((v = number_of(word, n, "unroll=")) > 0 && v <= MOST_UNROLL) {
+        o->unroll = v;
+        return HONE_OK;
+    }
+    return hn_fail(err, HONE_E_USAGE, "cuda backend",
+                   "found option '%.*s', wanted math=fp32|tf32|bf16, gemm-impl=auto|native, "
+                   "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
+                   "dropout-impl=auto|native|cudnn, graph=on|off, unroll=1..256, data=auto|stream, "
+                   "stream-bytes=N or device=N",
+                   (int)n, word);
 }
 
 static hone_status read_options(const char *text, struct hn_gpu_options *o, hone_error *err)
 {
-    o->stream_bytes = STREAM_BYTES;
+    o->stream_bytes = STREAM_BYTES, o->unroll = UNROLL;
     while (text && *text) {
         size_t n = strcspn(text, ",");
         HN_TRY(read_option(text, n, o, err));
@@ -185,8 +200,8 @@ static void gpu_finish(void *exec)
     struct hn_gpu_exec *e = exec;
     if (!e) return;
     const struct hn_gpu_dev *d = e->dev;
-    void *const device[] = { e->arena,  e->consts,  e->grads,     e->table,    e->lists,
-                             e->chunks, e->squares, e->stream[0], e->stream[1] };
+    void *const device[] = { e->arena,  e->consts,  e->grads,     e->table,     e->lists,
+                             e->chunks, e->squares, e->stream[0], e->stream[1], e->states };
     void *const pinned[] = { e->host_table, e->host_lists, e->host_stream[0], e->host_stream[1] };
     hone_error ignored;
     hone_status idle = d->layer->sync(
@@ -322,6 +337,7 @@ static hone_status make_memory(struct hn_gpu_exec *e, const struct hn_k_chunk *c
     HN_TRY(make_table(e, err));
     HN_TRY(make_consts(e, err));
     HN_TRY(make_outputs(e, err));
+    HN_TRY(hn_gpu_make_states(e, err));
     HN_TRY(device_bytes(e, n * sizeof *chunks, &p, err));
     e->chunks = (struct hn_k_chunk *)p;
     HN_TRY(device_bytes(e, n * slots * sizeof(double), &p, err));
@@ -339,6 +355,11 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
         return hn_fail(err, HONE_E_USAGE, "cuda backend",
                        "the plan has elements of %zu bytes and %d slots, wanted %zu and 1 or more",
                        plan->elem, max_slots, d->elem);
+    if (max_slots > 1 && (d->o.norm >= HN_GPU_CUDNN || d->o.drop >= HN_GPU_CUDNN))
+        return hn_fail(err, HONE_E_UNSUPPORTED, "cuda backend",
+                       "cuDNN's BatchNormalization and Dropout train one model at a time, found %d "
+                       "in one plan: bn-impl=native, dropout-impl=native or auto can",
+                       max_slots);
     struct hn_gpu_exec *e = hn_calloc(d->mem, 1, sizeof *e);
     if (!e) return hn_nomem(err, "the cuda backend", sizeof *e);
     e->dev = d, e->plan = plan, e->max_slots = max_slots;
@@ -366,25 +387,14 @@ static hone_status gpu_run(void *exec, struct hn_slot *slots, int n_slots, int n
     return hn_gpu_run(exec, slots, n_slots, n_steps, err);
 }
 
-/* A replica's state is its slabs, key and clock: nothing else. */
-static size_t gpu_state_size(void *exec) { return (void)exec, 0; }
-static hone_status gpu_state_save(void *exec, int slot, void *dst, hone_error *err)
-{
-    return (void)exec, (void)slot, (void)dst, (void)err, HONE_OK;
-}
-static hone_status gpu_state_load(void *exec, int slot, const void *src, hone_error *err)
-{
-    return (void)exec, (void)slot, (void)src, (void)err, HONE_OK;
-}
-
 #define BACKEND(open_function, bytes)                                                              \
     {                                                                                              \
         .size = sizeof(struct hn_backend), .build = HN_VERSION, .name = "cuda", .elem = bytes,     \
         .open = open_function, .close = gpu_close, .offers = gpu_offers, .alloc = gpu_alloc,       \
         .release = gpu_release, .put = gpu_put, .get = gpu_get, .copy = gpu_copy,                  \
         .bind = hn_gpu_bind, .unbind = hn_gpu_unbind, .prepare = gpu_prepare, .run = gpu_run,      \
-        .finish = gpu_finish, .state_size = gpu_state_size, .state_save = gpu_state_save,          \
-        .state_load = gpu_state_load                                                               \
+        .finish = gpu_finish, .state_size = hn_gpu_state_size, .state_save = hn_gpu_state_save,    \
+        .state_load = hn_gpu_state_load                                                            \
     }
 const struct hn_backend hn_backend_cuda_f32 = BACKEND(open_f32, sizeof(float));
 const struct hn_backend hn_backend_cuda_f64 = BACKEND(open_f64, sizeof(double));

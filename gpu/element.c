@@ -105,6 +105,9 @@ hone_status hn_gpu_dropout(struct hn_gpu_build *b)
     if (hn_gpu_span(x, 1, x->rank).per_row)
         return hn_fail(b->err, HONE_E_UNSUPPORTED, b->op->name,
                        "Dropout whose columns follow the batch is not on the GPU");
+    if (b->e->max_slots == 1 && b->e->plan->pass == HN_PASS_TRAIN &&
+        hn_gpu_choose_drop(&b->e->dev->o))
+        return hn_gpu_library_drop(b, &k);
     struct hn_k_dim elements = { k.rows.per_row * k.cols,
                                  (k.rows.fixed + 7) * k.cols }; /* 8 rows a thread */
     return added(b, hn_gpu_add(b, HN_KN_dropout, &k, sizeof k, elements, 8 * HN_BLOCK));

@@ -15,15 +15,25 @@
 #include "gpu/gpu.h"
 #include "ops/math/op.h"
 
+enum hn_gpu_pick {
+    HN_GPU_AUTO, /* by the table of measurements, choice.c */
+    HN_GPU_NATIVE,
+    HN_GPU_CUDNN,
+    HN_GPU_WAY /* and above: cuDNN, seen in the way HN_GPU_WAY + enum hn_gpu_norm_way */
+};
 struct hn_gpu_options {
     enum hn_gpu_math math;
     int native_gemm;      /* gemm-impl=native: also with one slot */
     int no_graph;         /* graph=off */
     int stream;           /* data=stream: never resident */
+    int norm, drop;       /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
     int64_t stream_bytes; /* of one buffer of streamed rows */
+    int64_t unroll;       /* steps of one captured graph where many follow each other */
     int ordinal;
-    int ignored; /* choices that this build has only one of */
 };
+/* choice.c */
+enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t channels);
+int hn_gpu_choose_drop(const struct hn_gpu_options *o); /* is it cuDNN's? */
 
 struct hn_gpu_dev {
     struct hn_mem *mem;
@@ -37,9 +47,10 @@ enum hn_gpu_stage { /* nodes that only some variants of a step have */
                     HN_GPU_ALWAYS,
                     HN_GPU_SUMS,  /* gradients of several batches are added up */
                     HN_GPU_CLIPS, /* a slot clips */
-                    HN_GPU_INSTEAD /* does what the product before it could not: the whole of it, or the sums of a bias gradient */
+                    HN_GPU_INSTEAD, /* does what the call before it could not: the whole of it, or the sums of a bias gradient */
+                    HN_GPU_BESIDE /* completes the call before the one before it, unless that one is replaced */
 };
-enum hn_gpu_kind { HN_GPU_KERNEL, HN_GPU_GEMM };
+enum hn_gpu_kind { HN_GPU_KERNEL, HN_GPU_GEMM, HN_GPU_NORM, HN_GPU_DROP };
 
 struct hn_gpu_node {
     enum hn_gpu_kind kind;
@@ -55,15 +66,22 @@ struct hn_gpu_node {
     struct hn_k_dim m, n, k; /* gemm */
     struct hn_gpu_gemm gemm;
     struct hn_k_ref a, b, c, bias;
+    /* NORM and DROP do what the kernel right behind them would, and take its arguments. keep: norm forward: running means and
+     * variances after this batch; dropout: what forward leaves for backward. spare: gradients that go nowhere yet */
+    enum hn_gpu_norm_way way;
+    struct hn_k_ref keep, spare;
 };
 
 struct hn_gpu_graph { /* a captured step, and the library's products prepared for it */
     int64_t rows;
     int sums, clips;
-    void *slab[4]; /* of the one slot, when nodes have addresses in them */
-    void *graph;   /* NULL: not captured (yet) */
+    void *slab[4];  /* of the one slot, when nodes have addresses in them */
+    double dropout; /* the one slot's override, when cuDNN's dropout has it in its calls */
+    void *graph;    /* NULL: not captured (yet) */
+    void *many;     /* the same for `unroll` steps at once */
+    int warm; /* a step was queued node by node: what libraries load when first used is there */
     void **
-        handles; /* per node: its product, NULL for kernels and where the kernel behind it does all */
+        handles; /* per node: its library call, NULL for kernels and where the kernel behind it does all */
     uint8_t *instead; /* per node: the kernel at this place is wanted */
     uint64_t used;    /* for eviction */
 };
@@ -91,14 +109,19 @@ struct hn_gpu_exec {
     unsigned char *arena, *consts, *grads, *table, *lists;
     struct hn_k_chunk *chunks;
     double *squares;
-    void **outs;       /* per output, NULL: none */
-    int64_t out_chunk; /* steps that fit an output buffer */
+    unsigned char *states; /* of cuDNN's dropout; NULL: not used */
+    void **outs;           /* per output, NULL: none */
+    int64_t out_chunk;     /* steps that fit an output buffer */
     unsigned char *stream[2];
     /* pinned */
     unsigned char *host_table, *host_lists, *host_stream[2];
     size_t table_bytes, columns_at, totals_at, lists_bytes, stream_bytes;
     uint8_t *column_used;
     int32_t n_chunks;
+    int n_norms, n_drops; /* nodes of these kinds */
+    size_t state_bytes;
+    uint32_t state_key[2]; /* whose random numbers the states hold */
+    int seeded;
     struct hn_gpu_graph graphs[HN_GPU_GRAPHS];
     uint64_t clock;
 };
@@ -126,6 +149,7 @@ struct hn_gpu_build {
     const struct hn_op *op;
     int fused; /* set when `next` was taken in */
     int *loss_of;
+    struct hn_k_ref *kept; /* per op: reserve of a Dropout that cuDNN does */
     hone_error *err;
 };
 hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err);
@@ -160,6 +184,28 @@ hn_gpu_builder hn_gpu_dense, hn_gpu_matmul, hn_gpu_unary, hn_gpu_binary, hn_gpu_
 hn_gpu_builder *hn_gpu_builder_of(const struct hn_op_row *row);
 /* Backward of a ReLU whose gradient goes to a BatchNorm right behind it: both in one launch, if possible (else 0). */
 int hn_gpu_relu_into_norm(struct hn_gpu_build *b, hone_status *st);
+
+/* library.c: BatchNorm and Dropout by cuDNN. Nodes: the call, and behind it the kernel for where it cannot. */
+hone_status hn_gpu_library_norm(struct hn_gpu_build *b, enum hn_gpu_norm_way way,
+                                const struct hn_k_norm *k);
+hone_status hn_gpu_library_drop(struct hn_gpu_build *b, const struct hn_k_dropout *k);
+struct hn_gpu_step { /* a variant of a step at work */
+    struct hn_gpu_exec *e;
+    struct hn_gpu_graph *g;
+    const struct hn_replica *one;
+    hone_error *err;
+};
+unsigned char *hn_gpu_address(const struct hn_gpu_step *s, struct hn_k_ref r);
+hone_status hn_gpu_prepare_library(const struct hn_gpu_step *s, int i);
+hone_status hn_gpu_call_library(const struct hn_gpu_step *s, int i);
+void hn_gpu_release_library(const struct hn_gpu_exec *e, int i, void *handle);
+/* Before the steps of a run: running statistics for cuDNN to move, random states for a new key. */
+hone_status hn_gpu_begin_library(struct hn_gpu_exec *e, const struct hn_replica *one,
+                                 hone_error *err);
+hone_status hn_gpu_make_states(struct hn_gpu_exec *e, hone_error *err);
+size_t hn_gpu_state_size(void *exec);
+hone_status hn_gpu_state_save(void *exec, int slot, void *dst, hone_error *err);
+hone_status hn_gpu_state_load(void *exec, int slot, const void *src, hone_error *err);
 
 /* step.c: queueing the nodes of a step, captured or not; graph cache. */
 hone_status hn_gpu_steps(struct hn_gpu_exec *e, int64_t rows, int sums, int clips,

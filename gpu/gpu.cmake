@@ -1,7 +1,7 @@
 # The GPU module. hn_gpu_fake (tests only, no CUDA): the backend's host logic and its kernels compiled as C, for a device layer
 # of plain memory. hone_cuda: libhone_cuda.so, only when nvcc, cuBLAS and cuDNN are found (HONE_CUDA=ON|OFF|AUTO).
 set(HN_GPU_KERNELS unary binary dropout gather dense norm softmax shape reduce matmul loss optim)
-set(HN_GPU_HOST backend build dense element norm step data run)
+set(HN_GPU_HOST backend build choice dense element library norm step data run)
 
 if(HONE_TESTS)
   set(sources "")
@@ -42,9 +42,10 @@ find_path(HN_CUDA_INCLUDE cuda_runtime_api.h HINTS ${roots} PATH_SUFFIXES includ
 find_path(HN_CUBLAS_INCLUDE cublasLt.h HINTS ${CUBLAS_ROOT} ${roots} PATH_SUFFIXES include)
 find_path(HN_CUDNN_INCLUDE cudnn_version.h HINTS ${CUDNN_ROOT} ${roots} PATH_SUFFIXES include)
 find_library(HN_CUDART NAMES cudart libcudart.so.13 libcudart.so.12 HINTS ${roots} PATH_SUFFIXES lib64 lib)
+find_library(HN_CUDNN NAMES cudnn libcudnn.so.9 HINTS ${CUDNN_ROOT} ${roots} PATH_SUFFIXES lib64 lib)
 find_library(HN_CUBLASLT NAMES cublasLt libcublasLt.so.13 libcublasLt.so.12 HINTS ${CUBLAS_ROOT} ${roots}
   PATH_SUFFIXES lib64 lib)
-foreach(needed HN_NVCC HN_CUDA_INCLUDE HN_CUBLAS_INCLUDE HN_CUDNN_INCLUDE HN_CUDART HN_CUBLASLT)
+foreach(needed HN_NVCC HN_CUDA_INCLUDE HN_CUBLAS_INCLUDE HN_CUDNN_INCLUDE HN_CUDART HN_CUBLASLT HN_CUDNN)
   if(NOT ${needed})
     list(APPEND missing ${needed})
   endif()
@@ -78,7 +79,7 @@ function(hn_gpu_objects target) # kernels once per element size
 endfunction()
 hn_gpu_objects(hn_gpu_kernels)
 
-set(sources gpu/layer.c)
+set(sources gpu/layer.c gpu/cudnn.c)
 foreach(file ${HN_GPU_HOST})
   list(APPEND sources gpu/${file}.c)
 endforeach()
@@ -89,10 +90,10 @@ target_include_directories(hn_gpu SYSTEM PUBLIC ${HN_CUDA_INCLUDE} ${HN_CUBLAS_I
 add_library(hone_cuda MODULE gpu/module.c $<TARGET_OBJECTS:hn_gpu> $<TARGET_OBJECTS:hn_gpu_kernels_32>
   $<TARGET_OBJECTS:hn_gpu_kernels_64>)
 set(map ${CMAKE_SOURCE_DIR}/gpu/hone_cuda.map)
-target_link_libraries(hone_cuda PRIVATE hn_flags ${HN_CUBLASLT} ${HN_CUDART} m "-Wl,--version-script=${map}")
+target_link_libraries(hone_cuda PRIVATE hn_flags ${HN_CUBLASLT} ${HN_CUDNN} ${HN_CUDART} m "-Wl,--version-script=${map}")
 if(NOT HONE_SANITIZE AND NOT HONE_FUZZ)
   target_link_libraries(hone_cuda PRIVATE "-Wl,-z,defs")
 endif()
 set_target_properties(hone_cuda PROPERTIES LINKER_LANGUAGE C LINK_DEPENDS ${map}
-  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS hone_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

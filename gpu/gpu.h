@@ -28,6 +28,43 @@ struct
     enum hn_gpu_math math;
     double alpha;
 };
+
+/* How cuDNN is asked to see a batch norm over [rows, channels]; gpu/choice.c says which is taken. With inner dims behind the
+ * channels there is one way to see it, (rows, channels, inner, 1), and only the two spatial modes. */
+enum hn_gpu_norm_way {
+    HN_GPU_NORM_NATIVE,
+    HN_GPU_NORM_PER_ACTIVATION,  /* (rows, channels, 1, 1), one value per activation */
+    HN_GPU_NORM_SPATIAL,         /* the same, one value per channel */
+    HN_GPU_NORM_SPATIAL_NHWC,    /* (1, channels, rows, 1), channels innermost */
+    HN_GPU_NORM_PERSISTENT,      /* (rows, channels, 1, 1), channels innermost */
+    HN_GPU_NORM_PERSISTENT_NHWC, /* (1, channels, rows, 1), channels innermost */
+    HN_GPU_NORM_WAYS
+};
+struct hn_gpu_norm {
+    enum hn_gpu_norm_way way;
+    int64_t rows, channels, inner;
+    size_t elem;
+    double eps,
+        factor; /* running = (1 - factor) running + factor batch, the variance with n / (n - 1) */
+    int batch;  /* batch statistics, else the running ones */
+    int acc, acc_params; /* backward: add to dx; to dscale and dbias */
+};
+struct hn_gpu_norm_at { /* addresses; saved values are elements */
+    const void *x, *scale, *bias, *dy;
+    void *y, *mean,
+        *var; /* running values: moved by forward with batch statistics unless NULL, else read */
+    void *save_mean, *save_inv;
+    void *dx, *dscale, *dbias;
+};
+struct
+    hn_gpu_drop { /* Dropout whose random states lie in device memory and move with every forward */
+    int64_t rows, cols;
+    size_t elem;
+    double rate;
+    void *states;
+    size_t state_bytes;
+    uint64_t seed;
+};
 struct hn_gpu_layer {
     const char *name;
     hone_status (*open)(struct hn_mem *mem, int ordinal, void **ctx, hone_error *err);
@@ -60,6 +97,23 @@ struct hn_gpu_layer {
     hone_status (*gemm)(void *ctx, void *gemm, const void *a, const void *b, void *c, void *bias,
                         hone_error *err);
     void (*gemm_release)(void *ctx, void *gemm);
+    /* cuDNN. HONE_E_UNSUPPORTED where it does not take the shape; nothing here is to be created while a capture is open. */
+    hone_status (*norm_create)(void *ctx, const struct hn_gpu_norm *n, void **norm,
+                               hone_error *err);
+    hone_status (*norm_forward)(void *ctx, void *norm, const struct hn_gpu_norm_at *at,
+                                hone_error *err);
+    hone_status (*norm_backward)(void *ctx, void *norm, const struct hn_gpu_norm_at *at,
+                                 hone_error *err);
+    void (*norm_release)(void *ctx, void *norm);
+    hone_status (*drop_state)(void *ctx, size_t *bytes, hone_error *err);
+    hone_status (*drop_reserve)(void *ctx, int64_t rows, int64_t cols, size_t elem, size_t *bytes,
+                                hone_error *err); /* what forward leaves for backward */
+    hone_status (*drop_seed)(void *ctx, void *states, size_t bytes, uint64_t seed, hone_error *err);
+    hone_status (*drop_create)(void *ctx, const struct hn_gpu_drop *d, void **drop,
+                               hone_error *err); /* states are taken as they are */
+    hone_status (*drop)(void *ctx, void *drop, int backward, const void *from, void *to,
+                        void *reserve, hone_error *err);
+    void (*drop_release)(void *ctx, void *drop);
 };
 /* The layer this module was linked with. */
 extern const struct hn_gpu_layer hn_gpu_layer;

@@ -1,27 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The device layer with CUDA and cuBLASLt. Every call checks its result and hands on the library's own text; a fault that
+ * The device layer with CUDA and cuBLASLt (cuDNN's part: cudnn.c). Every call checks its result and hands on the library's own text; a fault that
  * sticks is told by every later call and by nothing else. One workspace of its own for the products: captured steps must not
  * make the library allocate, and results must not depend on what else runs. Products take the library's first choice for
  * their shape: the same on every run. */
-#include "gpu/gpu.h"
+#include "gpu/layer.h"
 #include "ops/base/status.h"
 #include <cublasLt.h>
-#include <cuda_runtime_api.h>
-#include <cudnn_version.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { WORKSPACE = 32 << 20, ALIGNED = 16 };
-
-struct context {
-    struct hn_mem *mem;
-    int ordinal;
-    cudaStream_t stream, copies;
-    cudaEvent_t arrived;
-    cublasLtHandle_t lt;
-    void *workspace;
-};
 
 struct product {
     cublasLtMatmulDesc_t op;
@@ -54,8 +43,7 @@ static hone_status check_blas(cublasStatus_t s, const char *what, hone_error *er
                    what, "cuBLASLt: %s", cublasLtGetStatusString(s));
 }
 
-/* The calling thread's device is this context's. */
-static hone_status here(const struct context *c, hone_error *err)
+hone_status hn_gpu_here(const struct hn_gpu_context *c, hone_error *err)
 {
     return check(cudaSetDevice(c->ordinal), "the device", err);
 }
@@ -64,9 +52,10 @@ static hone_status here(const struct context *c, hone_error *err)
 
 static void layer_close(void *ctx)
 {
-    struct context *c = ctx;
+    struct hn_gpu_context *c = ctx;
     if (!c) return;
     (void)cudaSetDevice(c->ordinal);
+    hn_gpu_cudnn_close(c);
     if (c->lt) (void)cublasLtDestroy(c->lt);
     if (c->workspace) (void)cudaFree(c->workspace);
     if (c->arrived) (void)cudaEventDestroy(c->arrived);
@@ -76,9 +65,9 @@ static void layer_close(void *ctx)
     hn_free(c->mem, c);
 }
 
-static hone_status open_all(struct context *c, hone_error *err)
+static hone_status open_all(struct hn_gpu_context *c, hone_error *err)
 {
-    HN_TRY(here(c, err));
+    HN_TRY(hn_gpu_here(c, err));
     HN_TRY(check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "a stream", err));
     HN_TRY(check(cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "a stream", err));
     HN_TRY(check(cudaEventCreateWithFlags(&c->arrived, cudaEventDisableTiming), "an event", err));
@@ -94,7 +83,7 @@ static hone_status layer_open(struct hn_mem *mem, int ordinal, void **ctx, hone_
     if (ordinal >= n)
         return hn_fail(err, HONE_E_DEVICE, "the GPU", "device %d was asked for, found %d", ordinal,
                        n);
-    struct context *c = hn_calloc(mem, 1, sizeof *c);
+    struct hn_gpu_context *c = hn_calloc(mem, 1, sizeof *c);
     if (!c) return hn_nomem(err, "the GPU", sizeof *c);
     c->mem = mem, c->ordinal = ordinal;
     hone_status st = open_all(c, err);
@@ -108,28 +97,28 @@ static hone_status layer_open(struct hn_mem *mem, int ordinal, void **ctx, hone_
 
 static void layer_describe(void *ctx, char *buf, size_t size)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     struct cudaDeviceProp p;
     int driver = 0, runtime = 0;
+    char dnn[32];
     if (cudaGetDeviceProperties(&p, c->ordinal) != cudaSuccess) memset(&p, 0, sizeof p);
     (void)cudaDriverGetVersion(&driver);
     (void)cudaRuntimeGetVersion(&runtime);
-    (void)snprintf(buf, size,
-                   "%s, sm_%d%d, CUDA %d.%d (driver for %d.%d), cuBLASLt %zu, cuDNN %d.%d", p.name,
-                   p.major, p.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000,
-                   driver % 1000 / 10, cublasLtGetVersion(), CUDNN_MAJOR, CUDNN_MINOR);
+    (void)snprintf(buf, size, "%s, sm_%d%d, CUDA %d.%d (driver for %d.%d), cuBLASLt %zu, cuDNN %s",
+                   p.name, p.major, p.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000,
+                   driver % 1000 / 10, cublasLtGetVersion(), hn_gpu_cudnn_version(dnn));
 }
 
 static hone_status layer_memory(void *ctx, size_t *free_bytes, size_t *total, hone_error *err)
 {
-    HN_TRY(here(ctx, err));
+    HN_TRY(hn_gpu_here(ctx, err));
     return check(cudaMemGetInfo(free_bytes, total), "device memory", err);
 }
 
 static hone_status layer_alloc(void *ctx, size_t bytes, void **p, hone_error *err)
 {
     *p = NULL;
-    HN_TRY(here(ctx, err));
+    HN_TRY(hn_gpu_here(ctx, err));
     cudaError_t e = cudaMalloc(p, bytes);
     if (e != cudaErrorMemoryAllocation) return check(e, "device memory", err);
     (void)cudaGetLastError();
@@ -139,7 +128,7 @@ static hone_status layer_alloc(void *ctx, size_t bytes, void **p, hone_error *er
 
 static void layer_release(void *ctx, void *p)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     (void)cudaSetDevice(c->ordinal);
     (void)cudaFree(p);
 }
@@ -147,21 +136,21 @@ static void layer_release(void *ctx, void *p)
 static hone_status layer_pin(void *ctx, size_t bytes, void **p, hone_error *err)
 {
     *p = NULL;
-    HN_TRY(here(ctx, err));
+    HN_TRY(hn_gpu_here(ctx, err));
     return check(cudaHostAlloc(p, bytes, cudaHostAllocDefault), "pinned memory", err);
 }
 
 static void layer_unpin(void *ctx, void *p)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     (void)cudaSetDevice(c->ordinal);
     (void)cudaFreeHost(p);
 }
 
 static hone_status layer_fill(void *ctx, void *p, size_t n, hone_error *err)
 {
-    const struct context *c = ctx;
-    HN_TRY(here(c, err));
+    const struct hn_gpu_context *c = ctx;
+    HN_TRY(hn_gpu_here(c, err));
     return check(cudaMemsetAsync(p, 0, n, c->stream), "clearing memory", err);
 }
 
@@ -170,22 +159,22 @@ static hone_status layer_copy(void *ctx, void *to, const void *from, size_t n, e
 {
     static const enum cudaMemcpyKind kinds[] = { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
                                                  cudaMemcpyDeviceToDevice };
-    const struct context *c = ctx;
-    HN_TRY(here(c, err));
+    const struct hn_gpu_context *c = ctx;
+    HN_TRY(hn_gpu_here(c, err));
     return check(cudaMemcpyAsync(to, from, n, kinds[way], c->stream), "copying", err);
 }
 
 static hone_status layer_sync(void *ctx, hone_error *err)
 {
-    const struct context *c = ctx;
-    HN_TRY(here(c, err));
+    const struct hn_gpu_context *c = ctx;
+    HN_TRY(hn_gpu_here(c, err));
     return check(cudaStreamSynchronize(c->stream), "the device's work", err);
 }
 
 static hone_status layer_upload(void *ctx, void *to, const void *from, size_t n, hone_error *err)
 {
-    const struct context *c = ctx;
-    HN_TRY(here(c, err));
+    const struct hn_gpu_context *c = ctx;
+    HN_TRY(hn_gpu_here(c, err));
     HN_TRY(check(cudaMemcpyAsync(to, from, n, cudaMemcpyHostToDevice, c->copies), "streaming rows",
                  err));
     return check(cudaEventRecord(c->arrived, c->copies), "streaming rows", err);
@@ -193,8 +182,8 @@ static hone_status layer_upload(void *ctx, void *to, const void *from, size_t n,
 
 static hone_status layer_join(void *ctx, hone_error *err)
 {
-    const struct context *c = ctx;
-    HN_TRY(here(c, err));
+    const struct hn_gpu_context *c = ctx;
+    HN_TRY(hn_gpu_here(c, err));
     return check(cudaStreamWaitEvent(c->stream, c->arrived, 0), "streaming rows", err);
 }
 
@@ -219,11 +208,11 @@ static hone_status layer_launch(void *ctx, enum hn_k_id kernel, size_t elem,
                                 struct hn_gpu_grid grid, const void *args, size_t bytes,
                                 hone_error *err)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     const dim3 blocks = { grid.x, grid.y, grid.z }, threads = { HN_BLOCK, 1, 1 };
     void *list[1] = { (void *)(uintptr_t)args };
     (void)bytes; /* the kernel knows the size of its one argument */
-    HN_TRY(here(c, err));
+    HN_TRY(hn_gpu_here(c, err));
     return check(
         cudaLaunchKernel(kernels[elem == 8][kernel](), blocks, threads, list, 0, c->stream),
         names[kernel], err);
@@ -231,15 +220,15 @@ static hone_status layer_launch(void *ctx, enum hn_k_id kernel, size_t elem,
 
 static hone_status layer_begin(void *ctx, hone_error *err)
 {
-    const struct context *c = ctx;
-    HN_TRY(here(c, err));
+    const struct hn_gpu_context *c = ctx;
+    HN_TRY(hn_gpu_here(c, err));
     return check(cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeThreadLocal),
                  "capturing a step", err);
 }
 
 static hone_status layer_end(void *ctx, void **graph, hone_error *err)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     cudaGraph_t recorded = NULL;
     cudaGraphExec_t ready = NULL;
     *graph = NULL;
@@ -253,14 +242,14 @@ static hone_status layer_end(void *ctx, void **graph, hone_error *err)
 
 static hone_status layer_replay(void *ctx, void *graph, hone_error *err)
 {
-    const struct context *c = ctx;
-    HN_TRY(here(c, err));
+    const struct hn_gpu_context *c = ctx;
+    HN_TRY(hn_gpu_here(c, err));
     return check(cudaGraphLaunch(graph, c->stream), "running a captured step", err);
 }
 
 static void layer_graph_release(void *ctx, void *graph)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     (void)cudaSetDevice(c->ordinal);
     (void)cudaGraphExecDestroy(graph);
 }
@@ -269,7 +258,7 @@ static void layer_graph_release(void *ctx, void *graph)
 
 static void layer_gemm_release(void *ctx, void *gemm)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     struct product *p = gemm;
     if (!p) return;
     if (p->op) (void)cublasLtMatmulDescDestroy(p->op);
@@ -314,7 +303,7 @@ static hone_status describe_product(struct product *p, const struct hn_gpu_gemm 
     return check_blas(cublasLtMatrixLayoutCreate(&p->c, type, n, m, g->n), "a matrix product", err);
 }
 
-static hone_status choose(const struct context *c, struct product *p, hone_error *err)
+static hone_status choose(const struct hn_gpu_context *c, struct product *p, hone_error *err)
 {
     cublasLtMatmulPreference_t wish = NULL;
     cublasLtMatmulHeuristicResult_t found;
@@ -344,9 +333,9 @@ static hone_status choose(const struct context *c, struct product *p, hone_error
 static hone_status layer_gemm_create(void *ctx, const struct hn_gpu_gemm *g, void **gemm,
                                      hone_error *err)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     *gemm = NULL;
-    HN_TRY(here(c, err));
+    HN_TRY(hn_gpu_here(c, err));
     struct product *p = hn_calloc(c->mem, 1, sizeof *p);
     if (!p) return hn_nomem(err, "a matrix product", sizeof *p);
     p->alpha = g->alpha, p->beta = g->acc ? 1 : 0;
@@ -369,11 +358,11 @@ static hone_status layer_gemm_create(void *ctx, const struct hn_gpu_gemm *g, voi
 static hone_status layer_gemm(void *ctx, void *gemm, const void *a, const void *b, void *out,
                               void *bias, hone_error *err)
 {
-    const struct context *c = ctx;
+    const struct hn_gpu_context *c = ctx;
     struct product *p = gemm;
     const void *alpha = p->elem == 8 ? (const void *)&p->alpha : (const void *)&p->alpha_f;
     const void *beta = p->elem == 8 ? (const void *)&p->beta : (const void *)&p->beta_f;
-    HN_TRY(here(c, err));
+    HN_TRY(hn_gpu_here(c, err));
     if (p->has_bias) HN_TRY(set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias, err));
     return check_blas(cublasLtMatmul(c->lt, p->op, alpha, b, p->a, a, p->b, beta, out, p->c, out,
                                      p->c, &p->algo, c->workspace, WORKSPACE, c->stream),
@@ -403,4 +392,14 @@ const struct hn_gpu_layer hn_gpu_layer = {
     .gemm_create = layer_gemm_create,
     .gemm = layer_gemm,
     .gemm_release = layer_gemm_release,
+    .norm_create = hn_gpu_norm_create,
+    .norm_forward = hn_gpu_norm_forward,
+    .norm_backward = hn_gpu_norm_backward,
+    .norm_release = hn_gpu_norm_release,
+    .drop_state = hn_gpu_drop_state,
+    .drop_reserve = hn_gpu_drop_reserve,
+    .drop_seed = hn_gpu_drop_seed,
+    .drop_create = hn_gpu_drop_create,
+    .drop = hn_gpu_drop_run,
+    .drop_release = hn_gpu_drop_release,
 };

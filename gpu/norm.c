@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * BatchNorm and LayerNorm as nodes. BatchNorm takes in a ReLU that follows in place, forward and, where its buffers allow it,
- * backward; the running statistics wait for norm_commit. */
+ * backward; the running statistics wait for norm_commit. What cuDNN is to do goes to library.c. */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -17,13 +17,41 @@ static int is_state(const struct hn_gpu_build *b, int32_t v)
     return v >= 0 && b->p->values[v].kind == HN_STATE;
 }
 
+static int batch_statistics(const struct hn_gpu_build *b, const struct hn_batchnorm *t)
+{
+    const enum hn_pass pass = b->e->plan->pass;
+    return t->mode == 2 || (t->mode == 0 && (hn_gpu_trains(pass) || pass == HN_PASS_STATS));
+}
+
+/* Can cuDNN give what this step backward is asked for? It has batch statistics only, and one blend for both parameters. */
+static int fits_cudnn(const struct hn_step *back)
+{
+    const struct hn_ref *d = back->dx;
+    const int scale = d[1].space != HN_SP_NONE, bias = d[2].space != HN_SP_NONE;
+    if (d[0].space == HN_SP_NONE || d[3].space != HN_SP_NONE || d[4].space != HN_SP_NONE) return 0;
+    return !scale || !bias || (back->acc >> 1 & 1u) == (back->acc >> 2 & 1u);
+}
+
+/* Who does this op, the same for both its steps. */
+static enum hn_gpu_norm_way way_of(const struct hn_gpu_build *b, int32_t index)
+{
+    const struct hn_op *op = &b->p->ops[index];
+    const struct hn_batchnorm *t = op->attrs;
+    const struct hn_plan *plan = b->e->plan;
+    const struct hn_shape *x = hn_gpu_shape(b, op->in[0]);
+    if (b->e->max_slots > 1 || op->n_out > 1 || t->population) return HN_GPU_NORM_NATIVE;
+    for (int i = plan->n_forward; i < plan->n_steps; i++)
+        if (plan->steps[i].op == index && (!batch_statistics(b, t) || !fits_cudnn(&plan->steps[i])))
+            return HN_GPU_NORM_NATIVE;
+    return hn_gpu_choose_norm(&b->e->dev->o, x->rank > 1 ? x->d[1].fixed : 1);
+}
+
 static struct hn_k_norm norm_of(struct hn_gpu_build *b)
 {
     const struct hn_batchnorm *t = b->op->attrs;
     const struct hn_shape *x = hn_gpu_shape(b, b->op->in[0]);
-    const enum hn_pass pass = b->e->plan->pass;
     struct hn_k_norm k = { .eps = t->eps, .momentum = t->momentum, .population = t->population };
-    k.batch = t->mode == 2 || (t->mode == 0 && (hn_gpu_trains(pass) || pass == HN_PASS_STATS));
+    k.batch = batch_statistics(b, t);
     k.outer = hn_gpu_dim(x->d[0]), k.channels = x->rank > 1 ? x->d[1].fixed : 1;
     k.inner = x->rank > 2 ? hn_gpu_span(x, 2, x->rank).fixed : 1;
     k.x = hn_gpu_ref(b, b->s->x[0]), k.scale = hn_gpu_ref(b, b->s->x[1]),
@@ -66,6 +94,8 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
     if (k->dy.space == HN_KS_NONE)
         return hn_fail(b->err, HONE_E_INTERNAL, b->op->name,
                        "BatchNormalization's backward has no gradient to work on");
+    enum hn_gpu_norm_way way = k->relu.space ? HN_GPU_NORM_NATIVE : way_of(b, b->s->op);
+    if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, k);
     return added(b, hn_gpu_add(b, HN_KN_norm_back, k, sizeof *k, hn_gpu_fixed(k->channels),
                                HN_BLOCK / HN_K_LANES));
 }
@@ -78,12 +108,14 @@ hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
     k.y = hn_gpu_ref(b, b->s->y[0]);
     if (b->op->n_out > 1) k.mean_out = hn_gpu_ref(b, b->s->y[1]);
     if (b->op->n_out > 2) k.var_out = hn_gpu_ref(b, b->s->y[2]);
-    k.fuse_relu = b->fused = hn_gpu_relu_follows(b);
+    enum hn_gpu_norm_way way = way_of(b, b->s->op);
+    k.fuse_relu = b->fused = way == HN_GPU_NORM_NATIVE && hn_gpu_relu_follows(b);
     int updates = (pass == HN_PASS_TRAIN || pass == HN_PASS_STATS) && k.batch &&
                   is_state(b, b->op->in[3]) && is_state(b, b->op->in[4]);
     if (updates)
         k.stats = (struct hn_k_ref){ HN_KS_ARENA,
                                      hn_gpu_extra(b, 2 * (size_t)k.channels * sizeof(double)) };
+    if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, &k);
     return added(b, hn_gpu_add(b, HN_KN_norm, &k, sizeof k, hn_gpu_fixed(k.channels),
                                HN_BLOCK / HN_K_LANES));
 }
@@ -93,7 +125,8 @@ int hn_gpu_relu_into_norm(struct hn_gpu_build *b, hone_status *st)
 {
     const struct hn_unary *u = b->op->attrs;
     if (u->kind != HN_U_RELU || !b->next || !b->next->backward) return 0;
-    if (strcmp(b->p->ops[b->next->op].row->name, "batchnorm") != 0 || !takes_relu(b, b->next))
+    if (strcmp(b->p->ops[b->next->op].row->name, "batchnorm") != 0 || !takes_relu(b, b->next) ||
+        way_of(b, b->next->op) != HN_GPU_NORM_NATIVE)
         return 0;
     struct hn_k_ref relu = hn_gpu_ref(b, b->s->y[0]);
     b->s = b->next, b->op = &b->p->ops[b->s->op];

@@ -32,7 +32,7 @@ HN_KERNEL(norm, hn_k_norm)
          *after_v = hn_at(&a.env, a.var_out, HN_Z);
     double *keep_m = hn_double_at(&a.env, a.save_mean, HN_Z),
            *keep_i = hn_double_at(&a.env, a.save_inv, HN_Z);
-    double *stats = hn_double_at(&a.env, a.stats, HN_Z);
+    double *stats = a.copied ? 0 : hn_double_at(&a.env, a.stats, HN_Z);
     const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * WIDE;
     for (int pass = 0; pass < 2 && a.batch; pass++) {
         HN_EACH(t)

@@ -411,6 +411,7 @@ hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots
         if (slots[z].rows > 0) fill_slot(&c, z);
     HN_TRY(make_gradients(&c));
     HN_TRY(fill_lists(&c));
+    if (e->n_norms + e->n_drops) HN_TRY(hn_gpu_begin_library(e, c.one, err));
     HN_TRY(choose_chunk(&c));
     for (int64_t from = 0, chunk = 0; from < n_steps; from += c.chunk, chunk++)
         HN_TRY(run_chunk(&c, chunk, from, n_steps - from < c.chunk ? n_steps - from : c.chunk));

@@ -7,36 +7,30 @@
 #include "ops/base/status.h"
 #include <string.h>
 
-static unsigned char *address(const struct hn_gpu_exec *e, struct hn_k_ref r,
-                              const struct hn_replica *one, int sums)
+unsigned char *hn_gpu_address(const struct hn_gpu_step *s, struct hn_k_ref r)
 {
+    const struct hn_gpu_exec *e = s->e;
     switch (r.space) {
     case HN_KS_ARENA: return e->arena + r.off;
-    case HN_KS_W: return (unsigned char *)one->slab[HN_SLAB_W] + r.off;
-    case HN_KS_DW: return (sums ? e->grads : (unsigned char *)one->slab[HN_SLAB_DW]) + r.off;
+    case HN_KS_W: return (unsigned char *)s->one->slab[HN_SLAB_W] + r.off;
+    case HN_KS_DW:
+        return (s->g->sums ? e->grads : (unsigned char *)s->one->slab[HN_SLAB_DW]) + r.off;
     case HN_KS_CONST: return e->consts + r.off;
     default: return NULL;
     }
 }
 
-/* A variant of a step at work. */
-struct step {
-    struct hn_gpu_exec *e;
-    struct hn_gpu_graph *g;
-    const struct hn_replica *one;
-    hone_error *err;
-};
-
 static int is_part(const struct hn_gpu_exec *e, int i, const struct hn_gpu_graph *g)
 {
     const struct hn_gpu_node *n = &e->nodes[i];
     if (n->stage == HN_GPU_INSTEAD) return g->instead && g->instead[i];
+    if (n->stage == HN_GPU_BESIDE) return !(g->instead && g->instead[i - 1]);
     return n->stage == HN_GPU_ALWAYS || (n->stage == HN_GPU_SUMS && g->sums) ||
            (n->stage == HN_GPU_CLIPS && g->clips);
 }
 
 /* Where the library has no way for a product with what belongs to it, the kernel behind it steps in. */
-static hone_status prepare_gemm(const struct step *s, int i)
+static hone_status prepare_gemm(const struct hn_gpu_step *s, int i)
 {
     const struct hn_gpu_dev *d = s->e->dev;
     const struct hn_gpu_node *n = &s->e->nodes[i];
@@ -53,7 +47,7 @@ static hone_status prepare_gemm(const struct step *s, int i)
     return st;
 }
 
-static hone_status launch(const struct step *s, const struct hn_gpu_node *n)
+static hone_status launch(const struct hn_gpu_step *s, const struct hn_gpu_node *n)
 {
     struct hn_gpu_exec *e = s->e;
     const struct hn_gpu_dev *d = e->dev;
@@ -69,24 +63,27 @@ static hone_status launch(const struct step *s, const struct hn_gpu_node *n)
     return d->layer->launch(d->ctx, n->kernel, d->elem, grid, n->args, n->bytes, s->err);
 }
 
-static hone_status call_gemm(const struct step *s, const struct hn_gpu_node *n, void *handle)
+static hone_status call_gemm(const struct hn_gpu_step *s, const struct hn_gpu_node *n, void *handle)
 {
     const struct hn_gpu_exec *e = s->e;
     const struct hn_gpu_dev *d = e->dev;
     if (!handle) return HONE_OK;
-    return d->layer->gemm(
-        d->ctx, handle, address(e, n->a, s->one, s->g->sums), address(e, n->b, s->one, s->g->sums),
-        address(e, n->c, s->one, s->g->sums), address(e, n->bias, s->one, s->g->sums), s->err);
+    return d->layer->gemm(d->ctx, handle, hn_gpu_address(s, n->a), hn_gpu_address(s, n->b),
+                          hn_gpu_address(s, n->c), hn_gpu_address(s, n->bias), s->err);
 }
 
-static hone_status queue(const struct step *s)
+static hone_status queue(const struct hn_gpu_step *s)
 {
     struct hn_gpu_exec *e = s->e;
     e->env.grads = s->g->sums ? e->grads : NULL;
     for (int i = 0; i < e->n_nodes; i++) {
         const struct hn_gpu_node *n = &e->nodes[i];
         if (!is_part(e, i, s->g)) continue;
-        HN_TRY(n->kind == HN_GPU_GEMM ? call_gemm(s, n, s->g->handles[i]) : launch(s, n));
+        switch (n->kind) {
+        case HN_GPU_KERNEL: HN_TRY(launch(s, n)); break;
+        case HN_GPU_GEMM: HN_TRY(call_gemm(s, n, s->g->handles[i])); break;
+        default: HN_TRY(hn_gpu_call_library(s, i)); break;
+        }
     }
     return HONE_OK;
 }
@@ -98,8 +95,9 @@ static void drop(struct hn_gpu_exec *e, struct hn_gpu_graph *g)
     const struct hn_gpu_dev *d = e->dev;
     void **handles = g->handles;
     for (int i = 0; handles && i < e->n_nodes; i++)
-        if (handles[i]) d->layer->gemm_release(d->ctx, handles[i]);
+        if (handles[i]) hn_gpu_release_library(e, i, handles[i]);
     if (g->graph) d->layer->graph_release(d->ctx, g->graph);
+    if (g->many) d->layer->graph_release(d->ctx, g->many);
     hn_free(d->mem, handles);
     hn_free(d->mem, g->instead);
     *g = (struct hn_gpu_graph){ 0 };
@@ -110,12 +108,15 @@ void hn_gpu_drop_graphs(struct hn_gpu_exec *e)
     for (int i = 0; i < HN_GPU_GRAPHS; i++) drop(e, &e->graphs[i]);
 }
 
+/* Do calls of the step name places in the slot's slabs? */
+static int by_address(const struct hn_gpu_exec *e) { return e->library || e->n_norms; }
+
 static int fits(const struct hn_gpu_exec *e, const struct hn_gpu_graph *g,
                 const struct hn_gpu_graph *want)
 {
     return g->handles && g->rows == want->rows && g->sums == want->sums &&
-           g->clips == want->clips &&
-           (!e->library || memcmp(g->slab, want->slab, sizeof g->slab) == 0);
+           g->clips == want->clips && !(g->dropout < want->dropout || g->dropout > want->dropout) &&
+           (!by_address(e) || memcmp(g->slab, want->slab, sizeof g->slab) == 0);
 }
 
 /* The variant's place in the cache; a new one takes the place of the one not used for longest. */
@@ -138,31 +139,49 @@ static hone_status find(struct hn_gpu_exec *e, const struct hn_gpu_graph *want,
     *out = oldest;
     oldest->handles = hn_calloc(e->dev->mem, (size_t)e->n_nodes + 1, sizeof *oldest->handles);
     oldest->instead = hn_calloc(e->dev->mem, (size_t)e->n_nodes + 1, 1);
-    struct step s = { e, oldest, NULL, err };
+    struct hn_gpu_step s = { e, oldest, NULL, err };
     hone_status st =
         oldest->handles && oldest->instead
             ? HONE_OK
             : hn_nomem(err, "a captured step", (size_t)e->n_nodes * sizeof *oldest->handles);
     for (int i = 0; st == HONE_OK && i < e->n_nodes; i++)
-        if (e->nodes[i].kind == HN_GPU_GEMM && is_part(e, i, oldest)) st = prepare_gemm(&s, i);
+        if (e->nodes[i].kind != HN_GPU_KERNEL && is_part(e, i, oldest))
+            st = e->nodes[i].kind == HN_GPU_GEMM ? prepare_gemm(&s, i)
+                                                 : hn_gpu_prepare_library(&s, i);
     if (st != HONE_OK) drop(e, oldest);
     return st;
 }
 
-static hone_status capture(const struct step *s)
+/* `steps` of them in one graph. */
+static hone_status capture(const struct hn_gpu_step *s, int64_t steps, void **graph)
 {
     const struct hn_gpu_dev *d = s->e->dev;
     hone_error ignored;
+    hone_status st = HONE_OK;
     HN_TRY(d->layer->capture_begin(d->ctx, s->err));
-    hone_status st = queue(s);
-    hone_status end =
-        d->layer->capture_end(d->ctx, &s->g->graph, st == HONE_OK ? s->err : &ignored);
+    for (int64_t i = 0; i < steps && st == HONE_OK; i++) st = queue(s);
+    hone_status end = d->layer->capture_end(d->ctx, graph, st == HONE_OK ? s->err : &ignored);
     if (st == HONE_OK) st = end;
-    if (st != HONE_OK && s->g->graph) {
-        d->layer->graph_release(d->ctx, s->g->graph);
-        s->g->graph = NULL;
+    if (st != HONE_OK && *graph) {
+        d->layer->graph_release(d->ctx, *graph);
+        *graph = NULL;
     }
     return st;
+}
+
+/* Captured graphs: one of a single step, and one of `unroll` steps once so many follow each other that it pays. The device
+ * counts its steps, so both serve anywhere in a run. */
+static hone_status replay(const struct hn_gpu_step *s, int64_t steps)
+{
+    const struct hn_gpu_dev *d = s->e->dev;
+    const int64_t each = d->o.unroll;
+    struct hn_gpu_graph *g = s->g;
+    if (each > 1 && !g->many && steps >= 2 * each) HN_TRY(capture(s, each, &g->many));
+    for (; g->many && steps >= each; steps -= each)
+        HN_TRY(d->layer->replay(d->ctx, g->many, s->err));
+    if (steps > 0 && !g->graph) HN_TRY(capture(s, 1, &g->graph));
+    for (; steps > 0; steps--) HN_TRY(d->layer->replay(d->ctx, g->graph, s->err));
+    return HONE_OK;
 }
 
 hone_status hn_gpu_steps(struct hn_gpu_exec *e, int64_t rows, int sums, int clips,
@@ -170,16 +189,14 @@ hone_status hn_gpu_steps(struct hn_gpu_exec *e, int64_t rows, int sums, int clip
 {
     const struct hn_gpu_dev *d = e->dev;
     struct hn_gpu_graph want = { .rows = rows, .sums = sums, .clips = clips };
-    for (int i = 0; e->library && i < 4; i++) want.slab[i] = r->slab[i];
-    struct step s = { e, NULL, r, err };
+    for (int i = 0; by_address(e) && i < 4; i++) want.slab[i] = r->slab[i];
+    if (e->n_drops && r->hyper) want.dropout = r->hyper->dropout;
+    struct hn_gpu_step s = { e, NULL, r, err };
     HN_TRY(find(e, &want, &s.g, err));
-    for (int64_t i = 0; i < n_steps; i++) {
-        if (s.g->graph) {
-            HN_TRY(d->layer->replay(d->ctx, s.g->graph, err));
-            continue;
-        }
+    while (n_steps > 0 && (d->o.no_graph || !s.g->warm)) {
         HN_TRY(queue(&s));
-        if (!d->o.no_graph) HN_TRY(capture(&s));
+        s.g->warm = 1;
+        n_steps--;
     }
-    return HONE_OK;
+    return replay(&s, n_steps);
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Everything about the GPU in one go, under ten minutes: builds the backend, its module and its tests on a machine with nvcc and
-# cuBLAS (no Check, protobuf-c or OpenBLAS needed), compares every op with the reference kernels, trains random programs, runs
+# Everything about the GPU in one go, under ten minutes: builds the backend, its module and its tests on a machine with nvcc,
+# cuBLAS and cuDNN (no Check, protobuf-c or OpenBLAS needed), compares every op with the reference kernels, trains random programs, runs
 # compute-sanitizer where it is, benchmarks models A to D, beside PyTorch where it is, and prints a block for gpu/RESULTS.md.
 #   usage: tools/gpu-check.sh [BUILD-FOLDER]     exit 0 all good, 1 something failed, 77 no GPU or no compiler (nothing was shown)
 set -u
@@ -21,8 +21,9 @@ first() { for d in "$cuda" /usr/local/cuda $folders /usr; do for sub in $2; do l
 lt_header=$(first cublasLt.h "include" | head -1)
 dnn_header=$(first cudnn_version.h "include" | head -1)
 lt=$(first 'libcublasLt.so*' "lib64 lib targets/x86_64-linux/lib lib/x86_64-linux-gnu" | head -1)
+dnn=$(first 'libcudnn.so*' "lib64 lib targets/x86_64-linux/lib lib/x86_64-linux-gnu" | head -1)
 rt=$(first 'libcudart.so*' "lib64 lib targets/x86_64-linux/lib lib/x86_64-linux-gnu" | head -1)
-for need in lt_header dnn_header lt rt; do
+for need in lt_header dnn_header lt dnn rt; do
   [ -n "${!need}" ] || { echo "skipped: $need is not on this machine"; exit 77; }
 done
 include="-I$root -I$root/plugin -I$build/include -I$cuda/include -I$(dirname "$lt_header") -I$(dirname "$dnn_header")"
@@ -37,7 +38,7 @@ export arch
 
 echo "== build"
 kernels="unary binary dropout gather dense norm softmax shape reduce matmul loss optim"
-host="backend build dense element norm step data run layer"
+host="backend build choice dense element library norm step data run layer cudnn"
 jobs=()
 for k in $kernels; do for b in 32 64; do
   jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
@@ -45,14 +46,14 @@ done; done
 for f in $host module; do jobs+=("cc $cflags $include -c -o $build/h_$f.o gpu/$f.c"); done
 for f in memory status tensor half rng format number; do jobs+=("cc $cflags $include -c -o $build/o_base_$f.o ops/base/$f.c"); done
 for f in ops/math/*.c; do jobs+=("cc $cflags $include -c -o $build/o_math_$(basename "$f" .c).o $f"); done
-for t in tests/gpu/test_fake_rows tests/gpu/test_fake_train tests/gpu/device/device tests/gpu/device/bench; do
+for t in tests/gpu/test_fake_rows tests/gpu/test_fake_train tests/gpu/test_fake_cudnn tests/gpu/device/device tests/gpu/device/bench; do
   jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$(basename $t).o $t.c")
 done
 printf '%s\n' "${jobs[@]}" | xargs -P "$(nproc)" -I{} sh -c '{} || { echo "FAILED: {}"; exit 255; }' || exit 1
 hobjects=$(for f in $host; do echo "$build/h_$f.o"; done)
-libs="$lt $rt -lstdc++ -lm -ldl -lpthread -Wl,-rpath,$(dirname "$lt") -Wl,-rpath,$(dirname "$rt")"
+libs="$lt $dnn $rt -lstdc++ -lm -ldl -lpthread -Wl,-rpath,$(dirname "$lt") -Wl,-rpath,$(dirname "$dnn") -Wl,-rpath,$(dirname "$rt")"
 cc -shared -o "$build/libhone_cuda.so" "$build"/k_*.o $hobjects "$build/h_module.o" $libs -Wl,-z,defs -Wl,--version-script="$root/gpu/hone_cuda.map" || exit 1
-for t in test_fake_rows test_fake_train bench; do
+for t in test_fake_rows test_fake_train test_fake_cudnn bench; do
   cc -o "$build/$t" "$build/t_$t.o" "$build/t_device.o" "$build"/k_*.o $hobjects "$build"/o_*.o $libs || exit 1
 done
 echo "built in $SECONDS s; exported: $(nm -D --defined-only "$build/libhone_cuda.so" | awk '{print $3}' | tr '\n' ' ')"
@@ -68,6 +69,7 @@ check() { # NAME SECONDS COMMAND...
   if timeout "$limit" "$@"; then report+=("- $name: passed"); else report+=("- $name: FAILED ($?)"); failed=1; fi
 }
 check "every op against the reference" 120 "$build/test_fake_rows"
+check "BatchNormalization and Dropout by cuDNN" 60 "$build/test_fake_cudnn"
 check "training against the reference, cohorts, streams" 120 "$build/test_fake_train"
 sanitizer=$(command -v compute-sanitizer || ls "$cuda/bin/compute-sanitizer" "$cuda/compute-sanitizer/compute-sanitizer" 2>/dev/null | head -1)
 if [ -n "$sanitizer" ]; then

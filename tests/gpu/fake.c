@@ -4,6 +4,7 @@
 #include "tests/gpu/fake.h"
 #include "gpu/gpu.h"
 #include "ops/base/status.h"
+#include "tests/gpu/fake_cudnn.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,14 +29,16 @@ static kernel *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K_LIST
 struct product {
     struct hn_gpu_gemm g;
 };
-struct record { /* a launch or a product */
+enum { PRODUCT = -1, NORM = -2, NORM_BACK = -3, DROP = -4, DROP_BACK = -5, SEED = -6 };
+struct record { /* a launch or a library's call */
     struct record *next;
-    int kernel; /* -1: a product */
+    int kernel; /* negative: see above */
     size_t elem, bytes;
     struct hn_gpu_grid grid;
-    struct product *product;
-    const void *a, *b;
+    const void *handle, *a, *b;
     void *c, *bias;
+    struct hn_gpu_norm_at at;
+    uint64_t seed;
     unsigned char args[];
 };
 struct context {
@@ -154,7 +157,7 @@ static void store(void *p, size_t elem, int64_t i, double v)
 
 static void multiply(const struct record *r)
 {
-    const struct hn_gpu_gemm *g = &r->product->g;
+    const struct hn_gpu_gemm *g = &((const struct product *)r->handle)->g;
     for (int64_t i = 0; i < g->m; i++)
         for (int64_t j = 0; j < g->n; j++) {
             double sum = 0;
@@ -176,9 +179,14 @@ static void multiply(const struct record *r)
 
 static void perform(const struct record *r)
 {
-    if (r->kernel < 0) {
-        multiply(r);
-        return;
+    switch (r->kernel) {
+    case PRODUCT: multiply(r); return;
+    case NORM: fake_normalize(r->handle, &r->at); return;
+    case NORM_BACK: fake_normalize_back(r->handle, &r->at); return;
+    case DROP: fake_drop_forward(r->handle, r->a, r->c, r->bias); return;
+    case DROP_BACK: fake_drop_backward(r->handle, r->a, r->c, r->bias); return;
+    case SEED: fake_drop_fill(r->c, r->seed); return;
+    default: break;
     }
     /* blocks in reverse: nothing may depend on their order */
     for (int64_t z = r->grid.z; z-- > 0;)
@@ -286,7 +294,7 @@ static hone_status fake_gemm(void *ctx, void *gemm, const void *a, const void *b
 {
     STEP("gemm");
     struct record *r = calloc(1, sizeof *r);
-    r->kernel = -1, r->product = gemm, r->a = a, r->b = b, r->c = c, r->bias = bias;
+    r->kernel = PRODUCT, r->handle = gemm, r->a = a, r->b = b, r->c = c, r->bias = bias;
     fake.products++;
     record_or_do(ctx, r);
     return HONE_OK;
@@ -296,6 +304,101 @@ static void fake_gemm_release(void *ctx, void *gemm)
     (void)ctx;
     free(gemm);
     fake.gemms--;
+}
+
+/* ---- cuDNN ------------------------------------------------------------------------------------------------------ */
+
+static hone_status create(const void *spec, size_t size, void **out)
+{
+    *out = calloc(1, size);
+    memcpy(*out, spec, size);
+    fake.calls_held++;
+    return HONE_OK;
+}
+static void release(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+    fake.calls_held--;
+}
+static hone_status fake_norm_create(void *ctx, const struct hn_gpu_norm *n, void **norm,
+                                    hone_error *err)
+{
+    (void)ctx;
+    *norm = NULL;
+    STEP("norm_create");
+    if (fake.no_norm)
+        return hn_fail(err, HONE_E_UNSUPPORTED, "the fake device", "no way for this shape");
+    return create(n, sizeof *n, norm);
+}
+static hone_status call(void *ctx, int what, const void *handle, const struct hn_gpu_norm_at *at)
+{
+    struct record *r = calloc(1, sizeof *r);
+    r->kernel = what, r->handle = handle, r->at = *at;
+    fake.norms++;
+    record_or_do(ctx, r);
+    return HONE_OK;
+}
+static hone_status fake_norm_forward(void *ctx, void *norm, const struct hn_gpu_norm_at *at,
+                                     hone_error *err)
+{
+    STEP("norm_forward");
+    return call(ctx, NORM, norm, at);
+}
+static hone_status fake_norm_backward(void *ctx, void *norm, const struct hn_gpu_norm_at *at,
+                                      hone_error *err)
+{
+    STEP("norm_backward");
+    return call(ctx, NORM_BACK, norm, at);
+}
+static hone_status fake_drop_state(void *ctx, size_t *bytes, hone_error *err)
+{
+    (void)ctx;
+    STEP("drop_state");
+    *bytes = fake_drop_state_bytes();
+    return HONE_OK;
+}
+static hone_status fake_drop_reserve(void *ctx, int64_t rows, int64_t cols, size_t elem,
+                                     size_t *bytes, hone_error *err)
+{
+    (void)ctx, (void)elem;
+    STEP("drop_reserve");
+    *bytes = (size_t)(rows * cols + 7) / 8;
+    return HONE_OK;
+}
+static hone_status fake_drop_seed(void *ctx, void *states, size_t bytes, uint64_t seed,
+                                  hone_error *err)
+{
+    struct context *c = ctx;
+    STEP("drop_seed");
+    if (c->capturing || bytes != fake_drop_state_bytes())
+        return hn_fail(err, HONE_E_DEVICE, "the fake device", "states filled inside a capture");
+    struct record *r = calloc(1, sizeof *r);
+    r->kernel = SEED, r->c = states, r->seed = seed;
+    fake.seeds++;
+    record_or_do(ctx, r);
+    return HONE_OK;
+}
+static hone_status fake_drop_create(void *ctx, const struct hn_gpu_drop *d, void **drop,
+                                    hone_error *err)
+{
+    (void)ctx;
+    *drop = NULL;
+    STEP("drop_create");
+    if (!(d->rate >= 0 && d->rate < 1))
+        return hn_fail(err, HONE_E_DEVICE, "the fake device", "a rate of %g", d->rate);
+    return create(d, sizeof *d, drop);
+}
+static hone_status fake_drop(void *ctx, void *drop, int backward, const void *from, void *to,
+                             void *reserve, hone_error *err)
+{
+    STEP("drop");
+    struct record *r = calloc(1, sizeof *r);
+    r->kernel = backward ? DROP_BACK : DROP, r->handle = drop;
+    r->a = from, r->c = to, r->bias = reserve;
+    fake.drops++;
+    record_or_do(ctx, r);
+    return HONE_OK;
 }
 
 const struct hn_gpu_layer hn_gpu_layer = {
@@ -321,4 +424,14 @@ const struct hn_gpu_layer hn_gpu_layer = {
     .gemm_create = fake_gemm_create,
     .gemm = fake_gemm,
     .gemm_release = fake_gemm_release,
+    .norm_create = fake_norm_create,
+    .norm_forward = fake_norm_forward,
+    .norm_backward = fake_norm_backward,
+    .norm_release = release,
+    .drop_state = fake_drop_state,
+    .drop_reserve = fake_drop_reserve,
+    .drop_seed = fake_drop_seed,
+    .drop_create = fake_drop_create,
+    .drop = fake_drop,
+    .drop_release = release,
 };

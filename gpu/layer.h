@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside the CUDA device layer: the context that layer.c (CUDA, cuBLASLt) and cudnn.c share. Nobody else includes it. */
+#ifndef HN_GPU_LAYER_H
+#define HN_GPU_LAYER_H
+
+#include "gpu/gpu.h"
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+struct cudnnContext;
+struct hn_gpu_context {
+    struct hn_mem *mem;
+    int ordinal;
+    cudaStream_t stream, copies;
+    cudaEvent_t arrived;
+    cublasLtHandle_t lt;
+    void *workspace;
+    struct cudnnContext *dnn; /* NULL until something asks for cuDNN: it takes a while to load */
+};
+
+/* The calling thread's device is this context's. */
+hone_status hn_gpu_here(const struct hn_gpu_context *c, hone_error *err);
+void hn_gpu_cudnn_close(struct hn_gpu_context *c);
+const char *hn_gpu_cudnn_version(char text[32]); /* of the library that is loaded */
+
+hone_status hn_gpu_norm_create(void *ctx, const struct hn_gpu_norm *n, void **norm,
+                               hone_error *err);
+hone_status hn_gpu_norm_forward(void *ctx, void *norm, const struct hn_gpu_norm_at *at,
+                                hone_error *err);
+hone_status hn_gpu_norm_backward(void *ctx, void *norm, const struct hn_gpu_norm_at *at,
+                                 hone_error *err);
+void hn_gpu_norm_release(void *ctx, void *norm);
+hone_status hn_gpu_drop_state(void *ctx, size_t *bytes, hone_error *err);
+hone_status hn_gpu_drop_reserve(void *ctx, int64_t rows, int64_t cols, size_t elem, size_t *bytes,
+                                hone_error *err);
+hone_status hn_gpu_drop_seed(void *ctx, void *states, size_t bytes, uint64_t seed, hone_error *err);
+hone_status hn_gpu_drop_create(void *ctx, const struct hn_gpu_drop *d, void **drop,
+                               hone_error *err);
+hone_status hn_gpu_drop_run(void *ctx, void *drop, int backward, const void *from, void *to,
+                            void *reserve, hone_error *err);
+void hn_gpu_drop_release(void *ctx, void *drop);
+#endif
