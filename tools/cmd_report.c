@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone report: a run folder as one page that opens from disk and loads nothing. The page is a function of the folder's
+ * files: made twice it is the same bytes. */
+#include "tools/report.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char MARK[] = "<meta name=\"generator\" content=\"hone report\">";
+
+static int io_error(struct cli *c, const char *path, const char *what)
+{
+    c->err.code = HONE_E_IO;
+    snprintf(c->err.where, sizeof c->err.where, "%.250s", path);
+    snprintf(c->err.text, sizeof c->err.text, "%s: %s", what, strerror(errno));
+    return report_error(c);
+}
+
+/* A page made before may be replaced, another file only with --force. */
+static int may_write(struct cli *c, const char *path)
+{
+    char head[512] = "";
+    const char *force = hone_params_get(c->params, "force", 0);
+    FILE *f = fopen(path, "rbe");
+    if (!f) return 1;
+    head[fread(head, 1, sizeof head - 1, f)] = 0;
+    fclose(f);
+    if (strstr(head, MARK) || (force && !strcmp(force, "true"))) return 1;
+    c->err.code = HONE_E_USAGE;
+    snprintf(c->err.where, sizeof c->err.where, "%.250s", path);
+    snprintf(c->err.text, sizeof c->err.text, "is there already and no report");
+    snprintf(c->err.hint, sizeof c->err.hint, "--force replaces it");
+    return 0;
+}
+
+/* Beside the place, then renamed: nobody sees half a page. */
+static int write_page(struct cli *c, const char *path, const char *page, size_t n)
+{
+    char aside[4200];
+    snprintf(aside, sizeof aside, "%s.hone-tmp", path);
+    FILE *f = fopen(aside, "wbe");
+    if (!f) return io_error(c, path, "cannot be written");
+    int bad = fwrite(page, 1, n, f) != n || fflush(f) != 0 || fsync(fileno(f)) != 0;
+    int number = errno;
+    bad |= fclose(f) != 0;
+    if (!bad && rename(aside, path) == 0) return 0;
+    if (bad) errno = number;
+    int code = io_error(c, path, "cannot be written");
+    unlink(aside);
+    return code;
+}
+
+static int make_page(const json_t *tree, char **page, size_t *n)
+{
+    FILE *f = open_memstream(page, n);
+    if (!f) return 0;
+    if (!strcmp(jtext(tree, "kind"), "tune"))
+        report_tune(f, tree);
+    else
+        report_train(f, tree);
+    int bad = ferror(f);
+    return fclose(f) == 0 && !bad;
+}
+
+static int finish(struct cli *c, const json_t *tree, const char *path)
+{
+    const json_t *says = json_object_get(tree, "diagnosis");
+    if (!c->quiet) {
+        FILE *f = people(c);
+        if (says) fprintf(f, "%s\n", jtext(says, "headline"));
+        size_t i;
+        json_t *line;
+        json_array_foreach(json_object_get(tree, "findings"), i, line)
+        {
+            print_name(f, json_string_value(line));
+            fputc('\n', f);
+        }
+        fputs("written to ", f);
+        print_name(f, path);
+        fputc('\n', f);
+    }
+    json_t *out = json_pack("{s:s, s:b, s:s, s:s, s:O*, s:O*}", "schema", "hone.report/1", "ok", 1,
+                            "kind", jtext(tree, "kind"), "path", path, "diagnosis", says,
+                            "findings", json_object_get(tree, "findings"));
+    return out ? print_tree(c, out) : EXIT_MEMORY;
+}
+
+static int run(struct cli *c)
+{
+    char path[4096], *page = NULL;
+    size_t n = 0;
+    const char *dir = c->args[0];
+    json_t *tree = report_read(c, dir);
+    if (!tree) return report_error(c);
+    snprintf(path, sizeof path, "%s%sreport.html", dir, dir[strlen(dir) - 1] == '/' ? "" : "/");
+    if (c->out) snprintf(path, sizeof path, "%s", c->out);
+    int code = 0;
+    if (!may_write(c, path)) {
+        code = report_error(c);
+    } else if (!make_page(tree, &page, &n)) {
+        c->err.code = HONE_E_NOMEM;
+        code = report_error(c);
+    } else {
+        code = write_page(c, path, page, n);
+        if (!code) code = finish(c, tree, path);
+    }
+    free(page);
+    json_decref(tree);
+    return code;
+}
+
+const struct command cmd_report = {
+    .name = "report",
+    .args = "RUNDIR",
+    .min_args = 1,
+    .max_args = 1,
+    .takes_out = 1,
+    .schema = "hone.report/1",
+    .groups = "",
+    .also = " force ",
+    .summary = "a run as one HTML page: curves, diagnosis, trials",
+    .examples = "hone report best.onnx.run\n"
+                "hone report better.onnx.run -o report.html",
+    .run = run,
+};

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the learning curves say. The rule, with V the validation loss and T the training loss by epoch, b the epoch of the
+ * lowest V, and a scale S = max(|V(b)|, (V(1) - V(b)) / 20) that keeps nearly perfect models from looking bad:
+ *
+ *     end      the mean of the last tenth of the epochs (at least 1, at most 10), V(end), T(end)
+ *     rise     (V(end) - V(b)) / S             how far validation has gone up since its best
+ *     gap      (V(b) - T) / S, T of the returned weights in inference mode, or T(b) where that is not known
+ *     trend    (V before - V after) / S        means over the two halves of the last third of the epochs
+ *     noise    the median of |V(e) - V(e-1)| over the last half, / S
+ *
+ *     diverged     a loss was not finite, or the run says so
+ *     overfitting  rise > 5 % while T fell since b, or gap > 25 %
+ *     unfinished   else, if trend > 1 % and more than noise / 2, and b is in the last fifth
+ *     underfitting else, if V(b) is less than 10 % below V of the first epoch there is
+ *     good         else
+ *
+ * Without validation rows, or with fewer than 5 epochs, nothing is said. */
+#include "tools/report.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double RISE = 0.05, GAP = 0.25, TREND = 0.01, LEARNED = 0.10, NOISE = 0.03;
+static const char RULE[] =
+    "rise: mean validation loss of the last tenth of the epochs above its lowest. gap: lowest "
+    "validation loss above the training loss of the same weights. trend: fall of the validation "
+    "loss between the halves of the last third. All relative to the lowest validation loss. "
+    "Overfitting: rise over 5 % while the training loss went on falling, or gap over 25 %. "
+    "Unfinished: trend over 1 % (and over half the noise) with the best epoch in the last fifth. "
+    "Underfitting: less than 10 % gained on the first value. Otherwise good.";
+
+struct curves {
+    size_t n, best; /* rows, row of the lowest V */
+    double *epoch, *train, *val;
+    double scale, rise, gap, trend, noise, fell;
+    int broken; /* a loss that is not finite where there should be one */
+};
+
+void add_line(json_t *lines, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    json_array_append_new(lines, json_string(text));
+}
+
+static double mean(const double *v, size_t a, size_t b)
+{
+    double sum = 0;
+    size_t n = 0;
+    for (size_t i = a; i < b; i++)
+        if (isfinite(v[i])) sum += v[i], n++;
+    return n ? sum / (double)n : (double)NAN;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_step(const double *v, size_t a, size_t b)
+{
+    size_t n = 0;
+    double *d = calloc(b + 1, sizeof *d), m = 0;
+    if (!d) return 0;
+    for (size_t i = a + 1; i < b; i++)
+        if (isfinite(v[i]) && isfinite(v[i - 1])) d[n++] = fabs(v[i] - v[i - 1]);
+    qsort(d, n, sizeof *d, by_size);
+    if (n) m = d[n / 2];
+    free(d);
+    return m;
+}
+
+static int read_curves(struct curves *c, const json_t *metrics)
+{
+    size_t n = json_array_size(json_object_get(metrics, "rows"));
+    *c = (struct curves){ .n = n, .epoch = calloc(3 * n + 1, sizeof(double)) };
+    if (!c->epoch) return 0;
+    c->train = c->epoch + n;
+    c->val = c->train + n;
+    int any = 0;
+    for (size_t i = 0; i < n; i++) {
+        c->epoch[i] = metric_at(metrics, i, "epoch");
+        c->train[i] = metric_at(metrics, i, "train_loss");
+        c->val[i] = metric_at(metrics, i, "val_loss");
+        if (isfinite(c->val[i]) && (!any++ || c->val[i] < c->val[c->best])) c->best = i;
+        if (c->epoch[i] > 0 && !isfinite(c->train[i])) c->broken = 1;
+    }
+    return any;
+}
+
+static void measure(struct curves *c, const json_t *result)
+{
+    size_t first = c->n > 1 && c->epoch[0] == 0 ? 1 : 0, n = c->n;
+    size_t tenth = n / 10 < 1 ? 1 : n / 10 > 10 ? 10 : n / 10, third = n - n / 3;
+    double low = c->val[c->best], start = c->val[first];
+    c->scale = fmax(fabs(low), (start - low) / 20);
+    if (!(c->scale > 0)) c->scale = 1;
+    double train = jnum(json_object_get(result, "train"), "loss");
+    if (isnan(train)) train = c->train[c->best];
+    c->rise = (mean(c->val, n - tenth, n) - low) / c->scale;
+    c->gap = (low - train) / c->scale;
+    c->trend =
+        (mean(c->val, third, third + (n - third) / 2) - mean(c->val, third + (n - third) / 2, n)) /
+        c->scale;
+    c->noise = median_step(c->val, n / 2, n) / c->scale;
+    c->fell = (c->train[c->best] - mean(c->train, n - tenth, n)) / c->scale;
+}
+
+static const char *verdict_of(const struct curves *c)
+{
+    double first = isfinite(c->val[0]) ? c->val[0] : c->val[1];
+    if (c->broken) return "diverged";
+    if ((c->rise > RISE && c->fell > 0) || c->gap > GAP) return "overfitting";
+    if (c->trend > TREND && c->trend > c->noise / 2 && c->best >= c->n - 1 - c->n / 5)
+        return "unfinished";
+    if (first - c->val[c->best] < LEARNED * fabs(first)) return "underfitting";
+    return "good";
+}
+
+/* ---- words ---------------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *verdict, *headline, *advice[3];
+} words[] = {
+    { "overfitting",
+      "The network fits the training rows better than it generalises (overfitting).",
+      { "More regularisation: --weight-decay, --dropout, a smaller network, or more rows.",
+        "--early-stop-patience ends the run when validation no longer improves; the best weights "
+        "are given back in any case.",
+        NULL } },
+    { "unfinished",
+      "Validation was still improving when the run ended.",
+      { "More epochs (hone resume RUNDIR --epochs +N goes on where it stopped), or a larger "
+        "learning rate.",
+        NULL } },
+    { "underfitting",
+      "Hardly anything was learned (underfitting).",
+      { "Check the scale of the inputs (--scale standard) and the learning rate: try it ten times "
+        "larger and ten times smaller.",
+        "A larger network, less regularisation, or features that say more.", NULL } },
+    { "diverged",
+      "The loss was no longer finite: the run diverged.",
+      { "A smaller learning rate, --clip-norm 1, a --warmup, inputs scaled with --scale standard.",
+        NULL } },
+    { "good", "Neither over- nor underfitting stands out.", { NULL } },
+    { "unknown", "The curves say too little for a diagnosis.", { NULL } },
+};
+
+static void explain(const struct curves *c, json_t *because)
+{
+    add_line(because, "The lowest validation loss is %.4g, at epoch %.0f of %.0f.", c->val[c->best],
+             c->epoch[c->best], c->epoch[c->n - 1]);
+    if (c->rise > 0.005)
+        add_line(because, "At the end it is %.1f %% above that, while the training loss %s.",
+                 100 * c->rise, c->fell > 0 ? "went on falling" : "fell no further");
+    else
+        add_line(because, "At the end it is where it was at its best (%.1f %% above).",
+                 100 * c->rise);
+    if (isfinite(c->gap))
+        add_line(because, "Gap: the lowest validation loss is %.1f %% %s the training loss.",
+                 100 * fabs(c->gap), c->gap >= 0 ? "above" : "below");
+    add_line(because, "Trend over the last third of the epochs: %.1f %% %s.", 100 * fabs(c->trend),
+             c->trend >= 0 ? "down" : "up");
+    if (c->noise > NOISE)
+        add_line(because,
+                 "Validation jumps by %.1f %% from epoch to epoch: a smaller learning rate, a "
+                 "decaying one (--lr-schedule cosine) or larger batches would calm it.",
+                 100 * c->noise);
+}
+
+static json_t *put_words(const char *verdict, json_t *because)
+{
+    size_t i = 0;
+    while (strcmp(words[i].verdict, verdict) != 0) i++;
+    json_t *advice = json_array();
+    for (const char *const *a = words[i].advice; *a; a++) add_line(advice, "%s", *a);
+    return json_pack("{s:s, s:s, s:o, s:o, s:s}", "verdict", verdict, "headline", words[i].headline,
+                     "because", because, "advice", advice, "rule", RULE);
+}
+
+json_t *report_diagnose(const json_t *metrics, const json_t *result, const json_t *status)
+{
+    struct curves c;
+    json_t *because = json_array();
+    const char *verdict = "unknown", *reason = jtext(result, "stop_reason");
+    if (!reason[0]) reason = jtext(status, "stop_reason");
+    int any = read_curves(&c, metrics);
+    if (!strcmp(reason, "diverged")) {
+        verdict = "diverged";
+        add_line(because, "The loss was no longer finite in epoch %.0f%s%s.",
+                 jnum(json_object_get(result, "diverged"), "epoch"),
+                 jtext(json_object_get(result, "diverged"), "tensor")[0]
+                     ? "; the first bad tensor was "
+                     : "",
+                 jtext(json_object_get(result, "diverged"), "tensor"));
+    } else if (!any) {
+        add_line(because, "There are no validation rows (--val-split 0.2): whether the network "
+                          "generalises cannot be seen.");
+    } else if (c.n < 6) {
+        add_line(because, "Fewer than five epochs were run.");
+    } else {
+        measure(&c, result);
+        verdict = verdict_of(&c);
+        explain(&c, because);
+    }
+    free(c.epoch);
+    return put_words(verdict, because);
+}

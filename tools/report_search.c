@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a search says: the best against the imported model and the default settings, whether others can be told from it, fold
+ * by fold, whether it lies at an end of its range, whether more trials would pay. */
+#include "tools/report.h"
+#include <math.h>
+#include <string.h>
+
+static const double END_OF_RANGE = 0.03; /* of the range, on its own scale */
+
+struct search {
+    const json_t *study, *best;
+    const char *monitor;
+    double sign;       /* +1: lower is better */
+    size_t counted[4]; /* done, pruned, failed, running */
+    double last_best;  /* the trial after which the best no longer changed; NaN: none */
+};
+
+static void look(struct search *s)
+{
+    static const char *const states[] = { "done", "pruned", "failed", "running" };
+    size_t i;
+    json_t *t;
+    double best = (double)NAN;
+    json_array_foreach(json_object_get(s->study, "trials"), i, t)
+    {
+        double v = jnum(t, "value"), number = jnum(t, "number");
+        for (size_t k = 0; k < 4; k++) s->counted[k] += !strcmp(jtext(t, "state"), states[k]);
+        if (strcmp(jtext(t, "state"), "done") != 0 || isnan(v)) continue;
+        if (isnan(best) || s->sign * v < s->sign * best) {
+            best = v;
+            s->best = t;
+            s->last_best = number;
+        }
+    }
+}
+
+static void compare(const struct search *s, json_t *out)
+{
+    const json_t *baseline = json_object_get(s->study, "baseline");
+    double v = jnum(s->best, "value"),
+           imported = jnum(json_object_get(baseline, "imported"), "value"),
+           trial_0 = jnum(json_object_get(baseline, "trial_0"), "value");
+    if (isnan(imported)) return;
+    if (s->sign * v < s->sign * imported)
+        add_line(out, "Trial %.0f is the best: %s %.4g; the imported model has %.4g.",
+                 jnum(s->best, "number"), s->monitor, v, imported);
+    else
+        add_line(out, "No trial beats the imported model: %s %.4g, the best trial has %.4g.",
+                 s->monitor, imported, v);
+    if (!isnan(trial_0) && jnum(s->best, "number") > 0)
+        add_line(out, "The default settings (trial 0) reach %.4g: the search gained %.2g on them.",
+                 trial_0, fabs(trial_0 - v));
+}
+
+/* Is t, compared with the best fold by fold, within two standard errors of it? The folds share training rows: the variance of
+ * the mean difference is the folds' times (1/n + 1/(k-1)) (Nadeau, Bengio, "Inference for the generalization error", 2003). */
+static int is_alike(const struct search *s, const json_t *t, double k)
+{
+    const json_t *a = json_object_get(s->best, "folds"), *b = json_object_get(t, "folds");
+    size_t n = json_array_size(a);
+    double sum = 0, squares = 0;
+    if (json_array_size(b) != n) return 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = jnum(json_array_get(b, i), "value") - jnum(json_array_get(a, i), "value");
+        sum += d;
+        squares += d * d;
+    }
+    double mean = sum / (double)n, var = (squares - sum * mean) / (double)(n - 1);
+    double se = sqrt(fmax(var, 0) * (1 / (double)n + 1 / (k - 1)));
+    return s->sign * mean <= 2 * se;
+}
+
+static void judge_spread(const struct search *s, json_t *out)
+{
+    size_t i, alike = 0;
+    json_t *t;
+    double k = jnum(s->study, "n_folds");
+    if (!(k > 2) || s->counted[0] < 3) return;
+    json_array_foreach(json_object_get(s->study, "trials"), i, t) alike +=
+        t != s->best && !strcmp(jtext(t, "state"), "done") && is_alike(s, t, k);
+    if (alike)
+        add_line(out,
+                 "Fold by fold, %zu other trial%s within two standard errors of it: differences "
+                 "among these mean little.",
+                 alike, alike == 1 ? " is" : "s are");
+    else
+        add_line(out, "Fold by fold, no other trial comes within two standard errors of it.");
+}
+
+/* Where v lies between low and high, 0 to 1, on the axis's scale. */
+static double position(const json_t *axis, double v)
+{
+    double low = jnum(axis, "low"), high = jnum(axis, "high");
+    if (json_is_true(json_object_get(axis, "log"))) {
+        low = log(low);
+        high = log(high);
+        v = log(v);
+    }
+    return (v - low) / (high - low);
+}
+
+static void judge_ranges(const struct search *s, json_t *out)
+{
+    const char *name;
+    json_t *axis;
+    json_object_foreach(json_object_get(s->study, "space"), name, axis)
+    {
+        double v = jnum(json_object_get(s->best, "params"), name), at = position(axis, v);
+        if (isnan(jnum(axis, "low")) || !(at >= 0 && at <= 1)) continue;
+        if (at > 1 - END_OF_RANGE)
+            add_line(out, "Its %.60s = %.4g lies at the upper end of the range: widen it.", name,
+                     v);
+        else if (at < END_OF_RANGE && (v != 0 || jnum(axis, "low") != 0))
+            add_line(out, "Its %.60s = %.4g lies at the lower end of the range: widen it.", name,
+                     v);
+    }
+}
+
+static void judge_length(const struct search *s, json_t *out)
+{
+    double n = (double)json_array_size(json_object_get(s->study, "trials"));
+    if (n < 10 || isnan(s->last_best)) return;
+    if (s->last_best >= 0.8 * n)
+        add_line(out,
+                 "The best was found among the last fifth of %.0f trials: more trials may "
+                 "pay.",
+                 n);
+    else
+        add_line(out, "The best has not changed for the last %.0f of %.0f trials.",
+                 n - 1 - s->last_best, n);
+}
+
+json_t *report_findings(const json_t *study)
+{
+    struct search s = { .study = study,
+                        .monitor = jtext(study, "monitor"),
+                        .sign = strcmp(jtext(study, "direction"), "maximize") ? 1 : -1,
+                        .last_best = (double)NAN };
+    json_t *out = json_array();
+    look(&s);
+    if (s.best) {
+        compare(&s, out);
+        judge_spread(&s, out);
+        judge_ranges(&s, out);
+        judge_length(&s, out);
+    }
+    if (!s.best) add_line(out, "No trial is complete yet.");
+    if (s.counted[2])
+        add_line(out, "%zu trial%s failed: the table says why.", s.counted[2],
+                 s.counted[2] == 1 ? "" : "s");
+    return out;
+}
