@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A walk over two messages at once, driven by the schema's descriptors. Lists are compared by position, initializers by
- * name. */
+ * name, nodes by name where all have one of their own. */
 #include "onnx/diff.h"
 #include "onnx/read.h"
 #include "onnx/tensor.h"
@@ -311,6 +311,52 @@ static hone_status diff_initializers(struct diff *d, const Onnx__GraphProto *a,
     return HONE_OK;
 }
 
+/* Whether every node has a name that no other has; large graphs are not asked, each would look at each. */
+static int all_named(const Onnx__GraphProto *g)
+{
+    enum { MOST = 4096 };
+    if (g->n_node > MOST) return 0;
+    for (size_t i = 0; i < g->n_node; i++) {
+        if (!g->node[i]->name || !g->node[i]->name[0]) return 0;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(g->node[k]->name, g->node[i]->name) == 0) return 0;
+    }
+    return 1;
+}
+
+static size_t node_at(const Onnx__GraphProto *g, const char *name)
+{
+    size_t i = 0;
+    while (i < g->n_node && strcmp(g->node[i]->name, name) != 0) i++;
+    return i;
+}
+
+/* A node more in front does not make every node behind it another one. An order that changed is said once. */
+static hone_status diff_nodes(struct diff *d, const Onnx__GraphProto *a, const Onnx__GraphProto *b,
+                              int depth)
+{
+    size_t last = 0;
+    int moved = 0;
+    for (int back = 0; back < 2; back++) {
+        const Onnx__GraphProto *from = back ? b : a, *to = back ? a : b;
+        for (size_t i = 0; i < from->n_node; i++) {
+            const char *name = from->node[i]->name, *above = d->name;
+            size_t old = enter(d, "node", (int64_t)i), k = node_at(to, name);
+            d->name = name;
+            if (k == to->n_node)
+                HN_TRY(report(d, back ? "only in the second" : "only in the first"));
+            else if (!back)
+                HN_TRY(diff_message(d, &a->node[i]->base, &b->node[k]->base, depth + 1));
+            if (!back && k < to->n_node && k < last && !moved++)
+                HN_TRY(report(d, "in another order"));
+            if (!back && k < to->n_node) last = k;
+            d->name = above;
+            leave(d, old);
+        }
+    }
+    return HONE_OK;
+}
+
 static hone_status diff_fields(struct diff *d, const ProtobufCMessage *a, const ProtobufCMessage *b,
                                int depth)
 {
@@ -322,6 +368,9 @@ static hone_status diff_fields(struct diff *d, const ProtobufCMessage *a, const 
         if (is_graph && f->id == 5) {
             HN_TRY(diff_initializers(d, (const Onnx__GraphProto *)a, (const Onnx__GraphProto *)b,
                                      depth));
+        } else if (is_graph && f->id == 1 && all_named((const Onnx__GraphProto *)a) &&
+                   all_named((const Onnx__GraphProto *)b)) {
+            HN_TRY(diff_nodes(d, (const Onnx__GraphProto *)a, (const Onnx__GraphProto *)b, depth));
         } else if (f->label == PROTOBUF_C_LABEL_REPEATED) {
             HN_TRY(diff_list(d, a, b, f, depth));
         } else {

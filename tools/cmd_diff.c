@@ -2,6 +2,7 @@
  *
  * hone diff: tensors and fields that differ between two models. */
 #include "tools/cli.h"
+#include <string.h>
 
 static int run(struct cli *c)
 {
@@ -17,13 +18,24 @@ static int run(struct cli *c)
         {
             fputs("tensor ", stdout);
             print_name(stdout, jtext(v, "name"));
-            printf(": %.0f of %.0f values differ, at most by %.3g\n", jnum(v, "different"),
-                   jnum(v, "values"), jnum(v, "max_abs"));
+            if (strcmp(jtext(v, "what"), "values") != 0)
+                printf(": %s%s\n", strncmp(jtext(v, "what"), "only", 4) ? "another " : "",
+                       jtext(v, "what"));
+            else
+                printf(": %.0f of %.0f values differ, at most by %.3g\n", jnum(v, "different"),
+                       jnum(v, "values"), jnum(v, "max_abs"));
         }
         json_array_foreach(json_object_get(tree, "fields"), i, v)
         {
             fputs("field ", stdout);
-            print_name(stdout, json_is_string(v) ? json_string_value(v) : jtext(v, "path"));
+            print_name(stdout, jtext(v, "path"));
+            if (jtext(v, "name")[0]) {
+                fputs(" (", stdout);
+                print_name(stdout, jtext(v, "name"));
+                fputc(')', stdout);
+            }
+            fputs(": ", stdout);
+            print_name(stdout, jtext(v, "what"));
             fputc('\n', stdout);
         }
         if (equal) printf("no difference\n");

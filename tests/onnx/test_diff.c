@@ -167,6 +167,34 @@ START_TEST(initializers_go_by_name)
 }
 END_TEST
 
+START_TEST(nodes_go_by_name)
+{
+    struct hn_buffer g = b_new(), h = b_mlp_graph(), moved = b_new();
+    b_sub(&g, G_NODE, b_node("odd", "Relu", "x", "q"));
+    b_raw(&g, h.p, h.n); /* the same graph behind one more node */
+    struct hn_buffer a = b_mlp(), b = b_model(8, 17, g);
+    struct seen s = compare(&a, &b);
+    ck_assert_int_eq(s.n, 1);
+    ck_assert_str_eq(s.path, "graph.node[0]");
+    ck_assert_str_eq(s.name, "odd");
+    ck_assert_str_eq(s.what, "only in the second");
+    s = compare(&b, &a);
+    ck_assert_int_eq(s.n, 1);
+    ck_assert_str_eq(s.what, "only in the first");
+    b_raw(&moved, h.p, h.n);
+    b_sub(&moved, G_NODE, b_node("odd", "Relu", "x", "q"));
+    hn_buffer_free(&a);
+    a = b_model(8, 17, moved);
+    s = compare(&a, &b); /* the same nodes, one of them elsewhere */
+    ck_assert_int_eq(s.n, 1);
+    ck_assert_str_eq(s.name, "odd");
+    ck_assert_str_eq(s.what, "in another order");
+    hn_buffer_free(&a);
+    hn_buffer_free(&b);
+    hn_buffer_free(&h);
+}
+END_TEST
+
 HN_TEST_MAIN("diff", hn_mem_init(&test_mem, 0); tcase_add_test(tc, a_model_is_equal_to_itself);
              tcase_add_test(tc, tensor_values); tcase_add_test(tc, fields);
-             tcase_add_test(tc, initializers_go_by_name);)
+             tcase_add_test(tc, initializers_go_by_name); tcase_add_test(tc, nodes_go_by_name);)
