@@ -35,6 +35,8 @@ void hone_data_destroy(hone_data *d)
     if (!d) return;
     struct hn_mem *m = &d->ctx->mem;
     for (int i = 0; i < 3; i++) role_close(&d->role[i], m);
+    for (int i = 0; i < HN_TABLES; i++) hn_recipe_free(&d->recipe[i]);
+    hn_arena_clear(&d->arena);
     hn_free(m, d);
 }
 
@@ -60,7 +62,7 @@ struct opener {
     const hone_model *model;
     const hone_params *params;
     hone_data *d;
-    struct hn_csv_options csv;
+    struct hn_csv_options csv, table; /* table: of --data, which may be encoded */
     struct hn_note note;
     int role;
     const char *na[64], *ignore[1024];
@@ -226,6 +228,19 @@ static hone_status table_parts(struct opener *o, struct table *t, int *n_inputs,
     return HONE_OK;
 }
 
+/* Validation and test tables are read as the training table was; that one as the model says, if it does. */
+static hone_status find_recipes(struct opener *o, struct table *t, int n_inputs, hone_error *err)
+{
+    enum hn_dtype real = o->csv.real ? o->csv.real : HN_F32;
+    for (int i = 0; i < n_inputs && i < HN_TABLES; i++) {
+        if (o->role == HONE_TRAIN)
+            HN_TRY(hn_table_known(o->d, o->model, (size_t)i, t->value[i], real, err));
+        if (o->d->recipe[i].n_columns) t->part[i].like = &o->d->recipe[i];
+    }
+    if (o->d->table_known) o->table.keep_missing = 1;
+    return HONE_OK;
+}
+
 static hone_status open_table(struct opener *o, const char *path, hone_error *err)
 {
     struct hn_mem *m = &o->ctx->mem;
@@ -234,7 +249,8 @@ static hone_status open_table(struct opener *o, const char *path, hone_error *er
     int n_inputs = 0, has_target = 0, has_group = 0;
     hone_status st = table_parts(o, &t, &n_inputs, &has_target, &has_group, err);
     struct hn_source src = source_of(o, path);
-    if (st == HONE_OK) st = hn_csv_read(&src, &o->csv, t.part, t.n, err);
+    if (st == HONE_OK) st = find_recipes(o, &t, n_inputs, err);
+    if (st == HONE_OK) st = hn_csv_read(&src, &o->table, t.part, t.n, err);
     for (size_t i = 0; st == HONE_OK && i < t.n; i++) {
         struct hn_named_array *a;
         int is_target = (int)i >= n_inputs;
@@ -248,7 +264,9 @@ static hone_status open_table(struct opener *o, const char *path, hone_error *er
         if (st != HONE_OK) break;
         a->a = t.part[i].array; /* moved, not copied */
         memset(&t.part[i].array, 0, sizeof t.part[i].array);
-        if (!is_target) a->a.scale = hn_param_f(o->params, "x-scale");
+        if (is_target) continue;
+        a->a.scale = hn_param_f(o->params, "x-scale");
+        if (o->role == HONE_TRAIN && i < HN_TABLES) st = hn_table_fit(o->d, i, &a->a, err);
     }
     table_free(&t, m);
     return st;
@@ -319,8 +337,10 @@ hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_pa
     }
     d->ctx = ctx;
     *o = (struct opener){ .ctx = ctx, .model = m, .params = params, .d = d };
+    hn_arena_init(&d->arena, &ctx->mem);
     csv_options(o);
-    hone_status st = HONE_OK;
+    o->table = o->csv;
+    hone_status st = hn_table_options(d, params, &o->table, err);
     for (o->role = 0; st == HONE_OK && o->role < 3; o->role++) st = open_role(o, err);
     if (st == HONE_OK && !d->role[HONE_TRAIN].n_x)
         st = hn_hint(err, hn_fail(err, HONE_E_USAGE, "data", "no data were given"),
@@ -362,6 +382,7 @@ hone_status hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *
                        "found %d, wanted HONE_TRAIN, HONE_VAL or HONE_TEST", (int)role);
     hone_data *d = *data ? *data : hn_calloc(&ctx->mem, 1, sizeof *d);
     if (!d) return hn_nomem(err, "the data", sizeof *d);
+    if (!d->ctx) hn_arena_init(&d->arena, &ctx->mem);
     d->ctx = ctx;
     hone_status st = HONE_OK;
     for (size_t i = 0; st == HONE_OK && i < n_x; i++) st = wrap_one(d, role, &x[i], 0, err);

@@ -21,10 +21,24 @@ struct hn_given_rows { /* rows of one role: in which role's arrays, and which of
     int64_t n; /* 0: the role has none */
     int set;
 };
+enum { HN_TABLES = 32 }; /* x arrays that may come from a table */
 struct hone_data {
     hone_context *ctx;
     struct hn_role_data role[3];
     const struct hn_given_rows *given; /* of all roles (a fold); NULL: the session draws them */
+    struct hn_arena arena;
+    /* how the columns of each x array become numbers; n_columns 0: as they are. asked: --encode or --impute, fills are for a
+     * session to compute; known: as the model's metadata say, fills included */
+    struct hn_recipe recipe[HN_TABLES];
+    uint8_t table_asked, table_known;
 };
+
+/* table.c, in this order: options of the readers; before and after the training table is read, for its i-th x array. */
+hone_status hn_table_options(hone_data *d, const hone_params *p, struct hn_csv_options *o,
+                             hone_error *err);
+hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const char *input,
+                           enum hn_dtype real, hone_error *err);
+hone_status hn_table_fit(hone_data *d, size_t i, const struct hn_array *a, hone_error *err);
+
 int64_t hn_role_rows(const struct hn_role_data *r); /* 0: the role has no data */
 #endif

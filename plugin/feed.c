@@ -71,10 +71,12 @@ static hone_status check_role_inputs(struct hn_session *s, int role, hone_error 
         if (a->dtype == HN_STR)
             return hn_fail(err, HONE_E_DATA, a->source, "input '%s' wants numbers, found text",
                            name);
-        if (want && a->per_row != want)
-            return hn_fail(err, HONE_E_DATA, a->source,
-                           "a row has %lld values, input '%s' wants %lld", (long long)a->per_row,
-                           name, (long long)want);
+        if (!want || a->per_row == want) continue;
+        hone_status st =
+            hn_fail(err, HONE_E_DATA, a->source, "a row has %lld values, input '%s' wants %lld",
+                    (long long)a->per_row, name, (long long)want);
+        return a->columns ? hn_hint(err, st, "--features or --ignore choose among the columns")
+                          : st;
     }
     return HONE_OK;
 }

@@ -127,6 +127,8 @@ hone_status hn_model_check_output(hone_model *m, const char *path, int force, ho
  * path or thread count in it. */
 hone_status hn_model_set_metadata(hone_model *m, const char *key, const char *value,
                                   hone_error *err);
+/* The value of a key as it would be written, NULL when it is not there. Valid until the model changes. */
+const char *hn_model_metadata(const hone_model *m, const char *key);
 /* Undo for a failed or interrupted caller: remembers edits, weights and metadata. */
 struct hn_model_mark;
 hone_status hn_model_mark(hone_model *m, struct hn_model_mark **out, hone_error *err);

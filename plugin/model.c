@@ -342,3 +342,10 @@ hone_status hn_model_set_metadata(hone_model *m, const char *key, const char *va
     }
     return HONE_OK;
 }
+
+const char *hn_model_metadata(const hone_model *m, const char *key)
+{
+    for (size_t i = 0; i < m->now.n_metas; i++)
+        if (strcmp(m->now.metas[i].key, key) == 0) return m->now.metas[i].value;
+    return hn_onnx_meta(hn_model_onnx(m), key);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A session: a job made ready. The order matters: the model is judged, inputs and targets are fitted to it, rows are split,
- * scalers are fitted on training rows only and written into the graph, then the graph is lowered, the device opened, the
+ * A session: a job made ready. The order matters: the model is judged, targets are fitted to it, rows are split, raw
+ * tables become numbers, inputs are fitted, scalers are fitted on training rows only and written into the graph, then the graph is lowered, the device opened, the
  * frozen head run. */
 #include "onnx/model.h"
 #include "ops/base/status.h"
@@ -214,7 +214,7 @@ hone_status hn_session_finish(struct hn_session *s, hone_error *err)
         if (g->classes && !hn_model_graph(s->model)->n_classes)
             HN_TRY(write_classes(s, &own->classes[t], err));
     }
-    return HONE_OK;
+    return hn_session_write_tables(s, err);
 }
 
 /* ---- program and device ----------------------------------------------------------------------------------------------------- */
@@ -286,9 +286,10 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
     const struct hn_graph *g = hn_model_graph(s->model);
     if (g->fixed_batch && !g->batch_lifted)
         HN_TRY(hone_model_check(s->model, 1, err)); /* names what bakes it in */
-    HN_TRY(hn_session_check_inputs(s, err));
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_targets(s, err));
     HN_TRY(split_rows(s, err));
+    HN_TRY(hn_session_tables(s, err));
+    HN_TRY(hn_session_check_inputs(s, err));
     if (training) HN_TRY(scale_inputs(s, err));
     if (training) HN_TRY(scale_targets(s, err));
     HN_TRY(fingerprint(s, err));
@@ -312,6 +313,7 @@ hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *para
     *s = (struct hn_session){ .ctx = ctx, .model = m, .params = params, .own = own };
     hn_arena_init(&s->arena, &ctx->mem);
     own->data = d;
+    own->given = d;
     own->use = use;
     hone_status st = open_session(s, err);
     if (st != HONE_OK) {
@@ -351,6 +353,7 @@ void hn_session_close(struct hn_session *s)
     }
     for (int t = 0; t < s->n_targets; t++) hn_classes_free(&own->classes[t]);
     hn_free(m, own->classes);
+    hn_session_close_tables(s);
     close_rows(s);
     hn_scaler_free(&own->scaler);
     hn_program_destroy(s->prog, m);

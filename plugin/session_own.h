@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files behind a session share (session.c, targets.c, feed.c). */
+ * What the files behind a session share (session.c, targets.c, table.c, feed.c). */
 #ifndef HN_SESSION_OWN_H
 #define HN_SESSION_OWN_H
 
 #include "plugin/data_open.h"
 
 struct hn_own { /* hn_session.own */
-    struct hone_data *data;
+    struct hone_data *data;        /* as this session sees it: given, or table */
+    const struct hone_data *given; /* the caller's */
+    struct hone_data table;        /* with encoded and filled tables; ctx NULL: not used */
+    struct hn_recipe recipe[HN_TABLES];
     enum hn_session_use use;
     struct hn_device device;
     struct hn_loss_spec *specs; /* n_targets */
@@ -29,6 +32,11 @@ hone_status hn_session_load(struct hn_session *s, struct hn_replica *r, hone_err
 hone_status hn_session_targets(struct hn_session *s, hone_error *err);
 /* The target array of role and target: labels, scaled or as opened; NULL when the role has none. */
 const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int target);
+
+/* table.c: encoded and filled tables in place of raw ones; into the model's metadata; closing. */
+hone_status hn_session_tables(struct hn_session *s, hone_error *err);
+hone_status hn_session_write_tables(struct hn_session *s, hone_error *err);
+void hn_session_close_tables(struct hn_session *s);
 
 /* feed.c: which arrays feed the graph's inputs, the frozen head over them, data sets in program order. */
 hone_status hn_session_check_inputs(struct hn_session *s, hone_error *err);

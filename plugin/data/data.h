@@ -207,7 +207,17 @@ hone_status hn_recipe_fit(struct hn_recipe *r, struct hn_mem *mem,
                           const struct hn_recipe_fitting *f, hone_error *err);
 /* Fills and spreads a in place (one-hot columns are named "COL=CATEGORY"); a must have the recipe's raw columns. */
 hone_status hn_recipe_apply(const struct hn_recipe *r, struct hn_array *a, hone_error *err);
+/* The same into another array, which the caller closes; a stays as it is. A recipe that does nothing is HONE_E_INTERNAL. */
+hone_status hn_recipe_make(const struct hn_recipe *r, const struct hn_array *a,
+                           struct hn_array *out, hone_error *err);
 void hn_recipe_free(struct hn_recipe *r);
+
+/* As text, a line a column, appended to what b holds; the lines of one model input from such a text. n_columns 0: the text
+ * has none. HONE_E_CORRUPT for a text that is no recipe. */
+hone_status hn_recipe_write(struct hn_buffer *b, const char *input, const struct hn_recipe *r,
+                            hone_error *err);
+hone_status hn_recipe_read(struct hn_recipe *r, struct hn_mem *mem, const char *text,
+                           const char *input, enum hn_dtype real, hone_error *err);
 
 /* ---- Class labels -------------------------------------------------------------------------------------------------- */
 

@@ -255,10 +255,12 @@ static hone_status finish_row(const struct hn_recipe *r, const struct hn_array *
     return HONE_OK;
 }
 
-static hone_status name_finished(const struct hn_recipe *r, struct hn_array *a,
-                                 struct hn_table_column **out, hone_error *err)
+/* The finished columns of a, in an arena. */
+static hone_status name_finished(const struct hn_recipe *r, const struct hn_array *a,
+                                 struct hn_arena *arena, struct hn_table_column **out,
+                                 hone_error *err)
 {
-    struct hn_table_column *columns = hn_arena_alloc(&a->arena, (size_t)r->width, sizeof *columns);
+    struct hn_table_column *columns = hn_arena_alloc(arena, (size_t)r->width, sizeof *columns);
     if (!columns)
         return hn_nomem(err, "the columns of a table", (size_t)r->width * sizeof *columns);
     for (int64_t j = 0; j < r->n_columns; j++) {
@@ -266,7 +268,7 @@ static hone_status name_finished(const struct hn_recipe *r, struct hn_array *a,
         for (int64_t k = 0; k < c->width; k++) {
             const char *name =
                 c->raw.encoding == HN_ENCODE_ONEHOT
-                    ? hn_arena_printf(&a->arena, "%s=%s", c->raw.name, c->raw.category[k])
+                    ? hn_arena_printf(arena, "%s=%s", c->raw.name, c->raw.category[k])
                     : a->columns[j].name;
             if (!name) return hn_nomem(err, "a column name", 0);
             columns[c->first + k].name = name;
@@ -276,35 +278,71 @@ static hone_status name_finished(const struct hn_recipe *r, struct hn_array *a,
     return HONE_OK;
 }
 
-hone_status hn_recipe_apply(const struct hn_recipe *r, struct hn_array *a, hone_error *err)
+/* Finished rows of a as a block of its own. */
+static hone_status finish_rows(const struct hn_recipe *r, const struct hn_array *a, char **out,
+                               hone_error *err)
 {
-    if (!r->any) return HONE_OK;
-    HN_TRY(check_columns(r, a, err));
-    size_t size = hn_dtype_size(a->dtype), row_bytes;
+    size_t size = hn_dtype_size(a->dtype), row_bytes = (size_t)r->width * size;
     int64_t bytes;
     if (!hn_mul_i64(r->width, (int64_t)size, &bytes) || !hn_mul_i64(bytes, a->rows, &bytes))
         return hn_fail(err, HONE_E_BUDGET, a->source, "%lld rows of %lld columns are too many",
                        (long long)a->rows, (long long)r->width);
-    row_bytes = (size_t)r->width * size;
-    struct hn_table_column *columns = NULL;
-    HN_TRY(name_finished(r, a, &columns, err));
-    char *block = hn_alloc(a->mem, (size_t)bytes);
+    struct hn_array plain = *a;
+    plain.scale =
+        1; /* category numbers are compared as they are; the factor is for what comes out */
+    char *block = hn_alloc(a->mem, (size_t)bytes + 1);
     if (!block) return hn_nomem(err, "the encoded table", (size_t)bytes);
-    double scale = a->scale;
     hone_status st = HONE_OK;
-    a->scale =
-        1; /* category numbers are compared as they are; the factor still applies to what comes out */
     for (int64_t i = 0; i < a->rows && st == HONE_OK; i++)
-        st = finish_row(r, a, i, block + (size_t)i * row_bytes, err);
-    a->scale = scale;
+        st = finish_row(r, &plain, i, block + (size_t)i * row_bytes, err);
     if (st != HONE_OK) {
         hn_free(a->mem, block);
         return st;
     }
+    *out = block;
+    return HONE_OK;
+}
+
+hone_status hn_recipe_apply(const struct hn_recipe *r, struct hn_array *a, hone_error *err)
+{
+    if (!r->any) return HONE_OK;
+    struct hn_table_column *columns = NULL;
+    char *block;
+    HN_TRY(check_columns(r, a, err));
+    HN_TRY(name_finished(r, a, &a->arena, &columns, err));
+    HN_TRY(finish_rows(r, a, &block, err));
     hn_free(a->mem, a->block);
     a->data = a->block = block;
     a->columns = columns;
     a->per_row = a->dims[1] = r->width;
     a->n_missing = 0;
     return HONE_OK;
+}
+
+hone_status hn_recipe_make(const struct hn_recipe *r, const struct hn_array *a,
+                           struct hn_array *out, hone_error *err)
+{
+    memset(out, 0, sizeof *out);
+    if (!r->any) return hn_fail(err, HONE_E_INTERNAL, a->source, "a recipe that changes nothing");
+    HN_TRY(check_columns(r, a, err));
+    struct hn_array made = { .name = a->name, /* of a, which lives longer */
+                             .source = a->source,
+                             .dtype = a->dtype,
+                             .rank = 2,
+                             .dims = { a->rows, r->width },
+                             .rows = a->rows,
+                             .per_row = r->width,
+                             .scale = a->scale,
+                             .first_line = a->first_line,
+                             .mem = a->mem };
+    char *block = NULL;
+    hn_arena_init(&made.arena, a->mem);
+    hone_status st = name_finished(r, a, &made.arena, &made.columns, err);
+    if (st == HONE_OK) st = finish_rows(r, a, &block, err);
+    made.data = made.block = block;
+    if (st != HONE_OK)
+        hn_array_close(&made);
+    else
+        *out = made;
+    return st;
 }

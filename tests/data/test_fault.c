@@ -24,13 +24,16 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
     struct hn_csv_part p[2] = { { .name = "x" },
                                 { .name = "y", .kind = HN_PART_VALUES, .columns = LIST("y") } };
     struct hn_source s = { .io = io, .mem = m, .path = scratch("t.csv") };
-    struct hn_recipe recipe = { 0 };
+    struct hn_recipe recipe = { 0 }, again = { 0 };
+    struct hn_buffer text;
+    struct hn_array made = { 0 };
     struct hn_classes classes = { 0 };
     struct hn_array labels = { 0 };
     struct hn_split split = { 0 };
     struct hn_scaler scaler = { 0 };
     uint64_t digest[2];
     uint32_t groups[5], n_groups = 0;
+    hn_buffer_init(&text, m);
     hone_status st = hn_csv_read(&s, &o, p, 2, &err);
     struct hn_label_request q = { .y = &p[1].array, .n_classes = 3 };
     if (st == HONE_OK) st = hn_labels_fit(&classes, m, &q, &err);
@@ -42,6 +45,9 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
     if (st == HONE_OK) st = hn_split_rows(&split, m, 5, &so, &err);
     struct hn_recipe_fitting f = { .table = &p[0].array, .impute = HN_IMPUTE_MEAN };
     if (st == HONE_OK) st = hn_recipe_fit(&recipe, m, &f, &err);
+    if (st == HONE_OK) st = hn_recipe_write(&text, "x", &recipe, &err);
+    if (st == HONE_OK) st = hn_recipe_read(&again, m, text.p, "x", HN_F32, &err);
+    if (st == HONE_OK) st = hn_recipe_make(&again, &p[0].array, &made, &err);
     if (st == HONE_OK) st = hn_recipe_apply(&recipe, &p[0].array, &err);
     if (st == HONE_OK)
         st = hn_scaler_fit(&scaler, m, HN_SCALE_STANDARD, &p[0].array, split.train, split.n_train,
@@ -54,6 +60,9 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
     hn_classes_free(&classes);
     hn_split_free(&split);
     hn_recipe_free(&recipe);
+    hn_recipe_free(&again);
+    hn_buffer_free(&text);
+    hn_array_close(&made);
     hn_scaler_free(&scaler);
     return st;
 }

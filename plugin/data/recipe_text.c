@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Recipes as text, for the model's metadata: one line a column,
+ *
+ *     INPUT <tab> COLUMN <tab> none|onehot|ordinal <tab> FILL <tab> CATEGORY <tab> CATEGORY …
+ *
+ * FILL is a number (of encoded columns a category's number), "-" when missing cells are an error. Backslash, tab and line feed in
+ * names are written \\ \t \n. Lines of other inputs may stand between. */
+#include "ops/base/json.h"
+#include "plugin/data/internal.h"
+#include <math.h>
+
+static const char *const encoding_names[] = { "none", "onehot", "ordinal", NULL };
+
+static hone_status put_field(struct hn_sink *s, const char *text, hone_error *err)
+{
+    for (const char *c = text; *c; c++) {
+        const char *escape = *c == '\\' ? "\\\\" : *c == '\t' ? "\\t" : *c == '\n' ? "\\n" : NULL;
+        HN_TRY(escape ? hn_sink_str(s, escape, err) : s->write(s, c, 1, err));
+    }
+    return HONE_OK;
+}
+
+hone_status hn_recipe_write(struct hn_buffer *b, const char *input, const struct hn_recipe *r,
+                            hone_error *err)
+{
+    struct hn_sink *s = &b->sink;
+    for (int64_t j = 0; j < r->n_columns; j++) {
+        const struct hn_recipe_column *c = &r->columns[j];
+        char fill[32] = "-";
+        if (!isnan(c->fill)) hn_format_double(fill, c->fill);
+        if (b->n) HN_TRY(hn_sink_str(s, "\n", err));
+        HN_TRY(put_field(s, input, err));
+        HN_TRY(hn_sink_str(s, "\t", err));
+        HN_TRY(put_field(s, c->raw.name, err));
+        HN_TRY(hn_sink_printf(s, err, "\t%s\t%s", encoding_names[c->raw.encoding], fill));
+        for (int64_t k = 0; k < c->raw.n_category; k++) {
+            HN_TRY(hn_sink_str(s, "\t", err));
+            HN_TRY(put_field(s, c->raw.category[k], err));
+        }
+    }
+    return HONE_OK;
+}
+
+/* ---- and back ------------------------------------------------------------------------------------------------------- */
+
+/* The field that begins at *at, unescaped; *at moves to its end: a tab, a line feed or the end of the text. */
+static const char *take_field(struct hn_arena *a, const char **at)
+{
+    size_t n = strcspn(*at, "\t\n"), k = 0;
+    char *out = hn_arena_alloc(a, n + 1, 1);
+    if (!out) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        char c = (*at)[i];
+        if (c == '\\' && i + 1 < n) {
+            c = (*at)[++i];
+            c = c == 't' ? '\t' : c == 'n' ? '\n' : c;
+        }
+        out[k++] = c;
+    }
+    out[k] = 0;
+    *at += n;
+    return out;
+}
+
+static hone_status take_next(struct hn_arena *a, const char **at, const char **out, hone_error *err)
+{
+    if (**at != '\t') return hn_fail(err, HONE_E_CORRUPT, "hone.table", "a line ends too early");
+    ++*at;
+    *out = take_field(a, at);
+    return *out ? HONE_OK : hn_nomem(err, "a table's recipe", 0);
+}
+
+static hone_status read_fill(struct hn_recipe_column *c, const char *text, hone_error *err)
+{
+    c->fill = (double)NAN;
+    if (!strcmp(text, "-")) return HONE_OK;
+    if (!hn_cell_number(text, strlen(text), &c->fill) || !isfinite(c->fill) ||
+        (c->raw.encoding && !(c->fill >= 0 && c->fill < (double)c->raw.n_category)))
+        return hn_fail(err, HONE_E_CORRUPT, "hone.table",
+                       "found '%.40s' as the value for missing cells", text);
+    return HONE_OK;
+}
+
+/* What follows the input's name in a line. */
+static hone_status read_column(struct hn_recipe *r, const char **at, hone_error *err)
+{
+    struct hn_recipe_column *c = &r->columns[r->n_columns];
+    const char *kind, *fill, **category;
+    size_t room = 1;
+    for (const char *p = *at; *p && *p != '\n'; p++) room += *p == '\t';
+    *c = (struct hn_recipe_column){ .first = r->width, .width = 1 };
+    HN_TRY(take_next(&r->arena, at, &c->raw.name, err));
+    HN_TRY(take_next(&r->arena, at, &kind, err));
+    HN_TRY(take_next(&r->arena, at, &fill, err));
+    int e = 0;
+    while (encoding_names[e] && strcmp(encoding_names[e], kind)) e++;
+    if (!encoding_names[e])
+        return hn_fail(err, HONE_E_CORRUPT, "hone.table", "found '%.40s' as an encoding", kind);
+    c->raw.encoding = (enum hn_encoding)e;
+    c->raw.category = category = hn_arena_alloc(&r->arena, room, sizeof *category);
+    if (!category) return hn_nomem(err, "a table's recipe", room * sizeof *category);
+    while (**at == '\t') HN_TRY(take_next(&r->arena, at, &category[c->raw.n_category++], err));
+    if (e == HN_ENCODE_ONEHOT) c->width = c->raw.n_category;
+    HN_TRY(read_fill(c, fill, err));
+    r->any |= e != HN_ENCODE_NONE || !isnan(c->fill);
+    r->width += c->width;
+    r->n_columns++;
+    return HONE_OK;
+}
+
+static hone_status read_lines(struct hn_recipe *r, const char *text, const char *input,
+                              hone_error *err)
+{
+    size_t lines = 1;
+    for (const char *p = text; *p; p++) lines += *p == '\n';
+    r->columns = hn_arena_alloc(&r->arena, lines, sizeof *r->columns);
+    if (!r->columns) return hn_nomem(err, "a table's recipe", lines * sizeof *r->columns);
+    for (const char *at = text; *at; at += *at == '\n') {
+        const char *name = take_field(&r->arena, &at);
+        if (!name) return hn_nomem(err, "a table's recipe", 0);
+        if (!strcmp(name, input))
+            HN_TRY(read_column(r, &at, err));
+        else
+            at += strcspn(at, "\n");
+        if (*at && *at != '\n')
+            return hn_fail(err, HONE_E_CORRUPT, "hone.table", "a line does not end");
+    }
+    return HONE_OK;
+}
+
+hone_status hn_recipe_read(struct hn_recipe *r, struct hn_mem *mem, const char *text,
+                           const char *input, enum hn_dtype real, hone_error *err)
+{
+    memset(r, 0, sizeof *r);
+    hn_arena_init(&r->arena, mem);
+    r->real = real;
+    hone_status st = read_lines(r, text, input, err);
+    if (st != HONE_OK) hn_recipe_free(r);
+    return st;
+}

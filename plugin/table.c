@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Raw tables: --encode and --impute, from options to numbers. Which columns are encoded, and with which categories, is settled
+ * when the training table is opened; what fills missing cells is computed over the training rows of a session, so that
+ * validation rows and the other folds have no say. Both travel with the model as hone.table, and eval and predict take them
+ * from there. */
+#include "ops/base/status.h"
+#include "plugin/data/data.h"
+#include "plugin/session_own.h"
+#include <math.h>
+#include <string.h>
+
+#define META_TABLE "hone.table"
+
+/* ---- when data are opened ------------------------------------------------------------------------------------------------ */
+
+static enum hn_impute impute_of(const hone_params *p, const char **value)
+{
+    const char *text = hn_param_s(p, "impute");
+    *value = text;
+    return !text[0]                  ? HN_IMPUTE_NONE
+           : !strcmp(text, "mean")   ? HN_IMPUTE_MEAN
+           : !strcmp(text, "median") ? HN_IMPUTE_MEDIAN
+           : !strcmp(text, "most")   ? HN_IMPUTE_MOST
+                                     : HN_IMPUTE_VALUE;
+}
+
+/* COL=onehot|ordinal; the last '=' counts, so that a column's name may hold one. */
+static hone_status read_item(struct hn_arena *a, const char *item, struct hn_encode *out,
+                             hone_error *err)
+{
+    const char *eq = strrchr(item, '=');
+    if (!eq || eq == item || (strcmp(eq + 1, "onehot") && strcmp(eq + 1, "ordinal")))
+        return hn_fail(err, HONE_E_USAGE, "encode",
+                       "found '%s', wanted COLUMN=onehot or COLUMN=ordinal", item);
+    char *column = hn_arena_strdup(a, item);
+    if (!column) return hn_nomem(err, "a column's name", strlen(item));
+    column[eq - item] = 0;
+    out->column = column;
+    out->encoding = eq[1] == 'o' && eq[2] == 'n' ? HN_ENCODE_ONEHOT : HN_ENCODE_ORDINAL;
+    return HONE_OK;
+}
+
+hone_status hn_table_options(hone_data *d, const hone_params *p, struct hn_csv_options *o,
+                             hone_error *err)
+{
+    const char *item, *value;
+    size_t n = 0;
+    while (hone_params_get(p, "encode", n)) n++;
+    int asked = n || impute_of(p, &value) != HN_IMPUTE_NONE;
+    if (asked && !hn_param_s(p, "data")[0])
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, n ? "encode" : "impute",
+                               "is for columns of --data, and none is given"),
+                       "--data FILE.csv --target COLUMN");
+    struct hn_encode *list = hn_arena_alloc(&d->arena, n + 1, sizeof *list);
+    if (!list) return hn_nomem(err, "the encodings", n * sizeof *list);
+    for (size_t i = 0; (item = hone_params_get(p, "encode", i)); i++)
+        HN_TRY(read_item(&d->arena, item, &list[i], err));
+    o->encode = list, o->n_encode = n;
+    o->keep_missing = impute_of(p, &value) != HN_IMPUTE_NONE;
+    d->table_asked = asked;
+    return HONE_OK;
+}
+
+/* The recipe that came with the model for the input that x array i feeds; none when the options ask for another. */
+hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const char *input,
+                           enum hn_dtype real, hone_error *err)
+{
+    struct hn_recipe *r = &d->recipe[i];
+    const struct hn_graph *g = m ? hn_model_graph((hone_model *)(uintptr_t)m) : NULL;
+    const char *text = m && !d->table_asked ? hn_model_metadata(m, META_TABLE) : NULL;
+    if (!text || (!input && g->n_inputs != 1)) return HONE_OK;
+    HN_TRY(hn_recipe_read(r, &d->ctx->mem, text, input ? input : g->values[g->inputs[0]].name, real,
+                          err));
+    if (!r->n_columns) hn_recipe_free(r);
+    d->table_known |= r->n_columns > 0;
+    return HONE_OK;
+}
+
+/* After the training table was read: what the other files are encoded by. */
+hone_status hn_table_fit(hone_data *d, size_t i, const struct hn_array *a, hone_error *err)
+{
+    struct hn_recipe_fitting f = { .table = a };
+    if (d->recipe[i].n_columns || !d->table_asked) return HONE_OK;
+    return hn_recipe_fit(&d->recipe[i], &d->ctx->mem, &f, err);
+}
+
+/* ---- in a session -------------------------------------------------------------------------------------------------------- */
+
+/* Fills from this session's training rows, or those that came with the model. */
+static hone_status fit(struct hn_session *s, size_t i, struct hn_recipe *out, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    const struct hn_array *a = &own->data->role[HONE_TRAIN].x[i].a;
+    struct hn_recipe_fitting f = { .table = a };
+    if (s->set_of[HONE_TRAIN] == HONE_TRAIN)
+        f.rows = s->rows[HONE_TRAIN].rows, f.n_rows = s->rows[HONE_TRAIN].n;
+    f.impute = impute_of(s->params, &f.value);
+    return hn_recipe_fit(out, &s->ctx->mem, &f, err);
+}
+
+static hone_status make_role(struct hn_session *s, int role, size_t i, const struct hn_recipe *r,
+                             hone_error *err)
+{
+    struct hn_own *own = s->own;
+    const struct hn_array *a = &own->data->role[role].x[i].a;
+    if (!a->columns)
+        return hn_fail(err, HONE_E_USAGE, a->source,
+                       "is no table, but the training data are one with encoded columns");
+    return hn_recipe_make(r, a, &own->table.role[role].x[i].a, err);
+}
+
+/* The session's own view of the data: x arrays may be others, all else is shared. */
+static hone_status share(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    own->table = *own->data;
+    for (int role = 0; role < 3; role++) {
+        struct hn_role_data *r = &own->table.role[role];
+        if (!r->n_x) continue;
+        struct hn_named_array *x = hn_arena_alloc(&s->arena, r->n_x, sizeof *x);
+        if (!x) return hn_nomem(err, "the tables", r->n_x * sizeof *x);
+        memcpy(x, r->x, r->n_x * sizeof *x);
+        r->x = x;
+    }
+    return HONE_OK;
+}
+
+hone_status hn_session_tables(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    hone_data *d = own->data;
+    if (!d->table_asked && !d->table_known) return HONE_OK;
+    HN_TRY(share(s, err));
+    for (size_t i = 0; i < d->role[HONE_TRAIN].n_x && i < HN_TABLES; i++) {
+        struct hn_recipe *r = &own->recipe[i];
+        if (!d->recipe[i].n_columns) continue;
+        if (d->table_asked) HN_TRY(fit(s, i, r, err));
+        const struct hn_recipe *use = d->table_asked ? r : &d->recipe[i];
+        if (!use->any) continue;
+        for (int role = 0; role < 3; role++)
+            if (i < d->role[role].n_x) HN_TRY(make_role(s, role, i, use, err));
+    }
+    own->data = &own->table;
+    return HONE_OK;
+}
+
+void hn_session_close_tables(struct hn_session *s)
+{
+    struct hn_own *own = s->own;
+    for (size_t i = 0; i < HN_TABLES; i++) hn_recipe_free(&own->recipe[i]);
+    for (int role = 0; role < 3 && own->table.ctx; role++) {
+        struct hn_role_data *r = &own->table.role[role];
+        for (size_t i = 0; i < r->n_x; i++)
+            if (r->x[i].a.data != own->given->role[role].x[i].a.data) hn_array_close(&r->x[i].a);
+    }
+}
+
+/* Into the model's metadata, so that the exported file knows its table. */
+hone_status hn_session_write_tables(struct hn_session *s, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    const struct hn_graph *g = hn_model_graph(s->model);
+    struct hn_buffer b;
+    if (!own->given->table_asked) return HONE_OK;
+    hn_buffer_init(&b, &s->ctx->mem);
+    hone_status st = HONE_OK;
+    for (size_t i = 0; i < g->n_inputs && st == HONE_OK; i++) {
+        int k = hn_session_input_array(s, HONE_TRAIN, i);
+        if (k >= 0 && k < HN_TABLES && own->recipe[k].n_columns)
+            st = hn_recipe_write(&b, g->values[g->inputs[i]].name, &own->recipe[k], err);
+    }
+    if (st == HONE_OK && b.n) st = hn_model_set_metadata(s->model, META_TABLE, b.p, err);
+    hn_buffer_free(&b);
+    return st;
+}

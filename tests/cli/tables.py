@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Raw tables: --encode and --impute. The numbers the model gets are those worked out here cell by cell; what fills a gap comes
+from the training rows alone; eval and predict take both from the exported model, also when the columns stand in another order;
+a search is the same for any --jobs; what does not fit is said with its place."""
+import csv
+import random
+import statistics
+
+import _hone
+from _hone import check, code, hone
+
+_hone.need_hone()
+tmp = _hone.folder()
+NET, TRAIN, VAL = tmp / "net.onnx", tmp / "train.csv", tmp / "val.csv"
+COLOURS, SIZES = ["blue", "green", "red, dark"], ["L", "S"]
+TABLE = ["--target", "label", "--encode", "colour=onehot,size=ordinal"]
+
+
+def make_rows(seed, n):
+    r = random.Random(seed)
+    rows = []
+    for _ in range(n):
+        age, weight = r.gauss(40, 9), r.gauss(0, 1)
+        row = {"age": f"{age:.4g}", "colour": r.choice(COLOURS), "weight": f"{weight:.4g}", "size": r.choice(SIZES)}
+        row["label"] = "yes" if age / 9 + weight + (row["colour"] == "blue") + r.gauss(0, 0.5) > 5 else "no"
+        for name in ("age", "weight", "colour"):
+            if r.random() < 0.08:
+                row[name] = r.choice(["", "NA", "?"])
+        rows.append(row)
+    return rows
+
+
+def write(path, rows, names=("age", "colour", "weight", "size", "label")):
+    with open(path, "w", newline="") as f:
+        out = csv.DictWriter(f, names)
+        out.writeheader()
+        out.writerows({k: row[k] for k in names} for row in rows)
+
+
+def is_missing(text):
+    return text in ("", "NA", "?")
+
+
+def numbers(rows, train):
+    """By hand: fills from the training rows, one-hot colour, ordinal size."""
+    mean = {k: statistics.fmean(float(r[k]) for r in train if not is_missing(r[k])) for k in ("age", "weight")}
+    seen = [r["colour"] for r in train if not is_missing(r["colour"])]
+    most = max(COLOURS, key=seen.count)
+    out = []
+    for r in rows:
+        colour = most if is_missing(r["colour"]) else r["colour"]
+        out.append([mean["age"] if is_missing(r["age"]) else float(r["age"]), *(float(colour == c) for c in COLOURS),
+                    mean["weight"] if is_missing(r["weight"]) else float(r["weight"]), float(SIZES.index(r["size"]))])
+    return out
+
+
+def predictions(path):
+    return [[float(v) for v in line] for line in list(csv.reader(open(path)))[1:]]
+
+
+def test_numbers(train, val):
+    r = hone("train", NET, "--data", TRAIN, *TABLE, "--impute", "mean", "--val-data", VAL, "--epochs", "4", "-o", tmp / "a.onnx", "--json")
+    code("train on a raw table", r, 0)
+    with open(tmp / "plain.csv", "w") as f:
+        f.write("a,b,c,d,e,f\n" + "".join(",".join(repr(v) for v in row) + "\n" for row in numbers(val, train)))
+    code("predict, raw rows", hone("predict", tmp / "a.onnx", "--data", VAL, "-o", tmp / "p.csv"), 0)
+    # the same weights fed with numbers: an array has no columns to encode
+    code("predict, numbers", hone("predict", tmp / "a.onnx", "--x", tmp / "plain.csv", "-o", tmp / "q.csv"), 0)
+    p, q = predictions(tmp / "p.csv"), predictions(tmp / "q.csv")
+    worst = max(abs(a - b) for x, y in zip(p, q) for a, b in zip(x, y))
+    check("raw rows give the numbers worked out by hand", len(p) == len(q) == len(val) and worst < 1e-5, worst)
+    names = ("size", "label", "weight", "age", "colour")
+    write(tmp / "moved.csv", val, names)
+    code("predict, columns in another order", hone("predict", tmp / "a.onnx", "--data", tmp / "moved.csv", "-o", tmp / "m.csv"), 0)
+    check("names decide, not places", predictions(tmp / "m.csv") == p)
+    e = hone("eval", tmp / "a.onnx", "--data", VAL, "--target", "label", "--json")
+    code("eval needs no options", e, 0)
+    check("eval tells what train told", abs(e.json["loss"] - r.json["val"]["loss"]) < 1e-6, (e.json["loss"], r.json["val"]))
+    again = hone("train", tmp / "a.onnx", "--data", TRAIN, "--target", "label", "--val-data", VAL, "--epochs", "2", "-o", tmp / "b.onnx",
+                 "--json")
+    code("trained once more, by the model's own record", again, 0)
+    check("which it is judged by", abs(again.json["before"]["val"]["loss"] - r.json["val"]["loss"]) < 1e-6)
+
+
+def test_fills(train):
+    """Fills come from training rows: other validation rows do not change what is exported."""
+    rows = [dict(r) for r in train]
+    for out, shift in (("f1", 0.0), ("f2", 1e6)):
+        val = [dict(r, age=f"{float(r['age']) + shift:.6g}") for r in rows[:40] if not is_missing(r["age"])]
+        write(tmp / "v.csv", val)
+        code("train", hone("train", NET, "--data", TRAIN, *TABLE, "--impute", "median", "--val-data", tmp / "v.csv", "--epochs", "2", "--save",
+                           "last", "-o", tmp / f"{out}.onnx", "--quiet"), 0)
+    d = hone("diff", tmp / "f1.onnx", tmp / "f2.onnx", "--json").json
+    differing = [f["what"].split(" against ") for f in d["fields"]]
+    check("validation rows have no say in the weights", d["tensors"] == [])
+    check("nor in what fills gaps", len(differing) == 2 and not any("onehot" in a + b for a, b in differing), differing)
+
+
+def test_tune():
+    runs = []
+    for jobs in (1, 2):
+        r = hone("tune", NET, "--data", TRAIN, *TABLE, "--impute", "mean", "--scale", "standard", "--folds", "4", "--search", "lr=log:1e-3..1e-1",
+                 "--trials", "6", "--epochs", "4", "--jobs", jobs, "-o", tmp / f"t{jobs}.onnx", "--json", "--progress", "none")
+        code(f"tune --jobs {jobs}", r, 0)
+        runs.append([(t["number"], t["value"]) for t in r.json["trials"]])
+    check("the same trials for any --jobs", runs[0] == runs[1])
+    check("the same bytes", (tmp / "t1.onnx").read_bytes() == (tmp / "t2.onnx").read_bytes())
+    code("eval of the winner", hone("eval", tmp / "t1.onnx", "--data", VAL, "--target", "label"), 0)
+
+
+def test_refusals(val):
+    base = ["train", NET, "--data", TRAIN, "--target", "label", "--epochs", "1", "-o", tmp / "z.onnx"]
+    code("text without --encode", hone(*base), 4, "column 'colour'", "--encode colour=onehot|ordinal")
+    code("a gap without --impute", hone(*base, "--encode", "colour=onehot,size=ordinal"), 4, "(missing)", "--impute")
+    code("another encoding", hone(*base, "--encode", "colour=binary"), 2, "found 'colour=binary'", "wanted COLUMN=onehot")
+    code("no such column", hone(*base, "--encode", "color=onehot"), 4, "no column 'color'", "did you mean 'colour'?")
+    code("the target", hone(*base, "--encode", "label=onehot"), 2, "it is not a feature")
+    code("no table", hone("train", NET, "--x", TRAIN, "--y", TRAIN, "--impute", "mean", "--epochs", "1", "-o", tmp / "z.onnx"), 2, "--data")
+    code("a fill that suits no column", hone(*base, "--encode", "colour=onehot,size=ordinal", "--impute", "mauve"), 2, "--impute 'mauve'")
+    write(tmp / "odd.csv", [dict(val[0], colour="mauve")])
+    code("a category nobody saw", hone("predict", tmp / "a.onnx", "--data", tmp / "odd.csv", "-o", tmp / "z.csv"), 4, "row 2", "'mauve'")
+    code("too few columns for the input", hone("train", NET, "--data", TRAIN, "--target", "label", "--ignore", "colour", "--encode", "size=ordinal",
+                                               "--impute", "mean", "--epochs", "1", "-o", tmp / "z.onnx"), 4, "a row has 3 values", "wants 6")
+
+
+train, val = make_rows(1, 300), make_rows(2, 80)
+write(TRAIN, train)
+write(VAL, val)
+code("a model", hone("new", "6-8-2 tanh", "-o", NET), 0)
+test_numbers(train, val)
+test_fills(train)
+test_tune()
+test_refusals(val)
+_hone.finish("tables", tmp)
