@@ -6,7 +6,7 @@
 
 #include "plugin/data_open.h"
 
-struct hn_own { /* hn_session.own */
+struct hn_own {                    /* hn_session.own */
     struct hone_data *data;        /* as this session sees it: given, or table */
     const struct hone_data *given; /* the caller's */
     struct hone_data table;        /* with encoded and filled tables; ctx NULL: not used */
