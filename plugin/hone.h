@@ -219,10 +219,10 @@ typedef struct hone_callbacks {
 
 /* Trains in place: the model then holds the best weights (parameter "save"), BatchNorm
  * statistics included. Stopping early, at a time limit, by request or because the loss diverged
- * is a result, not an error: read "stop_reason". On an error the model is as it was. With
- * "hidden-layers", "hidden-units" or "activation" the hidden layers are rebuilt first: epoch 0 is
- * that model, "before" the one that came. Run
- * directory, checkpoints and events as the parameters of group "run" say. cb may be NULL. */
+ * is a result, not an error: read "stop_reason". On an error the model is as it was. Run
+ * directory, checkpoints and events as the parameters of group "run" say. cb may be NULL.
+ * With "hidden-layers", "hidden-units" or "activation" the hidden layers are rebuilt first: epoch
+ * 0 is that model, "before" the one that came, which can then be the better one of the two. */
 HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
                      const hone_callbacks *cb, hone_result **out, hone_error *err);
 /* Continues the run in run_dir exactly. overrides (NULL allowed): "epochs" as +N, moved data
@@ -302,7 +302,9 @@ typedef struct hone_tune_callbacks {
 /* clang-format on */
 
 /* Searches for the training parameters that give the best model on rows it is not trained on: "folds" or validation rows.
- * The space is in "search" (or "space" = "auto"), other parameters are the fixed settings. Trials are kept in the study
+ * The space is in "search" (or "space" = "auto", which is told through the log), other parameters are the fixed settings. It
+ * may name any parameter of groups "training" and "data" that is no list, and "hidden_units" or "units_1", "units_2", … for the
+ * widths of the hidden layers; units_i counts in trials with at least i hidden layers. Trials are kept in the study
  * "study", or in the run folder: a search that was cut short goes on when it is run again. The model then holds the best
  * settings' weights, trained again as "refit" says; where nothing beats the imported model it is what it was ("beaten":
  * false). With "ensemble" it holds the average of that many best trials of different settings as one graph (probabilities of

@@ -140,5 +140,8 @@ const struct command cmd_train = { .name = "train",
                                        "labels.idx1.gz --x-scale 0.00392156862745098 --epochs 10 "
                                        "--val-split 0.2 --lr-schedule cosine -o better.onnx\n"
                                        "hone train model.onnx --x x.npy --y y.npy --loss mse "
-                                       "--optimizer adamw --lr 3e-4 -o better.onnx",
+                                       "--optimizer adamw --lr 3e-4 -o better.onnx\n"
+                                       "hone train model.onnx --data train.csv --target label "
+                                       "--val-split 0.2 --hidden-units 64,32 --activation gelu "
+                                       "-o rebuilt.onnx",
                                    .run = run };

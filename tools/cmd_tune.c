@@ -274,12 +274,15 @@ const struct command cmd_tune = {
     .groups = " data training tune ",
     .also =
         " device threads run-dir force space search setting sampler acquisition startup trials ",
-    .summary = "searches for the training parameters that give the best model",
+    .summary = "searches for the training parameters and hidden layers that give the best model",
     .examples = "hone tune model.onnx --data train.csv --target label --folds 5 --stratified "
                 "--search lr=log:1e-4..1e-1 --search batch_size=16,32,64 --trials 20 "
                 "-o best.onnx\n"
                 "hone tune model.onnx --data train.csv --target label --test-split 0.2 "
                 "--val-split 0.2 --early-stop-patience 5 --space auto --trials 30 --jobs 4 "
-                "-o best.onnx",
+                "-o best.onnx\n"
+                "hone tune model.onnx --data train.csv --target label --folds 3 "
+                "--search hidden_layers=int:1..2 --search hidden_units=int:log:8..64 "
+                "--search activation=relu,tanh --trials 10 -o best.onnx",
     .run = run,
 };

@@ -3,6 +3,7 @@
  * A study from parameters; see study_open.h. */
 #include "plugin/tune/study_open.h"
 #include "ops/base/json.h"
+#include "plugin/tune/graph_knobs.h"
 #include <math.h>
 #include <string.h>
 
@@ -103,6 +104,7 @@ hone_status hn_space_of_params(const hone_params *p, const struct hn_knob *knobs
     *given = space->n > 0;
     if (!*given) return HONE_OK;
     if (knobs) HN_TRY(hn_space_check_names(space, knobs, err));
+    if (knobs) HN_TRY(hn_knobs_link(space, err));
     if (knobs) HN_TRY(hn_space_fix(space, fixed_value, (void *)(uintptr_t)p, err));
     return hn_space_finish(space, err);
 }

@@ -6,6 +6,7 @@
 #include "ops/base/status.h"
 #include "ops/cpu/blas.h"
 #include "plugin/train/job.h"
+#include "plugin/tune/graph_knobs.h"
 #include "plugin/tune/study_open.h"
 #include <errno.h>
 #include <math.h>
@@ -50,23 +51,6 @@ static hone_status check_units(const struct hn_tune *t, hone_error *err)
                            "the loss of scaled targets cannot be compared with the imported "
                            "model's"),
                    "--monitor val_rmse, val_mae or val_r2");
-}
-
-static hone_status make_space(struct hn_tune *t, hone_error *err)
-{
-    static const struct hn_knob none[] = { { .name = NULL } };
-    static const char *const automatic[] = { "lr=log:1e-4..1e-1", "batch_size=16,32,64,128",
-                                             "weight_decay=log:1e-6..1e-2",
-                                             "dropout=0..0.5:step=0.1" };
-    int given = 0;
-    if (!hone_params_get(t->params, "search", 0) && !strcmp(hn_param_s(t->params, "space"), "auto"))
-        for (size_t i = 0; i < sizeof automatic / sizeof *automatic; i++)
-            HN_TRY(hn_space_add(&t->space, automatic[i], NULL, err));
-    HN_TRY(hn_space_of_params(t->params, none, &t->space, &given, err));
-    if (given) return HONE_OK;
-    return hn_hint(err,
-                   hn_fail(err, HONE_E_USAGE, "space", "found none, wanted what is to be searched"),
-                   "--search lr=log:1e-4..1e-1, --space FILE.yaml, or --space auto");
 }
 
 /* ---- the folder and the study -------------------------------------------------------------------------------------------- */
@@ -136,7 +120,8 @@ static const char *default_text(struct hn_tune *t, const char *name, const struc
                   { "eps", h->eps },
                   { "weight_decay", h->weight_decay } };
     char number[32];
-    const char *text = hone_params_get(t->base, name, 0);
+    const char *text = hn_knobs_default(t, name);
+    if (!text) text = hone_params_get(t->base, name, 0);
     if (text && text[0]) return text;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (hn_space_find(&t->space, known[i].name) == hn_space_find(&t->space, name)) {
@@ -201,7 +186,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
 {
     HN_TRY(make_base(t, err));
     HN_TRY(read_monitor(t, err));
-    HN_TRY(make_space(t, err));
+    HN_TRY(hn_knobs_space(t, err));
     HN_TRY(check_units(t, err));
     HN_TRY(hn_judging_make(t, err));
     HN_TRY(name_files(t, err));

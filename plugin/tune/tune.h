@@ -2,6 +2,7 @@
  *
  * A search over the training of one model, from parameters to the exported best: hone_tune. The order:
  *
+ *     graph_knobs.c the space, and what of it concerns the hidden layers
  *     tune_rows.c   which rows judge (folds or the validation rows), what the imported model is worth on them
  *     tune.c        settings, the study, and all of this in order
  *     tune_run.c    claims trials, gives their folds to the crew, writes down what came of them
@@ -14,6 +15,7 @@
 #ifndef HN_TUNE_H
 #define HN_TUNE_H
 
+#include "plugin/hidden.h"
 #include "plugin/tune/compare.h"
 #include "plugin/tune/study.h"
 #include "plugin/tune/trial.h"
@@ -73,6 +75,8 @@ struct hn_tune {
     const hone_tune_callbacks *cb;
     struct hn_arena arena;
     struct hn_search_space space;
+    struct hn_hidden_info hidden;   /* of the model, where the search asks for it; n 0: not known */
+    struct hn_hidden_plan start_as; /* that with the fixed settings: what trial 0 has */
     struct hn_judging judging;
     struct hn_study *study;
     const char *dir, *path; /* run folder or NULL; the study's file */

@@ -7,7 +7,7 @@
  * with one item a fold; "default" marks the trial of the default settings. */
 #include "ops/base/json.h"
 #include "ops/base/status.h"
-#include "plugin/tune/tune.h"
+#include "plugin/tune/graph_knobs.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,10 +96,14 @@ hone_status hn_tune_settings(struct hn_tune *t, const struct hn_trial *trial, ho
     HN_TRY(hn_params_copy(t->base, &p, err));
     hone_status st = HONE_OK;
     int is_default = !strncmp(trial->note, "default", 7);
-    for (int i = 0; st == HONE_OK && !is_default && i < t->space.n; i++)
-        if (!isnan(trial->x[i]))
-            st = hone_params_set(p, t->space.axes[i].name,
-                                 hn_axis_text(&t->space.axes[i], trial->x[i], buf), err);
+    for (int i = 0; st == HONE_OK && !is_default && i < t->space.n; i++) {
+        const char *name = t->space.axes[i].name;
+        if (isnan(trial->x[i]) || hn_knob_layer(name)) continue;
+        st = hone_params_set(p, name, NULL, err); /* a list begins anew */
+        if (st == HONE_OK)
+            st = hone_params_set(p, name, hn_axis_text(&t->space.axes[i], trial->x[i], buf), err);
+    }
+    if (st == HONE_OK && !is_default) st = hn_knobs_settings(t, trial, p, err);
     if (st != HONE_OK)
         hone_params_destroy(p);
     else

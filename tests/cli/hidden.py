@@ -135,6 +135,135 @@ def test_resume():
           kills)
 
 
+SPACE = """lr: {type: float, low: 1e-3, high: 1e-1, log: true}
+hidden_layers: {type: int, low: 1, high: 3}
+units_1: {type: int, low: 4, high: 32, log: true}
+units_2: {type: int, low: 4, high: 32, log: true}
+units_3: {type: categorical, choices: [4, 8]}
+activation: {type: categorical, choices: [relu, tanh, gelu]}
+freeze_layers: {type: int, low: 0, high: 2}
+init: {type: categorical, choices: [keep, fresh, he, xavier]}
+dropout: {type: float, low: 0, high: 0.5}
+"""
+TUNE = [*JOB, "--folds", "3", "--test-split", "0.2", "--epochs", "6"]
+
+
+def tune(out, *args, model=NET, job=TUNE):
+    return hone("tune", model, *job, "--json", "-o", out, *args)
+
+
+def structure(model):
+    j = inspect(model)
+    return [(n["op"], n["name"]) for n in j["nodes"]], [(w["name"], w["dims"]) for w in j["weights"]]
+
+
+def test_tune():
+    space = tmp / "space.yaml"
+    space.write_text(SPACE)
+    runs = []
+    for jobs in (1, 2):
+        r = tune(tmp / f"tune{jobs}.onnx", "--space", space, "--trials", "16", "--jobs", jobs)
+        code(f"all knobs, --jobs {jobs}", r, 0)
+        runs.append([(t["number"], t["params"], t["value"], t["folds"]) for t in r.json["trials"]])
+        last = r.json
+    check("the same trials with --jobs 1 and 2", runs[0] == runs[1])
+    check("the same bytes", (tmp / "tune1.onnx").read_bytes() == (tmp / "tune2.onnx").read_bytes())
+    check("every trial ran", all(t["state"] == "done" for t in last["trials"]), last["trials"])
+    first = last["trials"][0]
+    check("trial 0 is what the model has", first["default"] and first["params"]["hidden_layers"] == 1 and
+          first["params"]["units_1"] == 16 and first["params"]["activation"] == "relu" and first["params"]["freeze_layers"] == 0
+          and first["params"]["init"] == "keep" and abs(first["params"]["dropout"] - 0.1) < 1e-6 and "units_2" not in first["params"],
+          first["params"])
+    check("units beyond the depth are not there", all((f"units_{i}" in t["params"]) == (t["params"]["hidden_layers"] >= i)
+                                                      for t in last["trials"] for i in (1, 2, 3)))
+    check("the knobs beat the model", last["beaten"] and last["best_trial"] > 0, last["best_trial"])
+    best = last["trials"][last["best_trial"]]["params"]
+    widths = [best[f"units_{i}"] for i in range(1, best["hidden_layers"] + 1)]
+    nodes, tensors = structure(tmp / "tune2.onnx")
+    check("the winner's widths are in the file", [d[0] for n, d in tensors if n.startswith("fc") and n.endswith("weight")][:-1] ==
+          widths, (widths, tensors))
+    check("and its ends", nodes[-1] == ("Softmax", "tail") and nodes[-2] == ("Gemm", "fc2"), nodes)
+    config = tmp / "tune2.onnx.run" / "best.yaml"
+    r = hone("train", NET, "--data", DATA, "--target", "label", "--config", config, "--progress", "none", "-o", tmp / "best.onnx")
+    code("train --config best.yaml", r, 0)
+    check("has the same structure", structure(tmp / "best.onnx") == (nodes, tensors), structure(tmp / "best.onnx"))
+    check("and says the edit", b"hone.edits" in (tmp / "best.onnx").read_bytes() and
+          b"hidden units=" in (tmp / "tune2.onnx").read_bytes())
+    r = tune(tmp / "one.onnx", "--search", "hidden_units=8,24", "--search", "hidden_layers=1,2", "--sampler", "grid")
+    code("one width, a grid", r, 0)
+    check("four and trial 0", len(r.json["trials"]) == 5, r.json["trials"])
+    r = tune(tmp / "only.onnx", "--search", "units_1=int:4..32", "--trials", "4", "--sampler", "random")
+    code("units without a searched depth", r, 0)
+
+
+def test_auto():
+    r = tune(tmp / "auto.onnx", "--space", "auto", "--trials", "6")
+    code("--space auto", r, 0)
+    for name in ("lr", "batch_size", "weight_decay", "dropout", "hidden_layers", "hidden_units", "activation"):
+        check(f"it searches {name}", name in r.json["space"], r.json["space"])
+    told = [line for line in r.err.splitlines() if ": {type: " in line]
+    check("and says so, an axis a line", len(told) == len(r.json["space"]), r.err)
+    (tmp / "copied.yaml").write_text("\n".join(told) + "\n")
+    again = tune(tmp / "copied.onnx", "--space", tmp / "copied.yaml", "--trials", "6")
+    code("what it says is a space", again, 0)
+    values = [[(t["params"], t["value"]) for t in j["trials"]] for j in (r.json, again.json)]
+    check("the same one", values[0] == values[1])
+    code("a deep model", hone("new", "4-12-6-3 tanh", "-o", tmp / "two.onnx"), 0)
+    r = tune(tmp / "auto2.onnx", "--space", "auto", "--trials", "4", model=tmp / "two.onnx")
+    code("layers of several widths", r, 0)
+    check("one axis a layer", {"units_1", "units_2", "units_3"} <= set(r.json["space"]), r.json["space"])
+    check("trial 0 fits in", r.json["trials"][0]["params"]["units_2"] == 6, r.json["trials"][0])
+    r = tune(tmp / "auto3.onnx", "--space", "auto", "--trials", "3", model=tmp / "linear.onnx")
+    code("a model without hidden layers", r, 0, "stay as they are")
+    check("no knobs and no dropout", not {"hidden_units", "activation", "dropout"} & set(r.json["space"]), r.json["space"])
+
+
+def test_tune_refusals():
+    cases = [
+        (["hidden_units=8,16", "units_1=8,16"], "together with hidden_units"),
+        (["units_2=8,16"], "hidden_layers is not searched"),
+        (["hidden_layers=1,2", "units_3=8,16"], "never 3 or more"),
+        (["hidden_layers=int:0..3"], "from 1"),
+        (["hidden_unit=8,16"], "did you mean 'hidden_units'"),
+        (["activation=relu,tanhh"], "tanhh"),
+        (["init=keep,freshly"], "freshly"),
+        (["freeze_layers=int:0..5"], "at most 1 hidden layers"),
+        (["hidden_units=0..8"], "from 1"),
+    ]
+    for search, says in cases:
+        args = [a for s in search for a in ("--search", s)]
+        code(f"{search}", tune(tmp / "no.onnx", *args, "--trials", "3"), 2, says)
+    space = tmp / "bad.yaml"
+    space.write_text("lr: {type: float, low: 1e-3, high: 1e-1}\nhidden_layers: {type: int, low: 1, high: 99}\n")
+    code("an impossible bound", tune(tmp / "no.onnx", "--space", space, "--trials", "3"), 2, "bad.yaml line 2", "64")
+    space.write_text("lr: {type: float, low: 1e-3, high: 1e-1}\n\nhiden_layers: {type: int, low: 1, high: 3}\n")
+    code("a typo", tune(tmp / "no.onnx", "--space", space, "--trials", "3"), 2, "bad.yaml line 3", "did you mean 'hidden-layers'")
+    code("with a fixed list", tune(tmp / "no.onnx", "--search", "hidden_layers=1,2", "--hidden-units", "8,4", "--trials", "3"), 2,
+         "one number")
+    r = tune(tmp / "no.onnx", "--search", "hidden_units=8,16", "--trials", "3", model=tmp / "linear.onnx")
+    code("no hidden layers", r, 3, "no hidden layer")
+    check("nothing written", not (tmp / "no.onnx").exists())
+
+
+def test_tune_killed():
+    space = tmp / "space.yaml"
+    job = ["tune", NET, *TUNE, "--space", space, "--trials", "16", "--jobs", "2", "-o", tmp / "cut.onnx"]
+    r, kills = random.Random(3), 0
+    for _ in range(8):
+        p = subprocess.Popen([str(a) for a in [HONE, *job]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            p.wait(timeout=r.uniform(0.05, 0.4))
+            break
+        except subprocess.TimeoutExpired:
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+            kills += 1
+    if not (tmp / "cut.onnx").exists():
+        code("and to its end", hone(*job), 0)
+    check(f"killed {kills} times and run again: the same bytes",
+          (tmp / "cut.onnx").read_bytes() == (tmp / "tune1.onnx").read_bytes())
+
+
 def test_runtime():
     """What leaves is what ONNX Runtime computes, for every recorded model that can be rebuilt."""
     try:
@@ -169,6 +298,13 @@ def test_runtime():
             check(f"{path.name} {args}: as ONNX Runtime", np.allclose(got, want, rtol=1e-5, atol=1e-5), abs(got - want).max())
             seen += 1
     check("most models can be rebuilt", seen >= 50, seen)
+    rows = np.genfromtxt(DATA, delimiter=",", skip_header=1)[:, :4].astype(np.float32)
+    np.save(tmp / "x.npy", rows)
+    out = tmp / "tune1.onnx"
+    onnx.checker.check_model(onnx.load(out), full_check=True)
+    want = ort.InferenceSession(str(out), options, providers=["CPUExecutionProvider"]).run(None, {"x": rows})[0]
+    code("predict", hone("predict", out, "--x", tmp / "x.npy", "-o", tmp / "p.npy", "--force"), 0)
+    check("the tuned model: as ONNX Runtime", np.allclose(np.load(tmp / "p.npy"), want, rtol=1e-5, atol=1e-6))
 
 
 make_data()
