@@ -44,7 +44,9 @@ struct cli {
     int n_args;
     const char *out, *progress, *config;
     int json, quiet, print_config, help;
-    hone_error err; /* what failed */
+    hone_error err;           /* what failed */
+    void (*hide)(void *user); /* takes a bar from the screen before a line is printed; NULL: none */
+    void *hide_user;
 };
 
 /* args.c: fills c from the arguments after the subcommand; 0 or an exit code (the error is in c->err). */
@@ -91,6 +93,7 @@ int progress_init(struct progress *p, const char *mode,
                   int quiet); /* EXIT_USAGE on an unknown mode */
 int progress_call(void *user, const hone_progress *e);
 void progress_end(struct progress *p);                  /* clears the bar */
+void progress_hide(void *progress);                     /* the same, for c->hide */
 void progress_curve(const struct progress *p, FILE *f); /* a small learning curve */
 void progress_free(struct progress *p);
 

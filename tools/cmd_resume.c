@@ -14,9 +14,12 @@ static int run(struct cli *c)
     hone_result *r = NULL;
     cb.progress = progress_call;
     cb.user = &p;
+    c->hide = progress_hide;
+    c->hide_user = &p;
     catch_signals(c->ctx);
     hone_status st = hone_resume(c->ctx, c->args[0], c->params, &cb, &m, &r, &c->err);
     progress_end(&p);
+    c->hide = NULL;
     if (st != HONE_OK) {
         code = report_error(c);
     } else {

@@ -99,6 +99,8 @@ static int train(struct cli *c, hone_model *m)
     int no_training = epochs && !strcmp(epochs, "0");
     cb.progress = progress_call;
     cb.user = &p;
+    c->hide = progress_hide;
+    c->hide_user = &p;
     catch_signals(c->ctx);
     const char *batch = hone_params_get(c->params, "batch-dim", 0);
     int freed = batch && !strcmp(batch, "symbolic"); /* an edit may lift what blocks training */
@@ -107,6 +109,7 @@ static int train(struct cli *c, hone_model *m)
     if (st == HONE_OK && !no_training) st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
     if (st == HONE_OK) st = hone_train(m, d, c->params, &cb, &r, &c->err);
     progress_end(&p);
+    c->hide = NULL;
     code = st == HONE_OK ? finish_training(c, m, r, &p, c->out) : report_error(c);
     progress_free(&p);
     hone_data_destroy(d);

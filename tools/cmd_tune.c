@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * hone tune: a search for the best training parameters, with a line a trial while it runs and a table at the end. */
-#include "tools/cli.h"
+#include "tools/tune_table.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct live { /* what the lines need */
-    int mode; /* 0 none, 1 people, 2 json */
+struct watcher { /* what the callback needs */
+    int mode;    /* 0 none, 1 a line a trial, 2 json, 3 live */
+    struct live *live;
 };
 
 static const char *number(double v, char *buf, size_t n)
@@ -34,10 +35,11 @@ static void print_json_line(const hone_trial *t)
 
 static int print_trial(void *user, const hone_trial *t)
 {
-    const struct live *live = user;
+    const struct watcher *w = user;
     char value[32], std[32], best[32];
-    if (live->mode == 2) print_json_line(t);
-    if (live->mode != 1) return 0;
+    if (w->mode == 2) print_json_line(t);
+    if (w->mode == 3) live_trial(w->live, t);
+    if (w->mode != 1) return 0;
     fprintf(stderr, "trial %-4lld %10s", (long long)t->trial,
             number(t->value, value, sizeof value));
     if (t->std > 0) fprintf(stderr, " ± %-9s", number(t->std, std, sizeof std));
@@ -56,79 +58,49 @@ static int print_trial(void *user, const hone_trial *t)
 
 /* ---- at the end ---------------------------------------------------------------------------------------------------------- */
 
-struct row {
-    const json_t *trial;
-    double value, order; /* order: lower is better */
-};
-
-static int by_order(const void *a, const void *b)
-{
-    double x = ((const struct row *)a)->order, y = ((const struct row *)b)->order;
-    if (isnan(x) || isnan(y)) return isnan(x) - isnan(y);
-    return (x > y) - (x < y);
-}
-
-static void print_settings(FILE *f, const json_t *trial)
-{
-    const char *name;
-    json_t *v;
-    int any = 0;
-    if (json_is_true(json_object_get(trial, "default"))) fputs("(the default settings) ", f);
-    json_object_foreach(json_object_get(trial, "params"), name, v)
-    {
-        if (any++) fputs(", ", f);
-        print_name(f, name);
-        fputc('=', f);
-        if (json_is_string(v))
-            print_name(f, json_string_value(v));
-        else if (json_is_real(v))
-            fprintf(f, "%.4g", json_real_value(v));
-        else
-            json_dumpf(v, f, JSON_ENCODE_ANY);
-    }
-}
-
 static void print_table(FILE *f, const json_t *t)
 {
     enum { SHOWN = 10 };
-    const json_t *trials = json_object_get(t, "trials");
-    size_t n = json_array_size(trials);
-    struct row *rows = calloc(n + 1, sizeof *rows);
-    char value[32], std[32];
-    if (!rows) return;
-    for (size_t i = 0; i < n; i++) {
-        rows[i].trial = json_array_get(trials, i);
-        rows[i].value = jnum(rows[i].trial, "value");
-        rows[i].order = strcmp(jtext(t, "direction"), "maximize") ? rows[i].value : -rows[i].value;
-    }
-    qsort(rows, n, sizeof *rows, by_order);
-    fprintf(f, "\n%5s  %10s  %9s  %6s  %8s  settings\n", "trial", jtext(t, "monitor"), "std",
-            "epochs", "seconds");
-    for (size_t i = 0; i < n && i < SHOWN; i++) {
-        const json_t *r = rows[i].trial;
-        fprintf(f, "%5.0f  %10s  %9s  %6.0f  %8.2f  ", jnum(r, "number"),
-                isnan(rows[i].value) ? jtext(r, "state")
-                                     : number(rows[i].value, value, sizeof value),
-                number(jnum(r, "std"), std, sizeof std), jnum(r, "epochs"), jnum(r, "seconds"));
-        print_settings(f, r);
-        fputc('\n', f);
-    }
-    if (n > SHOWN) fprintf(f, "… %zu more in trials.csv\n", n - SHOWN);
-    free(rows);
+    static const char *const bold[] = { "\033[1m", "\033[0m" };
+    struct trial_table table;
+    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
+    int width = terminal_width(f);
+    int colour = width && !(no_colour && *no_colour) && !(term && !strcmp(term, "dumb"));
+    size_t n = json_array_size(json_object_get(t, "trials"));
+    fputc('\n', f);
+    if (trial_table_of(&table, t, SHOWN))
+        trial_table_print(f, &table, width, 0, colour ? bold : NULL);
+    trial_table_free(&table);
+    if (n > SHOWN) fprintf(f, "%zu more in trials.csv\n", n - SHOWN);
+}
+
+struct share {
+    const char *name;
+    double share;
+};
+
+static int by_share(const void *a, const void *b)
+{
+    double x = ((const struct share *)a)->share, y = ((const struct share *)b)->share;
+    return (x < y) - (x > y);
 }
 
 static void print_importances(FILE *f, const json_t *t)
 {
     const char *name;
-    json_t *v;
-    int any = 0;
-    json_object_foreach(json_object_get(t, "importances"), name, v)
-    {
-        fputs(any++ ? ", " : "\nwhat mattered: ", f);
-        print_name(f, name);
-        fprintf(f, " %.0f %%", 100 * json_number_value(v));
+    json_t *v, *all = json_object_get(t, "importances");
+    size_t n = 0;
+    struct share *s = calloc(json_object_size(all) + 1, sizeof *s);
+    if (!s) return;
+    json_object_foreach(all, name, v) s[n++] = (struct share){ name, json_number_value(v) };
+    qsort(s, n, sizeof *s, by_share);
+    for (size_t i = 0; i < n; i++) {
+        fputs(i ? ", " : "\nwhat mattered: ", f);
+        print_name(f, s[i].name);
+        fprintf(f, " %.0f %%", 100 * s[i].share);
     }
-    if (any) fputc('\n', f);
+    if (n) fputc('\n', f);
+    free(s);
 }
 
 static void print_comparison(FILE *f, const json_t *c)
@@ -137,7 +109,8 @@ static void print_comparison(FILE *f, const json_t *c)
     int folds = (int)jnum(c, "folds"), better = (int)jnum(c, "better");
     if (!json_is_object(c)) return;
     double difference = jnum(c, "difference");
-    number(fabs(difference), d, sizeof d);
+    snprintf(d, sizeof d, "%.4g", fabs(difference));
+    snprintf(se, sizeof se, "%.2g", jnum(c, "se"));
     if (folds < 2) {
         fprintf(f,
                 "%s by %s on one validation split: there is no spread to judge that by; --folds "
@@ -149,8 +122,7 @@ static void print_comparison(FILE *f, const json_t *c)
             "%s than the imported model on %d of %d folds: mean difference %s%s ± %s (corrected "
             "standard error), p = %.2g\n",
             difference > 0 ? "better" : "no better", difference > 0 ? better : folds - better,
-            folds, difference < 0 ? "-" : "", d, number(jnum(c, "se"), se, sizeof se),
-            jnum(c, "p"));
+            folds, difference < 0 ? "-" : "", d, se, jnum(c, "p"));
 }
 
 static void print_ensemble(FILE *f, const json_t *t)
@@ -203,6 +175,20 @@ static void print_verdict(FILE *f, const json_t *t)
     fprintf(f, "%.3g s\n", jnum(t, "seconds"));
 }
 
+static void print_end(FILE *f, const json_t *tree)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *m = open_memstream(&text, &n);
+    if (m) {
+        print_importances(m, tree);
+        print_verdict(m, tree);
+        fclose(m);
+    }
+    if (text) print_wrapped(f, text, terminal_width(f));
+    free(text);
+}
+
 static int finish(struct cli *c, hone_model *m, hone_result *r)
 {
     double met = 1;
@@ -219,8 +205,7 @@ static int finish(struct cli *c, hone_model *m, hone_result *r)
     if (!c->quiet) {
         FILE *f = people(c);
         print_table(f, tree);
-        print_importances(f, tree);
-        print_verdict(f, tree);
+        print_end(f, tree);
         if (!interrupted) {
             fputs("written to ", f);
             print_name(f, c->out);
@@ -238,16 +223,25 @@ static int tune(struct cli *c, hone_model *m)
     struct progress p;
     int code = progress_init(&p, c->progress, c->quiet);
     if (code) return code;
-    struct live live = { p.mode == 0 ? 0 : p.mode == 3 ? 2 : 1 };
+    struct watcher w = { p.mode == 0 ? 0 : p.mode == 3 ? 2 : 1, NULL };
+    const char *monitor = hone_params_get(c->params, "monitor", 0);
+    if (p.mode == 1 && terminal_width(stderr)) {
+        w.live = live_start(monitor && monitor[0] ? monitor : "val_loss", p.colour);
+        if (w.live) w.mode = 3;
+        c->hide = w.live ? live_hide : NULL;
+        c->hide_user = w.live;
+    }
     progress_free(&p);
     hone_tune_callbacks cb = HONE_TUNE_CALLBACKS;
     hone_data *d = NULL;
     hone_result *r = NULL;
     cb.trial = print_trial;
-    cb.user = &live;
+    cb.user = &w;
     catch_signals(c->ctx);
     hone_status st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
     if (st == HONE_OK) st = hone_tune(m, d, c->params, &cb, &r, &c->err);
+    c->hide = NULL;
+    live_end(w.live);
     code = st == HONE_OK ? finish(c, m, r) : report_error(c);
     hone_data_destroy(d);
     return code;

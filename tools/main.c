@@ -22,6 +22,7 @@ static void log_line(void *user, hone_log_level level, const char *text)
 {
     const struct cli *c = user;
     if (c->quiet) return;
+    if (c->hide) c->hide(c->hide_user);
     fprintf(stderr, "%s%s\n", level == HONE_LOG_WARNING ? "warning: " : "", text);
 }
 

@@ -144,6 +144,8 @@ void progress_end(struct progress *p)
     p->shown = 0;
 }
 
+void progress_hide(void *progress) { progress_end(progress); }
+
 static void range_of(const double *v, size_t n, double *low, double *high)
 {
     for (size_t i = 0; i < n; i++)

@@ -12,7 +12,11 @@ static volatile sig_atomic_t caught;
 
 static void on_signal(int number)
 {
-    if (caught) _exit(128 + number);
+    if (caught) {
+        if (write(STDERR_FILENO, "\n", 1) < 0)
+            caught = number; /* below a bar; that it fails changes nothing */
+        _exit(128 + number);
+    }
     caught = number;
     hone_request_stop(target);
 }
