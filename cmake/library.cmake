@@ -28,7 +28,8 @@ set_target_properties(hone_shared PROPERTIES EXPORT_NAME hone VERSION ${PROJECT_
   SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${exports})
 
 hn_library(hone_static STATIC)
-target_link_libraries(hone_static INTERFACE protobuf-c openblas z zip xxhash sqlite3 pthread m dl)
+target_link_libraries(hone_static INTERFACE protobuf-c openblas z zip xxhash sqlite3
+  $<$<BOOL:${HN_PC_LIBPQ}>:pq> pthread m dl)
 
 install(TARGETS hone_shared hone_static EXPORT honeTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

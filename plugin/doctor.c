@@ -7,6 +7,7 @@
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"
 #include "plugin/internal.h"
+#include "plugin/tune/store.h"
 #include <cblas.h>
 #include <xxhash.h>
 #include <zip.h>
@@ -17,6 +18,7 @@ static void put_libraries(hone_result *r)
     static const char *const parallel[] = { "sequential", "threads", "openmp" };
     int kind = openblas_get_parallel();
     unsigned xxh = XXH_versionNumber();
+    char postgres[32];
     hn_result_object(r, "libraries");
     hn_result_string(r, "openblas", openblas_get_config());
     hn_result_string(r, "openblas_core", openblas_get_corename());
@@ -27,6 +29,8 @@ static void put_libraries(hone_result *r)
     char *text = hn_arena_printf(&r->arena, "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);
     hn_result_string(r, "xxhash", text);
     r->failed |= !text;
+    hn_result_string(r, "sqlite", hn_sqlite_version());
+    hn_result_string(r, "postgresql", hn_postgres_version(postgres));
     hn_result_close(r);
 }
 

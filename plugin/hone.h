@@ -264,7 +264,18 @@ HONE_CALL hone_diff(hone_context *ctx, const char *path_a, const char *path_b, h
  *
  * Parameters read: group "search", and "seed". The first open needs the space ("search", or "setting" with sampler manual) and
  * fixes sampler, direction and seed; later ones may leave them out, or must agree (HONE_E_USAGE). A file that is no study is
- * HONE_E_USAGE, too. "space" is the command's: the library reads no files of options. */
+ * HONE_E_USAGE, too. "space" is the command's: the library reads no files of options.
+ *
+ * Instead of a file, here and as "study" of hone_tune, a libpq URI names a study in a PostgreSQL database, for programs on
+ * many machines (HONE_E_USAGE when this build has no libpq; hone_doctor says):
+ *
+ *     postgresql://USER@HOST:PORT/DATABASE?hone_study=NAME&hone_wait=SECONDS
+ *
+ * NAME ("study"; letters, digits, '_', '-', '.') is what several studies in one database differ by: each is a schema "hone_NAME",
+ * which the first program makes. Calls wait up to hone_wait seconds (600) for a server that goes away, log that, and go on when
+ * it is back, nothing lost or done twice; then, and when it cannot be reached at the first open, they are HONE_E_IO. Leases are
+ * in the server's time. A password belongs into ~/.pgpass or PGPASSWORD, which libpq, unlike this library, reads from the
+ * environment; one in the address is never shown, logged or written. Sessions must last: a pooler works in session mode. */
 HONE_API HONE_MUST_USE hone_status hone_study_open(hone_context *ctx, const char *path,
                                                    const hone_params *params, hone_study **out,
                                                    hone_error *err);

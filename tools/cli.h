@@ -69,6 +69,8 @@ const struct command *find_command(const char *name);
 
 /* output.c */
 int exit_code_of(hone_status code);
+/* Takes passwords out of PostgreSQL addresses, wherever they are in a text. */
+void hide_passwords(char *text);
 /* Prints the error (text on standard error, JSON object on standard output with --json); returns the exit code. */
 int report_error(const struct cli *c);
 /* The result as a tree ("schema", "ok" first), NULL when memory ran out. The result is destroyed. */

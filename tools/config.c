@@ -137,7 +137,10 @@ void print_config(const struct cli *c)
             continue;
         printf("%s: ", info.name);
         if (strcmp(info.type, "list")) {
-            print_scalar(v);
+            char *shown = strdup(v);
+            if (shown) hide_passwords(shown);
+            if (shown) print_scalar(shown);
+            free(shown);
         } else {
             putchar('[');
             for (size_t k = 0; (v = hone_params_get(c->params, info.name, k)); k++) {

@@ -31,9 +31,34 @@ void print_name(FILE *f, const char *s)
     for (; *s; s++) fputc((unsigned char)*s < 32 || *s == 127 ? '?' : *s, f);
 }
 
+static void cut(char *from, const char *to) { memmove(from, to, strlen(to) + 1); }
+
+void hide_passwords(char *text)
+{
+    for (char *p = text; (p = strstr(p, "://")); p += 3) {
+        if (p - text < 8 || strncmp(p - 8, "postgres", 8)) {
+            if (p - text < 10 || strncmp(p - 10, "postgresql", 10)) continue;
+        }
+        size_t n = strcspn(p + 3, " '\"\n");
+        char *name = p + 3, *colon = memchr(name, ':', n), *at = NULL;
+        for (char *c = name; c < name + n; c++)
+            if (*c == '@') at = c;
+        size_t port = colon ? strspn(colon + 1, "0123456789") : 0;
+        if (colon && at && colon < at)
+            cut(colon, at);
+        else if (colon && !at && !strchr("/?, ", colon[1 + port])) /* cut off before its '@' */
+            cut(colon, name + n);
+        for (char *k = name; (k = strstr(k, "password=")); k += 9)
+            cut(k + 9, k + 9 + strcspn(k + 9, "& '\"\n"));
+    }
+}
+
 int report_error(const struct cli *c)
 {
-    const hone_error *e = &c->err;
+    hone_error copy = c->err, *e = &copy;
+    hide_passwords(e->where);
+    hide_passwords(e->text);
+    hide_passwords(e->hint);
     fputs("hone: ", stderr);
     if (e->where[0]) {
         print_name(stderr, e->where);

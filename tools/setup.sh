@@ -7,9 +7,9 @@
 set -euo pipefail
 
 packages=(gcc make cmake pkg-config libc6-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev zlib1g-dev
-          libzip-dev libxxhash-dev libsqlite3-dev libjansson-dev libyaml-dev)
+          libzip-dev libxxhash-dev libsqlite3-dev libpq-dev libjansson-dev libyaml-dev)
 if [ "${1:-}" = "--test" ]; then
-  packages+=(g++ check protobuf-compiler python3 python3-venv)
+  packages+=(g++ check protobuf-compiler python3 python3-venv postgresql)
 elif [ -n "${1:-}" ]; then
   echo "setup: unknown option '$1' (only --test is known)" >&2
   exit 2
@@ -34,12 +34,21 @@ if [ "$(id -u)" -ne 0 ]; then
   sudo=(sudo)
 fi
 log=$(mktemp)
+# The tests start PostgreSQL servers of their own in folders of their own: installing the package shall not start another.
+cluster=/etc/postgresql-common/createcluster.conf
+no_cluster() {
+  case " ${missing[*]} " in *" postgresql "*) ;; *) return 0 ;; esac
+  "${sudo[@]}" apt-get install -y --no-install-recommends postgresql-common
+  "${sudo[@]}" cp -p "$cluster" "$cluster.before"
+  "${sudo[@]}" sed -i 's/^[# ]*create_main_cluster.*/create_main_cluster = false/' "$cluster"
+}
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-if ! { "${sudo[@]}" apt-get update && "${sudo[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } \
-    >"$log" 2>&1; then
+if ! { "${sudo[@]}" apt-get update && no_cluster &&
+       "${sudo[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
   tail -n 20 "$log" >&2
   echo "setup: apt-get failed, see above" >&2
   exit 1
 fi
+if [ -e "$cluster.before" ]; then "${sudo[@]}" mv "$cluster.before" "$cluster"; fi
 echo "setup: installed ${#missing[@]} packages"

@@ -34,6 +34,12 @@ void hn_job_close(struct hn_job *j)
 
 /* ---- what resume will need ------------------------------------------------------------------------------------------------ */
 
+/* The study is a search's, and its address may hold a password. */
+static int is_kept(const hone_params *p, const char *name)
+{
+    return hone_params_is_set(p, name) && strcmp(name, "study") != 0;
+}
+
 static hone_status copy_settings(struct hn_job *j, hone_error *err)
 {
     struct hn_origin *o = &j->origin;
@@ -41,11 +47,11 @@ static hone_status copy_settings(struct hn_job *j, hone_error *err)
     size_t cap = 0, n = 0;
     const char *text;
     for (size_t i = 0; hone_param_at(i, &info); i++)
-        if (hone_params_is_set(j->params, info.name)) cap += hn_param_count(j->params, info.name);
+        if (is_kept(j->params, info.name)) cap += hn_param_count(j->params, info.name);
     o->settings = hn_arena_alloc(&j->arena, cap + 1, sizeof *o->settings);
     if (!o->settings) return hn_nomem(err, "the settings", cap * sizeof *o->settings);
     for (size_t i = 0; hone_param_at(i, &info); i++) {
-        if (!hone_params_is_set(j->params, info.name)) continue;
+        if (!is_kept(j->params, info.name)) continue;
         for (size_t k = 0; (text = hone_params_get(j->params, info.name, k)); k++) {
             char *copy = hn_arena_strdup(&j->arena, text);
             if (!copy) return hn_nomem(err, "the settings", strlen(text));

@@ -59,19 +59,24 @@ static int start_time(const struct hn_io *io, const char *pid, char out[32])
     return rc;
 }
 
-void hn_owner_self(const struct hn_io *io, char name[HN_OWNER])
+void hn_owner_self(const struct hn_io *io, const void *handle, char name[HN_OWNER])
 {
-    char boot[64], pid[24], start[32];
+    char boot[64], pid[24], start[32], host[65];
     struct hn_stat ns = { 0 };
     slurp(io, "/proc/sys/kernel/random/boot_id", boot, sizeof boot);
     boot[strcspn(boot, "\n")] = '\0';
+    /* Copies of a running virtual machine have one boot id, but not one name. */
+    slurp(io, "/proc/sys/kernel/hostname", host, sizeof host);
+    for (char *p = host; *p; p++)
+        if (*p == ':' || *p == '\n') *p = *p == ':' ? '.' : '\0';
     int rc = io->stat_path(io->user, "/proc/self/ns/pid", &ns);
     print(pid, sizeof pid, "%ld", (long)getpid());
     start_time(io, pid, start);
     if (rc < 0 || !boot[0] || start[0] == '?') /* a name that compares with no other */
-        print(name, HN_OWNER, "?:%lld:%s:%s", (long long)hn_now_ms(), pid, start);
+        print(name, HN_OWNER, "?:%lld:%s:%s:%p", (long long)hn_now_ms(), pid, start, handle);
     else
-        print(name, HN_OWNER, "%s:%llu:%s:%s", boot, (unsigned long long)ns.ino, pid, start);
+        print(name, HN_OWNER, "%s@%.32s:%llu:%s:%s:%p", boot, host, (unsigned long long)ns.ino, pid,
+              start, handle);
 }
 
 int hn_owner_is_dead(const struct hn_io *io, const char *self, const char *owner)
@@ -87,5 +92,6 @@ int hn_owner_is_dead(const struct hn_io *io, const char *self, const char *owner
     number[n] = '\0';
     int rc = start_time(io, number, start);
     if (rc == -ENOENT || rc == -ESRCH) return 1;
-    return rc == 0 && start[0] != '?' && strcmp(start, colon + 1) != 0;
+    n = strcspn(++colon, ":");
+    return rc == 0 && start[0] != '?' && (strlen(start) != n || memcmp(start, colon, n) != 0);
 }

@@ -156,7 +156,7 @@ static void put_search(const struct hn_tune *t, hone_result *r)
                                       : "trials");
 }
 
-/* What was asked for: the parameters that were set, as text; lists as lists. */
+/* What was asked for: the parameters that were set, as text; lists as lists. Of a study's address what may be shown. */
 static void put_asked(const struct hn_tune *t, hone_result *r)
 {
     hone_param_info info = { .size = sizeof info };
@@ -169,7 +169,8 @@ static void put_asked(const struct hn_tune *t, hone_result *r)
         if (!hone_params_is_set(t->params, info.name)) continue;
         if (list) hn_result_array(r, info.name);
         for (size_t k = 0; (text = hone_params_get(t->params, info.name, k)); k++)
-            hn_result_string(r, list ? NULL : info.name, text);
+            hn_result_string(r, list ? NULL : info.name,
+                             strcmp(info.name, "study") ? text : hn_study_settings(t->study)->path);
         if (list) hn_result_close(r);
     }
     hn_result_close(r);
@@ -229,7 +230,7 @@ static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
     hn_result_bool(r, "changed", changed);
     hn_result_string(r, "model", out[0] ? out : NULL);
     hn_result_string(r, "run_dir", t->dir);
-    hn_result_string(r, "study", t->path);
+    hn_result_string(r, "study", hn_study_settings(t->study)->path);
     hn_result_double(r, "seconds", hn_seconds() - t->start);
     return hn_result_done(r, err);
 }

@@ -3,6 +3,7 @@
  * A study in an SQLite file: write-ahead log, synchronous=FULL, so that a committed transaction survives a kill and a power
  * cut, and a torn one leaves no trace. Writers wait for each other (BEGIN IMMEDIATE, 30 s). The file is known by its
  * application id. SQLite keeps its own memory and files. */
+#include "plugin/tune/owner.h"
 #include "plugin/tune/store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -125,6 +126,7 @@ static hone_status begin(struct hn_store *store, hone_error *err)
     s->writing = 1;
     hone_status st = run(s, "BEGIN IMMEDIATE", err);
     if (st != HONE_OK) s->writing = 0;
+    store->now_ms = hn_now_ms();
     return st;
 }
 
@@ -170,6 +172,7 @@ static hone_status recognise(struct sqlite *s, hone_error *err)
     HN_TRY(number(s, "SELECT count(*) FROM sqlite_master", &tables, err));
     HN_TRY(number(s, "PRAGMA application_id", &application, err));
     HN_TRY(number(s, "PRAGMA user_version", &version, err));
+    s->store.fresh = tables == 0;
     if (application == APPLICATION && version > VERSION)
         return hn_fail(err, HONE_E_USAGE, s->path,
                        "the study was written by a newer Hone: format %lld, this one knows %d",
@@ -186,7 +189,9 @@ static hone_status look(const struct hn_io *io, const char *path, int must_exist
     char head[16] = { 0 };
     int64_t got = 0;
     int rc = io->stat_path(io->user, path, &st);
-    if (rc == -ENOENT && must_exist) return hn_fail(err, HONE_E_IO, path, "there is no such study");
+    if (rc == -ENOENT && must_exist)
+        return hn_hint(err, hn_fail(err, HONE_E_IO, path, "there is no such study"),
+                       "a search space (--space FILE.yaml) makes one");
     if (rc < 0) return HONE_OK; /* SQLite says what is wrong */
     if (st.is_dir || !st.is_regular) return not_a_study(path, err);
     if (st.size == 0) return HONE_OK;
@@ -230,19 +235,17 @@ static hone_status set_up(struct sqlite *s, hone_error *err)
     sqlite3_busy_timeout(s->db, WAIT_MS);
     HN_TRY(run(s, "PRAGMA synchronous=FULL", err));
     HN_TRY(use_wal(s, err));
-    hone_status st = begin(&s->store, err);
-    if (st == HONE_OK) st = recognise(s, err);
-    if (st == HONE_OK) st = commit(&s->store, err);
-    rollback(&s->store);
-    return st;
+    HN_TRY(begin(&s->store, err));
+    return recognise(s, err);
 }
 
-static hone_status open_store(struct hn_mem *m, const struct hn_io *io, const char *where,
-                              int must_exist, struct hn_store **out, hone_error *err)
+static hone_status open_store(hone_context *ctx, const char *where, int must_exist,
+                              struct hn_store **out, hone_error *err)
 {
+    struct hn_mem *m = &ctx->mem;
     *out = NULL;
     if (!where[0]) return hn_fail(err, HONE_E_USAGE, "study", "the study has no file name");
-    HN_TRY(look(io, where, must_exist, err));
+    HN_TRY(look(ctx->io, where, must_exist, err));
     struct sqlite *s = hn_calloc(m, 1, sizeof *s);
     if (!s) return hn_nomem(err, "a study", sizeof *s);
     s->store.kind = &hn_store_sqlite;
@@ -256,6 +259,8 @@ static hone_status open_store(struct hn_mem *m, const struct hn_io *io, const ch
         close_store(&s->store);
     return st;
 }
+
+const char *hn_sqlite_version(void) { return sqlite3_libversion(); }
 
 const struct hn_store_kind hn_store_sqlite = { .name = "sqlite",
                                                .open = open_store,

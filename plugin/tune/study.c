@@ -24,11 +24,25 @@ hone_status hn_study_query(struct hn_study *s, const struct hn_query *q, hone_er
     return s->store->kind->query(s->store, q, err);
 }
 
-hone_status hn_study_end(struct hn_study *s, hone_status st, hone_error *err)
+/* Commits when st is HONE_OK, else rolls back and returns st. */
+static hone_status end(struct hn_study *s, hone_status st, hone_error *err)
 {
     if (st == HONE_OK) return s->store->kind->commit(s->store, err);
     s->store->kind->rollback(s->store);
     return st;
+}
+
+hone_status hn_study_transact(struct hn_study *s,
+                              hone_status (*body)(struct hn_study *, void *, hone_error *),
+                              void *arg, hone_error *err)
+{
+    const struct hn_store_kind *kind = s->store->kind;
+    for (;;) {
+        hone_status st = kind->begin(s->store, err);
+        if (st == HONE_OK) st = body(s, arg, err);
+        st = end(s, st, err);
+        if (st == HONE_OK || !kind->again || !kind->again(s->store, err)) return st;
+    }
 }
 
 /* ---- settings -------------------------------------------------------------------------------------------------------- */
@@ -205,11 +219,11 @@ static hone_status write_settings(struct hn_study *s, const struct hn_search_spa
     return put(s, "fingerprint", o->fingerprint ? o->fingerprint : "", err);
 }
 
-/* In one transaction, so that of two that come at once the second finds what the first has written. */
+/* In the transaction that opening began, so that of two that come at once the second finds what the first has written. */
 static hone_status settle(struct hn_study *s, const struct hn_search_space *space, hone_error *err)
 {
     const char *format;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+    for (size_t i = 0; s->store->fresh && i < sizeof tables / sizeof *tables; i++)
         HN_TRY(hn_study_query(s, &(struct hn_query){ .sql = tables[i] }, err));
     HN_TRY(get(s, "format", &format, err));
     if (!format && !space)
@@ -225,17 +239,17 @@ static hone_status open_study(struct hn_study *s, const struct hn_study_opts *op
     s->opts = *opts;
     s->opts.space = NULL;
     if (s->opts.attempts == 0) s->opts.attempts = 3;
-    s->opts.path = hn_arena_strdup(&s->arena, opts->path);
+    s->opts.path = hn_store_shown(&s->arena, opts->path);
     if (!s->opts.path) return hn_nomem(err, "a study", strlen(opts->path));
     if (opts->fingerprint) {
         s->opts.fingerprint = hn_arena_strdup(&s->arena, opts->fingerprint);
         if (!s->opts.fingerprint) return hn_nomem(err, "a study", strlen(opts->fingerprint));
     }
-    if (opts->lease_ms > 0) hn_owner_self(s->ctx->io, s->owner);
-    const struct hn_store_kind *kind = &hn_store_sqlite;
-    HN_TRY(kind->open(&s->ctx->mem, s->ctx->io, opts->path, opts->space == NULL, &s->store, err));
-    HN_TRY(kind->begin(s->store, err));
-    HN_TRY(hn_study_end(s, settle(s, opts->space, err), err));
+    if (opts->lease_ms > 0) hn_owner_self(s->ctx->io, s, s->owner);
+    const struct hn_store_kind *kind =
+        hn_store_is_uri(opts->path) ? &hn_store_postgres : &hn_store_sqlite;
+    HN_TRY(kind->open(s->ctx, opts->path, opts->space == NULL, &s->store, err));
+    HN_TRY(end(s, settle(s, opts->space, err), err));
     s->opts.space = &s->space;
     return HONE_OK;
 }

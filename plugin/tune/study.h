@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A study: a search written down. It is the one truth of a search: trials, their settings, states and results, in a database
- * (SQLite; store.h is the seam for others) that survives kill -9 at any moment and that several processes may use at once.
+ * (SQLite or PostgreSQL; store.h is the seam) that survives kill -9 at any moment and that several processes may use at once.
  * Every call below that changes something is one durable transaction.
  *
  *     hn_study_open → enqueue… → loop { claim → HN_CLAIM_TRIAL: run it, renew while it runs, finish;
@@ -11,8 +11,8 @@
  * trials before t-W+1 (that is 0 … t-W) and from the settings alone of the later ones: whoever finishes first and however many
  * workers there are up to W, the search is the same. With lag 0 (ask and tell) every result there is counts.
  *
- * A running trial belongs to an owner (boot id, process namespace, process, start time) with a lease that the owner renews.
- * When the lease has run out, or when the owner is a process of this machine that is no more, the next claim takes the trial
+ * A running trial belongs to an owner (machine, process namespace, process, start time, handle) with a lease that the owner
+ * renews; times are the database's. When the lease has run out, or when the owner is a process of this machine that is no more, the next claim takes the trial
  * over: same number, same settings. A trial that is claimed more than `attempts` times (its workers die) is failed instead.
  * One handle belongs to one thread at a time; different handles and processes share a study. */
 #ifndef HN_STUDY_H
@@ -49,7 +49,7 @@ struct hn_trial {
 };
 
 struct hn_study_opts {
-    const char *path; /* FILE.db */
+    const char *path; /* FILE.db, or postgresql://…; hn_study_settings has it without password */
     const struct hn_search_space
         *space; /* copied as text; NULL: the study must exist and brings its own */
     struct hn_sampler_opts sampler;
@@ -107,7 +107,7 @@ struct hn_claimed {
 };
 /* The next thing to do: a trial whose worker died, an enqueued one, or a new proposal. */
 hone_status hn_study_claim(struct hn_study *s, struct hn_claimed *out, hone_error *err);
-/* Extends the lease. HONE_E_CORRUPT when another worker has taken the trial over: drop it. */
+/* Extends the lease. HONE_E_CORRUPT, here and below, when another worker has taken the trial over: drop it. */
 hone_status hn_study_renew(struct hn_study *s, int64_t number, hone_error *err);
 
 /* What was monitored in one fold of a trial, from its epoch 1 on. */
@@ -124,7 +124,8 @@ struct hn_outcome_report { /* zeroed is a beginning */
     const struct hn_fold_curve *curves; /* of folds 0 … n_curves - 1 */
     size_t n_curves;
 };
-/* Ends a running trial. A trial that is not running (told already, unknown, taken over by another owner) is HONE_E_USAGE. */
+/* Ends a running trial. A trial that is not running (told already, unknown) is HONE_E_USAGE, for owners with a lease
+ * HONE_E_CORRUPT. */
 hone_status hn_study_finish(struct hn_study *s, int64_t number, const struct hn_outcome_report *r,
                             hone_error *err);
 /* Gives a claimed trial back unfinished (interrupted): it is the first thing the next claim returns. */

@@ -21,11 +21,7 @@ static hone_status open_study(hone_study *s, const char *path, const hone_params
     if (st == HONE_OK) st = hn_study_opts_of_params(params, &o, err);
     o.keep |= HN_KEEP_LAG;
     o.space = given ? &space : NULL;
-    if (st == HONE_OK) {
-        st = hn_study_open(s->ctx, &o, &s->study, err);
-        if (st == HONE_E_IO && !given && !hn_path_exists(s->ctx->io, path))
-            hn_hint(err, st, "a search space (--space FILE.yaml) makes one");
-    }
+    if (st == HONE_OK) st = hn_study_open(s->ctx, &o, &s->study, err);
     hn_space_clear(&space);
     return st == HONE_OK ? hn_study_enqueue_settings(s->study, params, err) : st;
 }

@@ -8,7 +8,7 @@
 
 static int64_t lease_end(const struct hn_study *s)
 {
-    return s->opts.lease_ms > 0 ? hn_now_ms() + s->opts.lease_ms : 0;
+    return s->opts.lease_ms > 0 ? s->store->now_ms + s->opts.lease_ms : 0;
 }
 
 static int is_open(const struct hn_trial *t)
@@ -16,10 +16,14 @@ static int is_open(const struct hn_trial *t)
     return t->state == HN_TRIAL_WAITING || t->state == HN_TRIAL_RUNNING;
 }
 
+/* Our own are not lost, however long the database was away, and while it was, nobody could renew. */
 static int is_lost(const struct hn_study *s, const struct hn_trial *t)
 {
     if (t->state != HN_TRIAL_RUNNING || t->lease_until_ms == 0) return 0;
-    return t->lease_until_ms < hn_now_ms() ||
+    if (!strcmp(t->owner, s->owner)) return 0;
+    int64_t until = s->store->since_ms ? s->store->since_ms + s->opts.lease_ms : 0;
+    if (until < t->lease_until_ms) until = t->lease_until_ms;
+    return until < s->store->now_ms ||
            (s->owner[0] && hn_owner_is_dead(s->ctx->io, s->owner, t->owner));
 }
 
@@ -27,7 +31,8 @@ static int is_lost(const struct hn_study *s, const struct hn_trial *t)
 
 static hone_status give_up(struct hn_study *s, struct hn_trial *t, hone_error *err)
 {
-    struct hn_cell args[] = { HN_INT(HN_TRIAL_FAILED), HN_INT(hn_now_ms()), HN_INT(t->number) };
+    struct hn_cell args[] = { HN_INT(HN_TRIAL_FAILED), HN_INT(s->store->now_ms),
+                              HN_INT(t->number) };
     struct hn_query q = {
         "UPDATE trial SET state=$1, owner='', lease=0, finished=$2 WHERE number=$3",
         args,
@@ -103,8 +108,9 @@ static hone_status propose(struct hn_study *s, struct hn_claimed *out, hone_erro
     return HONE_OK;
 }
 
-static hone_status claim(struct hn_study *s, struct hn_claimed *out, hone_error *err)
+static hone_status claim(struct hn_study *s, void *to, hone_error *err)
 {
+    struct hn_claimed *out = to;
     HN_TRY(hn_study_load(s, err));
     for (size_t i = 0; i < s->n; i++) {
         struct hn_trial *t = &s->trials[i];
@@ -127,8 +133,7 @@ static hone_status claim(struct hn_study *s, struct hn_claimed *out, hone_error 
 hone_status hn_study_claim(struct hn_study *s, struct hn_claimed *out, hone_error *err)
 {
     *out = (struct hn_claimed){ .what = HN_CLAIM_DONE };
-    HN_TRY(s->store->kind->begin(s->store, err));
-    return hn_study_end(s, claim(s, out, err), err);
+    return hn_study_transact(s, claim, out, err);
 }
 
 static int has_point(const struct hn_study *s, const double *x)
@@ -142,19 +147,29 @@ static int has_point(const struct hn_study *s, const double *x)
     return 0;
 }
 
+struct wish {
+    const double *x;
+    const char *note;
+    enum hn_enqueue how;
+};
+
+static hone_status enqueue(struct hn_study *s, void *arg, hone_error *err)
+{
+    const struct wish *w = arg;
+    HN_TRY(hn_study_load(s, err));
+    if ((w->how == HN_ENQUEUE_FIRST && s->n) || (w->how == HN_ENQUEUE_NEW && has_point(s, w->x)))
+        return HONE_OK;
+    struct hn_trial t = { .number = (int64_t)s->n, .note = w->note };
+    t.x = hn_arena_alloc(&s->rows, (size_t)s->space.n, sizeof *t.x);
+    if (!t.x) return hn_nomem(err, "a trial", sizeof t);
+    memcpy(t.x, w->x, (size_t)s->space.n * sizeof *t.x);
+    return hn_study_insert(s, &t, err);
+}
+
 hone_status hn_study_enqueue(struct hn_study *s, const double *x, const char *note,
                              enum hn_enqueue how, hone_error *err)
 {
-    HN_TRY(s->store->kind->begin(s->store, err));
-    hone_status st = hn_study_load(s, err);
-    int skip = (how == HN_ENQUEUE_FIRST && s->n) || (how == HN_ENQUEUE_NEW && has_point(s, x));
-    if (st == HONE_OK && !skip) {
-        struct hn_trial t = { .number = (int64_t)s->n, .note = note };
-        t.x = hn_arena_alloc(&s->rows, (size_t)s->space.n, sizeof *t.x);
-        if (t.x) memcpy(t.x, x, (size_t)s->space.n * sizeof *t.x);
-        st = t.x ? hn_study_insert(s, &t, err) : hn_nomem(err, "a trial", sizeof t);
-    }
-    return hn_study_end(s, st, err);
+    return hn_study_transact(s, enqueue, &(struct wish){ x, note, how }, err);
 }
 
 /* ---- results ---------------------------------------------------------------------------------------------------------- */
@@ -178,18 +193,36 @@ static hone_status not_running(struct hn_study *s, int64_t number, hone_error *e
                    (long long)number, hn_trial_state_names[t->state]);
 }
 
-/* r: of a trial that ends with it; else NULL */
-static hone_status change(struct hn_study *s, const struct hn_query *q, int64_t number,
-                          const struct hn_outcome_report *r, hone_error *err)
+struct change {
+    const char *sql;
+    struct hn_cell *args;
+    int n_args;
+    int64_t number;
+    const struct hn_outcome_report *r; /* of a trial that ends with it; else NULL */
+    int clock,
+        lease; /* positions of args that are the time of the transaction, and the end of a lease; -1: none */
+};
+
+static hone_status run_change(struct hn_study *s, void *arg, hone_error *err)
 {
+    struct change *c = arg;
     int64_t changed = 0;
-    struct hn_query counted = *q;
-    counted.changed = &changed;
-    HN_TRY(s->store->kind->begin(s->store, err));
-    hone_status st = hn_study_query(s, &counted, err);
-    if (st == HONE_OK && changed == 0) st = not_running(s, number, err);
-    if (st == HONE_OK && r) st = hn_study_insert_curves(s, number, r->curves, r->n_curves, err);
-    return hn_study_end(s, st, err);
+    struct hn_query q = { c->sql, c->args, c->n_args, NULL, NULL, &changed };
+    if (c->clock >= 0) c->args[c->clock] = HN_INT(s->store->now_ms);
+    if (c->lease >= 0) c->args[c->lease] = HN_INT(lease_end(s));
+    HN_TRY(hn_study_query(s, &q, err));
+    if (!changed) return not_running(s, c->number, err);
+    return c->r ? hn_study_insert_curves(s, c->number, c->r->curves, c->r->n_curves, err) : HONE_OK;
+}
+
+/* A change of a trial that we run. */
+static hone_status change(struct hn_study *s, struct change *c, hone_error *err)
+{
+    hone_status st = hn_study_transact(s, run_change, c, err);
+    if (st != HONE_E_USAGE || (!s->owner[0] && c->lease < 0)) return st;
+    return hn_fail(err, HONE_E_CORRUPT, s->opts.path,
+                   "trial %lld was taken over by another worker while it ran",
+                   (long long)c->number);
 }
 
 hone_status hn_study_finish(struct hn_study *s, int64_t number, const struct hn_outcome_report *r,
@@ -205,44 +238,44 @@ hone_status hn_study_finish(struct hn_study *s, int64_t number, const struct hn_
                               HN_INT(r->epochs),
                               HN_REAL(r->seconds),
                               r->note ? HN_TEXT(r->note) : HN_NULL,
-                              HN_INT(hn_now_ms()),
+                              HN_NULL,
                               HN_INT(number),
                               HN_TEXT(s->owner) };
-    struct hn_query q = { "UPDATE trial SET state=$1, value=$2, noise=$3, epochs=$4, seconds=$5, "
-                          "note=coalesce($6, note), finished=$7, owner='', lease=0 WHERE number=$8 "
-                          "AND state=1 AND owner=$9",
-                          args,
-                          9,
-                          NULL,
-                          NULL,
-                          NULL };
-    return change(s, &q, number, r, err);
+    struct change c = { "UPDATE trial SET state=$1, value=$2, noise=$3, epochs=$4, seconds=$5, "
+                        "note=coalesce($6, note), finished=$7, owner='', lease=0 WHERE number=$8 "
+                        "AND state=1 AND owner=$9",
+                        args,
+                        9,
+                        number,
+                        r,
+                        6,
+                        -1 };
+    return change(s, &c, err);
 }
 
 hone_status hn_study_release(struct hn_study *s, int64_t number, hone_error *err)
 {
     struct hn_cell args[] = { HN_INT(number), HN_TEXT(s->owner) };
-    struct hn_query q = { "UPDATE trial SET state=0, owner='', lease=0, attempts=attempts-1 WHERE "
-                          "number=$1 AND state=1 AND owner=$2",
-                          args,
-                          2,
-                          NULL,
-                          NULL,
-                          NULL };
-    return change(s, &q, number, NULL, err);
+    struct change c = { "UPDATE trial SET state=0, owner='', lease=0, attempts=attempts-1 WHERE "
+                        "number=$1 AND state=1 AND owner=$2",
+                        args,
+                        2,
+                        number,
+                        NULL,
+                        -1,
+                        -1 };
+    return change(s, &c, err);
 }
 
 hone_status hn_study_renew(struct hn_study *s, int64_t number, hone_error *err)
 {
-    struct hn_cell args[] = { HN_INT(lease_end(s)), HN_INT(number), HN_TEXT(s->owner) };
-    struct hn_query q = { "UPDATE trial SET lease=$1 WHERE number=$2 AND state=1 AND owner=$3",
-                          args,
-                          3,
-                          NULL,
-                          NULL,
-                          NULL };
-    hone_status st = change(s, &q, number, NULL, err);
-    if (st != HONE_E_USAGE) return st;
-    return hn_fail(err, HONE_E_CORRUPT, s->opts.path,
-                   "trial %lld was taken over by another worker while it ran", (long long)number);
+    struct hn_cell args[] = { HN_NULL, HN_INT(number), HN_TEXT(s->owner) };
+    struct change c = { "UPDATE trial SET lease=$1 WHERE number=$2 AND state=1 AND owner=$3",
+                        args,
+                        3,
+                        number,
+                        NULL,
+                        -1,
+                        0 };
+    return change(s, &c, err);
 }

@@ -21,8 +21,11 @@ struct hn_study {
 };
 
 hone_status hn_study_query(struct hn_study *s, const struct hn_query *q, hone_error *err);
-/* Ends a transaction: commits when st is HONE_OK, else rolls back and returns st. */
-hone_status hn_study_end(struct hn_study *s, hone_status st, hone_error *err);
+/* One durable transaction around body(s, arg, err), which is run once more from its beginning where the database says so
+ * (hn_store_kind.again): it reads afresh what it needs and leaves no trace outside the database when it fails. */
+hone_status hn_study_transact(struct hn_study *s,
+                              hone_status (*body)(struct hn_study *, void *, hone_error *),
+                              void *arg, hone_error *err);
 
 /* study_trial.c: reads all trials into s->trials; writes one that is new. */
 hone_status hn_study_load(struct hn_study *s, hone_error *err);

@@ -160,7 +160,7 @@ hone_status hn_study_insert(struct hn_study *s, const struct hn_trial *t, hone_e
                                   HN_INT(t->lease_until_ms),
                                   HN_INT(t->attempts),
                                   HN_TEXT(t->note ? t->note : ""),
-                                  HN_INT(hn_now_ms()) };
+                                  HN_INT(s->store->now_ms) };
         struct hn_query q = {
             "INSERT INTO trial(number, state, value, noise, params, memo, owner, lease, attempts, "
             "epochs, seconds, note, started) VALUES($1, $2, NULL, 0, $3, $4, $5, $6, $7, 0, 0, $8, "

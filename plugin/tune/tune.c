@@ -7,6 +7,7 @@
 #include "ops/cpu/blas.h"
 #include "plugin/train/job.h"
 #include "plugin/tune/graph_knobs.h"
+#include "plugin/tune/store.h"
 #include "plugin/tune/study_open.h"
 #include <errno.h>
 #include <math.h>
@@ -65,6 +66,14 @@ static void forget_study(struct hn_tune *t)
     }
 }
 
+/* Is the folder that of an earlier run of this search? A study in a database leaves its result only. */
+static int was_ours(struct hn_tune *t)
+{
+    const char *result = hn_arena_printf(&t->arena, "%s/study.json", t->dir);
+    if (!hn_store_is_uri(t->path)) return hn_path_exists(t->ctx->io, t->path);
+    return result && hn_path_exists(t->ctx->io, result);
+}
+
 /* A folder with a study in it is continued, another one that is not empty is refused. */
 static hone_status open_folder(struct hn_tune *t, int own_study, hone_error *err)
 {
@@ -78,7 +87,7 @@ static hone_status open_folder(struct hn_tune *t, int own_study, hone_error *err
             return hn_fail(err, HONE_E_IO, t->dir, "found a file, wanted a folder for the run");
         if (rc == -ENOTEMPTY || rc == -EEXIST) {
             if (force && own_study) forget_study(t);
-            if (!force && !hn_path_exists(io, t->path))
+            if (!force && !was_ours(t))
                 return hn_hint(err,
                                hn_fail(err, HONE_E_USAGE, t->dir, "the run folder is not empty"),
                                "--force starts anew in it");

@@ -172,6 +172,17 @@ static hone_status write_down(struct hn_tune *t, const struct running *r, const 
     return st;
 }
 
+/* This process slept, or could not reach the study, until its lease had run out: somebody else runs the trial now, with the
+ * same outcome. */
+static hone_status drop_lost(struct round *o, struct running *r, hone_status st)
+{
+    if (st != HONE_E_CORRUPT) return st;
+    r->lost = 1;
+    hn_log(o->t->ctx, HONE_LOG_NOTE, "trial %lld was taken over by another worker",
+           (long long)r->number);
+    return HONE_OK;
+}
+
 static hone_status finish_trial(struct round *o, struct running *r, hone_error *err)
 {
     struct hn_tune *t = o->t;
@@ -179,7 +190,7 @@ static hone_status finish_trial(struct round *o, struct running *r, hone_error *
     const struct hn_fold_result *bad = NULL;
     for (int i = 0; i < s.n && !r->lost; i++) {
         if (r->fold[i].state == HN_FOLD_INTERRUPTED)
-            return hn_study_release(t->study, r->number, err);
+            return drop_lost(o, r, hn_study_release(t->study, r->number, err));
         if (!bad && r->fold[i].state != HN_FOLD_COMPLETE) bad = &r->fold[i];
     }
     if (r->lost) return HONE_OK;
@@ -193,8 +204,8 @@ static hone_status finish_trial(struct round *o, struct running *r, hone_error *
                                         .value = bad ? (double)NAN : s.mean,
                                         .noise = bad ? 0 : s.noise,
                                         .epochs = s.epochs };
-    HN_TRY(write_down(t, r, &s, &report, err));
-    return tell(o, r, &s, bad, err);
+    HN_TRY(drop_lost(o, r, write_down(t, r, &s, &report, err)));
+    return r->lost ? HONE_OK : tell(o, r, &s, bad, err);
 }
 
 static hone_status take_fold(struct round *o, struct hn_task *task, hone_error *err)
@@ -215,11 +226,7 @@ static hone_status renew(struct round *o, hone_error *err)
     if (hn_seconds() - o->renewed < RENEW_SECONDS) return HONE_OK;
     o->renewed = hn_seconds();
     for (struct running *r = o->running; r; r = r->next) {
-        hone_status st = r->lost ? HONE_OK : hn_study_renew(o->t->study, r->number, err);
-        if (st == HONE_E_CORRUPT)
-            r->lost = 1;
-        else if (st != HONE_OK)
-            return st;
+        if (!r->lost) HN_TRY(drop_lost(o, r, hn_study_renew(o->t->study, r->number, err)));
     }
     return HONE_OK;
 }
