@@ -5,6 +5,7 @@
 #include "gpu/backend.h"
 #include "gpu/exec.h"
 #include "ops/base/status.h"
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -149,6 +150,17 @@ static int gpu_offers(void *dev, const struct hn_op *op, enum hn_pass pass, cons
     if (hn_gpu_builder_of(op->row)) return 1;
     *why = "it has no kernel on the GPU";
     return 0;
+}
+
+static void gpu_describe(void *dev, char *buf, size_t size)
+{
+    static const char *const maths[] = { "fp32", "TF32", "bfloat16" };
+    const struct hn_gpu_dev *d = dev;
+    char what[160] = "";
+    d->layer->describe(d->ctx, what, sizeof what);
+    (void)snprintf(buf, size, "%s; products %s, BatchNormalization %s, Dropout %s", what,
+                   d->elem == 8 ? "float64" : maths[d->o.math], hn_gpu_choice_text(d->o.norm),
+                   hn_gpu_choice_text(d->o.drop));
 }
 
 /* ---- buffers --------------------------------------------------------------------------------------------------- */
@@ -394,7 +406,7 @@ static hone_status gpu_run(void *exec, struct hn_slot *slots, int n_slots, int n
         .release = gpu_release, .put = gpu_put, .get = gpu_get, .copy = gpu_copy,                  \
         .bind = hn_gpu_bind, .unbind = hn_gpu_unbind, .prepare = gpu_prepare, .run = gpu_run,      \
         .finish = gpu_finish, .state_size = hn_gpu_state_size, .state_save = hn_gpu_state_save,    \
-        .state_load = hn_gpu_state_load                                                            \
+        .state_load = hn_gpu_state_load, .describe = gpu_describe                                  \
     }
 const struct hn_backend hn_backend_cuda_f32 = BACKEND(open_f32, sizeof(float));
 const struct hn_backend hn_backend_cuda_f64 = BACKEND(open_f64, sizeof(double));

@@ -27,6 +27,13 @@ enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t 
     return row->norm;
 }
 
+const char *hn_gpu_choice_text(int pick)
+{
+    return pick == HN_GPU_AUTO     ? "auto (native: not measured)"
+           : pick == HN_GPU_NATIVE ? "native"
+                                   : "cuDNN";
+}
+
 int hn_gpu_choose_drop(const struct hn_gpu_options *o)
 {
     if (o->drop != HN_GPU_AUTO) return o->drop == HN_GPU_CUDNN;

@@ -56,9 +56,9 @@ void hn_gpu_cudnn_close(struct hn_gpu_context *c)
     c->dnn = NULL;
 }
 
-const char *hn_gpu_cudnn_version(char text[32])
+const char *hn_gpu_cudnn_version(int loaded, char text[32])
 {
-    size_t v = cudnnGetVersion(); /* 90100 is 9.1.0 */
+    size_t v = loaded ? cudnnGetVersion() : CUDNN_VERSION; /* 90100 is 9.1.0 */
     (void)snprintf(text, 32, "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
     return text;
 }

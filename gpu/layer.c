@@ -106,7 +106,8 @@ static void layer_describe(void *ctx, char *buf, size_t size)
     (void)cudaRuntimeGetVersion(&runtime);
     (void)snprintf(buf, size, "%s, sm_%d%d, CUDA %d.%d (driver for %d.%d), cuBLASLt %zu, cuDNN %s",
                    p.name, p.major, p.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000,
-                   driver % 1000 / 10, cublasLtGetVersion(), hn_gpu_cudnn_version(dnn));
+                   driver % 1000 / 10, cublasLtGetVersion(),
+                   hn_gpu_cudnn_version(c->dnn != NULL, dnn));
 }
 
 static hone_status layer_memory(void *ctx, size_t *free_bytes, size_t *total, hone_error *err)
@@ -342,8 +343,9 @@ static hone_status layer_gemm_create(void *ctx, const struct hn_gpu_gemm *g, voi
     p->alpha_f = (float)p->alpha, p->beta_f = (float)p->beta;
     p->elem = g->elem, p->has_bias = g->bias || g->sums;
     hone_status st = describe_product(p, g, err);
-    /* the heuristic looks at the pointer's presence and alignment; the address itself comes with each call */
-    void *const somewhere = c->workspace;
+    /* the heuristic looks at the pointer's presence and alignment (64 bytes here, as in a slab); the address itself comes with
+     * each call */
+    void *const somewhere = (char *)c->workspace + 64;
     if (st == HONE_OK && p->has_bias)
         st = set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &somewhere, sizeof somewhere, err);
     if (st == HONE_OK) st = choose(c, p, err);

@@ -22,7 +22,8 @@ struct hn_gpu_context {
 /* The calling thread's device is this context's. */
 hone_status hn_gpu_here(const struct hn_gpu_context *c, hone_error *err);
 void hn_gpu_cudnn_close(struct hn_gpu_context *c);
-const char *hn_gpu_cudnn_version(char text[32]); /* of the library that is loaded */
+/* Of the library, which is loaded for it; else the version this was built with. */
+const char *hn_gpu_cudnn_version(int loaded, char text[32]);
 
 hone_status hn_gpu_norm_create(void *ctx, const struct hn_gpu_norm *n, void **norm,
                                hone_error *err);

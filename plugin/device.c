@@ -22,7 +22,8 @@ const char *hn_device_why_no_gpu(void)
     const char *why = hn_gpu_module_load(&module);
     if (why) return why;
     hn_mem_init(&mem, 0);
-    if (hn_gpu_module_open(&mem, 0, 0, &b, &dev, &ignored) != HONE_OK)
+    const struct hn_gpu_ask any = { 0 };
+    if (hn_gpu_module_open(&mem, &any, &b, &dev, &ignored) != HONE_OK)
         return "the GPU module and a driver are there, but no device could be opened";
     b->close(dev);
     return NULL;
@@ -37,38 +38,68 @@ static int is_cuda(const char *device, int64_t *n)
            (device[4] == ':' && hn_parse_i64(device + 5, strlen(device + 5), n) && *n >= 0);
 }
 
-static hone_status open_gpu(hone_context *ctx, int64_t ordinal, enum hn_dtype dtype,
-                            struct hn_device *out, hone_error *err)
+static hone_status open_gpu(hone_context *ctx, const hone_params *p, int64_t ordinal,
+                            enum hn_dtype dtype, struct hn_device *out, hone_error *err)
 {
+    const char *device = hn_param_s(p, "device");
     struct hn_device d = { .threads = 1 };
-    HN_TRY(hn_gpu_module_open(&ctx->mem, ordinal, dtype == HN_F64, &d.backend, &d.dev, err));
-    *out = d;
-    return HONE_OK;
-}
-
-hone_status hn_device_open(hone_context *ctx, const char *device, int threads, enum hn_dtype dtype,
-                           struct hn_device *out, hone_error *err)
-{
-    int64_t ordinal;
     hone_error why = { 0 };
-    *out = (struct hn_device){ 0 };
-    if (is_cuda(device, &ordinal)) {
-        if (open_gpu(ctx, ordinal, dtype, out, &why) == HONE_OK) return HONE_OK;
+    const struct hn_gpu_ask ask = { ordinal, dtype == HN_F64, hn_param_s(p, "math"),
+                                    hn_param_s(p, "bn-impl"), hn_param_s(p, "dropout-impl") };
+    hone_status st = hn_gpu_module_open(&ctx->mem, &ask, &d.backend, &d.dev, &why);
+    if (st == HONE_E_USAGE) return hn_fail(err, st, "device", "%s", why.text);
+    if (st != HONE_OK)
         return hn_hint(
             err,
             hn_fail(err, HONE_E_DEVICE, "device", "'%s' was asked for, but %s", device, why.text),
             "--device cpu, or auto");
+    *out = d;
+    return HONE_OK;
+}
+
+/* What only a GPU can do, and what the CPU does by the same name anyway. */
+static hone_status check_cpu(const hone_params *p, hone_error *err)
+{
+    static const char *const cpu[][3] = { { "math", "fp32", "" },
+                                          { "bn-impl", "auto", "native" },
+                                          { "dropout-impl", "auto", "native" } };
+    for (size_t i = 0; i < sizeof cpu / sizeof *cpu; i++) {
+        const char *v = hn_param_s(p, cpu[i][0]);
+        if (strcmp(v, cpu[i][1]) == 0 || strcmp(v, cpu[i][2]) == 0) continue;
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, cpu[i][0],
+                               "'%s' is for a GPU, but the device is the CPU (--device %s)", v,
+                               hn_param_s(p, "device")),
+                       "--device cuda, or leave --%s out", cpu[i][0]);
     }
-    if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
-        return hn_fail(err, HONE_E_USAGE, "device", "found '%s', wanted auto, cpu, cuda or cuda:N",
-                       device);
+    return HONE_OK;
+}
+
+hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dtype,
+                               struct hn_device *out, hone_error *err)
+{
     struct hn_device d = { .backend = &hn_backend_cpu, .threads = threads };
+    *out = (struct hn_device){ 0 };
     if (dtype == HN_F64) d.backend = &hn_backend_reference, d.threads = 1;
     if (d.threads < 1) d.threads = hn_cpu_count();
     struct hn_host host = { sizeof host, &ctx->mem, d.threads };
     HN_TRY(d.backend->open(&host, "", &d.dev, err));
     *out = d;
     return HONE_OK;
+}
+
+hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
+                           struct hn_device *out, hone_error *err)
+{
+    const char *device = hn_param_s(params, "device");
+    int64_t ordinal;
+    *out = (struct hn_device){ 0 };
+    if (is_cuda(device, &ordinal)) return open_gpu(ctx, params, ordinal, dtype, out, err);
+    if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
+        return hn_fail(err, HONE_E_USAGE, "device", "found '%s', wanted auto, cpu, cuda or cuda:N",
+                       device);
+    HN_TRY(check_cpu(params, err));
+    return hn_device_open_cpu(ctx, (int)hn_param_i(params, "threads"), dtype, out, err);
 }
 
 void hn_device_close(struct hn_device *d)
@@ -79,7 +110,12 @@ void hn_device_close(struct hn_device *d)
 
 const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_arena *a)
 {
+    char text[256];
     if (b == &hn_backend_reference) return "double";
+    if (b->describe) {
+        b->describe(dev, text, sizeof text);
+        return hn_arena_strdup(a, text);
+    }
     if (b != &hn_backend_cpu) return b->name;
     return hn_arena_printf(a, "%s, OpenBLAS %s", hn_cpu_isa_name(dev), openblas_get_corename());
 }

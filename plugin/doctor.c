@@ -54,7 +54,7 @@ hone_status hone_doctor(hone_context *ctx, hone_result **out, hone_error *err)
 {
     struct hn_device d;
     *out = NULL;
-    HN_TRY(hn_device_open(ctx, "cpu", 1, HN_F32, &d, err));
+    HN_TRY(hn_device_open_cpu(ctx, 1, HN_F32, &d, err));
     hone_status st = hn_result_create(ctx, "hone.doctor/1", out, err);
     if (st == HONE_OK) {
         hn_result_string(*out, "version", hone_version());

@@ -78,16 +78,19 @@ const char *hn_gpu_module_load(const struct hn_module **out)
     return NULL;
 }
 
-hone_status hn_gpu_module_open(struct hn_mem *mem, int64_t ordinal, int is_double,
+hone_status hn_gpu_module_open(struct hn_mem *mem, const struct hn_gpu_ask *ask,
                                const struct hn_backend **backend, void **dev, hone_error *err)
 {
     const struct hn_module *m;
-    char options[32];
+    char options[128];
     const char *why = hn_gpu_module_load(&m);
     if (why) return hn_fail(err, HONE_E_DEVICE, "device", "%s", why);
     struct hn_host host = { sizeof host, mem, 1 };
-    const struct hn_backend *b = is_double ? m->f64 : m->f32;
-    (void)snprintf(options, sizeof options, "device=%d", (int)(ordinal & 0xffff));
+    const struct hn_backend *b = ask->is_double ? m->f64 : m->f32;
+    (void)snprintf(options, sizeof options, "device=%d,math=%s,bn-impl=%s,dropout-impl=%s",
+                   (int)(ask->ordinal & 0xffff), ask->math ? ask->math : "fp32",
+                   ask->bn_impl ? ask->bn_impl : "auto",
+                   ask->dropout_impl ? ask->dropout_impl : "auto");
     HN_TRY(b->open(&host, options, dev, err));
     *backend = b;
     return HONE_OK;

@@ -9,7 +9,12 @@
 struct hn_module;
 /* Loads it; NULL, or why there is none (static text). Does not touch a device. */
 const char *hn_gpu_module_load(const struct hn_module **out);
-/* The module's backend for float or double on device number `ordinal`. HONE_E_DEVICE with the reason. */
-hone_status hn_gpu_module_open(struct hn_mem *mem, int64_t ordinal, int is_double,
+struct hn_gpu_ask {
+    int64_t ordinal; /* which device */
+    int is_double;
+    const char *math, *bn_impl, *dropout_impl; /* NULL: the module's own default */
+};
+/* The module's backend for float or double. HONE_E_DEVICE with the reason; HONE_E_USAGE when it cannot do as asked. */
+hone_status hn_gpu_module_open(struct hn_mem *mem, const struct hn_gpu_ask *ask,
                                const struct hn_backend **backend, void **dev, hone_error *err);
 #endif

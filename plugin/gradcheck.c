@@ -264,7 +264,7 @@ static hone_status check_model(struct check *c, hone_error *err)
 {
     struct hn_graph *g = hn_model_graph(c->model);
     struct hn_device d = { 0 };
-    HN_TRY(hn_device_open(c->ctx, "cpu", 1, HN_F64, &d, err));
+    HN_TRY(hn_device_open_cpu(c->ctx, 1, HN_F64, &d, err));
     hn_result_array(c->result, "rows");
     hone_status st = HONE_OK;
     for (size_t i = 0; i < g->n_outputs && st == HONE_OK; i++)

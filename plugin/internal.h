@@ -69,13 +69,17 @@ struct hn_device {
     void *dev;
     int threads; /* that the backend got; 1 for the reference */
 };
-/* float64 runs on the reference backend, float32 on the CPU's. device: "auto", "cpu", "cuda",
- * "cuda:N" (no module: HONE_E_DEVICE with the reason). threads 0: the cores this process may
- * use. close accepts a zeroed struct. */
-hone_status hn_device_open(hone_context *ctx, const char *device, int threads, enum hn_dtype dtype,
+/* float64 runs on the reference backend, float32 on the CPU's. Parameters: device ("auto", "cpu", "cuda",
+ * "cuda:N"; no module: HONE_E_DEVICE with the reason), threads (0: the cores this process may use), and math,
+ * bn-impl and dropout-impl, which are the GPU's: HONE_E_USAGE where the CPU cannot do as they say. close accepts a
+ * zeroed struct. */
+hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
                            struct hn_device *out, hone_error *err);
+hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dtype,
+                               struct hn_device *out, hone_error *err);
 void hn_device_close(struct hn_device *d);
-/* What its numbers may depend on beyond the program: "avx512, OpenBLAS Cooperlake", "double".
+/* What its numbers may depend on beyond the program: "avx512, OpenBLAS Cooperlake", "double", a GPU with its libraries
+ * and choices.
  * NULL: out of memory. */
 const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_arena *a);
 /* Why a GPU is not used, for doctor and messages; NULL when one is. Static text. */

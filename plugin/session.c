@@ -237,9 +237,7 @@ static hone_status lower(struct hn_session *s, hone_error *err)
 static hone_status open_device(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
-    int threads = (int)hn_param_i(s->params, "threads");
-    HN_TRY(hn_device_open(s->ctx, hn_param_s(s->params, "device"), threads,
-                          hn_model_graph(s->model)->dtype, &own->device, err));
+    HN_TRY(hn_device_open(s->ctx, s->params, hn_model_graph(s->model)->dtype, &own->device, err));
     s->backend = own->device.backend;
     s->dev = own->device.dev;
     s->threads = own->device.threads;

@@ -67,9 +67,7 @@ static hone_status open_run(struct verify *v, int lifted, hone_error *err)
     HN_TRY(hn_graph_blocked(r->graph, 0, err));
     HN_TRY(hn_lower(r->graph, &opts, &r->prog, err));
     if (!v->device.backend)
-        HN_TRY(hn_device_open(v->ctx, hn_param_s(v->params, "device"),
-                              (int)hn_param_i(v->params, "threads"), r->prog->dtype, &v->device,
-                              err));
+        HN_TRY(hn_device_open(v->ctx, v->params, r->prog->dtype, &v->device, err));
     size_t elem = v->device.backend->elem;
     r->w = hn_alloc(&v->ctx->mem, r->prog->n_slab * elem + 1);
     if (!r->w) return hn_nomem(err, "the weights", r->prog->n_slab * elem);

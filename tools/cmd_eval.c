@@ -33,7 +33,7 @@ const struct command cmd_eval = { .name = "eval",
                                   .max_args = 1,
                                   .schema = "hone.eval/1",
                                   .groups = " data ",
-                                  .also = " loss metric threads device class-weights ",
+                                  .also = " loss metric threads device math bn-impl class-weights ",
                                   .summary = "loss and metrics on a data set",
                                   .examples =
                                       "hone eval model.onnx --data test.csv --target label\n"

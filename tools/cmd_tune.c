@@ -266,8 +266,8 @@ const struct command cmd_tune = {
     .takes_out = 2,
     .schema = "hone.tune/1",
     .groups = " data training tune ",
-    .also =
-        " device threads run-dir force space search setting sampler acquisition startup trials ",
+    .also = " device math bn-impl dropout-impl threads run-dir force space search setting sampler "
+            "acquisition startup trials ",
     .summary = "searches for the training parameters and hidden layers that give the best model",
     .examples = "hone tune model.onnx --data train.csv --target label --folds 5 --stratified "
                 "--search lr=log:1e-4..1e-1 --search batch_size=16,32,64 --trials 20 "

@@ -460,6 +460,8 @@ struct hn_backend { /* version-locked with the host by `build`; not a public ABI
             exec); /* backend state of a replica beyond slabs and key (cuDNN dropout); 0 for none */
     hone_status (*state_save)(void *exec, int slot, void *dst, hone_error *err);
     hone_status (*state_load)(void *exec, int slot, const void *src, hone_error *err);
+    void (*describe)(void *dev, char *buf, size_t size); /* what its numbers depend on beyond the
+                                program, one line: hardware, libraries, choices. NULL: its name says it */
 };
 extern const struct hn_backend
     hn_backend_reference; /* ops/math/reference.c: double, one thread, obviously right */

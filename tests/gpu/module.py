@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The module's border, read from the files: libhone and hone name no CUDA library, libhone_cuda.so exports one symbol and takes
-none of ours from outside; without a driver --device cuda ends with exit code 5 and a reason, and doctor says why.
+none of ours from outside; without a driver --device cuda ends with exit code 5 and a reason, and doctor says why; the GPU's
+options are refused on the CPU unless they say what it does anyway.
 
 usage: module.py BUILD-FOLDER
 """
@@ -42,14 +43,21 @@ if module.exists():
         bad.append(f"{module.name} exports {exported}, wanted hone_cuda_module alone")
     bad += [f"{module.name} takes {s} from outside" for s in symbols(module, "--undefined-only") if s.startswith(("hn_", "hone_"))]
 
-doctor = run(str(build / "hone"), "doctor").stdout
-if "why_not" in doctor:
-    with tempfile.TemporaryDirectory() as folder:
-        model, data = f"{folder}/m.onnx", f"{folder}/d.csv"
-        pathlib.Path(data).write_text("a,b,y\n1,2,0\n2,1,1\n3,0,0\n0,3,1\n")
-        run(str(build / "hone"), "new", "2-4-2", "-o", model)
-        r = run(str(build / "hone"), "train", model, "--data", data, "--target", "y", "--device", "cuda", "-o", f"{folder}/o.onnx")
-        if r.returncode != 5 or "cuda" not in r.stderr:
-            bad.append(f"--device cuda: exit {r.returncode}, wanted 5 and a reason: {r.stderr}")
+
+def expect(what, code, words, *options):
+    r = run(str(build / "hone"), "train", model, "--data", data, "--target", "y", "--epochs", "1", "--force", "-o", f"{folder}/o.onnx", *options)
+    if r.returncode != code or not all(w in r.stderr for w in words):
+        bad.append(f"{what}: exit {r.returncode}, wanted {code} and {words}: {r.stderr}")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    model, data = f"{folder}/m.onnx", f"{folder}/d.csv"
+    pathlib.Path(data).write_text("a,b,y\n1,2,0\n2,1,1\n3,0,0\n0,3,1\n")
+    run(str(build / "hone"), "new", "2-4-2 batchnorm dropout=0.2", "-o", model)
+    if "why_not" in run(str(build / "hone"), "doctor").stdout:
+        expect("--device cuda", 5, ["cuda"], "--device", "cuda", "--math", "tf32", "--bn-impl", "cudnn", "--dropout-impl", "cudnn")
+    for name, value in (("math", "tf32"), ("math", "bf16"), ("bn-impl", "cudnn"), ("dropout-impl", "cudnn")):
+        expect(f"--{name} {value} on the CPU", 2, [name, value, "CPU", "--device cuda"], f"--{name}", value, "--device", "cpu")
+    expect("what the CPU does anyway", 0, [], "--math", "fp32", "--bn-impl", "native", "--dropout-impl", "auto")
 print("\n".join(bad) if bad else f"border kept{'' if module.exists() else ' (no module in this build)'}")
 sys.exit(1 if bad else 0)

@@ -286,6 +286,10 @@ START_TEST(options)
     HN_OK(
         hn_backend_cuda_f32.open(&host, "math=tf32,graph=off,bn-impl=native,device=0", &dev, &err),
         err);
+    char text[256];
+    hn_backend_cuda_f32.describe(dev, text, sizeof text);
+    ck_assert_msg(strstr(text, "TF32, BatchNormalization native, Dropout auto (native") != NULL,
+                  "described as '%s'", text);
     hn_backend_cuda_f32.close(dev);
     ck_assert_int_eq((int)atomic_load(&mem.used), 0);
 }
