@@ -254,23 +254,7 @@ static hone_status cpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
     return HONE_OK;
 }
 
-static hone_status cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_steps,
-                           hone_error *err)
-{
-    return hn_cpu_run(exec, slots, n_slots, n_steps, err);
-}
-
-/* A replica's state is its slabs, key and clock: nothing else. */
-static size_t cpu_state_size(void *exec) { return (void)exec, 0; }
-static hone_status cpu_state_save(void *exec, int slot, void *dst, hone_error *err)
-{
-    return (void)exec, (void)slot, (void)dst, (void)err, HONE_OK;
-}
-static hone_status cpu_state_load(void *exec, int slot, const void *src, hone_error *err)
-{
-    return (void)exec, (void)slot, (void)src, (void)err, HONE_OK;
-}
-
+/* No state: a replica is its slabs, key and clock. */
 const struct hn_backend hn_backend_cpu = {
     .size = sizeof(struct hn_backend),
     .build = HN_VERSION,
@@ -287,9 +271,6 @@ const struct hn_backend hn_backend_cpu = {
     .bind = cpu_bind,
     .unbind = cpu_unbind,
     .prepare = cpu_prepare,
-    .run = cpu_run,
+    .run = hn_cpu_run,
     .finish = cpu_finish,
-    .state_size = cpu_state_size,
-    .state_save = cpu_state_save,
-    .state_load = cpu_state_load,
 };

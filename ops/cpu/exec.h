@@ -143,8 +143,8 @@ void hn_cpu_unblock(struct hn_cpu_dev *d, void *p);
 /* prepare.c: pieces and segments; layout.c: where buffers lie; run.c: running. */
 hone_status hn_cpu_prepare(struct hn_cpu_exec *e, hone_error *err);
 hone_status hn_cpu_layout(struct hn_cpu_exec *e, hone_error *err);
-hone_status hn_cpu_run(struct hn_cpu_exec *e, struct hn_slot *slots, int n_slots, int n_steps,
-                       hone_error *err);
+hone_status hn_cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_steps,
+                       hone_error *err); /* exec: a struct hn_cpu_exec */
 /* Calls the matrix product once on every thread at the same time, so that OpenBLAS has its buffers from then on. */
 hone_status hn_cpu_warm_up(struct hn_cpu_exec *e, hone_error *err);
 #endif

@@ -455,9 +455,9 @@ static hone_status check_slot(const struct hn_cpu_exec *e, const struct hn_slot 
     return check_rows(s, n_steps, err);
 }
 
-hone_status hn_cpu_run(struct hn_cpu_exec *e, struct hn_slot *slots, int n_slots, int n_steps,
-                       hone_error *err)
+hone_status hn_cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_steps, hone_error *err)
 {
+    struct hn_cpu_exec *e = exec;
     int live = 0;
     if (n_slots > e->max_slots)
         return hn_fail(err, HONE_E_USAGE, "cpu backend", "%d slots, prepared for %d", n_slots,

@@ -455,9 +455,8 @@ struct hn_backend { /* version-locked with the host by `build`; not a public ABI
     hone_status (*run)(void *exec, struct hn_slot *slots, int n_slots, int n_steps,
                        hone_error *err);
     void (*finish)(void *exec);
-    size_t (*state_size)(
-        void *
-            exec); /* backend state of a replica beyond slabs and key (cuDNN dropout); 0 for none */
+    /* State of a replica beyond slabs, key and clock (cuDNN's dropout), in bytes; all three NULL: there is none. */
+    size_t (*state_size)(void *exec);
     hone_status (*state_save)(void *exec, int slot, void *dst, hone_error *err);
     hone_status (*state_load)(void *exec, int slot, const void *src, hone_error *err);
     void (*describe)(void *dev, char *buf, size_t size); /* what its numbers depend on beyond the

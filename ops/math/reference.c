@@ -435,16 +435,6 @@ static hone_status reference_run(void *exec, struct hn_slot *slots, int n_slots,
     return HONE_OK;
 }
 
-static size_t reference_state_size(void *exec) { return (void)exec, 0; }
-static hone_status reference_state_save(void *exec, int slot, void *dst, hone_error *err)
-{
-    return (void)exec, (void)slot, (void)dst, (void)err, HONE_OK;
-}
-static hone_status reference_state_load(void *exec, int slot, const void *src, hone_error *err)
-{
-    return (void)exec, (void)slot, (void)src, (void)err, HONE_OK;
-}
-
 const struct hn_backend hn_backend_reference = {
     .size = sizeof(struct hn_backend),
     .build = HN_VERSION,
@@ -463,7 +453,4 @@ const struct hn_backend hn_backend_reference = {
     .prepare = reference_prepare,
     .run = reference_run,
     .finish = reference_finish,
-    .state_size = reference_state_size,
-    .state_save = reference_state_save,
-    .state_load = reference_state_load,
 };
