@@ -37,8 +37,9 @@ static void put_heading(FILE *f, const json_t *tree)
     fputs(": ", f);
     html_text(f, state_of(tree));
     fputs(". ", f);
-    fprintf(f, "%.0f training rows, %.0f for validation, %.0f for the test",
-            jnum(run, "train_rows"), jnum(run, "val_rows"), jnum(run, "test_rows"));
+    if (!isnan(jnum(run, "train_rows")))
+        fprintf(f, "%.0f training rows, %.0f for validation, %.0f for the test",
+                jnum(run, "train_rows"), jnum(run, "val_rows"), jnum(run, "test_rows"));
     if (!isnan(jnum(result, "trainable_parameters")))
         fprintf(f, "; %.0f trainable parameters", jnum(result, "trainable_parameters"));
     fputs(".</p></header>\n", f);

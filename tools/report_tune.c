@@ -150,6 +150,89 @@ static void put_test(FILE *f, const json_t *study)
     fputs("</tbody></table>\n", f);
 }
 
+static double fold_of(const json_t *list, size_t i)
+{
+    const json_t *v = json_array_get(list, i);
+    return json_is_object(v)   ? jnum(v, "value")
+           : json_is_number(v) ? json_number_value(v)
+                               : (double)NAN;
+}
+
+/* Fold by fold: the imported model, the best trial, the ensemble if there is one. */
+static void put_folds(FILE *f, const json_t *study, const json_t *best)
+{
+    const json_t *imported =
+        json_object_get(json_object_get(json_object_get(study, "baseline"), "imported"), "folds");
+    const json_t *folds = json_object_get(best, "folds");
+    const json_t *together = json_object_get(json_object_get(study, "ensemble"), "folds");
+    size_t n = json_array_size(folds);
+    if (n < 2 || json_array_size(imported) != n) return;
+    fputs(
+        "<details><summary>Fold by fold</summary><table><thead><tr><th scope=\"col\">fold</th><th "
+        "scope=\"col\">imported</th><th scope=\"col\">best trial</th>",
+        f);
+    if (together) fputs("<th scope=\"col\">ensemble</th>", f);
+    fputs("</tr></thead><tbody>\n", f);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(f, "<tr><th scope=\"row\">%zu</th><td>", i + 1);
+        html_number(f, fold_of(imported, i));
+        fputs("</td><td>", f);
+        html_number(f, fold_of(folds, i));
+        if (together) {
+            fputs("</td><td>", f);
+            html_number(f, fold_of(together, i));
+        }
+        fputs("</td></tr>\n", f);
+    }
+    fputs("</tbody></table></details>\n", f);
+}
+
+static void put_comparison(FILE *f, const json_t *study)
+{
+    const json_t *c = json_object_get(study, "comparison");
+    double folds = jnum(c, "folds"), better = jnum(c, "better"), gain = jnum(c, "difference");
+    if (isnan(gain)) return;
+    if (!(folds > 1)) {
+        fputs("<p>One validation split: there is no spread to judge the difference by; --folds "
+              "gives one.</p>\n",
+              f);
+        return;
+    }
+    fprintf(f,
+            "<p>%s than the imported model on %.0f of %.0f folds: mean difference %.4g ± %.2g "
+            "(standard error corrected for folds that share their training rows, Nadeau and "
+            "Bengio), p = %.2g.</p>\n",
+            gain > 0 ? "Better" : "No better", gain > 0 ? better : folds - better, folds, gain,
+            jnum(c, "se"), jnum(c, "p"));
+}
+
+static void put_ensemble(FILE *f, const json_t *study)
+{
+    const json_t *e = json_object_get(study, "ensemble"), *members = json_object_get(e, "members");
+    size_t i;
+    json_t *v;
+    if (isnan(jnum(e, "value"))) return;
+    fputs("<p>The average of trials ", f);
+    json_array_foreach(members, i, v)
+    {
+        if (i) fputs(", ", f);
+        html_value(f, v);
+    }
+    fprintf(f, " reaches %.4g", jnum(e, "value"));
+    if (jnum(e, "std") > 0) fprintf(f, " ± %.2g", jnum(e, "std"));
+    fputs(json_is_true(json_object_get(e, "better_than_best"))
+              ? ", better than the best trial alone"
+              : ", no better than the best trial alone",
+          f);
+    if (json_is_true(json_object_get(e, "exported"))) {
+        fputs("; it is the model that was written.</p>\n", f);
+    } else {
+        fputs("; it was not written: ", f);
+        html_text(f, jtext(e, "why"));
+        fputs(".</p>\n", f);
+    }
+}
+
 static void put_winner(FILE *f, const json_t *study)
 {
     const json_t *baseline = json_object_get(study, "baseline");
@@ -172,8 +255,11 @@ static void put_winner(FILE *f, const json_t *study)
     snprintf(remark, sizeof remark, "trial %.0f", jnum(best, "number"));
     if (best) put_line(f, "best settings", jnum(best, "value"), jnum(best, "std"), remark);
     fputs("</tbody></table>\n", f);
+    put_comparison(f, study);
+    put_ensemble(f, study);
     put_refit(f, study);
     put_test(f, study);
+    put_folds(f, study, best);
     fputs("</div></div></section>\n", f);
 }
 
@@ -286,22 +372,14 @@ static void put_flat(FILE *f, const char *prefix, const json_t *o)
     }
 }
 
-/* Figures that not every search has: a comparison fold by fold, an ensemble, nested folds. */
-static void put_further(FILE *f, const json_t *study)
+/* The estimate by nested folds, where there is one. */
+static void put_nested(FILE *f, const json_t *study)
 {
-    static const char *const keys[][2] = {
-        { "comparison", "Compared with the imported model, pair by pair" },
-        { "paired", "Compared with the imported model, pair by pair" },
-        { "ensemble", "The ensemble" },
-        { "nested", "Nested folds" },
-    };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const json_t *o = json_object_get(study, keys[i][0]);
-        if (!json_object_size(o)) continue;
-        fprintf(f, "<section><h2>%s</h2>\n<table class=\"settings\"><tbody>\n", keys[i][1]);
-        put_flat(f, "", o);
-        fputs("</tbody></table></section>\n", f);
-    }
+    const json_t *o = json_object_get(study, "nested");
+    if (!json_object_size(o)) return;
+    fputs("<section><h2>Nested folds</h2>\n<table class=\"settings\"><tbody>\n", f);
+    put_flat(f, "", o);
+    fputs("</tbody></table></section>\n", f);
 }
 
 static int any_curve(const json_t *study)
@@ -327,7 +405,9 @@ static void put_charts(FILE *f, const json_t *study)
                "The value over each parameter alone, complete trials.");
     if (any_curve(study))
         html_chart(f, "trialcurves", "Learning curves of the trials",
-                   "Mean over the folds by epoch; a fold that stopped counts with its last value.");
+                   "Mean over the folds by epoch; a fold that stopped counts with its last value. "
+                   "A trial's value is the mean of its folds' best epochs, and so at or below the "
+                   "curve's lowest point where less is better.");
 }
 
 void report_tune(FILE *f, const json_t *tree)
@@ -339,7 +419,7 @@ void report_tune(FILE *f, const json_t *tree)
     put_figures(f, study);
     put_findings(f, json_object_get(tree, "findings"));
     put_winner(f, study);
-    put_further(f, study);
+    put_nested(f, study);
     if (json_array_size(json_object_get(study, "trials"))) put_charts(f, study);
     put_trials(f, study);
     if (json_object_size(json_object_get(study, "settings"))) {

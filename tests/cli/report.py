@@ -220,7 +220,7 @@ def write_study(name, n, space, params, **more):
 def test_hostile():
     space = {EVIL: {"type": "float", "low": 0, "high": 1}, "kind'\"": {"type": "categorical", "choices": [EVIL, "b", 3, True]}, "": {"type": "int", "low": 1, "high": 9}}
     run, study = write_study("evil", 30, space, lambda r: {EVIL: r.random(), "kind'\"": r.choice([EVIL, "b", 3, True]), "": r.randint(1, 9)},
-                             comparison={EVIL: {EVIL: EVIL}})
+                             nested={EVIL: {EVIL: EVIL}})
     page, j = page_of(run)
     check("hostile: the tree is whole", page.tree["study"] == study)
     check("hostile: no element of theirs", "img" not in page.tags and page.tags.count("script") == 2 and not [a for a in page.attrs if a[1].startswith("on")])

@@ -227,7 +227,7 @@
       if (stopped && stopped !== "max_epochs" && end !== best) {
         var ex = box.x + box.w * xs.at(end);
         node(svg, "line", { "class": "base", x1: ex, x2: ex, y1: box.y, y2: box.y + box.h });
-        if (labels) node(svg, "text", { x: ex - 5, y: box.y + 12, "text-anchor": "end" }, "stopped: " + stopped);
+        if (labels) node(svg, "text", { x: ex - 5, y: box.y + (box.w < 420 ? 28 : 12), "text-anchor": "end" }, "stopped: " + stopped);
       }
     }
     function bestDot(g, list, x, y) {
@@ -279,7 +279,10 @@
     var winner = byNumber[study.best_trial];
     if (winner && winner.q) { winner.q = "best"; ranked.sort(function (a, b) { return (a === winner) - (b === winner); }); }
     var imported = study.baseline && study.baseline.imported ? study.baseline.imported.value : null;
-    trials.forEach(function (t) { Object.keys(t.params || {}).forEach(function (k) { if (names.indexOf(k) < 0) names.push(k); }); });
+    trials.forEach(function (t) {
+      t.params = t.params || {};
+      Object.keys(t.params).forEach(function (k) { if (names.indexOf(k) < 0) names.push(k); });
+    });
     if (study.space) names = Object.keys(study.space);
 
     function values() { return done.map(function (t) { return t.value; }); }
@@ -292,7 +295,7 @@
     }
     function parameterScale(name) {
       var d = study.space && study.space[name], used = [];
-      trials.forEach(function (t) { if (t.params && t.params[name] !== undefined && used.indexOf(t.params[name]) < 0) used.push(t.params[name]); });
+      trials.forEach(function (t) { if (t.params[name] !== undefined && used.indexOf(t.params[name]) < 0) used.push(t.params[name]); });
       if (d && d.choices) return choices(d.choices);
       if (!used.every(isNumber)) return choices(used);
       var low = Math.min.apply(null, used), high = Math.max.apply(null, used);
@@ -305,7 +308,7 @@
     function describe(t) {
       var lines = ["Trial " + t.number + (t === winner ? " (best)" : "") + ": " +
         (isNumber(t.value) ? format(t.value) + (t.std > 0 ? " ± " + format(+t.std.toPrecision(2)) : "") : t.state)];
-      names.forEach(function (n) { if (t.params && t.params[n] !== undefined) lines.push(n + " = " + format(t.params[n])); });
+      names.forEach(function (n) { if (t.params[n] !== undefined) lines.push(n + " = " + format(t.params[n])); });
       if (t.epochs) lines.push(t.epochs + " epochs, " + format(+(t.seconds || 0).toPrecision(3)) + " s");
       if (t.why) lines.push(t.why);
       return lines.join("\n");
@@ -408,21 +411,21 @@
     function parallel(host) {
       var list = names.map(function (n) { return { name: n, scale: null }; });
       list.push({ name: study.monitor || "value", value: true });
+      var gaps = names.some(function (n) { return done.some(function (t) { return t.params[n] === undefined; }); });
       function upright(w) { return w >= 110 * list.length || w >= 700; }
       chart(host, {
         title: "Settings of every trial and the value it reached", left: 0, right: 0, top: 8, bottom: 8,
-        height: function (w) { return upright(w) ? 400 : 92 * list.length + 8; }
+        height: function (w) { return upright(w) ? 370 + (gaps ? 34 : 0) : 92 * list.length + 8; }
       }, function (svg, box) {
         var up = upright(box.w), n = list.length, ends = up ? 46 : 34, last = up ? 70 : 34;
         var a = { x: up ? ends : 14, y: up ? 40 : 40 };
-        var across = up ? box.w - ends - last : box.h - 40 - 36, along = up ? box.h - 40 - 44 : box.w - 28 - 14;
+        var across = up ? box.w - ends - last : box.h - 40 - 36, along = up ? box.h - 52 - (gaps ? 34 : 0) : box.w - 28 - 14;
         function spot(i, u) {
           var c = n > 1 ? across * i / (n - 1) : across / 2;
           return up ? [a.x + c, a.y + along * (1 - u)] : [a.x + 14 + along * u, a.y + c];
         }
         list.forEach(function (axis, i) {
           axis.scale = axis.value ? valueScale(false) : parameterScale(axis.name);
-          var p = spot(i, 0), q = spot(i, 1);
           axis.gap = !axis.value && trials.some(function (t) { return t.q && t.params[axis.name] === undefined; });
         });
         function unit(axis, t) {
@@ -453,9 +456,8 @@
       var p = spot(i, 0), q = spot(i, 1), title = axis.name, room = up ? box.w / names.length / 7 : 60;
       node(svg, "line", { "class": "hand", x1: p[0], y1: p[1], x2: q[0], y2: q[1] });
       if (title.length > room) title = title.slice(0, Math.max(3, room - 1)) + "…";
-      var label = node(svg, "text", { "class": "label", x: up ? q[0] : 2, y: up ? q[1] - 18 - (i % 2 && names.length > 7 ? 13 : 0) : q[1] - 9,
-        "text-anchor": up ? (i === 0 && q[0] < 60 ? "start" : "middle") : "start" }, title);
-      if (up && i === 0) label.setAttribute("x", 0);
+      var label = up ? halo(svg, i ? q[0] : 0, q[1] - 18 - (i % 2 && names.length > 7 ? 13 : 0), i ? "middle" : "start", title) : halo(svg, 2, q[1] - 9, "start", title);
+      label.setAttribute("class", "label");
       node(label, "title", {}, axis.name);
       axis.scale.ticks(up ? 6 : 5).forEach(function (t) {
         var s = spot(i, axis.scale.at(t[0])), text = String(t[1]);
@@ -466,9 +468,9 @@
       if (axis.gap) { var g = spot(i, -0.09); halo(svg, g[0] + (up ? 5 : 0), g[1] + (up ? 4 : 15), up ? "start" : "middle", "–"); }
     }
     function halo(svg, x, y, anchor, text) {
-      var w = text.length * 6.6 + 4;
+      var w = text.length * 6.9 + 4;
       node(svg, "rect", { "class": "behind", x: anchor === "start" ? x - 2 : x - w / 2, y: y - 11, width: w, height: 14, rx: 2 });
-      node(svg, "text", { x: x, y: y, "text-anchor": anchor }, text);
+      return node(svg, "text", { x: x, y: y, "text-anchor": anchor }, text);
     }
 
     function slices(host) {
@@ -528,7 +530,7 @@
           var key = th.dataset.key, up = th.getAttribute("aria-sort") !== "ascending";
           function of(row) {
             var t = byNumber[+row.dataset.t];
-            return key.indexOf("params.") === 0 ? (t.params || {})[key.slice(7)] : t[key];
+            return key.indexOf("params.") === 0 ? t.params[key.slice(7)] : t[key];
           }
           heads.forEach(function (h) { h.removeAttribute("aria-sort"); });
           th.setAttribute("aria-sort", up ? "ascending" : "descending");
