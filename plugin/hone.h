@@ -301,6 +301,8 @@ typedef struct hone_trial {
     int64_t best_trial;          /* -1: none yet */
     double best_value, baseline; /* baseline: the imported model's */
     double elapsed, seconds_left;
+    int outer,
+        outers; /* "nested": the outer fold whose search this is, from 1, of so many; 0: none */
 } hone_trial;
 typedef struct hone_tune_callbacks {
     size_t size;
@@ -321,8 +323,12 @@ typedef struct hone_tune_callbacks {
  * false). With "ensemble" it holds the average of that many best trials of different settings as one graph (probabilities of
  * classes, numbers of a regression; outputs keep name, shape and meaning), unless that is no better than the imported model;
  * "ensemble.better_than_best" says whether it was worth it. "comparison" has the difference to the imported model over the
- * folds, with the corrected standard error, t and p (two-sided) of Nadeau and Bengio (Machine Learning 52, 2003). cb may be
- * NULL. Stopped by request: "stop_reason" is "interrupted", and the model is what it was. */
+ * folds, with the corrected standard error, t and p (two-sided) of Nadeau and Bengio (Machine Learning 52, 2003).
+ * With "nested" = K the whole search, refit and choice included, first runs in each of K outer folds on the rows outside, and
+ * what it would give is judged by the fold's rows (Cawley and Talbot, JMLR 11, 2010): "nested.mean", "nested.se", the values
+ * and a comparison as above. It costs K searches more, each with a study of its own in the run folder. "folds" of a
+ * "comparison" is 1 for one validation split: then there is no spread, and se, t and p are null.
+ * cb may be NULL. Stopped by request: "stop_reason" is "interrupted", and the model is what it was. */
 HONE_CALL hone_tune(hone_model *m, hone_data *d, const hone_params *params,
                     const hone_tune_callbacks *cb, hone_result **out, hone_error *err);
 

@@ -28,6 +28,7 @@ static void print_json_line(const hone_trial *t)
                           (json_int_t)t->best_trial, "elapsed", t->elapsed);
     if (!o) return;
     if (!isnan(t->value)) json_object_set_new(o, "value", json_real(t->value));
+    if (t->outer) json_object_set_new(o, "outer", json_integer(t->outer));
     json_dumpf(o, stderr, JSON_COMPACT);
     fputc('\n', stderr);
     json_decref(o);
@@ -40,6 +41,7 @@ static int print_trial(void *user, const hone_trial *t)
     if (w->mode == 2) print_json_line(t);
     if (w->mode == 3) live_trial(w->live, t);
     if (w->mode != 1) return 0;
+    if (t->outer) fprintf(stderr, "outer %d/%d  ", t->outer, t->outers);
     fprintf(stderr, "trial %-4lld %10s", (long long)t->trial,
             number(t->value, value, sizeof value));
     if (t->std > 0) fprintf(stderr, " ± %-9s", number(t->std, std, sizeof std));
@@ -144,6 +146,26 @@ static void print_ensemble(FILE *f, const json_t *t)
                 number(jnum(t, "best_value"), b, sizeof b), number(jnum(e, "value"), a, sizeof a));
 }
 
+/* What the whole search is worth, on rows that no part of it had seen. */
+static void print_nested(FILE *f, const json_t *t)
+{
+    const json_t *n = json_object_get(t, "nested");
+    char mean[32], se[32];
+    size_t done = json_array_size(json_object_get(n, "values"));
+    if (!json_is_object(n)) return;
+    if (!done) {
+        fputs("nested: no outer fold was finished\n", f);
+        return;
+    }
+    fprintf(f,
+            "nested: on rows that it has not seen a search like this gives %s %s ± %s (%zu outer "
+            "folds%s), ",
+            jtext(t, "monitor") + strlen("val_"), number(jnum(n, "mean"), mean, sizeof mean),
+            number(jnum(n, "se"), se, sizeof se), done,
+            json_is_true(json_object_get(n, "complete")) ? "" : " of more");
+    print_comparison(f, json_object_get(n, "comparison"));
+}
+
 static void print_verdict(FILE *f, const json_t *t)
 {
     const json_t *baseline = json_object_get(t, "baseline"), *refit = json_object_get(t, "refit");
@@ -153,6 +175,7 @@ static void print_verdict(FILE *f, const json_t *t)
             number(jnum(imported, "value"), a, sizeof a),
             number(jnum(t, "best_value"), b, sizeof b));
     print_comparison(f, json_object_get(t, "comparison"));
+    print_nested(f, t);
     print_ensemble(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted"))
         fprintf(f, "interrupted: the same command goes on where it was\n");

@@ -82,12 +82,13 @@ static void put_bar(FILE *f, const struct live *l, int width)
     char left[64], right[160], time[32], counts[64] = "";
     const hone_trial *e = &l->last;
     double since = seconds_now() - l->told, rest = e->seconds_left - since;
-    int n = 0;
+    int n = 0, m = 0;
+    if (e->outer) m = snprintf(left, sizeof left, "outer %d/%d  ", e->outer, e->outers);
     if (e->trials)
-        snprintf(left, sizeof left, "%lld/%lld trials ", (long long)e->finished,
+        snprintf(left + m, sizeof left - (size_t)m, "%lld/%lld trials ", (long long)e->finished,
                  (long long)e->trials);
     else
-        snprintf(left, sizeof left, "%lld trials ", (long long)e->finished);
+        snprintf(left + m, sizeof left - (size_t)m, "%lld trials ", (long long)e->finished);
     if (l->pruned) n += snprintf(counts, sizeof counts, "  %lld pruned", l->pruned);
     if (l->failed) snprintf(counts + n, sizeof counts - (size_t)n, "  %lld failed", l->failed);
     time_text(time, sizeof time, isnan(rest) ? e->elapsed + since : rest > 0 ? rest : 0);
@@ -284,6 +285,10 @@ static void add_imported(struct live *l, const hone_trial *e)
 void live_trial(struct live *l, const hone_trial *e)
 {
     pthread_mutex_lock(&l->lock);
+    if (e->outer != l->last.outer) { /* another search */
+        while (l->best.n_rows) trial_table_drop(&l->best, l->best.n_rows - 1);
+        l->failed = l->pruned = 0;
+    }
     if (!l->best.n_rows) add_imported(l, e);
     l->failed += !strcmp(e->state, "failed");
     l->pruned += !strcmp(e->state, "pruned");

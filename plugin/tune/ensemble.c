@@ -198,7 +198,8 @@ hone_status hn_ensemble_judge(struct hn_tune *t, const struct hn_trial *trials, 
     if (!e->asked) return HONE_OK;
     HN_TRY(pick(t, trials, n, err));
     if (!e->n) return HONE_OK;
-    hn_log(t->ctx, HONE_LOG_NOTE, "the %d best trials are judged as one model", e->n);
+    if (!t->outer)
+        hn_log(t->ctx, HONE_LOG_NOTE, "the %d best trials are judged as one model", e->n);
     hn_buffer_init(&bytes, mem);
     b.params = hn_calloc(mem, (size_t)e->n, sizeof *b.params);
     b.task = hn_calloc(mem, (size_t)e->n, sizeof *b.task);
@@ -267,10 +268,9 @@ static hone_status train_again(struct making *k, hone_error *err)
     struct hn_ensemble *e = &t->ensemble;
     for (int i = e->n - 1; i >= 0; i--) {
         HN_TRY(hn_model_rewind(t->model, k->mark, err));
-        void (*log)(void *, hone_log_level, const char *) = t->ctx->log;
-        if (i) t->ctx->log = NULL; /* every member would say the same */
+        t->quiet = t->outer || i; /* every member would say the same */
         hone_status st = hn_refit_train(t, &k->trials[e->trial[i]], &e->refit[i], err);
-        t->ctx->log = log;
+        t->quiet = t->outer;
         HN_TRY(st);
         if (t->interrupted) return HONE_OK;
         if (!e->refit[i].accepted) {

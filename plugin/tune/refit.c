@@ -105,11 +105,14 @@ hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, stru
     struct hone_data d = *t->data;
     d.given = rows;
     HN_TRY(settings(t, trial, all, &p, err));
+    void (*log)(void *, hone_log_level, const char *) = t->ctx->log;
+    if (t->quiet) t->ctx->log = NULL;
     hone_status st = hn_job_init(&j, t->model, p, err);
     j.trial = (uint32_t)trial->number;
     j.fold = all ? HN_REFIT_FOLD : 0;
     if (st == HONE_OK) st = train(t, &j, &d, r, err);
     hn_job_close(&j);
+    t->ctx->log = log;
     hone_params_destroy(p);
     r->seconds = hn_seconds() - start;
     return st;

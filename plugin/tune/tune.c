@@ -56,12 +56,12 @@ static hone_status check_units(const struct hn_tune *t, hone_error *err)
 
 /* ---- the folder and the study -------------------------------------------------------------------------------------------- */
 
-static void forget_study(struct hn_tune *t)
+void hn_tune_forget(struct hn_tune *t, const char *study)
 {
     static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
     const struct hn_io *io = t->ctx->io;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        const char *path = hn_arena_printf(&t->arena, "%s%s", t->path, ends[i]);
+        const char *path = hn_arena_printf(&t->arena, "%s%s", study, ends[i]);
         if (path) io->unlink(io->user, path);
     }
 }
@@ -86,7 +86,7 @@ static hone_status open_folder(struct hn_tune *t, int own_study, hone_error *err
         if (rc == -ENOTDIR)
             return hn_fail(err, HONE_E_IO, t->dir, "found a file, wanted a folder for the run");
         if (rc == -ENOTEMPTY || rc == -EEXIST) {
-            if (force && own_study) forget_study(t);
+            if (force && own_study) hn_tune_forget(t, t->path);
             if (!force && !was_ours(t))
                 return hn_hint(err,
                                hn_fail(err, HONE_E_USAGE, t->dir, "the run folder is not empty"),
@@ -164,7 +164,9 @@ static void read_limit(struct hn_tune *t, struct hn_study_opts *o)
                  hone_params_is_set(t->params, "max-seconds");
     if (!o->trials && !enough) {
         o->trials = DEFAULT_TRIALS;
-        hn_log(t->ctx, HONE_LOG_NOTE, "%d trials; --trials N for another number", DEFAULT_TRIALS);
+        if (!t->outer)
+            hn_log(t->ctx, HONE_LOG_NOTE, "%d trials; --trials N for another number",
+                   DEFAULT_TRIALS);
     }
     t->limit = o->trials;
 }
@@ -189,7 +191,13 @@ static hone_status open_study(struct hn_tune *t, hone_error *err)
     return hn_study_enqueue_settings(t->study, t->params, err);
 }
 
-/* ---- the end -------------------------------------------------------------------------------------------------------------- */
+hone_status hn_tune_open(struct hn_tune *t, hone_error *err)
+{
+    HN_TRY(hn_judging_make(t, err));
+    return open_study(t, err);
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------------------- */
 
 static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
 {
@@ -200,7 +208,8 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(hn_judging_make(t, err));
     HN_TRY(name_files(t, err));
     HN_TRY(open_study(t, err));
-    HN_TRY(hn_tune_run(t, err));
+    if (t->nested.k) HN_TRY(hn_nested_run(t, err));
+    if (!t->interrupted) HN_TRY(hn_tune_run(t, err));
     HN_TRY(hn_tune_finish(t, err));
     HN_TRY(hn_tune_result(t, out, err));
     hone_status st = hn_tune_write_files(t, *out, err);
@@ -213,6 +222,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
 static void close_tune(struct hn_tune *t)
 {
     hn_study_close(t->study);
+    hn_nested_free(t);
     hn_judging_free(&t->judging);
     hn_space_clear(&t->space);
     hone_params_destroy(t->base);
@@ -231,7 +241,8 @@ hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
                          .start = hn_seconds(),
                          .best = -1,
                          .refit = { .kind = hn_param_s(params, "refit") },
-                         .ensemble = { .asked = (int)hn_param_i(params, "ensemble") } };
+                         .ensemble = { .asked = (int)hn_param_i(params, "ensemble") },
+                         .nested = { .k = (int)hn_param_i(params, "nested") } };
     struct hn_model_mark *mark;
     const char *path = hn_param_s(params, "out");
     double seconds = hn_param_f(params, "max-seconds");

@@ -9,6 +9,7 @@
  *     finish.c      which trial won and whether that is better than the imported model
  *     refit.c       the best settings trained once more for the model that leaves; judged on the test rows
  *     ensemble.c    --ensemble: the best few of them as one graph, judged on the same rows as the trials
+ *     nested.c      --nested: the same search in each of some outer folds, judged by their other rows
  *     record.c      the result, trials.csv, study.json, best.yaml
  *
  * The study is the one truth about trials: what the result says of them is read from it. */
@@ -66,6 +67,19 @@ struct hn_ensemble {        /* --ensemble */
     struct hn_figures train, test; /* of the exported model */
 };
 
+struct hn_outer { /* one outer fold of --nested */
+    uint32_t *lists[3];
+    struct hn_given_rows rows[3]; /* test: those that judge what the search finds in the others */
+    double value, imported; /* the monitor over them, of what would be exported and of what came */
+    int64_t best;           /* trial of its search */
+    double best_value;
+    int changed;
+};
+struct hn_nested {
+    int k, done; /* outer folds, 0: none; how many of them have been judged */
+    struct hn_outer *fold;
+};
+
 struct hn_tune {
     hone_context *ctx;
     hone_model *model;
@@ -82,17 +96,34 @@ struct hn_tune {
     const char *dir, *path; /* run folder or NULL; the study's file */
     const char *monitor;    /* "val_loss" */
     int maximize, jobs, interrupted, out_of_time, running;
+    int told;  /* by the callback: no more trials */
+    int quiet; /* a refit says nothing: another one of this search says the same */
+    int outer; /* of nested.k: the search is that of this outer fold; 0: it is the one that exports */
     int64_t limit;                   /* trials */
     double start, deadline, watched; /* watched: when study.json is to be written again */
     int64_t best;                    /* number of the best trial, -1 */
     int beaten, gained;
     struct hn_refit refit;
     struct hn_ensemble ensemble;
+    struct hn_nested nested;
     hone_error first_failure; /* of a trial */
 };
 
+/* tune.c */
+/* The judging rows and the study of t->path, which is made or continued. */
+hone_status hn_tune_open(struct hn_tune *t, hone_error *err);
+/* Removes a study's files. */
+void hn_tune_forget(struct hn_tune *t, const char *path);
+
 /* tune_rows.c */
 hone_status hn_judging_make(struct hn_tune *t, hone_error *err);
+struct hn_draw { /* of folds */
+    const struct hn_rows *rows;
+    int k, repeat;
+};
+struct hn_folds;
+hone_status hn_draw_folds(struct hn_tune *t, const struct hn_session *s, const struct hn_draw *d,
+                          struct hn_folds *f, hone_error *err);
 void hn_judging_free(struct hn_judging *j);
 /* XXH3 of all that a trial's value depends on but its settings, as text. */
 hone_status hn_judging_fingerprint(struct hn_tune *t, char text[33], hone_error *err);
@@ -139,10 +170,18 @@ hone_status hn_ensemble_make(struct hn_tune *t, const struct hn_trial *trials, h
 
 /* record.c */
 hone_status hn_tune_result(struct hn_tune *t, hone_result **out, hone_error *err);
+/* nested.c */
+/* Draws the outer folds over all rows but the test's, before the search. */
+hone_status hn_nested_rows(struct hn_tune *t, const struct hn_session *s, hone_error *err);
+void hn_nested_free(struct hn_tune *t);
+/* The searches in the outer folds; the model is as it was afterwards. */
+hone_status hn_nested_run(struct hn_tune *t, hone_error *err);
+
 /* record_end.c: what the result says of the end. best NULL: there is no trial with a value. */
 hone_status hn_result_comparison(struct hn_tune *t, hone_result *r, const struct hn_trial *best,
                                  hone_error *err);
 void hn_result_ensemble(const struct hn_tune *t, hone_result *r, const struct hn_trial *best);
+hone_status hn_result_nested(struct hn_tune *t, hone_result *r, hone_error *err);
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err);
 /* study.json while the search runs ("stop_reason": "running"), now and then. A failure is no failure of the search. */
 void hn_tune_watch(struct hn_tune *t);

@@ -107,15 +107,14 @@ static hone_status group_numbers(struct hn_tune *t, const struct hn_rows *rows,
 
 /* ---- folds ------------------------------------------------------------------------------------------------------------- */
 
-static hone_status class_numbers(struct hn_tune *t, const struct hn_session *s,
+static hone_status class_numbers(const struct hn_session *s, const struct hn_rows *rows,
                                  struct hn_fold_options *o, int32_t **out, hone_error *err)
 {
     const struct hn_own *own = s->own;
-    const struct hn_rows *rows = &s->rows[HONE_TRAIN];
     const struct hn_array *labels = s->n_targets == 1 ? &own->labels[HONE_TRAIN][0] : NULL;
     if (!labels || !labels->rows)
         return hn_fail(err, HONE_E_USAGE, "stratified", "the target is not a class");
-    *out = hn_alloc(&t->ctx->mem, (size_t)rows->n * sizeof **out);
+    *out = hn_alloc(&s->ctx->mem, (size_t)rows->n * sizeof **out);
     if (!*out) return hn_nomem(err, "the classes", (size_t)rows->n * sizeof **out);
     const int32_t *v = labels->data;
     for (int64_t i = 0; i < rows->n; i++) (*out)[i] = v[rows->rows[i]];
@@ -141,16 +140,16 @@ static hone_status fold_rows(struct hn_judging *j, const struct hn_folds *f,
     return HONE_OK;
 }
 
-static hone_status draw_folds(struct hn_tune *t, const struct hn_session *s, int repeat,
-                              struct hn_folds *f, hone_error *err)
+hone_status hn_draw_folds(struct hn_tune *t, const struct hn_session *s, const struct hn_draw *d,
+                          struct hn_folds *f, hone_error *err)
 {
     struct hn_mem *m = &t->ctx->mem;
-    const struct hn_rows *rows = &s->rows[HONE_TRAIN];
+    const struct hn_rows *rows = d->rows;
     int grouped = t->data->role[HONE_TRAIN].group.rows > 0,
         stratified = hn_param_b(t->params, "stratified");
     struct hn_fold_options o = { .n = rows->n,
-                                 .k = t->judging.k,
-                                 .repeat = repeat,
+                                 .k = d->k,
+                                 .repeat = d->repeat,
                                  .shuffle = !hn_param_b(t->params, "no-shuffle"),
                                  .seed = (uint32_t)hn_param_i(t->params, "seed") };
     int32_t *classes = NULL;
@@ -160,11 +159,11 @@ static hone_status draw_folds(struct hn_tune *t, const struct hn_session *s, int
         return hn_fail(err, HONE_E_USAGE, "stratified",
                        "found together with --group: folds of whole groups are not stratified");
     if (grouped) st = group_numbers(t, rows, &o, &groups, err);
-    if (stratified) st = class_numbers(t, s, &o, &classes, err);
+    if (stratified) st = class_numbers(s, rows, &o, &classes, err);
     if (st == HONE_OK) st = hn_folds_make(f, m, &o, err);
     hn_free(m, classes);
     hn_free(m, groups);
-    if (st == HONE_OK && f->small_classes && !repeat)
+    if (st == HONE_OK && f->small_classes && !d->repeat && !t->outer)
         hn_log(t->ctx, HONE_LOG_WARNING,
                "a class has fewer rows than there are folds: some folds are judged without it");
     return st;
@@ -188,7 +187,8 @@ static hone_status make_folds(struct hn_tune *t, const struct hn_session *s, int
     j->k = k;
     for (int r = 0; r < repeats; r++) {
         struct hn_folds f = { 0 };
-        hone_status st = draw_folds(t, s, r, &f, err);
+        struct hn_draw draw = { &s->rows[HONE_TRAIN], k, r };
+        hone_status st = hn_draw_folds(t, s, &draw, &f, err);
         for (int i = 0; st == HONE_OK && i < k; i++)
             st = fold_rows(j, &f, &s->rows[HONE_TRAIN], r * k + i, err);
         hn_folds_free(&f);
@@ -308,6 +308,7 @@ static hone_status make(struct hn_tune *t, struct hn_session *s, hone_error *err
                        "--folds 5");
     HN_TRY(k ? make_folds(t, s, (int)k, err) : validation_rows(t, s, err));
     HN_TRY(refit_rows(&t->judging, s, err));
+    if (t->nested.k && !t->outer) HN_TRY(hn_nested_rows(t, s, err));
     if (t->ensemble.asked) HN_TRY(hn_ensemble_prepare(t, s, err));
     memcpy(t->judging.data_hash, s->data_hash, sizeof t->judging.data_hash);
     hone_status st = hn_session_load(s, &r, err);

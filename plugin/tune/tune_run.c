@@ -30,7 +30,7 @@ struct round {
     struct running *running;
     int done, stopped; /* nothing is left to claim; told to stop */
     int64_t finished;
-    double renewed;
+    double started, renewed;
 };
 
 static void running_free(struct hn_mem *m, struct running *r)
@@ -144,8 +144,12 @@ static hone_status tell(struct round *o, const struct running *r, const struct h
     e.baseline = t->judging.value;
     e.elapsed = hn_seconds() - t->start;
     double left = (double)(t->limit - e.finished);
-    e.seconds_left = t->limit ? e.elapsed / (double)++o->finished * left : (double)NAN;
-    if (t->cb->trial(t->cb->user, &e)) o->stopped = o->done = 1;
+    if (t->outer) left += (double)t->limit * (t->nested.k - t->outer + 1); /* the other searches */
+    double took = (hn_seconds() - o->started) / (double)++o->finished;
+    e.seconds_left = t->limit ? took * left : (double)NAN;
+    e.outer = t->outer;
+    e.outers = t->outer ? t->nested.k : 0;
+    if (t->cb->trial(t->cb->user, &e)) t->told = o->stopped = o->done = 1;
     return HONE_OK;
 }
 
@@ -275,8 +279,9 @@ static void give_back(struct round *o)
 
 hone_status hn_tune_run(struct hn_tune *t, hone_error *err)
 {
-    struct round o = { .t = t, .renewed = hn_seconds() };
+    struct round o = { .t = t, .stopped = t->told, .done = t->told };
     struct hn_buffer bytes;
+    o.started = o.renewed = hn_seconds();
     hn_buffer_init(&bytes, &t->ctx->mem);
     hone_status st = hn_model_bytes(t->model, &bytes, err);
     if (st == HONE_OK) st = hn_crew_create(t->ctx, &bytes, t->data, t->jobs, &o.crew, err);

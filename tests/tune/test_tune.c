@@ -13,7 +13,7 @@
 enum { ROWS = 60, IN = 4 };
 
 static hone_error err;
-static const char *members; /* --ensemble, NULL: none */
+static const char *members, *outers; /* --ensemble, --nested; NULL: none */
 
 struct rig {
     struct hn_fault fault;
@@ -48,7 +48,8 @@ static hone_status set_params(struct rig *g, const char *folds)
         hone_status st = hone_params_set(g->params, list[i][0], list[i][1], &err);
         if (st != HONE_OK) return st;
     }
-    return members ? hone_params_set(g->params, "ensemble", members, &err) : HONE_OK;
+    hone_status st = members ? hone_params_set(g->params, "ensemble", members, &err) : HONE_OK;
+    return st == HONE_OK && outers ? hone_params_set(g->params, "nested", outers, &err) : st;
 }
 
 static hone_status rig_open(struct rig *g, const char *name, const char *folds)
@@ -183,6 +184,51 @@ START_TEST(callback_ends_it)
 }
 END_TEST
 
+struct seen {
+    int calls[4]; /* by outer fold; 0: of the search that exports */
+    int stop_at;  /* outer fold, 0: none */
+};
+
+static int count_outer(void *user, const hone_trial *t)
+{
+    struct seen *seen = user;
+    ck_assert_int_eq(t->outers, t->outer ? 3 : 0);
+    ck_assert_int_le(t->outer, 3);
+    seen->calls[t->outer]++;
+    return t->outer && t->outer == seen->stop_at;
+}
+
+/* The callback is told whose search a trial is of, and ends all of them. */
+START_TEST(nested_in_order)
+{
+    for (int stop = 0; stop < 3; stop += 2) {
+        struct rig g;
+        hone_result *r;
+        double v;
+        struct seen seen = { .stop_at = stop };
+        hone_tune_callbacks cb = HONE_TUNE_CALLBACKS;
+        cb.trial = count_outer;
+        cb.user = &seen;
+        outers = "3";
+        hn_fault_init(&g.fault);
+        HN_OK(rig_open(&g, "nested", "2"), err);
+        HN_OK(hone_params_set(g.params, "lag", "1", &err), err);
+        uint64_t before = model_hash(g.model);
+        HN_OK(hone_tune(g.model, g.data, g.params, &cb, &r, &err), err);
+        ck_assert_int_eq(seen.calls[1], 3);
+        ck_assert_int_eq(seen.calls[2], stop ? 1 : 3);
+        ck_assert_int_eq(seen.calls[3], stop ? 0 : 3);
+        ck_assert_int_eq(seen.calls[0], stop ? 0 : 3);
+        ck_assert(hone_result_number(r, "nested.complete", &v) && v == !stop);
+        ck_assert_int_eq(hone_result_number(r, "nested.values.2", &v), !stop);
+        ck_assert(stop || hone_result_number(r, "nested.mean", &v));
+        ck_assert_int_eq(model_hash(g.model) == before, stop != 0);
+        hone_result_destroy(r);
+        rig_close(&g);
+    }
+}
+END_TEST
+
 START_TEST(scores_read_back)
 {
     struct hn_mem mem;
@@ -312,15 +358,19 @@ START_TEST(memory_runs_out)
 }
 END_TEST
 
-START_TEST(memory_runs_out_in_an_ensemble)
+/* 0: the end with an ensemble; 1: outer folds before the search */
+START_TEST(memory_runs_out_in_more)
 {
     long calls, plain;
     (void)untouched_hash(&plain);
-    members = "3";
+    if (_i)
+        outers = "2";
+    else
+        members = "3";
     uint64_t untouched = untouched_hash(&calls);
     ck_assert_int_gt(calls, plain + 1000);
     for (int persistent = 0; persistent < 2; persistent++)
-        for (long n = plain; n <= calls; n += 1 + (calls - plain) / 30)
+        for (long n = _i ? 1 : plain; n <= calls; n += 1 + (calls - plain) / 30)
             search_once(n, 0, persistent, untouched);
 }
 END_TEST
@@ -339,6 +389,7 @@ END_TEST
 
 HN_TEST_MAIN("tune", tcase_add_test(tc, same_in_company);
              tcase_add_test(tc, an_ensemble_in_company); tcase_add_test(tc, callback_ends_it);
-             tcase_add_test(tc, scores_read_back); tcase_add_test(tc, what_mattered);
-             tcase_add_test(tc, memory_runs_out);
-             tcase_add_test(tc, memory_runs_out_in_an_ensemble); tcase_add_test(tc, disk_fails);)
+             tcase_add_test(tc, nested_in_order); tcase_add_test(tc, scores_read_back);
+             tcase_add_test(tc, what_mattered); tcase_add_test(tc, memory_runs_out);
+             tcase_add_loop_test(tc, memory_runs_out_in_more, 0, 2);
+             tcase_add_test(tc, disk_fails);)
