@@ -3,7 +3,10 @@
  * How good the samplers are: regret on test functions with a known optimum, and the time of a suggestion.
  *
  *     samplers FUNCTION SAMPLER TRIALS SEEDS [ACQUISITION [LAG]]
- *         a line a seed: number of evaluations and regret at 20, 30, 50, 75, 100, 200; then medians
+ *         a line a seed: number of evaluations and regret at 20, 30, 50, 75, 100, 200; then medians; SEEDS is a number,
+ *         or FIRST..LAST
+ *     samplers ask SPACE SAMPLER TRIALS SEED
+ *         a point a line, numbers with 17 digits; reads its value, which is to be minimised, from standard input
  *     samplers time AXES TRIALS
  *         milliseconds of a gp suggestion after so many trials
  *
@@ -164,6 +167,35 @@ static double run(const struct function *f, const struct hn_sampler_opts *o, int
     return now() - from;
 }
 
+/* Somebody else knows the function: points out, values in. */
+static int ask_and_listen(const char *text, const struct hn_sampler_opts *o, int trials)
+{
+    struct hn_mem mem;
+    struct hn_search_space space;
+    struct hn_memo memo = { 0 }, next;
+    hone_error err;
+    int exhausted;
+    hn_mem_init(&mem, 0);
+    read_space(&space, &mem, text);
+    for (int t = 0; t < trials; t++) {
+        struct hn_ask ask = {
+            &mem, &space, o, (uint32_t)t, samples, (size_t)t, memo.n ? &memo : NULL
+        };
+        if (hn_sampler_propose(&ask, points[t], &next, &exhausted, &err) != HONE_OK)
+            fail("propose", &err);
+        if (exhausted) break;
+        if (next.n) memo = next;
+        for (int a = 0; a < space.n; a++) printf("%s%.17g", a ? " " : "", points[t][a]);
+        printf("\n");
+        fflush(stdout);
+        double value;
+        if (scanf("%lf", &value) != 1) return fprintf(stderr, "a value is missing\n"), 1;
+        samples[t] = (struct hn_past){ points[t], value, 0, HN_PAST_VALUED };
+    }
+    hn_space_clear(&space);
+    return 0;
+}
+
 static int up(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -205,38 +237,10 @@ static void time_it(int axes, int trials)
     printf("%d axes, %d trials: %.1f ms a suggestion, at most %.1f\n", axes, trials, sum, worst);
 }
 
-int main(int argc, char **argv)
+static const int marks[] = { 20, 30, 50, 75, 100, 200 };
+
+static void print_medians(int trials, int seeds)
 {
-    static const int marks[] = { 20, 30, 50, 75, 100, 200 };
-    if (argc == 4 && !strcmp(argv[1], "time")) return time_it(atoi(argv[2]), atoi(argv[3])), 0;
-    if (argc < 5)
-        return fprintf(stderr,
-                       "usage: samplers FUNCTION SAMPLER TRIALS SEEDS [ACQUISITION [LAG]]\n"),
-               2;
-    const struct function *f = functions;
-    size_t k = 0;
-    while (k < sizeof functions / sizeof *functions && strcmp(functions[k].name, argv[1])) k++;
-    if (k == sizeof functions / sizeof *functions)
-        return fprintf(stderr, "no function %s\n", argv[1]), 2;
-    f = &functions[k];
-    int trials = atoi(argv[3]), seeds = atoi(argv[4]), lag = argc > 6 ? atoi(argv[6]) : 1;
-    struct hn_sampler_opts o = { .acquisition = HN_ACQ_LOGEI };
-    for (int i = 0; i < HN_SAMPLERS; i++)
-        if (!strcmp(hn_sampler_names[i], argv[2])) o.kind = (enum hn_sampler_kind)i;
-    for (int i = 0; argc > 5 && i < HN_ACQUISITIONS; i++)
-        if (!strcmp(hn_acquisition_names[i], argv[5])) o.acquisition = (enum hn_acquisition)i;
-    if (trials > MOST_TRIALS || seeds > MOST_SEEDS) return 2;
-    double ms = 0;
-    for (int s = 0; s < seeds; s++) {
-        o.seed = (uint64_t)s;
-        ms += run(f, &o, trials, lag, best[s]);
-        printf("%s %s seed %d:", f->name, argv[2], s);
-        for (int i = 0; i < 6 && marks[i] <= trials; i++)
-            printf(" %d %.3g", marks[i], best[s][marks[i] - 1]);
-        printf("\n");
-        fflush(stdout);
-    }
-    printf("%s %s median of %d seeds:", f->name, argv[2], seeds);
     for (int i = 0; i < 6 && marks[i] <= trials; i++) {
         double column[MOST_SEEDS];
         for (int s = 0; s < seeds; s++) column[s] = best[s][marks[i] - 1];
@@ -245,6 +249,52 @@ int main(int argc, char **argv)
             seeds % 2 ? column[seeds / 2] : 0.5 * (column[seeds / 2 - 1] + column[seeds / 2]);
         printf(" %d %.3g", marks[i], m);
     }
-    printf("  (%.1f ms a suggestion)\n", ms / seeds / trials);
+}
+
+static void compare(const struct function *f, struct hn_sampler_opts *o, int trials, int lag,
+                    const int seeds[2])
+{
+    double ms = 0;
+    int n = seeds[1] - seeds[0] + 1;
+    for (int s = 0; s < n; s++) {
+        o->seed = (uint64_t)(seeds[0] + s);
+        ms += run(f, o, trials, lag, best[s]);
+        printf("%s %s seed %d:", f->name, hn_sampler_names[o->kind], seeds[0] + s);
+        for (int i = 0; i < 6 && marks[i] <= trials; i++)
+            printf(" %d %.3g", marks[i], best[s][marks[i] - 1]);
+        printf("\n");
+        fflush(stdout);
+    }
+    printf("%s %s median of %d seeds:", f->name, hn_sampler_names[o->kind], n);
+    print_medians(trials, n);
+    printf("  (%.1f ms a suggestion)\n", ms / n / trials);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && !strcmp(argv[1], "time")) return time_it(atoi(argv[2]), atoi(argv[3])), 0;
+    int asking = argc == 6 && !strcmp(argv[1], "ask");
+    if (argc < 5)
+        return fprintf(stderr,
+                       "usage: samplers FUNCTION SAMPLER TRIALS SEEDS [ACQUISITION [LAG]]\n"),
+               2;
+    char **arg = argv + asking; /* asking: the space stands where the function does otherwise */
+    struct hn_sampler_opts o = { .acquisition = HN_ACQ_LOGEI };
+    for (int i = 0; i < HN_SAMPLERS; i++)
+        if (!strcmp(hn_sampler_names[i], arg[2])) o.kind = (enum hn_sampler_kind)i;
+    int trials = atoi(arg[3]), lag = argc > 6 ? atoi(argv[6]) : 1, seeds[2] = { 0, -1 };
+    if (sscanf(arg[4], "%d..%d", &seeds[0], &seeds[1]) == 1) seeds[1] = seeds[0] - 1, seeds[0] = 0;
+    if (trials > MOST_TRIALS || seeds[1] - seeds[0] >= MOST_SEEDS) return 2;
+    if (asking) {
+        o.seed = (uint64_t)atoi(arg[4]);
+        return ask_and_listen(arg[1], &o, trials);
+    }
+    const struct function *f = NULL;
+    for (size_t k = 0; k < sizeof functions / sizeof *functions; k++)
+        if (!strcmp(functions[k].name, argv[1])) f = &functions[k];
+    if (!f) return fprintf(stderr, "no function %s\n", argv[1]), 2;
+    for (int i = 0; argc > 5 && i < HN_ACQUISITIONS; i++)
+        if (!strcmp(hn_acquisition_names[i], argv[5])) o.acquisition = (enum hn_acquisition)i;
+    compare(f, &o, trials, lag, seeds);
     return 0;
 }
