@@ -44,13 +44,13 @@ static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
     return HONE_OK;
 }
 
-/* Behind a product with a bias, a ReLU or sums comes the kernel for where the library cannot. */
+/* Behind a product comes the kernel for where the library cannot (behind one with sums the caller's, for the sums alone). */
 static hone_status library(struct hn_gpu_build *b, const struct hn_k_gemm *k,
                            const struct hn_gpu_gemm *g)
 {
     int at = b->e->n_nodes;
     if (!hn_gpu_library(b, HN_GPU_GEMM)) return no_memory(b);
-    if (g->bias || k->relu) {
+    if (!g->sums) {
         HN_TRY(native(b, k));
         b->e->nodes[at + 1].stage = HN_GPU_INSTEAD;
     }

@@ -281,7 +281,8 @@ static hone_status fake_gemm_create(void *ctx, const struct hn_gpu_gemm *g, void
 {
     (void)ctx;
     STEP("gemm_create");
-    if (fake.no_epilogue && (g->bias || g->relu || g->sums))
+    if ((fake.no_epilogue && (g->bias || g->relu || g->sums)) ||
+        (fake.no_epilogue > 1 && !g->trans_a))
         return hn_fail(err, HONE_E_UNSUPPORTED, "the fake device", "no way for this product");
     struct product *p = calloc(1, sizeof *p);
     p->g = *g;

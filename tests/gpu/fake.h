@@ -8,13 +8,13 @@
 #include <stddef.h>
 
 struct fake {
-    int present;     /* this is the fake device, not a real one */
-    int fail_at;     /* the n-th call that may fail does; 0: none */
-    int calls;       /* so far */
-    int no_epilogue; /* products know no bias, ReLU or sums */
-    int no_norm;     /* cuDNN takes no BatchNorm */
-    size_t limit;    /* bytes of device memory; 0: no limit */
-    size_t live;     /* bytes held, pinned ones too */
+    int present; /* this is the fake device, not a real one */
+    int fail_at; /* the n-th call that may fail does; 0: none */
+    int calls;   /* so far */
+    int no_epilogue; /* products know no bias, ReLU or sums; 2: and only those of a weight gradient at all */
+    int no_norm;  /* cuDNN takes no BatchNorm */
+    size_t limit; /* bytes of device memory; 0: no limit */
+    size_t live;  /* bytes held, pinned ones too */
     int contexts, graphs, gemms;
     int calls_held; /* prepared cuDNN calls */
     int launches, products, captured, replays, syncs, uploads, norms, drops, seeds;

@@ -401,6 +401,7 @@ START_TEST(unrolled)
     hone_error err = { 0 };
     static double w[COLS + 64], lr[RUN];
     fake_reset();
+    memset(w, 0, sizeof w);
     dropped_init(m, 0.5, 0);
     bench_open(&b, m, options[_i], 31);
     rig_put(&b.g, b.r.r.slab[HN_SLAB_W], w, m->t.p.n_slab);

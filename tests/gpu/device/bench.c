@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The benchmark of the GPU backend: models A to D trained from a resident data set, time of a replayed step (median over rounds of a
- * whole call of run), 50-step drift against the reference in double, cohorts of A. Prints rows for gpu/RESULTS.md.
- *   usage: bench [rounds|probe]        exit 77 where no device opens */
+ * whole call of run) in every precision and with every BatchNormalization and Dropout, 50-step learning curves against float64
+ * (and float64 against the reference kernels), 64 models of A together. Prints rows for gpu/RESULTS.md.
+ *   usage: bench [ROUNDS [MODELS]] | bench probe      exit 77 where no device opens, 1 where a curve left its bounds */
 #include "gpu/backend.h"
 #include "gpu/gpu.h"
 #include "tests/cpu/rig.h"
@@ -15,12 +16,13 @@ struct spec {
     double dropout;
     int64_t batch;
     enum hn_optimizer optimizer;
+    int small; /* enough for the reference kernels */
 };
 static const struct spec specs[] = {
-    { "A", { 784, 48, 24, 10 }, 4, 1, 10, 0, 512, HN_SGD },
-    { "B", { 1, 100, 100, 1 }, 4, 0, 0, 0.2, 50, HN_ADAM },
-    { "C", { 784, 512, 512, 10 }, 4, 0, 10, 0.5, 128, HN_ADAM },
-    { "D", { 784, 2048, 2048, 2048, 10 }, 5, 1, 10, 0, 1024, HN_ADAM },
+    { "A", { 784, 48, 24, 10 }, 4, 1, 10, 0, 512, HN_SGD, 1 },
+    { "B", { 1, 100, 100, 1 }, 4, 0, 0, 0.2, 50, HN_ADAM, 1 },
+    { "C", { 784, 512, 512, 10 }, 4, 0, 10, 0.5, 128, HN_ADAM, 0 },
+    { "D", { 784, 2048, 2048, 2048, 10 }, 5, 1, 10, 0, 1024, HN_ADAM, 0 },
 };
 
 struct model {
@@ -88,7 +90,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-enum { MOST_SLOTS = 64, STEPS = 200, MOST_STEPS = 256, ROUNDS = 32 };
+enum { MOST_SLOTS = 64, STEPS = 200, MOST_STEPS = 256, ROUNDS = 32, CURVE = 50 };
 struct job {
     struct rig g;
     struct rig_replica r[MOST_SLOTS];
@@ -144,56 +146,161 @@ static double job_run(struct job *j, int steps) /* seconds */
     double t = now();
     hone_status st = j->g.b->run(j->g.exec, j->s, j->slots, steps, &err);
     t = now() - t;
-    if (st != HONE_OK || j->s[0].bad_step >= 0) {
-        fprintf(stderr, "bench: %s: %s (bad step %lld)\n", err.where, err.text,
-                (long long)j->s[0].bad_step);
-        exit(1);
-    }
+    HN_OK(st, err);
+    ck_assert_int_eq(j->s[0].bad_step, -1);
     return t;
 }
 
-static double step_time(const struct spec *s, struct model *m, struct rig_data *d,
-                        const char *options, int slots, int rounds)
+static int failed; /* rows that could not be made, or curves out of bounds */
+struct task {
+    const struct spec *s;
+    struct model *m;
+    struct rig_data *d;
+    int rounds;
+};
+
+/* Median time of a step; negative: it could not be measured (the reason is on standard error). */
+static double step_time(const struct task *k, const struct hn_backend *b, const char *options,
+                        int slots)
 {
     struct job *j = calloc(1, sizeof *j);
     double t[ROUNDS];
-    job_open(j, &hn_backend_cuda_f32, options, m, d, s, slots);
-    job_run(j, 20);
-    for (int i = 0; i < rounds; i++) t[i] = job_run(j, STEPS) / STEPS;
+    if (setjmp(no_check_out)) {
+        failed++;
+        return -1; /* what the job held goes with the process */
+    }
+    job_open(j, b, options, k->m, k->d, k->s, slots);
+    job_run(j, 70); /* captures, both kinds */
+    for (int i = 0; i < k->rounds; i++) t[i] = job_run(j, STEPS) / STEPS;
     job_close(j);
     free(j);
-    qsort(t, (size_t)rounds, sizeof *t, by_value);
-    return t[rounds / 2];
+    qsort(t, (size_t)k->rounds, sizeof *t, by_value);
+    return t[k->rounds / 2];
 }
 
-/* Mean loss of 50 steps, and the largest weight difference relative to the largest weight, against double. */
-static void drift(const struct spec *s, struct model *m, struct rig_data *d, const char *options)
+static void row(const struct task *k, const char *what, double t)
 {
-    double loss[2], worst = 0, most = 0;
-    double *w[2];
-    for (int k = 0; k < 2; k++) {
-        struct job *j = calloc(1, sizeof *j);
-        w[k] = calloc(m->t.p.n_slab + 1, sizeof *w[k]);
-        job_open(j, k ? &hn_backend_cuda_f32 : &hn_backend_cuda_f64, k ? options : "", m, d, s, 1);
-        job_run(j, 50);
-        loss[k] = j->r[0].partial[0] / j->r[0].partial[1];
-        rig_get(&j->g, j->r[0].r.slab[HN_SLAB_W], w[k], m->t.p.n_slab);
-        job_close(j);
-        free(j);
+    if (t < 0)
+        printf("| %s | step, %s | failed | |\n", k->s->name, what);
+    else
+        printf("| %s | step, %s | %.1f us | %.3g samples/s |\n", k->s->name, what, 1e6 * t,
+               (double)k->s->batch / t);
+}
+
+/* ---- learning curves --------------------------------------------------------------------------------------------- */
+
+struct curve {
+    double loss[CURVE], *w;
+};
+
+static void learn(const struct task *k, const struct hn_backend *b, const char *options,
+                  struct curve *c)
+{
+    struct job *j = calloc(1, sizeof *j);
+    double before[2] = { 0, 0 };
+    c->w = calloc(k->m->t.p.n_slab + 1, sizeof *c->w);
+    job_open(j, b, options, k->m, k->d, k->s, 1);
+    for (int i = 0; i < CURVE; i++) {
+        const double *p = j->r[0].partial;
+        j->s[0].index = j->index + (size_t)i * (size_t)k->s->batch;
+        job_run(j, 1);
+        c->loss[i] = (p[0] - before[0]) / (p[1] - before[1]);
+        before[0] = p[0], before[1] = p[1];
     }
-    for (size_t i = 0; i < m->t.p.n_slab; i++) {
-        most = fabs(w[0][i]) > most ? fabs(w[0][i]) : most;
-        worst = fabs(w[0][i] - w[1][i]) > worst ? fabs(w[0][i] - w[1][i]) : worst;
+    rig_get(&j->g, j->r[0].r.slab[HN_SLAB_W], c->w, k->m->t.p.n_slab);
+    job_close(j);
+    free(j);
+}
+
+/* The largest difference of the losses relative to the first loss, and of the weights to the largest weight. */
+static void compare(const struct task *k, const char *what, const struct curve *want,
+                    const struct curve *got, double bound)
+{
+    double loss = 0, w = 0, most = 0;
+    for (int i = 0; i < CURVE; i++) loss = fmax(loss, fabs(want->loss[i] - got->loss[i]));
+    for (size_t i = 0; i < k->m->t.p.n_slab; i++)
+        most = fmax(most, fabs(want->w[i])), w = fmax(w, fabs(want->w[i] - got->w[i]));
+    loss /= fabs(want->loss[0]);
+    const int good = loss <= bound;
+    failed += !good;
+    printf("| %s | %d steps, %s | losses within %.2g of the first (bound %.0e%s) | weights within "
+           "%.2g of the largest |\n",
+           k->s->name, CURVE, what, loss, bound, good ? "" : ", EXCEEDED", w / most);
+}
+
+static void curves(const struct task *k)
+{
+    static const struct {
+        const char *options, *what;
+        double bound;
+    } ways[] = { { "", "fp32 against float64", 1e-3 },
+                 { "math=tf32", "TF32 against float64", 2e-2 },
+                 { "math=bf16", "bfloat16 against float64", 5e-2 },
+                 { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
+    struct curve want = { { 0 }, NULL }, got = { { 0 }, NULL };
+    if (setjmp(no_check_out)) {
+        failed++;
+        printf("| %s | %d steps | failed | |\n", k->s->name, CURVE);
+        return;
     }
-    printf("| %s | 50 steps, %s against float64 | loss %.7f / %.7f | weights differ by %.2g of the "
-           "largest |\n",
-           s->name, *options ? options : "fp32", loss[1], loss[0], worst / most);
-    free(w[0]), free(w[1]);
+    learn(k, &hn_backend_cuda_f64, "", &want);
+    if (k->s->small) {
+        learn(k, &hn_backend_reference, "", &got);
+        compare(k, "float64 against the CPU's reference kernels", &got, &want, 1e-9);
+        free(got.w);
+    }
+    for (int i = 0; i < 3 + k->s->norm; i++) {
+        learn(k, &hn_backend_cuda_f32, ways[i].options, &got);
+        compare(k, ways[i].what, &want, &got, ways[i].bound);
+        free(got.w);
+    }
+    free(want.w);
+}
+
+/* ---- the rows of one model ---------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *options, *what;
+    int norm, dropout; /* only for models with one */
+} ways[] = {
+    { "", "fp32", 0, 0 },
+    { "math=tf32", "TF32", 0, 0 },
+    { "math=bf16", "bfloat16", 0, 0 },
+    { "unroll=1", "fp32, one step a graph", 0, 0 },
+    { "unroll=8", "fp32, 8 steps a graph", 0, 0 },
+    { "graph=off", "fp32, no graph", 0, 0 },
+    { "gemm-impl=native", "fp32, native products", 0, 0 },
+    { "data=stream", "fp32, rows streamed from the host", 0, 0 },
+    { "bn-impl=cudnn-per-activation", "BatchNormalization cuDNN, per activation", 1, 0 },
+    { "bn-impl=cudnn-spatial", "BatchNormalization cuDNN, spatial", 1, 0 },
+    { "bn-impl=cudnn-spatial-nhwc", "BatchNormalization cuDNN, spatial NHWC", 1, 0 },
+    { "bn-impl=cudnn-persistent", "BatchNormalization cuDNN, persistent", 1, 0 },
+    { "bn-impl=cudnn-persistent-nhwc", "BatchNormalization cuDNN, persistent NHWC", 1, 0 },
+    { "dropout-impl=cudnn", "Dropout cuDNN", 0, 1 },
+};
+
+static void measure(const struct task *k)
+{
+    double one = 0;
+    curves(k);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if ((ways[i].norm && !k->s->norm) || (ways[i].dropout && !(k->s->dropout > 0))) continue;
+        double t = step_time(k, &hn_backend_cuda_f32, ways[i].options, 1);
+        if (i == 0) one = t;
+        row(k, ways[i].what, t);
+    }
+    row(k, "float64", step_time(k, &hn_backend_cuda_f64, "", 1));
+    if (strcmp(k->s->name, "A") != 0) return;
+    double t = step_time(k, &hn_backend_cuda_f32, "", MOST_SLOTS);
+    if (t > 0)
+        printf("| A | step of %d together, fp32 | %.1f us | %.1f times as many trial-steps as one "
+               "after another |\n",
+               MOST_SLOTS, 1e6 * t, MOST_SLOTS * one / t);
 }
 
 int main(int argc, char **argv)
 {
-    int rounds = argc > 1 && argv[1][0] >= '1' && argv[1][0] <= '9' ? argv[1][0] - '0' : 7;
+    const char *models = argc > 2 ? argv[2] : "ABCD";
     hone_error err = { 0 };
     struct hn_mem mem;
     void *ctx;
@@ -209,31 +316,18 @@ int main(int argc, char **argv)
     printf("device: %s\n", text);
     if (argc > 1 && strcmp(argv[1], "probe") == 0) return 0;
     printf("\n| model | what | value | |\n|---|---|---|---|\n");
-    double one = 0;
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
-        static const char *const maths[] = { "", "math=tf32", "math=bf16" };
         struct model *m = malloc(sizeof *m);
         struct rig_data d;
+        int rounds = argc > 1 ? atoi(argv[1]) : 5;
+        if (!strchr(models, specs[i].name[0])) continue;
         model_init(m, &specs[i]);
         rig_data_init(&d, &m->t, specs[i].classes, 9);
-        drift(&specs[i], m, &d, "");
-        for (int k = 0; k < 3; k++) {
-            double t = step_time(&specs[i], m, &d, maths[k], 1, rounds);
-            if (i == 0 && k == 0) one = t;
-            printf("| %s | step, %s | %.1f us | %.3g samples/s |\n", specs[i].name,
-                   k ? maths[k] : "fp32", 1e6 * t, (double)specs[i].batch / t);
-        }
-        printf("| %s | step, native products | %.1f us | |\n", specs[i].name,
-               1e6 * step_time(&specs[i], m, &d, "gemm-impl=native", 1, rounds));
-        if (i == 0) {
-            double t = step_time(&specs[i], m, &d, "", MOST_SLOTS, rounds);
-            printf("| A | step of %d together | %.1f us | %.1f times as many trial-steps as one "
-                   "after another |\n",
-                   MOST_SLOTS, 1e6 * t, MOST_SLOTS * one / t);
-        }
+        const struct task k = { &specs[i], m, &d, rounds < 1 || rounds > ROUNDS ? 5 : rounds };
+        measure(&k);
         rig_data_free(&d);
         tb_free(&m->t);
         free(m);
     }
-    return 0;
+    return failed ? 1 : 0;
 }

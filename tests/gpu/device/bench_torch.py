@@ -43,7 +43,9 @@ def timed(step):
     return 1e6 * statistics.median(times)
 
 
-for name, (widths, norm, rate, batch, kind) in MODELS.items():
+for name, tf32 in [(name, tf32) for name in MODELS for tf32 in (False, True)]:
+    widths, norm, rate, batch, kind = MODELS[name]
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     net = build(widths, norm, rate)
     data = torch.rand(4096, widths[0], device="cuda")
     classes = widths[-1] > 1
@@ -68,4 +70,4 @@ for name, (widths, norm, rate, batch, kind) in MODELS.items():
     with torch.cuda.graph(graph):
         loss_of(net(data[rows]), labels[rows]).backward()
         opt.step()
-    print(f"| {name} | PyTorch {torch.__version__}, eager / CUDA graph, fp32 | {eager:.1f} us / {timed(graph.replay):.1f} us | |", flush=True)
+    print(f"| {name} | PyTorch {torch.__version__}, eager / CUDA graph, {'TF32' if tf32 else 'fp32'} | {eager:.1f} us / {timed(graph.replay):.1f} us | |", flush=True)
