@@ -287,6 +287,16 @@ HONE_API HONE_MUST_USE hone_status hone_study_tell(hone_study *s, int64_t trial,
                                                    hone_result **out, hone_error *err);
 HONE_API void hone_study_close(hone_study *s);
 
+/* Writes a study, of ask and tell or of hone_tune, as a file that optuna.load_study and Optuna's viewers open. study: a file or
+ * a URI. Parameters read: "optuna" (the file: .db, .sqlite, .sqlite3 is Optuna's SQLite storage, schema of Optuna 3.2 and later;
+ * .log, .jsonl, .journal its journal), "study-name", "force". Kept are settings with their distributions (bounds widened where a
+ * setting lies outside), states (done: COMPLETE,
+ * pruned: PRUNED, failed: FAIL, running, waiting), values, times, by epoch the mean over the folds as intermediate values; user
+ * attributes of a trial: "folds", "std", "best_epochs", "epochs", "seconds", "default", "why". The study is not changed, and
+ * others may use it meanwhile. The result ("hone.export/1") has "file", "format", "study_name", "trials", "states". */
+HONE_CALL hone_study_export(hone_context *ctx, const char *study, const hone_params *params,
+                            hone_result **out, hone_error *err);
+
 /* What a callback sees of a search: a trial that has ended. Valid during the call. */
 typedef struct hone_trial {
     size_t size;

@@ -8,11 +8,11 @@
 #include <string.h>
 
 enum kind { FLOAT, INT, BOOL, TEXT, CHOICE, LIST };
-enum group { DATA, TRAINING, RUN, PREDICT, VERIFY, SEARCH, TUNE, TELL };
+enum group { DATA, TRAINING, RUN, PREDICT, VERIFY, SEARCH, TUNE, TELL, EXPORT };
 enum { HN_P_LOG = 1, HN_P_COMMA = 2 };
 static const char *const kind_names[] = { "float", "int", "bool", "text", "choice", "list" };
-static const char *const group_names[] = { "data",   "training", "run",  "predict",
-                                           "verify", "search",   "tune", "tell" };
+static const char *const group_names[] = { "data",   "training", "run",  "predict", "verify",
+                                           "search", "tune",     "tell", "export" };
 
 struct row {
     const char *name;

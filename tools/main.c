@@ -9,7 +9,7 @@
 const struct command *const commands[] = { &cmd_inspect,   &cmd_new,    &cmd_train,   &cmd_tune,
                                            &cmd_resume,    &cmd_eval,   &cmd_predict, &cmd_verify,
                                            &cmd_gradcheck, &cmd_diff,   &cmd_doctor,  &cmd_ask,
-                                           &cmd_tell,      &cmd_report, NULL };
+                                           &cmd_tell,      &cmd_export, &cmd_report,  NULL };
 
 const struct command *find_command(const char *name)
 {

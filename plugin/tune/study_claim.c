@@ -52,12 +52,13 @@ static hone_status take_over(struct hn_study *s, struct hn_trial *t, struct hn_c
     t->attempts++;
     t->owner = s->owner;
     t->lease_until_ms = lease_end(s);
-    struct hn_cell args[] = { HN_INT(t->state), HN_TEXT(t->owner), HN_INT(t->lease_until_ms),
-                              HN_INT(t->attempts), HN_INT(t->number) };
-    struct hn_query q = { "UPDATE trial SET state=$1, owner=$2, lease=$3, attempts=$4 WHERE "
-                          "number=$5",
+    struct hn_cell args[] = { HN_INT(t->state),          HN_TEXT(t->owner),
+                              HN_INT(t->lease_until_ms), HN_INT(t->attempts),
+                              HN_INT(s->store->now_ms),  HN_INT(t->number) };
+    struct hn_query q = { "UPDATE trial SET state=$1, owner=$2, lease=$3, attempts=$4, started=$5 "
+                          "WHERE number=$6",
                           args,
-                          5,
+                          6,
                           NULL,
                           NULL,
                           NULL };

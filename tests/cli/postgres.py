@@ -159,6 +159,10 @@ def test_ask_and_tell():
     for k, study in enumerate(studies):
         code("tell", hone("tell", study, 0, k + 0.5), 0, f"trial 0 with {k + 0.5}")
         code("told twice", hone("tell", study, 0, 4), 2, "has ended before", "hone_study=")
+        out = tmp / f"export{k}.log"
+        r = hone("export", study, "--optuna", out, "--json")
+        check("export", r.code == 0 and r.json["study_name"] == ("a", "B-2", "b.2")[k] and r.json["trials"] == 1, r.err)
+        check("a line for the trial", json.loads(out.read_text().splitlines()[-1])["value"] == k + 0.5)
     code("another space", hone("ask", studies[0], "--search", "y=0..1"), 2, "another search space")
     code("another sampler", hone("ask", studies[0], "--sampler", "tpe"), 2, "found gp, wanted tpe")
     file = tmp / "same.db"
