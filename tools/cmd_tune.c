@@ -190,6 +190,7 @@ static void print_verdict(FILE *f, const json_t *t)
                                                      : "the training rows",
                 jnum(refit, "epochs"));
     const json_t *before = json_object_get(imported, "test"), *after = json_object_get(t, "test");
+    if (!strcmp(jtext(t, "stop_reason"), "interrupted")) after = NULL; /* nothing was written */
     static const char *const names[] = { "loss", "accuracy", "mae", "rmse", "r2", "f1", "auc" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!isnan(jnum(after, names[i])))

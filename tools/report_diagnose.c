@@ -140,7 +140,7 @@ static const struct {
         "learning rate.",
         NULL } },
     { "underfitting",
-      "Hardly anything was learned (underfitting).",
+      "Little was gained on the first value: the network underfits, unless it came well trained.",
       { "Check the scale of the inputs (--scale standard) and the learning rate: try it ten times "
         "larger and ten times smaller.",
         "A larger network, less regularisation, or features that say more.", NULL } },

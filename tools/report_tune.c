@@ -9,6 +9,13 @@ static const char *const metrics[] = { "loss", "accuracy", "f1", "auc", "mae", "
 
 /* ---- the head ------------------------------------------------------------------------------------------------------------- */
 
+/* The end, with what it decides, is still to come. */
+static int goes_on(const json_t *study)
+{
+    const char *reason = jtext(study, "stop_reason");
+    return !strcmp(reason, "running") || !strcmp(reason, "interrupted");
+}
+
 static size_t count(const json_t *study, const char *state)
 {
     size_t i, n = 0;
@@ -77,7 +84,7 @@ static void put_figures(FILE *f, const json_t *study)
     html_figure(f, what, best, remark);
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
         double a = jnum(after, metrics[i]), b = jnum(before, metrics[i]);
-        if (isnan(a)) continue;
+        if (isnan(a) || goes_on(study)) continue;
         snprintf(what, sizeof what, "test %s", metrics[i]);
         snprintf(remark, sizeof remark, isnan(b) ? "" : "from %.4g", b);
         html_figure(f, what, a, remark);
@@ -135,7 +142,7 @@ static void put_test(FILE *f, const json_t *study)
     const json_t *before =
         json_object_get(json_object_get(json_object_get(study, "baseline"), "imported"), "test");
     const json_t *after = json_object_get(study, "test");
-    if (!json_is_object(after)) return;
+    if (!json_is_object(after) || goes_on(study)) return;
     fputs("<table><thead><tr><th scope=\"col\">Test rows</th><th scope=\"col\">imported</th><th "
           "scope=\"col\">written</th></tr></thead><tbody>\n",
           f);
@@ -239,11 +246,16 @@ static void put_winner(FILE *f, const json_t *study)
     const json_t *imported = json_object_get(baseline, "imported");
     const json_t *best = trial_of(study, jnum(study, "best_trial")), *first = trial_of(study, 0);
     char remark[64];
-    fputs("<section id=\"winner\"><h2>The winner</h2>\n<div class=\"columns\"><div>\n", f);
-    if (best) html_settings(f, json_object_get(best, "params"));
-    fputs("<p class=\"note\">best.yaml in the run folder has them for hone train "
-          "--config.</p></div><div>\n<table><thead><tr><th scope=\"col\">",
-          f);
+    fprintf(f, "<section id=\"winner\"><h2>%s</h2>\n<div class=\"columns\"><div>\n",
+            goes_on(study) ? "The best so far" : "The winner");
+    if (best)
+        html_settings(f, json_object_get(best, "params"));
+    else
+        fputs("<p>No trial is complete.</p>", f);
+    if (best && strcmp(jtext(study, "stop_reason"), "running") != 0)
+        fputs("<p class=\"note\">best.yaml in the run folder has them for hone train --config.</p>",
+              f);
+    fputs("</div><div>\n<table><thead><tr><th scope=\"col\">", f);
     html_text(f, jtext(study, "monitor"));
     fputs(
         "</th><th scope=\"col\">mean</th><th scope=\"col\">std</th><th></th></tr></thead><tbody>\n",

@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 import subprocess
+import time
 
 import _hone
 from _hone import check, code, hone
@@ -147,6 +148,25 @@ def test_states():
     code("a folder that cannot be written", hone("report", tmp / "a.onnx.run", "-o", tmp / "no" / "x.html"), 6)
 
 
+def test_while_it_runs():
+    """A page made at any moment of a search, of its folder as it is then."""
+    p = subprocess.Popen([str(a) for a in [_hone.HONE, "tune", NET, *JOB, "--folds", "3", "--search", "lr=log:1e-4..1e-1", "--search", "batch_size=8,16,32",
+                                           "--trials", "400", "--epochs", "300", "--ensemble", "2", "-o", tmp / "c.onnx"]],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = tmp / "c.onnx.run"
+    seen, deadline = 0, time.time() + 60
+    while seen < 2 and p.poll() is None and time.time() < deadline:
+        if (run / "study.json").exists():
+            study = page_of(run)[0].tree["study"]
+            seen += study["stop_reason"] == "running" and len(study["trials"]) > seen
+        time.sleep(0.1)
+    p.kill()
+    p.wait()
+    page, _ = page_of(run)
+    check("pages of a search that runs", seen == 2, seen)
+    check("and of one that was killed", page.tree["study"]["stop_reason"] == "running" and "still runs, or was killed" in page.text)
+
+
 def verdict(name, rows, result=None):
     run = tmp / name
     run.mkdir()
@@ -217,6 +237,18 @@ def write_study(name, n, space, params, **more):
     return run, study
 
 
+def test_examples():
+    where = tmp / "examples"
+    where.mkdir()
+    shutil.copytree(tmp / "a.onnx.run", where / "better.onnx.run")
+    shutil.copytree(tmp / "b.onnx.run", where / "best.onnx.run")
+    lines = hone("report", "--help").out.split("usage:")[0].split("\n")
+    examples = [line.split()[1:] for line in lines if line.startswith("  hone ")]
+    for e in examples:
+        code(" ".join(e), hone(*e, cwd=where), 0, "written to")
+    check("examples", len(examples) == 2 and (where / "report.html").exists())
+
+
 def test_hostile():
     space = {EVIL: {"type": "float", "low": 0, "high": 1}, "kind'\"": {"type": "categorical", "choices": [EVIL, "b", 3, True]}, "": {"type": "int", "low": 1, "high": 9}}
     run, study = write_study("evil", 30, space, lambda r: {EVIL: r.random(), "kind'\"": r.choice([EVIL, "b", 3, True]), "": r.randint(1, 9)},
@@ -272,8 +304,10 @@ def drawn(path, least, *where):
 make()
 test_train()
 test_states()
+test_while_it_runs()
 test_diagnosis()
 test_tune()
+test_examples()
 test_hostile()
 test_large()
 _hone.finish("report", tmp)

@@ -61,6 +61,11 @@
       }
     };
   }
+  function whole(a, b) {
+    var s = linear(a, b), ticks = s.ticks;
+    s.ticks = function (n) { return ticks(n).filter(function (t) { return Math.abs(t[0] - Math.round(t[0])) < 1e-9; }); };
+    return s;
+  }
   function logarithmic(a, b) {
     if (!(b > a)) { a /= 2; b *= 2; }
     var la = Math.log(a), lb = Math.log(b);
@@ -202,7 +207,7 @@
         list.forEach(function (s) { var b = html(head, "span", "", " — " + s.title); b.style.color = "var(--" + s.cls + ")"; });
       chart(figure, { title: title + " by epoch", height: o.height, left: 56 }, function (svg, box) {
         var values = [].concat.apply([], list.map(function (s) { return s.y; })), log = o.log();
-        var r = range(values, o.worse, log || state.all || !o.worse), ys = padded(r, log), xs = linear(epoch[0], epoch[epoch.length - 1]);
+        var r = range(values, o.worse, log || state.all || !o.worse), ys = padded(r, log), xs = whole(epoch[0], epoch[epoch.length - 1]);
         axes(svg, box, xs, ys, "epoch");
         function x(i) { return box.x + box.w * xs.at(epoch[i]); }
         function y(v) { return isNumber(v) && (!log || v > 0) ? box.y + box.h * (1 - ys.at(v)) : NaN; }
@@ -364,7 +369,7 @@
     function history(host) {
       var others = ["pruned", "failed", "running", "waiting"].filter(function (s) { return trials.some(function (t) { return t.state === s; }); });
       chart(host, { title: "Value of each trial, and the best so far", height: function (w) { return (w < 520 ? 260 : 340) + 18 * others.length; }, left: 60, bottom: 36 + 18 * others.length }, function (svg, box) {
-        var ys = valueScale(true), last = Math.max(1, trials.length - 1), xs = linear(-last * 0.01, last * 1.01), points = [];
+        var ys = valueScale(true), last = Math.max(1, trials.length - 1), xs = whole(-last * 0.01, last * 1.01), points = [];
         var floor = { x: box.x, y: box.y, w: box.w, h: box.h + 18 * others.length };
         axes(svg, box, { at: xs.at, ticks: function () { return []; } }, ys);
         xTicks(svg, floor, xs);
@@ -495,7 +500,7 @@
       var all = [], longest = 1;
       trials.forEach(function (t) { if (t.curve && t.curve.length) { all = all.concat(t.curve); longest = Math.max(longest, t.curve.length); } });
       chart(host, { title: "Learning curves of the trials", height: function (w) { return w < 520 ? 260 : 340; }, left: 60 }, function (svg, box) {
-        var ys = padded(range(all, sign, state.all || state.log), state.log), xs = linear(1, Math.max(2, longest)), ways = [];
+        var ys = padded(range(all, sign, state.all || state.log), state.log), xs = whole(1, Math.max(2, longest)), ways = [];
         axes(svg, box, xs, ys, "epoch");
         var g = clipped(svg, box);
         trials.filter(function (t) { return !t.q; }).concat(ranked).forEach(function (t) {
