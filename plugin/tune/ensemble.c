@@ -157,12 +157,13 @@ static hone_status train_members(struct bench *b, int fold, hone_error *err)
 static hone_status judge_fold(struct bench *b, int fold, hone_error *err)
 {
     struct hn_tune *t = b->t;
+    const struct hn_given_rows *rows = t->judging.fold[fold].rows;
     struct hn_figures f;
     hone_model *m;
     HN_TRY(train_members(b, fold, err));
     if (t->interrupted) return HONE_OK;
     HN_TRY(join(t, b->keep, t->ensemble.n, &m, err));
-    hone_status st = hn_judge_model(t, m, &t->judging.fold[fold].rows[HONE_VAL], &f, err);
+    hone_status st = hn_judge_model(t, m, &rows[HONE_TRAIN], &rows[HONE_VAL], &f, err);
     hone_model_destroy(m);
     if (st != HONE_OK) return st;
     if (!hn_metric_get(&f, t->monitor + strlen("val_"), &t->ensemble.fold[fold]))
@@ -287,11 +288,14 @@ static hone_status make(struct making *k, hone_error *err)
 {
     struct hn_tune *t = k->t;
     struct hn_ensemble *e = &t->ensemble;
+    struct hn_given_rows rows[3];
     HN_TRY(train_again(k, err));
     if (t->interrupted || e->why) return HONE_OK;
     HN_TRY(hn_model_ensemble(t->model, e->line, k->bytes + 1, (size_t)e->n - 1, err));
-    HN_TRY(hn_judge_model(t, t->model, &t->judging.refit[HONE_TRAIN], &e->train, err));
-    HN_TRY(hn_judge_model(t, t->model, &t->judging.refit[HONE_TEST], &e->test, err));
+    (void)hn_refit_rows(t, rows);
+    HN_TRY(hn_judge_model(t, t->model, &rows[HONE_TRAIN], &t->judging.refit[HONE_TRAIN], &e->train,
+                          err));
+    HN_TRY(hn_judge_model(t, t->model, &rows[HONE_TRAIN], &rows[HONE_TEST], &e->test, err));
     e->why = hn_refit_objection(t, &e->train);
     e->exported = !e->why;
     return e->exported ? describe(k, err) : HONE_OK;

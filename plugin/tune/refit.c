@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The model that leaves a search: the best settings trained once more, on all rows but the test's for as many epochs as the
- * folds' best ones in the middle (no row is left to stop by), or on the training rows as the trial was. It is taken only when
+ * median of the folds' best ones, rounded (no row is left to stop by), or on the training rows as the trial was. More rows
+ * make more steps of the same number of epochs. A schedule that knows its end (cosine, poly, onecycle) spans these epochs;
+ * one that counts epochs (step, multistep, exponential) goes as it did in the trial; plateau watches the training loss. It is taken only when
  * it is no worse than the imported model over the rows it was trained on; then it is judged once by the test rows. */
 #include "ops/base/status.h"
 #include "plugin/train/job.h"
@@ -89,18 +91,24 @@ static hone_status settings(struct hn_tune *t, const struct hn_trial *best, int 
     return HONE_OK;
 }
 
+/* Rows of another file cannot join; with folds all rows are training rows. */
+int hn_refit_rows(const struct hn_tune *t, struct hn_given_rows rows[3])
+{
+    const struct hn_judging *j = &t->judging;
+    int all = j->k || (strcmp(t->refit.kind, "train") != 0 && !j->separate);
+    for (int role = 0; role < 3; role++)
+        rows[role] = all || role == HONE_TEST ? j->refit[role] : j->fold[0].rows[role];
+    return all;
+}
+
 hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, struct hn_refit *r,
                            hone_error *err)
 {
-    struct hn_judging *judging = &t->judging;
     struct hn_job j;
     hone_params *p;
     double start = hn_seconds();
-    /* rows of another file cannot join; with folds all rows are training rows */
-    int all = judging->k || (!strcmp(t->refit.kind, "all") && !judging->separate);
     struct hn_given_rows rows[3];
-    for (int role = 0; role < 3; role++)
-        rows[role] = all || role == HONE_TEST ? judging->refit[role] : judging->fold[0].rows[role];
+    int all = hn_refit_rows(t, rows);
     *r = (struct hn_refit){ .kind = all ? "all" : "train" };
     struct hone_data d = *t->data;
     d.given = rows;

@@ -128,9 +128,11 @@ void hn_judging_free(struct hn_judging *j);
 /* XXH3 of all that a trial's value depends on but its settings, as text. */
 hone_status hn_judging_fingerprint(struct hn_tune *t, char text[33], hone_error *err);
 int hn_tune_better(const struct hn_tune *t, double a, double b);
-/* The figures of a model over given rows, as the imported one's were found. */
-hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_given_rows *rows,
-                           struct hn_figures *out, hone_error *err);
+/* The figures of a model over given rows, as the imported one's were found; what fills missing cells is that of the rows it
+ * was trained on. */
+hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_given_rows *trained,
+                           const struct hn_given_rows *rows, struct hn_figures *out,
+                           hone_error *err);
 
 /* tune_score.c: folds' figures, and as a line of text that is kept with the trial. */
 void hn_score_sum(struct hn_score *s);
@@ -152,6 +154,8 @@ hone_status hn_tune_compare(struct hn_tune *t, const struct hn_trial *trial, str
 
 /* refit.c */
 hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_error *err);
+/* The rows of a refit by role; 1: all rows but the test's train. */
+int hn_refit_rows(const struct hn_tune *t, struct hn_given_rows rows[3]);
 /* Trains the model by a trial's settings; it is left so, also where that was not accepted. Not done: interrupted. */
 hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, struct hn_refit *r,
                            hone_error *err);

@@ -279,14 +279,16 @@ static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struc
     return figures_over(s, r, &j->refit[HONE_TEST], &j->before_test, err);
 }
 
-hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_given_rows *rows,
-                           struct hn_figures *out, hone_error *err)
+hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_given_rows *trained,
+                           const struct hn_given_rows *rows, struct hn_figures *out,
+                           hone_error *err)
 {
     struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
     struct hn_replica r = { .hyper = &hyper };
-    struct hn_given_rows given[3] = { *rows };
+    struct hn_given_rows given[3] = { *trained };
     struct hone_data d = *t->data;
     struct hn_session *s;
+    given[rows->set == HONE_TRAIN ? HONE_VAL : rows->set] = *rows;
     d.given = given;
     *out = (struct hn_figures){ .rows = 0 };
     if (!rows->n) return HONE_OK;

@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The refit of hone tune: on all rows but the test's, for the rounded median of the folds' best epochs, with a learning rate
+schedule that spans those epochs. Without shuffling nothing about it is random, so that hone train with these settings gives
+the same weights."""
+import csv
+import random
+import statistics
+
+import _hone
+from _hone import check, code, hone
+
+_hone.need_hone()
+tmp = _hone.folder()
+NET, DATA, ALL = tmp / "net.onnx", tmp / "data.csv", tmp / "all.csv"
+
+
+def make_data():
+    r = random.Random(23)
+    rows = []
+    for _ in range(160):
+        x = [r.gauss(0, 1) for _ in range(4)]
+        rows.append([f"{v:.6g}" for v in x] + [int(x[0] * x[1] + 0.4 * x[2] + r.gauss(0, 0.8) > 0)])
+    for path, some in ((DATA, rows), (ALL, rows[:120]), (tmp / "test.csv", rows[120:])):
+        with path.open("w", newline="") as f:
+            csv.writer(f).writerows([["a", "b", "c", "d", "label"], *some])
+    code("a model", hone("new", "4-12-2 relu softmax", "-o", NET), 0)
+
+
+def test_same_as_train(schedule):
+    name = schedule[0]
+    out, again = tmp / f"{name}.onnx", tmp / f"{name}-train.onnx"
+    fixed = ["--data", ALL, "--target", "label", "--scale", "standard", "--no-shuffle", "--lr-schedule", *schedule]
+    r = hone("tune", NET, *fixed, "--test-data", tmp / "test.csv", "--epochs", "40", "--early-stop-patience", "4", "--folds", "4",
+             "--search", "lr=log:3e-3..1e-1", "--search", "batch_size=8,16,32", "--trials", "6", "--json", "--progress", "none", "-o", out)
+    code(f"{name}: tune", r, 0)
+    j = r.json
+    best = j["trials"][j["best_trial"]]
+    epochs = max(1, int(statistics.median(f["best_epoch"] for f in best["folds"]) + 0.5))
+    check(f"{name}: accepted", j["refit"] and j["refit"]["accepted"] is True, j["refit"])
+    check(f"{name}: the folds' median, rounded", j["refit"]["epochs"] == epochs, (j["refit"], [f["best_epoch"] for f in best["folds"]]))
+    r = hone("train", NET, *fixed, "--lr", best["params"]["lr"], "--batch-size", best["params"]["batch_size"], "--epochs", epochs, "--save", "last",
+             "--monitor", "train_loss", "--test-data", tmp / "test.csv", "--json", "--progress", "none", "-o", again)
+    code(f"{name}: train", r, 0)
+    check(f"{name}: the same test figures", j["test"] == r.json["test"], (j["test"], r.json["test"]))
+    d = hone("diff", out, again, "--json").json
+    check(f"{name}: the same weights", d["tensors"] == [], d)
+
+
+make_data()
+for schedule in (["cosine"], ["onecycle", "--warmup", "3"], ["poly"], ["step", "--lr-step", "3", "--lr-gamma", "0.5"], ["exponential"],
+                 ["plateau", "--lr-patience", "1"]):
+    test_same_as_train(schedule)
+_hone.finish("refit", tmp)
