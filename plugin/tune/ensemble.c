@@ -28,6 +28,9 @@ static hone_status rehearse(struct hn_tune *t, hone_error *err)
     if (st == HONE_OK) st = hn_model_ensemble(m, t->ensemble.line, &bytes, 1, err);
     hone_model_destroy(m);
     hn_buffer_free(&bytes);
+    if (st == HONE_E_UNSUPPORTED)
+        return hn_hint(err, st,
+                       "--loss OUTPUT=KIND for every output that learns, or no --ensemble");
     return st;
 }
 

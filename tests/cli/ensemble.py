@@ -155,6 +155,25 @@ def test_same_bytes():
     check(f"killed {kills} times: the same bytes", cut.read_bytes() == whole.read_bytes())
 
 
+def test_unlike_members():
+    """Members that differ in depth, width, activation and scaling."""
+    model, out = tmp / "softmax.onnx", tmp / "unlike.onnx"
+    r = tune(model, out, "--data", DATA, "--target", "label", "--epochs", "6", "--folds", "3", "--sampler", "manual", "--ensemble", "3",
+             "--setting", "lr=0.03,hidden_layers=1,hidden_units=5,activation=tanh,scale=standard",
+             "--setting", "lr=0.03,hidden_layers=3,hidden_units=6,activation=relu,scale=minmax",
+             "--setting", "lr=0.03,hidden_layers=2,hidden_units=7,activation=sigmoid,scale=standard")
+    code("members of other structure", r, 0)
+    e = r.json["ensemble"]
+    check("all of them", sorted(e["members"]) == [1, 2, 3] and e["exported"] is True, e)
+    nodes = hone("inspect", out, "--json").json["nodes"]
+    count = lambda op: sum(n["op"] == op for n in nodes)
+    check("their layers side by side", (count("Gemm"), count("Tanh"), count("Relu"), count("Sigmoid")) == (2 + 4 + 3, 1, 3, 2), nodes)
+    check("scaled each as it was trained", count("Div") == 3 and count("Softmax") == 1, (count("Div"), count("Softmax")))
+    code("and it is evaluated", hone("eval", out, "--data", DATA, "--target", "label"), 0)
+    KINDS.append(("unlike", "", DATA, [], "logits", "softmax"))
+    out.rename(tmp / "unlike-best.onnx")
+
+
 def test_odd_cases():
     model, out, *args = job("softmax", DATA, [])
     few = list(args)
@@ -191,6 +210,7 @@ def test_odd_cases():
 
 make_data()
 test_kinds()
+test_unlike_members()
 test_against_runtime()
 test_same_bytes()
 test_odd_cases()
