@@ -12,7 +12,7 @@
 #include <cblas.h>
 #include <string.h>
 
-const char *hn_device_why_no_gpu(void)
+const char *hn_device_why_no_gpu(char *name, size_t size)
 {
     const struct hn_module *module;
     const struct hn_backend *b;
@@ -20,11 +20,13 @@ const char *hn_device_why_no_gpu(void)
     hone_error ignored;
     void *dev;
     const char *why = hn_gpu_module_load(&module);
+    if (name) name[0] = 0;
     if (why) return why;
     hn_mem_init(&mem, 0);
     const struct hn_gpu_ask any = { 0 };
     if (hn_gpu_module_open(&mem, &any, &b, &dev, &ignored) != HONE_OK)
         return "the GPU module and a driver are there, but no device could be opened";
+    if (name && b->describe) b->describe(dev, name, size);
     b->close(dev);
     return NULL;
 }

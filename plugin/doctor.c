@@ -44,9 +44,12 @@ static void put_cpu(hone_result *r, const struct hn_device *d)
 
 static void put_gpu(hone_result *r)
 {
+    char name[256];
+    const char *why = hn_device_why_no_gpu(name, sizeof name);
     hn_result_object(r, "gpu");
-    hn_result_bool(r, "used", hn_device_why_no_gpu() == NULL);
-    hn_result_string(r, "why_not", hn_device_why_no_gpu());
+    hn_result_bool(r, "used", why == NULL);
+    hn_result_string(r, "why_not", why);
+    if (name[0]) hn_result_string(r, "device", name);
     hn_result_close(r);
 }
 

@@ -82,8 +82,9 @@ void hn_device_close(struct hn_device *d);
  * and choices.
  * NULL: out of memory. */
 const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_arena *a);
-/* Why a GPU is not used, for doctor and messages; NULL when one is. Static text. */
-const char *hn_device_why_no_gpu(void);
+/* Why no GPU can be used, for doctor and messages; NULL when one can, then its description is in name (NULL: not
+ * wanted). Static text. */
+const char *hn_device_why_no_gpu(char *name, size_t size);
 
 /* ---- model ----------------------------------------------------------------------------------- */
 /* struct hone_model is private to plugin/model.c; these are its inner doors. */

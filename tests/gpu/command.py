@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-build = pathlib.Path(sys.argv[1])
+build = pathlib.Path(sys.argv[1]).resolve()
 bad = []
 if not (build / "gpu_fake_module/libhone_cuda.so").exists() or not (build / "hone").exists():
     print("skipped: the fake module is not built")
@@ -117,7 +117,7 @@ def cudnn_dropout():
 table()
 hone("new", "4-16-16-3 relu batchnorm dropout=0.3", "-o", model, "--seed", "1")
 doctor = json.loads(hone("doctor", "--json")[0] or "{}")
-if doctor.get("gpu", {}).get("used") is not True:
+if doctor.get("gpu", {}).get("used") is not True or "fake; products fp32" not in doctor["gpu"].get("device", ""):
     bad.append(f"doctor: {doctor.get('gpu')}")
 same_as_cpu()
 cudnn_dropout()
