@@ -83,7 +83,8 @@ double jnum(const json_t *o, const char *key);       /* NaN when absent or null 
 FILE *
 people(const struct cli
            *c); /* where text for people goes: standard output, or standard error with --json */
-void print_name(FILE *f, const char *s); /* a name from a file, without control bytes */
+void print_report_hint(FILE *f, const char *dir); /* how to look at a run whose folder is there */
+void print_name(FILE *f, const char *s);          /* a name from a file, without control bytes */
 
 /* progress.c: the bar, the plain lines, and what is remembered for the curve */
 struct progress {

@@ -61,6 +61,7 @@ static void print_summary(FILE *f, const json_t *t, const struct progress *p)
         print_name(f, jtext(t, "model"));
         fputc('\n', f);
     }
+    print_report_hint(f, jtext(t, "run_dir"));
 }
 
 int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,

@@ -235,6 +235,7 @@ static int finish(struct cli *c, hone_model *m, hone_result *r)
             print_name(f, c->out);
             fputc('\n', f);
         }
+        print_report_hint(f, jtext(tree, "run_dir"));
     }
     int code = print_tree(c, tree);
     if (code) return code;

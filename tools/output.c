@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int exit_code_of(hone_status code)
 {
@@ -129,6 +130,14 @@ int print_tree(const struct cli *c, json_t *tree)
     json_decref(tree);
     if (bad) fprintf(stderr, "hone: standard output could not be written\n");
     return bad ? EXIT_IO : 0;
+}
+
+void print_report_hint(FILE *f, const char *dir)
+{
+    if (!dir[0] || access(dir, F_OK) != 0) return;
+    fputs("as a page: hone report ", f);
+    print_name(f, dir);
+    fputc('\n', f);
 }
 
 const char *jtext(const json_t *o, const char *key)
