@@ -18,6 +18,7 @@ struct sqlite {
     struct hn_mem *mem;
     sqlite3 *db;
     char *path;
+    const char *shown; /* the path as it was given */
     int writing;
 };
 
@@ -29,24 +30,33 @@ static hone_status not_a_study(const char *path, hone_error *err)
 
 static hone_status failed(struct sqlite *s, int rc, const char *action, hone_error *err)
 {
+    int number = 0;
+    char why[128];
     const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
     switch (rc & 0xff) {
     case SQLITE_NOMEM: return hn_nomem(err, "the study's database", 0);
-    case SQLITE_NOTADB: return not_a_study(s->path, err);
+    case SQLITE_NOTADB: return not_a_study(s->shown, err);
     case SQLITE_CORRUPT:
-        return hn_fail(err, HONE_E_CORRUPT, s->path, "the study is damaged: %s", text);
+        return hn_fail(err, HONE_E_CORRUPT, s->shown, "the study is damaged: %s", text);
     case SQLITE_FULL:
-        return hn_fail(err, HONE_E_IO, s->path, "cannot %s: the disk is full", action);
+        return hn_fail(err, HONE_E_IO, s->shown, "cannot %s: the disk is full", action);
     case SQLITE_READONLY:
-        return hn_fail(err, HONE_E_IO, s->path, "cannot %s: the file is read-only", action);
+        return hn_hint(
+            err, hn_fail(err, HONE_E_IO, s->shown, "cannot %s: the file is read-only", action),
+            "the study and its folder, where its log lies, must both be writable");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return hn_fail(err, HONE_E_IO, s->path,
+        return hn_fail(err, HONE_E_IO, s->shown,
                        "cannot %s: another process has held the study for %d seconds", action,
                        WAIT_MS / 1000);
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR: number = sqlite3_system_errno(s->db); break;
     default: break;
     }
-    return hn_fail(err, HONE_E_IO, s->path, "cannot %s: %s", action, text);
+    if (number)
+        return hn_fail(err, HONE_E_IO, s->shown, "cannot %s: %s: %s", action, text,
+                       strerror_r(number, why, sizeof why));
+    return hn_fail(err, HONE_E_IO, s->shown, "cannot %s: %s", action, text);
 }
 
 /* ---- queries ------------------------------------------------------------------------------------------------------ */
@@ -174,11 +184,11 @@ static hone_status recognise(struct sqlite *s, hone_error *err)
     HN_TRY(number(s, "PRAGMA user_version", &version, err));
     s->store.fresh = tables == 0;
     if (application == APPLICATION && version > VERSION)
-        return hn_fail(err, HONE_E_USAGE, s->path,
+        return hn_fail(err, HONE_E_USAGE, s->shown,
                        "the study was written by a newer Hone: format %lld, this one knows %d",
                        (long long)version, VERSION);
     if (application == APPLICATION) return HONE_OK;
-    if (tables || application) return not_a_study(s->path, err);
+    if (tables || application) return not_a_study(s->shown, err);
     HN_TRY(run(s, "PRAGMA application_id=1215262309", err));
     return run(s, "PRAGMA user_version=1", err);
 }
@@ -195,7 +205,8 @@ static hone_status look(const struct hn_io *io, const char *path, int must_exist
     if (rc < 0) return HONE_OK; /* SQLite says what is wrong */
     if (st.is_dir || !st.is_regular) return not_a_study(path, err);
     if (st.size == 0) return HONE_OK;
-    int fd = io->open(io->user, path, O_RDONLY, 0);
+    /* To write, so that one we may not write is refused before SQLite makes a log beside it that nobody may write either. */
+    int fd = io->open(io->user, path, O_RDWR, 0);
     if (fd < 0) return hn_io_fail(err, path, "open the study", fd);
     got = io->read(io->user, fd, head, sizeof head);
     io->close(io->user, fd);
@@ -226,11 +237,21 @@ static hone_status use_wal(struct sqlite *s, hone_error *err)
     return rc == SQLITE_OK ? HONE_OK : failed(s, rc, "read the study", err);
 }
 
-static hone_status set_up(struct sqlite *s, hone_error *err)
+/* SQLite does not say why: it tries to read, too, and remembers what came of that. */
+static hone_status not_opened(struct sqlite *s, const struct hn_io *io, int rc, hone_error *err)
+{
+    if ((rc & 0xff) != SQLITE_CANTOPEN) return failed(s, rc, "open the study", err);
+    int fd = io->open(io->user, s->path, O_RDWR | O_CREAT, 0666);
+    if (fd < 0) return hn_io_fail(err, s->shown, "open the study", fd);
+    io->close(io->user, fd);
+    return failed(s, rc, "open the study", err);
+}
+
+static hone_status set_up(struct sqlite *s, const struct hn_io *io, hone_error *err)
 {
     int rc = sqlite3_open_v2(
         s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc != SQLITE_OK) return failed(s, rc, "open the study", err);
+    if (rc != SQLITE_OK) return not_opened(s, io, rc, err);
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, WAIT_MS);
     HN_TRY(run(s, "PRAGMA synchronous=FULL", err));
@@ -252,7 +273,8 @@ static hone_status open_store(hone_context *ctx, const char *where, int must_exi
     s->mem = m;
     /* "./" so that no name is special to SQLite (":memory:", "file:…") */
     s->path = where[0] == '/' ? hn_strdup(m, where) : hn_path_join(m, ".", where);
-    hone_status st = s->path ? set_up(s, err) : hn_nomem(err, "a study", strlen(where));
+    if (s->path) s->shown = s->path + (where[0] == '/' ? 0 : strlen("./"));
+    hone_status st = s->path ? set_up(s, ctx->io, err) : hn_nomem(err, "a study", strlen(where));
     if (st == HONE_OK)
         *out = &s->store;
     else

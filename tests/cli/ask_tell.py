@@ -3,10 +3,18 @@
 """hone ask and hone tell: a search from a shell, its files, its refusals."""
 import concurrent.futures
 import math
+import os
+import pathlib
+import resource
+import shutil
 import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
 
 import _hone
-from _hone import check, code, hone
+from _hone import HONE, check, code, hone
 
 _hone.need_hone()
 tmp = _hone.folder()
@@ -152,6 +160,115 @@ def test_many_at_once():
     check("every number once", numbers == list(range(1, 25)), numbers)
 
 
-for test in (test_loop, test_directions_and_numbers, test_exhausted, test_bad_spaces, test_files, test_many_at_once):
+def hold(study, seconds, ready):
+    """Another process's lock, by its effect."""
+    db = sqlite3.connect(study, isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    ready.set()
+    time.sleep(seconds)
+    db.execute("ROLLBACK")
+    db.close()
+
+
+def locked(name, seconds):
+    study = tmp / f"{name}.db"
+    code("a study", hone("ask", study, "--search", "x=0..1"), 0)
+    ready = threading.Event()
+    thread = threading.Thread(target=hold, args=(study, seconds, ready))
+    thread.start()
+    ready.wait()
+    return study, thread
+
+
+def test_locked_for_a_while():
+    study, thread = locked("short", 1.5)
+    code("waits for the other one", hone("tell", study, 0, 0.5), 0, "trial 0 done")
+    thread.join()
+
+
+def test_full_disk():
+    study = tmp / "full.db"
+    told = 0
+    code("a study", hone("ask", study, "--search", "x=0..1", "--search", f"c={'a' * 900},{'b' * 900}", "--sampler", "random"), 0)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))
+    for t in range(400):
+        p = subprocess.run([str(HONE), "tell", str(study), str(t), str(t / 7)], capture_output=True, text=True, preexec_fn=limit)
+        if p.returncode == 0:
+            told += 1
+            p = subprocess.run([str(HONE), "ask", str(study)], capture_output=True, text=True, preexec_fn=limit)
+        if p.returncode:
+            break
+    check("says so", p.returncode == 6 and "cannot write the study" in p.stderr, (p.returncode, p.stderr))
+    check("after a few", 2 < told < 400, told)
+    db = sqlite3.connect(study)
+    kept = db.execute("select number, value from trial where state=2 order by number").fetchall()
+    check("what was told is kept", kept[:told] == [(t, t / 7) for t in range(told)], (told, kept[-3:]))
+    check("sound", db.execute("pragma integrity_check").fetchone()[0] == "ok")
+    db.close()
+    code("and it goes on where there is room", hone("ask", study), 0)
+
+
+def test_no_rights():
+    """By somebody who is not root."""
+    with tempfile.TemporaryDirectory(prefix="hone-test-") as name:
+        there = pathlib.Path(name)
+        who = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        shutil.copy(HONE, there / "hone")
+        folder = there / "studies"
+        folder.mkdir()
+        there.chmod(0o755)
+        folder.chmod(0o777)
+
+        def nobody(*args):
+            return _hone.Run(subprocess.run([str(there / "hone")] + [str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                            cwd=there, **who))
+        if nobody("--version").code:
+            print("  no rights: left out, the command does not run as somebody else")
+            return
+        code("a study of somebody's", nobody("ask", "studies/s.db", "--search", "x=0..1"), 0)
+        (folder / "s.db").chmod(0o444)
+        code("a read-only file", nobody("ask", "studies/s.db"), 6, "hone: studies/s.db", "Permission denied")
+        (folder / "s.db").chmod(0o666)
+        folder.chmod(0o555)
+        code("a read-only folder", nobody("ask", "studies/s.db"), 6, "hone: studies/s.db", "read-only", "must both be writable")
+        code("nothing new in it", nobody("ask", "studies/n.db", "--search", "x=0..1"), 6, "cannot open the study", "Permission denied")
+        (folder / "s.db").chmod(0)
+        code("a file of others", nobody("ask", "studies/s.db"), 6, "Permission denied")
+        folder.chmod(0o777)
+        (folder / "s.db").chmod(0o666)
+        code("all is well again", nobody("tell", "studies/s.db", 0, 1), 0)
+
+
+def test_damaged():
+    study = tmp / "cut.db"
+    for _ in range(20):
+        hone("ask", study, "--search", "x=0..1", "--sampler", "random")
+    whole = study.read_bytes()
+    study.write_bytes(whole[:len(whole) // 2])
+    code("a file that was cut", hone("ask", study), 6, "damaged")
+    study.write_bytes(whole)
+    code("whole again", hone("ask", study), 0)
+    db = sqlite3.connect(study)
+    db.execute("update trial set params='y=3' where number=4")
+    db.commit()
+    code("a row that makes no sense", hone("ask", study), 6, "trial 4 makes no sense")
+    db.execute("update meta set value='hone.study/9' where key='format'")
+    db.commit()
+    code("settings that make no sense", hone("ask", study), 6, "damaged")
+    db.execute("pragma user_version=7")
+    db.commit()
+    code("a newer Hone's", hone("ask", study), 2, "newer Hone")
+    db.close()
+
+
+long_study, long_lock = locked("long", 40)
+long_wait = subprocess.Popen([str(HONE), "ask", str(long_study)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+for test in (test_loop, test_directions_and_numbers, test_exhausted, test_bad_spaces, test_files, test_many_at_once,
+             test_locked_for_a_while, test_full_disk, test_no_rights, test_damaged):
     test()
+_, said = long_wait.communicate()
+check("locked for good", long_wait.returncode == 6 and "another process has held the study for 30 seconds" in said, said)
+long_lock.join()
 _hone.finish("ask_tell", tmp)

@@ -235,7 +235,7 @@ START_TEST(read_only_and_full_disks)
     hn_study_close(s);
     if (geteuid() == 0) return; /* root writes where it may not */
     chmod(path, 0400);
-    refused(opts(), HONE_E_IO, "read-only");
+    refused(opts(), HONE_E_IO, "cannot open");
 }
 END_TEST
 
