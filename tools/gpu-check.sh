@@ -71,6 +71,7 @@ echo "built in $SECONDS s; exported: $(nm -D --defined-only "$build/libhone_cuda
 
 failed=0
 report=()
+: >"$build/refused.txt"
 say() { # NAME RC: one line of the report
   case $2 in
   0) report+=("- $1: passed") ;;
@@ -101,6 +102,7 @@ check() { # NAME SECONDS PARTS PROGRAM...: the program's cases dealt out to so m
     wait "${pids[$i]}"; rc=$?
     [ $rc = 0 ] || worst=$rc
     tail -n 25 "$build/part.$i"
+    grep -h 'not on this device' "$build/part.$i" >>"$build/refused.txt"
   done
   say "$name" $worst
   echo "   at $SECONDS s"
@@ -135,6 +137,7 @@ echo "---- for gpu/RESULTS.md ----"
 echo "## $(date -u +%Y-%m-%d), $(sed -n 's/^device: //p' "$build/bench.txt")"
 echo
 printf '%s\n' "${report[@]}"
+sort "$build/refused.txt" | uniq -c | sort -rn | head -12 | sed 's/^ */- cases left out: /'
 echo
 grep '^|' "$build/bench.txt"
 echo "$loaded"

@@ -101,9 +101,12 @@ START_TEST(running)
         double lr = 1e-9;
         struct hn_slot s = { .r = &r.r, .data = g.data, .rows = sizes[k % 4], .lr = &lr };
         hone_error err = { 0 };
-        HN_OK(b->run(g.exec, &s, 1, 1, &err), err);
-        rig_get(&g, r.r.slab[HN_SLAB_W], after, m->t.p.n_slab);
-        expect_running(m, before, after, sizes[k % 4], pass != HN_PASS_GRAD);
+        hone_status st = b->run(g.exec, &s, 1, 1, &err);
+        if (!refused(st, &err)) {
+            HN_OK(st, err);
+            rig_get(&g, r.r.slab[HN_SLAB_W], after, m->t.p.n_slab);
+            expect_running(m, before, after, sizes[k % 4], pass != HN_PASS_GRAD);
+        }
         if (fake.present) ck_assert_int_eq(fake.norms > 0, _i > 0 && sizes[k % 4] > 1);
         rig_replica_free(&r, &g);
         rig_unprepare(&g);
@@ -120,6 +123,7 @@ START_TEST(two_sides)
 {
     struct normed *m = malloc(sizeof *m);
     double w[2][256] = { { 0 } };
+    int no = 0;
     normed_init(m, 1);
     fake_reset();
     for (int k = 0; k < 2; k++) {
@@ -129,13 +133,19 @@ START_TEST(two_sides)
                  k ? norm_ways[_i] : NULL);
         rig_prepare(&g, HN_PASS_TRAIN, 9, 1, &m->d);
         rig_replica_init(&r, &g, &m->t, &rig_sgd, 3);
-        rig_run(&g, &r, 9, 5, NULL, 0.3);
+        const double lr[5] = { 0.3, 0.3, 0.3, 0.3, 0.3 };
+        struct hn_slot s = { .r = &r.r, .data = g.data, .rows = 9, .lr = lr };
+        hone_error err = { 0 };
+        hone_status st = g.b->run(g.exec, &s, 1, 5, &err);
+        no |= refused(st, &err);
+        if (!no) HN_OK(st, err);
         rig_get(&g, r.r.slab[HN_SLAB_W], w[k], m->t.p.n_slab);
         rig_replica_free(&r, &g);
         rig_unprepare(&g);
         rig_close(&g);
     }
-    for (size_t i = 0; i < m->t.p.n_slab; i++) ck_assert_double_eq_tol(w[0][i], w[1][i], 1e-9);
+    for (size_t i = 0; !no && i < m->t.p.n_slab; i++)
+        ck_assert_double_eq_tol(w[0][i], w[1][i], 1e-9);
     normed_free(m);
     free(m);
     nothing_left();
