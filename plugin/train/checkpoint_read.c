@@ -205,8 +205,10 @@ static hone_status load_backend(const struct hn_checkpoint *c, struct hn_fit *f,
     size_t size, wanted = co->backend->state_size ? co->backend->state_size(co->exec) : 0;
     const void *p = section(c, "backend", &size);
     if (size != wanted)
-        return hn_fail(err, HONE_E_CORRUPT, c->path,
-                       "the backend's state has %zu bytes, wanted %zu", size, wanted);
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_CORRUPT, c->path,
+                               "the backend's state has %zu bytes, wanted %zu", size, wanted),
+                       "a run on cuDNN's Dropout continues on the same kind of GPU only");
     return wanted ? co->backend->state_load(co->exec, 0, p, err) : HONE_OK;
 }
 
