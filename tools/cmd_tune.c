@@ -153,6 +153,7 @@ static void print_nested(FILE *f, const json_t *t)
     char mean[32], se[32];
     size_t done = json_array_size(json_object_get(n, "values"));
     if (!json_is_object(n)) return;
+    snprintf(se, sizeof se, "%.2g", jnum(n, "se"));
     if (!done) {
         fputs("nested: no outer fold was finished\n", f);
         return;
@@ -160,9 +161,8 @@ static void print_nested(FILE *f, const json_t *t)
     fprintf(f,
             "nested: on rows that it has not seen a search like this gives %s %s ± %s (%zu outer "
             "folds%s), ",
-            jtext(t, "monitor") + strlen("val_"), number(jnum(n, "mean"), mean, sizeof mean),
-            number(jnum(n, "se"), se, sizeof se), done,
-            json_is_true(json_object_get(n, "complete")) ? "" : " of more");
+            jtext(t, "monitor") + strlen("val_"), number(jnum(n, "mean"), mean, sizeof mean), se,
+            done, json_is_true(json_object_get(n, "complete")) ? "" : " of more");
     print_comparison(f, json_object_get(n, "comparison"));
 }
 
@@ -175,7 +175,10 @@ static void print_verdict(FILE *f, const json_t *t)
             number(jnum(imported, "value"), a, sizeof a),
             number(jnum(t, "best_value"), b, sizeof b));
     print_comparison(f, json_object_get(t, "comparison"));
-    print_nested(f, t);
+    if (json_is_object(json_object_get(t, "nested")))
+        print_nested(f, t);
+    else if (jnum(json_object_get(t, "comparison"), "folds") > 1)
+        fprintf(f, "it was chosen by these folds, which flatters it; --nested K judges without\n");
     print_ensemble(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted"))
         fprintf(f, "interrupted: the same command goes on where it was\n");

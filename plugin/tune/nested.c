@@ -225,6 +225,7 @@ hone_status hn_nested_run(struct hn_tune *t, hone_error *err)
         hn_log(t->ctx, HONE_LOG_NOTE,
                "outer fold %d of %d: %s %.6g on rows the search has not seen, imported model %.6g",
                i + 1, e->k, t->monitor + strlen("val_"), e->fold[i].value, e->fold[i].imported);
+        hn_tune_watch(t);
     }
     return HONE_OK;
 }
