@@ -326,7 +326,7 @@ static hone_status remove_one(struct hn_modify *e, Onnx__NodeProto *bn)
     Onnx__NodeProto *g = hn_md_producer(e, bn->input[0], NULL);
     if (g && hn_md_is(g, "Gemm") && g->n_output == 1 && hn_md_uses(e, bn->input[0]) == 1)
         HN_TRY(fold_into(e, g, &f, &done));
-    (void)hn_md_producer(e, bn->output[0], &at);
+    for (at = 0; e->g->node[at] != bn;) at++; /* by the node: in a damaged file names may repeat */
     if (done) {
         g->output[0] = bn->output[0];
         hn_md_remove(&e->g->node, &e->g->n_node, at);

@@ -126,6 +126,10 @@ static hone_status put_columns(const struct hn_layer_fresh *f, Onnx__NodeProto *
     for (size_t i = 0; was && i < was->n_dims; i++) one_slope &= was->dims[i] == 1;
     int64_t count = one_slope ? 1 : f->out;
     double *x = hn_arena_alloc(f->e->arena, (size_t)count, sizeof *x);
+    if (was && was->data_type != HN_F32 && was->data_type != HN_F64)
+        return hn_fail(f->e->err, HONE_E_UNSUPPORTED, n->input[k],
+                       "hidden: it is %s, wanted float32 or float64",
+                       hn_dtype_name((enum hn_dtype)was->data_type));
     if (!x || !was) return hn_md_nomem(f->e);
     for (int64_t i = 0; i < count; i++) x[i] = v;
     struct hn_tensor t = { HN_F64, was->n_dims ? (int)was->n_dims : 1, { 0 }, count, x };

@@ -191,8 +191,9 @@ static hone_status find_region(const struct finder *f, char *cur, struct region 
             return obstacle(f, f->e->g->node[waits],
                             "it joins them with something from further up");
         if (next == f->n)
-            return obstacle(f, f->e->g->node[r->n ? r->node[r->n - 1] : maker(f, cur)],
-                            "its output is used outside of them");
+            return obstacle(
+                f, r->n ? f->e->g->node[r->node[r->n - 1]] : hn_md_producer(f->e, cur, NULL),
+                "its output is used outside of them");
         if (r->n == MOST_REGION || !take(f, r, next))
             return obstacle(f, f->e->g->node[next], "too many branches meet too far down");
         *exit = meeting(r);
@@ -301,11 +302,14 @@ static const char *judge_one(const struct finder *f, const Onnx__NodeProto *n,
                : "wanted a normalisation, an activation or Dropout between Dense layers";
 }
 
-static hone_status add_region(const struct finder *f, const struct region *r,
+static hone_status add_region(const struct finder *f, const struct region *r, const char *exit,
                               struct hn_stack_layer *l)
 {
     enum hn_step step = HN_STEP_ACTIVATION;
     const char *why = NULL;
+    const Onnx__NodeProto *end = f->e->g->node[r->node[r->n - 1]];
+    if (!end->n_output || strcmp(end->output[0], exit) != 0)
+        return obstacle(f, end, "nothing takes its output");
     for (int i = 0; i < r->n; i++) {
         const Onnx__NodeProto *n = f->e->g->node[r->node[i]];
         if (f->dense[r->node[i]])
@@ -337,9 +341,14 @@ static hone_status read_dense(const struct finder *f, size_t at, struct hn_stack
     const Onnx__TensorProto *w = hn_md_root(e, n->input[1]);
     int rows = hn_md_is(n, "Gemm") && tb && tb->i;
     if (hn_md_is(n, "Gemm") && ta && ta->i) return obstacle(f, n, "its input is transposed");
+    if (w->dims[0] < 1 || w->dims[1] < 1) return obstacle(f, n, "its weight is empty");
     *l = (struct hn_stack_layer){
         .dense = n, .in = w->dims[rows ? 1 : 0], .out = w->dims[rows ? 0 : 1], .exit = n->output[0]
     };
+    const Onnx__TensorProto *bias =
+        n->n_input > 2 && *n->input[2] ? hn_md_root(e, n->input[2]) : NULL;
+    if (n->n_input > 2 && *n->input[2] && (!bias || (numel(bias) != l->out && numel(bias) != 1)))
+        return obstacle(f, n, "its bias is not one number a column");
     l->nodes = hn_arena_alloc(e->arena, 2 * MOST_REGION, sizeof *l->nodes);
     l->steps = hn_arena_alloc(e->arena, 2 * MOST_REGION, sizeof *l->steps);
     if (!l->nodes || !l->steps) return hn_md_nomem(e);
@@ -384,7 +393,7 @@ static hone_status walk_block(const struct finder *f, struct hn_stack *s, size_t
     while (!(n = dense_users(f, l->exit, users, HN_STACK_HEADS))) {
         char *exit = NULL;
         HN_TRY(find_region(f, l->exit, &r, &exit));
-        HN_TRY(add_region(f, &r, l));
+        HN_TRY(add_region(f, &r, exit, l));
         l->exit = exit;
     }
     *done = n > 1 || !f->ahead[users[0]];

@@ -2,7 +2,7 @@
  *
  * hone_model_describe: the graph as a result, in the words of `hone inspect --json`. Only reads. */
 #include "ops/base/status.h"
-#include "plugin/internal.h"
+#include "plugin/hidden.h"
 
 static const char *severity_name(enum hn_severity s)
 {
@@ -208,6 +208,28 @@ static void put_classes(hone_result *r, const struct hn_graph *g)
     hn_result_close(r);
 }
 
+/* The hidden layers that could be rebuilt, or why they could not. */
+static hone_status put_hidden(hone_result *r, hone_model *m, hone_error *err)
+{
+    struct hn_hidden_info info = { 0 };
+    hone_error why = { 0 };
+    hone_status st = hn_hidden_look(m, NULL, &info, &why);
+    if (st == HONE_E_NOMEM) return hn_nomem(err, "the hidden layers", 0);
+    hn_result_object(r, "hidden");
+    if (st == HONE_OK) {
+        hn_result_array(r, "units");
+        for (int i = 0; i < info.n; i++) hn_result_int(r, NULL, info.width[i]);
+        hn_result_close(r);
+        hn_result_string(r, "activation", info.activation);
+    } else {
+        hn_result_null(r, "units");
+        hn_result_string(r, "node", why.where);
+        hn_result_string(r, "why", why.text);
+    }
+    hn_result_close(r);
+    return HONE_OK;
+}
+
 hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err)
 {
     const struct hn_graph *g = hn_model_graph(m);
@@ -222,7 +244,8 @@ hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *er
     for (size_t i = 0; i < hn_model_n_edits(m); i++)
         hn_result_string(r, NULL, hn_model_edit_line(m, i));
     hn_result_close(r);
-    hone_status st = hn_result_done(r, err);
+    hone_status st = put_hidden(r, m, err);
+    if (st == HONE_OK) st = hn_result_done(r, err);
     if (st == HONE_OK) return HONE_OK;
     hone_result_destroy(r);
     *out = NULL;

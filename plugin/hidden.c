@@ -54,10 +54,26 @@ hone_status hn_hidden_plan(const struct hn_hidden_info *has, const hone_params *
     return HONE_OK;
 }
 
-hone_status hn_hidden_info(hone_model *m, struct hn_hidden_info *info, hone_error *err)
+/* Of a model in plain form. */
+static hone_status read_stack(hone_model *m, struct hn_hidden_info *info, hone_error *err)
 {
     const struct hn_onnx *o = hn_model_onnx(m);
-    return hn_edit_hidden_info(&m->ctx->mem, o->p, o->n, info, err);
+    HN_TRY(hn_edit_hidden_info(&m->ctx->mem, o->p, o->n, info, err));
+    if (info->n) return HONE_OK;
+    return hn_fail(err, HONE_E_UNSUPPORTED, "hidden-layers",
+                   "the model has no hidden layer that could be rebuilt");
+}
+
+hone_status hn_hidden_look(hone_model *m, const hone_params *p, struct hn_hidden_info *info,
+                           hone_error *err)
+{
+    struct hn_model_mark *mark;
+    HN_TRY(hn_model_mark(m, &mark, err));
+    hone_status st = hn_model_plain_form(m, p, err);
+    if (st == HONE_OK) st = read_stack(m, info, err);
+    hone_status back = hn_model_rewind(m, mark, st == HONE_OK ? err : NULL);
+    hn_model_mark_free(mark);
+    return st == HONE_OK ? back : st;
 }
 
 /* ---- the edit ---------------------------------------------------------------------------------------------------------- */
@@ -88,10 +104,7 @@ static hone_status reshape(hone_model *m, const hone_params *p, const uint32_t k
     struct hn_hidden_info has;
     struct hn_hidden_plan plan;
     struct hn_buffer line;
-    HN_TRY(hn_hidden_info(m, &has, err));
-    if (!has.n)
-        return hn_fail(err, HONE_E_UNSUPPORTED, "hidden-layers",
-                       "the model has no hidden layer that could be rebuilt");
+    HN_TRY(read_stack(m, &has, err));
     HN_TRY(hn_hidden_plan(&has, p, &plan, err));
     int same = !plan.activation || (has.activation && !strcmp(has.activation, plan.activation));
     if (same && same_widths(&has, &plan)) return HONE_OK;

@@ -24,8 +24,10 @@ struct hn_hidden_plan {
 };
 hone_status hn_hidden_plan(const struct hn_hidden_info *has, const hone_params *p,
                            struct hn_hidden_plan *plan, hone_error *err);
-/* The stack of a model in plain form (hn_model_plain_form). */
-hone_status hn_hidden_info(hone_model *m, struct hn_hidden_info *info, hone_error *err);
+/* The stack that a model would have in plain form (hn_model_plain_form); the model stays as it is. HONE_E_UNSUPPORTED, naming
+ * the node in the way, when it cannot be rebuilt. */
+hone_status hn_hidden_look(hone_model *m, const hone_params *p, struct hn_hidden_info *info,
+                           hone_error *err);
 
 /* Brings the model into plain form and rebuilds its hidden layers with a recorded edit, if that changes anything. key: of
  * the weights that begin anew. */

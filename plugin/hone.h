@@ -144,7 +144,8 @@ HONE_CALL hone_model_edit(hone_model *m, const char *line, hone_error *err);
  * whatever the data are. */
 HONE_CALL hone_model_check(hone_model *m, int training, hone_error *err);
 /* What `hone inspect --json` prints: inputs, outputs, nodes with verdicts, issues, ties,
- * parameters. */
+ * parameters, and "hidden": units and activation of the hidden layers, or the node that keeps them
+ * from being rebuilt and why. */
 HONE_CALL hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
 /* Writes the model: source bytes with the trained tensors in place; nothing changed, the same
  * bytes. Written aside, synced, read back, compared, renamed: an existing file stays untouched

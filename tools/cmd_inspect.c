@@ -81,6 +81,22 @@ static void print_issues(FILE *f, const json_t *issues)
     }
 }
 
+static void print_hidden(FILE *f, const json_t *hidden)
+{
+    size_t i;
+    json_t *v;
+    const json_t *units = json_object_get(hidden, "units");
+    if (json_array_size(units)) {
+        fprintf(f, "%-9s ", "hidden");
+        json_array_foreach(units, i, v)
+            fprintf(f, "%s%lld", i ? ", " : "", (long long)json_integer_value(v));
+        fputs(" units, ", f);
+        print_name(f, jtext(hidden, "activation")[0] ? jtext(hidden, "activation")
+                                                     : "several activations or another one");
+        fputs(": can be rebuilt\n", f);
+    }
+}
+
 static void print_text(FILE *f, const json_t *t)
 {
     size_t i;
@@ -97,6 +113,7 @@ static void print_text(FILE *f, const json_t *t)
     fprintf(f, "%-9s %lld parameters, %lld of them learn\n", "size",
             (long long)json_integer_value(json_object_get(t, "parameters")),
             (long long)json_integer_value(json_object_get(t, "trainable_parameters")));
+    print_hidden(f, json_object_get(t, "hidden"));
     json_array_foreach(json_object_get(t, "classes"), i, v)
     {
         fprintf(f, "%s", i ? ", " : "classes   ");

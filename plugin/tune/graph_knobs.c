@@ -107,16 +107,7 @@ hone_status hn_knobs_link(struct hn_search_space *s, hone_error *err)
 
 static hone_status look_at_model(struct hn_tune *t, hone_error *err)
 {
-    struct hn_model_mark *mark;
-    HN_TRY(hn_model_mark(t->model, &mark, err));
-    hone_status st = hn_model_plain_form(t->model, t->base, err);
-    if (st == HONE_OK) st = hn_hidden_info(t->model, &t->hidden, err);
-    if (st == HONE_OK && !t->hidden.n)
-        st = hn_fail(err, HONE_E_UNSUPPORTED, "space",
-                     "the model has no hidden layer that could be rebuilt");
-    hone_status back = hn_model_rewind(t->model, mark, st == HONE_OK ? err : NULL);
-    hn_model_mark_free(mark);
-    if (st == HONE_OK) st = back;
+    hone_status st = hn_hidden_look(t->model, t->base, &t->hidden, err);
     if (st == HONE_OK) st = hn_hidden_plan(&t->hidden, t->base, &t->start_as, err);
     if (st != HONE_OK) t->hidden.n = 0;
     return st;

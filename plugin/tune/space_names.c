@@ -39,7 +39,8 @@ static hone_status unknown(const struct hn_axis *a, const struct hn_knob *knobs,
     size_t n = 0;
     for (size_t i = 0; hone_param_at(i, &p) && n + 1 < MAX_WORDS; i++)
         if (tunable(&p)) words[n++] = p.name;
-    for (; knobs && knobs->name && n + 1 < MAX_WORDS; knobs++) words[n++] = knobs->name;
+    for (; knobs && knobs->name && n + 1 < MAX_WORDS; knobs++)
+        words[n++] = strchr(knobs->name, '#') ? "units_1" : knobs->name; /* a pattern's first */
     words[n] = NULL;
     const char *near = hn_suggest(a->name, words);
     hone_status st =

@@ -80,6 +80,14 @@ def test_train():
     check("the same bytes by a config", (tmp / "config.onnx").read_bytes() == out.read_bytes(), config.read_text())
 
 
+def test_inspect():
+    check("inspect says what can be rebuilt", inspect(NET)["hidden"] == {"units": [16], "activation": "relu"}, inspect(NET)["hidden"])
+    code("in text too", hone("inspect", NET), 0, "16 units, relu")
+    j = inspect(MODELS / "zero_biases.onnx")["hidden"]
+    check("or what is in the way", j["units"] is None and j["node"] == "/Add" and "plain stack" in j["why"], j)
+    check("a training export", inspect(MODELS / "training_opset13.onnx")["hidden"]["units"] == [8, 5])
+
+
 def test_freeze():
     out = tmp / "frozen.onnx"
     deep = tmp / "deep-net.onnx"

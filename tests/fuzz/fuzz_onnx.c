@@ -18,8 +18,19 @@ static void must(int ok)
 }
 
 static const char *const lines[] = {
-    "inference",    "batch-symbolic", "batchnorm insert", "batchnorm remove", "untie alias",
-    "untie w #2 1", "untie b fc2 2",  "scale-input x k",  "scale-output y k", "rename-metadata a b",
+    "inference",
+    "batch-symbolic",
+    "batchnorm insert",
+    "batchnorm remove",
+    "untie alias",
+    "untie w #2 1",
+    "untie b fc2 2",
+    "scale-input x k",
+    "scale-output y k",
+    "rename-metadata a b",
+    "hidden units=3,2 activation=gelu",
+    "hidden units=1",
+    "hidden activation=silu",
 };
 
 static hone_status count_one(void *user, const struct hn_difference *d)

@@ -313,6 +313,16 @@ static void put_one_slope(struct hn_buffer *g)
 {
     b_sub(g, G_NODE, b_node("act", "PRelu", "h,one", "r"));
 }
+static void put_dead_end(struct hn_buffer *g)
+{
+    b_sub(g, G_NODE, b_node("act", "Relu", "h", "r"));
+    b_sub(g, G_NODE, b_node("dead", "Relu", "h", "nobody"));
+}
+static void put_computed_bias(struct hn_buffer *g)
+{
+    b_sub(g, G_NODE, b_node("act", "Relu", "h", "a"));
+    b_sub(g, G_NODE, b_node("mid", "Gemm", "a,v,a", "r"));
+}
 static void put_training(struct hn_buffer *g)
 {
     struct hn_buffer bn = b_node("bn", "BatchNormalization", "h,k,k,k,k", "r");
@@ -337,6 +347,8 @@ START_TEST(what_is_no_plain_stack_is_named)
         { put_vector, "by", "wanted a normalisation" },
         { put_softmax, "gate", "wanted a normalisation" },
         { put_nameless, "Transpose at position 1", "wanted a normalisation" },
+        { put_dead_end, "dead", "nothing takes" },
+        { put_computed_bias, "mid", "several paths" },
         { put_training, "bn", "training form" },
         { put_tied, "w", "several places" },
     };
@@ -435,8 +447,10 @@ END_TEST
 
 /* Every model there is: rebuilt it can be trained, or what is in the way is said; applied to its own result the line finds
  * what it made. */
-static void try_model(const void *bytes, size_t n, int *taken)
+static void try_model(const void *bytes, size_t n, const char *dir, int *taken)
 {
+    struct hn_onnx *m;
+    struct hn_graph *g;
     struct hn_buffer out = b_new();
     struct hn_hidden_info info;
     struct hn_edit_line line = { "hidden units=7,5,6 activation=tanh", NULL, 0 };
@@ -445,9 +459,11 @@ static void try_model(const void *bytes, size_t n, int *taken)
         HN_OK(hn_edit_hidden_info(&test_mem, out.p, out.n, &info, &err), err);
         ck_assert(info.n == 3 && info.width[0] == 7 && info.width[1] == 5 && info.width[2] == 6);
         ck_assert_str_eq(info.activation, "tanh");
-        struct pair p = open_graph(&out);
-        ck_assert(hn_graph_blocked(p.g, 0, &err) == HONE_OK);
-        close_graph(p);
+        HN_OK(hn_onnx_open_bytes(&m, &test_mem, &hn_io_system, out.p, out.n, dir, "t", &err), err);
+        HN_OK(hn_onnx_graph(m, NULL, &g, &err), err);
+        HN_OK(hn_graph_blocked(g, 0, &err), err);
+        hn_graph_destroy(g);
+        hn_onnx_close(m);
         ++*taken;
     } else {
         ck_assert_msg(err.text[0] != 0, "nothing said");
@@ -463,11 +479,29 @@ START_TEST(recorded_models)
     for (size_t i = 0; i < g.gl_pathc; i++) {
         size_t n;
         char *bytes = read_whole(g.gl_pathv[i], &n);
-        try_model(bytes, n, &taken);
+        try_model(bytes, n, HN_SOURCE_DIR "/tests/data/models", &taken);
         free(bytes);
     }
     globfree(&g);
     ck_assert_int_ge(taken, 12);
+}
+END_TEST
+
+START_TEST(models_of_the_zoo)
+{
+    glob_t g;
+    int taken = 0;
+    struct hn_buffer none = b_new(); /* and test_mem */
+    size_t n = zoo_files(&g);
+    for (size_t i = 0; i < n; i++) {
+        struct hn_onnx *m;
+        if (hn_onnx_open(&m, &test_mem, &hn_io_system, g.gl_pathv[i], &err) != HONE_OK) continue;
+        try_model(m->p, m->n, m->dir, &taken);
+        hn_onnx_close(m);
+    }
+    if (n) globfree(&g);
+    hn_buffer_free(&none);
+    if (n) ck_assert_int_ge(taken, 18);
 }
 END_TEST
 
@@ -506,4 +540,4 @@ HN_TEST_MAIN("hidden", tcase_set_timeout(tc, 120);
              tcase_add_test(tc, what_is_no_plain_stack_is_named);
              tcase_add_test(tc, wrong_lines_are_refused); tcase_add_test(tc, declarations_follow);
              tcase_add_test(tc, several_last_layers); tcase_add_test(tc, recorded_models);
-             tcase_add_test(tc, memory_may_run_out);)
+             tcase_add_test(tc, models_of_the_zoo); tcase_add_test(tc, memory_may_run_out);)
