@@ -384,13 +384,43 @@ static void put_flat(FILE *f, const char *prefix, const json_t *o)
     }
 }
 
-/* The estimate by nested folds, where there is one. */
+static void put_outer_fold(FILE *f, size_t number, const json_t *fold)
+{
+    fprintf(f, "<tr><th scope=\"row\">%zu</th><td>%.0f</td><td>", number, jnum(fold, "rows"));
+    html_number(f, jnum(fold, "imported"));
+    fputs("</td><td>", f);
+    html_number(f, jnum(fold, "value"));
+    fputs("</td><td>", f);
+    html_number(f, jnum(fold, "best_value"));
+    fputs("</td></tr>\n", f);
+}
+
+/* What the search is worth on rows that it has not seen, where outer folds say so. */
 static void put_nested(FILE *f, const json_t *study)
 {
-    const json_t *o = json_object_get(study, "nested");
+    const json_t *o = json_object_get(study, "nested"), *c = json_object_get(o, "comparison");
+    size_t i;
+    json_t *fold;
     if (!json_object_size(o)) return;
-    fputs("<section><h2>Nested folds</h2>\n<table class=\"settings\"><tbody>\n", f);
-    put_flat(f, "", o);
+    fputs("<section id=\"nested\"><h2>Nested folds</h2>\n", f);
+    if (isnan(jnum(o, "mean"))) { /* other figures than are known here */
+        fputs("<table class=\"settings\"><tbody>\n", f);
+        put_flat(f, "", o);
+        fputs("</tbody></table></section>\n", f);
+        return;
+    }
+    fprintf(f, "<p>On rows that it has not seen, a search like this gives %.4g ± %.2g%s",
+            jnum(o, "mean"), jnum(o, "se"),
+            json_is_false(json_object_get(o, "complete")) ? " so far" : "");
+    if (jnum(c, "folds") > 1)
+        fprintf(f, ": better than the imported model on %.0f of %.0f outer folds, p = %.2g",
+                jnum(c, "better"), jnum(c, "folds"), jnum(c, "p"));
+    fputs(
+        ".</p>\n<table><thead><tr><th scope=\"col\">outer fold</th><th scope=\"col\">rows</th><th "
+        "scope=\"col\">imported</th><th scope=\"col\">what was found</th><th scope=\"col\">its "
+        "value inside</th></tr></thead><tbody>\n",
+        f);
+    json_array_foreach(json_object_get(o, "folds"), i, fold) put_outer_fold(f, i + 1, fold);
     fputs("</tbody></table></section>\n", f);
 }
 

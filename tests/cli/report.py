@@ -214,6 +214,13 @@ def test_tune():
     first = (run / "report.html").read_bytes()
     code("again", hone("report", run, "-q"), 0)
     check("the same bytes again", (run / "report.html").read_bytes() == first)
+    nested = tmp / "nested.run"
+    nested.mkdir()
+    fold = {"rows": 80, "value": 0.25, "imported": 0.75, "best_trial": 4, "best_value": 0.2, "changed": True}
+    (nested / "study.json").write_text(json.dumps(dict(study, nested={
+        "k": 2, "complete": False, "mean": 0.25, "se": 0.01, "folds": [fold, fold], "comparison": {"folds": 2, "better": 2, "p": 0.01}})))
+    page, _ = page_of(nested)
+    check("nested folds", ["2", "80", "0.75", "0.25", "0.2"] in page.rows and "0.25 ± 0.01 so far" in page.text, page.rows)
     drawn(run / "report.html", 16, "history circle", "history path.q")
 
 
