@@ -134,6 +134,27 @@ def test_server_goes_away():
     server.start()
 
 
+def test_leases():
+    """Whom only the lease judges: a worker on another machine. It could not renew while the server was away."""
+    p = start(server.uri("lease"), tmp / "lease.onnx", "--jobs", "1")
+    wait_for("lease", 2, p)
+    p.kill()
+    p.communicate()
+    server.sql("""UPDATE hone_lease.trial SET lease=1, owner='elsewhere@host:1:2:3:4' WHERE state=1""")
+    running = rows("lease", "count(*) FILTER (WHERE state=1)")
+    check("it died with a trial", int(running) > 0, running)
+    server.stop()
+    server.start()
+    p = start(server.uri("lease"), tmp / "lease.onnx", "--jobs", "1")
+    time.sleep(3)
+    check("nobody takes it over so soon", p.poll() is None and rows("lease", "max(attempts), count(*) FILTER (WHERE state=1 AND owner "
+          "LIKE 'elsewhere%')") == "1|" + running, rows("lease", "number, state, attempts, owner"))
+    server.sql("UPDATE hone_lease.trial SET state=0, owner='', lease=0 WHERE owner LIKE 'elsewhere%'")
+    said, err = p.communicate()
+    check("then the others finish it", p.returncode == 0, err)
+    same("given back", said, tmp / "lease.onnx")
+
+
 def test_lost_commits():
     """A commit that was not answered has happened or not: either way every trial is there once."""
     for before in (False, True):
@@ -221,7 +242,7 @@ try:
     server.sql(f"CREATE ROLE worker LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE guest LOGIN; GRANT CREATE ON DATABASE postgres TO worker")
     make_data()
     WHOLE = hone("tune", NET, *JOB, "-o", tmp / "whole.onnx").json
-    for test in (test_the_same_search, test_two_workers_one_killed, test_server_goes_away, test_lost_commits, test_ask_and_tell,
+    for test in (test_the_same_search, test_two_workers_one_killed, test_server_goes_away, test_leases, test_lost_commits, test_ask_and_tell,
                  test_refused, test_study_on_the_server):
         began = time.time()
         test()
