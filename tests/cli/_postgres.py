@@ -121,7 +121,7 @@ class Proxy:
         threading.Thread(target=answers, daemon=True).start()
         try:
             while data := client.recv(65536):
-                if b"COMMIT" in data:
+                if b"; COMMIT\0" in data:  # not the one in READ COMMITTED
                     self.commits += 1
                     if self.commits % self.every == 0:
                         self.cuts += 1
