@@ -302,10 +302,10 @@ HONE_CALL hone_study_export(hone_context *ctx, const char *study, const hone_par
 typedef struct hone_trial {
     size_t size;
     int64_t trial, trials;       /* its number; how many there will be, 0: not known */
-    const char *state;           /* "done", "failed" */
+    const char *state;           /* "done", "pruned", "failed" */
     const char *params;          /* "lr=0.01, batch_size=32"; "default" for trial 0 */
     const char *why;             /* a failed trial: why; else "" */
-    double value, std;           /* mean over the folds of what is monitored; NaN: none */
+    double value, std;           /* mean over the folds of what is monitored; NaN: none; pruned: what it had by then */
     int64_t epochs;              /* of all folds together */
     double seconds;              /* of all folds together */
     int64_t finished;            /* trials that have ended, also in earlier processes */
@@ -328,7 +328,9 @@ typedef struct hone_tune_callbacks {
 /* Searches for the training parameters that give the best model on rows it is not trained on: "folds" or validation rows.
  * The space is in "search" (or "space" = "auto", which is told through the log), other parameters are the fixed settings. It
  * may name any parameter of groups "training" and "data" that is no list, and "hidden_units" or "units_1", "units_2", … for the
- * widths of the hidden layers; units_i counts in trials with at least i hidden layers. Trials are kept in the study
+ * widths of the hidden layers; units_i counts in trials with at least i hidden layers. With a "pruner" a trial
+ * that stands worse than earlier ones did after the same folds and epochs ends there: it is "pruned", informs the sampler and
+ * is never the best; the first one, with the default settings, is not pruned. Trials are kept in the study
  * "study", or in the run folder: a search that was cut short goes on when it is run again. The model then holds the best
  * settings' weights, trained again as "refit" says; where nothing beats the imported model it is what it was ("beaten":
  * false). With "ensemble" it holds the average of that many best trials of different settings as one graph (probabilities of

@@ -125,6 +125,31 @@ static hone_status check_number(const struct row *r, const char *text, hone_erro
                    r->kind == INT ? "a whole number" : "a number", r->range);
 }
 
+/* None of the words of "a|b|c". */
+static hone_status bad_word(const struct row *r, const char *text, size_t n, hone_error *err)
+{
+    enum { WORDS = 16, LENGTH = 24 };
+    char word[WORDS][LENGTH], found[LENGTH];
+    const char *list[WORDS + 1], *near = NULL;
+    int count = 0;
+    hone_status st =
+        hn_fail(err, HONE_E_USAGE, r->name, "found '%.*s', wanted %s", (int)n, text, r->range);
+    for (const char *p = r->range; *p && count < WORDS; count++) {
+        size_t len = strcspn(p, "|");
+        if (len >= LENGTH) return st;
+        memcpy(word[count], p, len);
+        word[count][len] = '\0';
+        list[count] = word[count];
+        p += len + (p[len] == '|');
+    }
+    list[count] = NULL;
+    if (n >= LENGTH) return st;
+    memcpy(found, text, n);
+    found[n] = '\0';
+    near = hn_suggest(found, list);
+    return near ? hn_hint(err, st, "did you mean '%s'?", near) : st;
+}
+
 static hone_status check(const struct row *r, const char *text, size_t n, hone_error *err)
 {
     int flag;
@@ -137,8 +162,7 @@ static hone_status check(const struct row *r, const char *text, size_t n, hone_e
     case CHOICE:
     case LIST:
         if (!r->range[0] || is_choice(r->range, text, n)) return HONE_OK;
-        return hn_fail(err, HONE_E_USAGE, r->name, "found '%.*s', wanted %s", (int)n, text,
-                       r->range);
+        return bad_word(r, text, n, err);
     case TEXT: break;
     }
     return HONE_OK;

@@ -46,6 +46,7 @@ static int print_trial(void *user, const hone_trial *t)
             number(t->value, value, sizeof value));
     if (t->std > 0) fprintf(stderr, " ± %-9s", number(t->std, std, sizeof std));
     fprintf(stderr, "  best %s", number(t->best_value, best, sizeof best));
+    if (!strcmp(t->state, "pruned")) fputs("  pruned", stderr);
     if (t->trials) fprintf(stderr, "  %lld/%lld", (long long)t->finished, (long long)t->trials);
     if (!isnan(t->seconds_left)) fprintf(stderr, ", %.0f s left", t->seconds_left);
     fputs("  ", stderr);
@@ -68,12 +69,16 @@ static void print_table(FILE *f, const json_t *t)
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
     int width = terminal_width(f);
     int colour = width && !(no_colour && *no_colour) && !(term && !strcmp(term, "dumb"));
-    size_t n = json_array_size(json_object_get(t, "trials"));
+    size_t n = json_array_size(json_object_get(t, "trials")), pruned = 0, i;
+    json_t *trial;
+    json_array_foreach(json_object_get(t, "trials"), i, trial) pruned +=
+        !strcmp(jtext(trial, "state"), "pruned");
     fputc('\n', f);
     if (trial_table_of(&table, t, SHOWN))
         trial_table_print(f, &table, width, 0, colour ? bold : NULL);
     trial_table_free(&table);
     if (n > SHOWN) fprintf(f, "%zu more in trials.csv\n", n - SHOWN);
+    if (pruned) fprintf(f, "%zu of %zu trials were pruned\n", pruned, n);
 }
 
 struct share {

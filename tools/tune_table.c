@@ -80,12 +80,15 @@ char *setting_text(const char *text)
 
 struct order {
     const json_t *trial;
+    int pruned;
     double value; /* lower is better */
 };
 
 static int by_value(const void *a, const void *b)
 {
-    double x = ((const struct order *)a)->value, y = ((const struct order *)b)->value;
+    const struct order *p = a, *q = b;
+    double x = p->value, y = q->value;
+    if (p->pruned != q->pruned && !isnan(x) && !isnan(y)) return p->pruned - q->pruned;
     if (isnan(x) || isnan(y)) return isnan(x) - isnan(y);
     return (x > y) - (x < y);
 }
@@ -115,8 +118,10 @@ static int add_trial(struct trial_table *t, const json_t *trial)
     snprintf(row->label, sizeof row->label, "%.0f%s", jnum(trial, "number"),
              json_is_true(json_object_get(trial, "default")) ? " default" : "");
     snprintf(row->state, sizeof row->state, "%s", jtext(trial, "state"));
-    row->value = jnum(trial, "value");
-    row->std = jnum(trial, "std");
+    /* what a pruned trial had is no value beside those of complete ones: the state stands there */
+    int pruned = !strcmp(row->state, "pruned");
+    row->value = pruned ? (double)NAN : jnum(trial, "value");
+    row->std = pruned ? (double)NAN : jnum(trial, "std");
     row->epochs = jnum(trial, "epochs");
     row->seconds = jnum(trial, "seconds");
     return put_settings(t, row, json_object_get(trial, "params"));
@@ -148,6 +153,7 @@ int trial_table_of(struct trial_table *t, const json_t *result, size_t shown)
         ok && trial_table_name(t, name, strlen(name)) >= 0;
     for (size_t i = 0; ok && i < n; i++) {
         order[i].trial = json_array_get(trials, i);
+        order[i].pruned = !strcmp(jtext(order[i].trial, "state"), "pruned");
         order[i].value = sign * jnum(order[i].trial, "value");
     }
     if (ok) qsort(order, n, sizeof *order, by_value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The Gaussian process sampler: trials become data, the kernel is fitted (from where the last fit stood, which the memo
- * carries), the acquisition is maximised. A failed trial counts as one spread worse than the worst value. With many trials the
+ * carries), the acquisition is maximised. A failed trial counts as one spread worse than the worst value, a pruned one with the
+ * estimate of its value and the noise of that. With many trials the
  * better half and the newest of the others are kept. */
 #include "ops/base/rng.h"
 #include "ops/cpu/blas.h"
@@ -57,7 +58,7 @@ static hone_status fill(const struct hn_ask *ask, const struct data *d,
         const struct hn_past *v = &ask->samples[d->known[k]];
         hn_gp_encode(sp, v->x, e);
         for (int a = 0; a < g->d; a++) g->x[(size_t)a * (size_t)g->n + (size_t)k] = e[a];
-        if (v->outcome != HN_PAST_VALUED) continue;
+        if (v->outcome == HN_PAST_FAILED) continue;
         g->y[k] = v->value, g->noise[k] = v->noise;
         worst = valued ? fmax(worst, v->value) : v->value;
         double delta = v->value - mean;
@@ -66,7 +67,7 @@ static hone_status fill(const struct hn_ask *ask, const struct data *d,
     }
     double bad = worst + fmax(sqrt(var / (valued ? valued : 1)), 1e-10 * (1 + fabs(worst)));
     for (int k = 0; k < d->n; k++)
-        if (ask->samples[d->known[k]].outcome != HN_PAST_VALUED) g->y[k] = bad;
+        if (ask->samples[d->known[k]].outcome == HN_PAST_FAILED) g->y[k] = bad;
     return hn_gp_tame(ask->mem, g->y, g->noise, g->n, err);
 }
 

@@ -88,7 +88,7 @@ hone_status hn_importances(struct hn_mem *mem, const struct hn_search_space *spa
     struct sample *s = hn_alloc(mem, (n + 1) * sizeof *s);
     if (!s) return hn_nomem(err, "the importances", (n + 1) * sizeof *s);
     for (size_t i = 0; i < n; i++)
-        if (trials[i].state == HN_TRIAL_DONE)
+        if (trials[i].state == HN_TRIAL_DONE || trials[i].state == HN_TRIAL_PRUNED)
             s[count++] =
                 (struct sample){ trials[i].x, maximize ? -trials[i].value : trials[i].value };
     qsort(s, count, sizeof *s, by_cost);

@@ -73,8 +73,8 @@ static hone_status put_trial(struct hn_tune *t, hone_result *r, const struct hn_
     hn_result_object(r, "params");
     hn_result_settings(r, &t->space, trial->x);
     hn_result_close(r);
-    if (trial->state == HN_TRIAL_DONE) {
-        hn_result_double(r, "value", trial->value);
+    if (trial->state == HN_TRIAL_DONE || trial->state == HN_TRIAL_PRUNED) {
+        hn_result_double(r, "value", trial->state == HN_TRIAL_DONE ? trial->value : s.mean);
         hn_result_double(r, "std", s.std);
     } else {
         hn_result_null(r, "value");
@@ -146,6 +146,7 @@ static void put_search(const struct hn_tune *t, hone_result *r)
     hn_result_string(r, "direction", t->maximize ? "maximize" : "minimize");
     hn_result_string(r, "sampler", hn_sampler_names[o->sampler.kind]);
     hn_result_int(r, "lag", o->lag);
+    hn_result_string(r, "pruner", hn_pruner_names[o->pruner.kind]);
     hn_result_int(r, "n_folds", t->judging.k);
     hn_result_int(r, "repeats", t->judging.k ? t->judging.n / t->judging.k : 1);
     hn_result_int(r, "jobs", t->jobs);
@@ -266,14 +267,14 @@ static hone_status csv_line(struct hn_tune *t, struct hn_sink *s, const struct h
 {
     char number[32];
     struct hn_score score;
-    int done = trial->state == HN_TRIAL_DONE;
+    int done = trial->state == HN_TRIAL_DONE, valued = done || trial->state == HN_TRIAL_PRUNED;
     HN_TRY(hn_score_read(&score, &t->arena, trial->note, err));
     HN_TRY(hn_sink_printf(s, err, "%lld,%s,", (long long)trial->number,
                           hn_trial_state_names[trial->state]));
-    hn_format_double(number, trial->value);
-    if (done) HN_TRY(hn_sink_str(s, number, err));
+    hn_format_double(number, done ? trial->value : score.mean); /* pruned: what it had then */
+    if (valued) HN_TRY(hn_sink_str(s, number, err));
     hn_format_double(number, score.std);
-    HN_TRY(hn_sink_printf(s, err, ",%s,%lld,%.6f", done ? number : "", (long long)trial->epochs,
+    HN_TRY(hn_sink_printf(s, err, ",%s,%lld,%.6f", valued ? number : "", (long long)trial->epochs,
                           trial->seconds));
     for (int i = 0; i < t->space.n; i++) {
         HN_TRY(hn_sink_str(s, ",", err));

@@ -43,6 +43,7 @@ struct hn_sampler_opts {
 enum hn_outcome {
     HN_PAST_PENDING, /* asked for, no value that may be used yet */
     HN_PAST_VALUED,
+    HN_PAST_PRUNED, /* value and noise are an estimate of what it would have come to: never the best */
     HN_PAST_FAILED /* no value: kept as information that this is a bad place */
 };
 struct hn_past {     /* one earlier trial */

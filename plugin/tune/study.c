@@ -132,6 +132,27 @@ static hone_status match_number(struct hn_study *s, const char *key, int keep, u
     return HONE_OK;
 }
 
+/* A study without a word about it is one from before there was pruning. */
+static hone_status match_pruner(struct hn_study *s, int keep, hone_error *err)
+{
+    struct hn_pruner *p = &s->opts.pruner;
+    const char *text;
+    int kind = (int)p->kind;
+    uint64_t startup = (uint64_t)p->startup, warmup = (uint64_t)p->warmup, eta = (uint64_t)p->eta;
+    HN_TRY(get(s, "pruner", &text, err));
+    if (!text && (keep || !kind)) {
+        p->kind = HN_PRUNER_NONE;
+        return HONE_OK;
+    }
+    if (!text) return differs(s, "pruner", "none", hn_pruner_names[kind], err);
+    HN_TRY(match_word(s, "pruner", hn_pruner_names, keep, &kind, err));
+    HN_TRY(match_number(s, "prune-startup", keep, &startup, err));
+    HN_TRY(match_number(s, "prune-warmup", keep, &warmup, err));
+    HN_TRY(match_number(s, "prune-eta", keep, &eta, err));
+    *p = (struct hn_pruner){ (enum hn_pruner_kind)kind, (int)startup, (int)warmup, (int)eta };
+    return HONE_OK;
+}
+
 static const char *const directions[] = { "minimize", "maximize", NULL };
 
 static hone_status match_settings(struct hn_study *s, hone_error *err)
@@ -148,6 +169,7 @@ static hone_status match_settings(struct hn_study *s, hone_error *err)
     HN_TRY(match_number(s, "seed", keep & HN_KEEP_SEED, &o->sampler.seed, err));
     HN_TRY(match_number(s, "startup", keep & HN_KEEP_STARTUP, &startup, err));
     HN_TRY(match_number(s, "lag", keep & HN_KEEP_LAG, &lag, err));
+    HN_TRY(match_pruner(s, (keep & HN_KEEP_PRUNER) != 0, err));
     HN_TRY(get(s, "fingerprint", &print, err));
     if (!print) return damaged(s, "fingerprint", err);
     if (o->fingerprint && strcmp(print, o->fingerprint) != 0)
@@ -216,6 +238,10 @@ static hone_status write_settings(struct hn_study *s, const struct hn_search_spa
     HN_TRY(put_number(s, "seed", o->sampler.seed, err));
     HN_TRY(put_number(s, "startup", (uint64_t)o->sampler.startup, err));
     HN_TRY(put_number(s, "lag", (uint64_t)o->lag, err));
+    HN_TRY(put(s, "pruner", hn_pruner_names[o->pruner.kind], err));
+    HN_TRY(put_number(s, "prune-startup", (uint64_t)o->pruner.startup, err));
+    HN_TRY(put_number(s, "prune-warmup", (uint64_t)o->pruner.warmup, err));
+    HN_TRY(put_number(s, "prune-eta", (uint64_t)o->pruner.eta, err));
     return put(s, "fingerprint", o->fingerprint ? o->fingerprint : "", err);
 }
 

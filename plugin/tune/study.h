@@ -19,14 +19,15 @@
 #define HN_STUDY_H
 
 #include "plugin/internal.h"
+#include "plugin/tune/prune.h"
 #include "plugin/tune/sampler.h"
 
 enum hn_trial_state {                       /* the numbers are in the file */
                       HN_TRIAL_WAITING = 0, /* enqueued */
                       HN_TRIAL_RUNNING = 1,
                       HN_TRIAL_DONE = 2,
-                      HN_TRIAL_PRUNED =
-                          3, /* ended early; its value is the last one and informs the sampler */
+                      /* ended early; its value is what it would have come to, an estimate for the sampler with the noise of one */
+                      HN_TRIAL_PRUNED = 3,
                       HN_TRIAL_FAILED = 4
 };
 extern const char
@@ -54,7 +55,9 @@ struct hn_study_opts {
         *space; /* copied as text; NULL: the study must exist and brings its own */
     struct hn_sampler_opts sampler;
     int maximize;
-    int lag;          /* 0: every result that is there counts */
+    struct hn_pruner
+        pruner; /* whoever runs the trials prunes; then trial t begins when 0 … t-lag have ended */
+    int lag;    /* 0: every result that is there counts */
     int64_t trials;   /* no more proposals than this; 0: no limit. Not kept in the study */
     int64_t lease_ms; /* 0: claims never run out (ask and tell) */
     int attempts;     /* 0: 3 */
@@ -71,7 +74,8 @@ enum {
     HN_KEEP_SEED = 8,
     HN_KEEP_ACQUISITION = 16,
     HN_KEEP_STARTUP = 32,
-    HN_KEEP_ALL = 63
+    HN_KEEP_PRUNER = 64,
+    HN_KEEP_ALL = 127
 };
 
 struct hn_study;
@@ -110,11 +114,6 @@ hone_status hn_study_claim(struct hn_study *s, struct hn_claimed *out, hone_erro
 /* Extends the lease. HONE_E_CORRUPT, here and below, when another worker has taken the trial over: drop it. */
 hone_status hn_study_renew(struct hn_study *s, int64_t number, hone_error *err);
 
-/* What was monitored in one fold of a trial, from its epoch 1 on. */
-struct hn_fold_curve {
-    const double *v;
-    size_t n;
-};
 struct hn_outcome_report { /* zeroed is a beginning */
     enum hn_trial_state
         state; /* DONE, PRUNED or FAILED; a value that is not finite becomes FAILED */

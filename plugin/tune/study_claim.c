@@ -76,7 +76,7 @@ static struct hn_past sample_of(const struct hn_study *s, const struct hn_trial 
         v.outcome = HN_PAST_FAILED;
         return v;
     }
-    v.outcome = HN_PAST_VALUED;
+    v.outcome = t->state == HN_TRIAL_PRUNED ? HN_PAST_PRUNED : HN_PAST_VALUED;
     v.value = s->opts.maximize ? -t->value : t->value;
     v.noise = t->noise > 0 ? t->noise : 0;
     return v;
@@ -109,6 +109,14 @@ static hone_status propose(struct hn_study *s, struct hn_claimed *out, hone_erro
     return HONE_OK;
 }
 
+/* The first trial whose result must be there before trial `number` begins; -1: none. */
+static int64_t blocker(const struct hn_study *s, int64_t number)
+{
+    for (int64_t i = 0; s->opts.lag > 0 && i <= number - s->opts.lag; i++)
+        if (is_open(&s->trials[i])) return i;
+    return -1;
+}
+
 static hone_status claim(struct hn_study *s, void *to, hone_error *err)
 {
     struct hn_claimed *out = to;
@@ -118,17 +126,20 @@ static hone_status claim(struct hn_study *s, void *to, hone_error *err)
         int lost = is_lost(s, t);
         if (lost && t->attempts >= s->opts.attempts)
             HN_TRY(give_up(s, t, err));
-        else if (lost || t->state == HN_TRIAL_WAITING)
-            return take_over(s, t, out, err);
+        else if (lost || t->state == HN_TRIAL_WAITING) {
+            /* who is judged by earlier trials begins when they have ended */
+            int64_t first = s->opts.pruner.kind ? blocker(s, t->number) : -1;
+            if (first < 0) return take_over(s, t, out, err);
+            *out = (struct hn_claimed){ .what = HN_CLAIM_WAIT, .blocker = first };
+            return HONE_OK;
+        }
     }
     *out = (struct hn_claimed){ .what = HN_CLAIM_DONE };
     if (s->opts.trials > 0 && (int64_t)s->n >= s->opts.trials) return HONE_OK;
-    for (int64_t i = 0; s->opts.lag > 0 && i <= (int64_t)s->n - s->opts.lag; i++)
-        if (is_open(&s->trials[i])) {
-            *out = (struct hn_claimed){ .what = HN_CLAIM_WAIT, .blocker = i };
-            return HONE_OK;
-        }
-    return propose(s, out, err);
+    int64_t first = blocker(s, (int64_t)s->n);
+    if (first < 0) return propose(s, out, err);
+    *out = (struct hn_claimed){ .what = HN_CLAIM_WAIT, .blocker = first };
+    return HONE_OK;
 }
 
 hone_status hn_study_claim(struct hn_study *s, struct hn_claimed *out, hone_error *err)

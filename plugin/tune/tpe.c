@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The tree-structured Parzen estimator (Bergstra and others, "Algorithms for hyper-parameter optimization", 2011), with
- * products over all axes as kernels: trials are split into the best ceil(n/10), at most 25, and the others (running and failed
- * ones among them); each part becomes a density l, g: one kernel a trial and one wide one. Of 24 points drawn from l the one
+ * products over all axes as kernels: trials are split into the best ceil(n/10), at most 25, and the others (running, pruned
+ * and failed ones among them); each part becomes a density l, g: one kernel a trial and one wide one. Of 24 points drawn from l the one
  * with the largest l/g is proposed.
  *
  * On an axis of the unit cube a kernel is a normal density cut to [0,1] around the trial's place, as wide as the larger gap to

@@ -7,14 +7,37 @@
 #include <math.h>
 #include <string.h>
 
+struct eyes {
+    const struct hn_replica_task *task;
+    struct hn_watch watch;
+};
+
+/* What the fit looks at after each epoch. */
+static hone_status look(void *user, struct hn_fit *f, const struct hn_epoch *e, hone_error *err)
+{
+    struct eyes *eyes = user;
+    double v = (double)NAN;
+    (void)err;
+    if (f->reason == HN_STOP_NONE && eyes->task->cancel && atomic_load(eyes->task->cancel))
+        f->reason = HN_STOP_INTERRUPTED;
+    if (!eyes->task->watch) return HONE_OK;
+    hn_epoch_value(e, f->opts.monitor, &v);
+    hn_watch_value(&eyes->watch, v);
+    if (f->reason == HN_STOP_NONE && hn_watch_fails(&eyes->watch, e->epoch))
+        f->reason = HN_STOP_CALLBACK;
+    return HONE_OK;
+}
+
 static hone_status run(struct hn_job *j, const struct hn_replica_task *t, struct hone_data *d,
                        hone_error *err)
 {
+    struct eyes eyes = { .task = t };
+    if (t->watch) eyes.watch = *t->watch;
     j->trial = t->trial;
     j->fold = t->fold;
     j->before[HONE_VAL] = t->rows->before; /* what hn_job_judge would find */
     HN_TRY(hn_job_open(j, d, NULL, err));
-    j->fit->hooks = (struct hn_fit_hooks){ 0 };
+    j->fit->hooks = (struct hn_fit_hooks){ .user = &eyes, .epoch = look };
     HN_TRY(hn_job_start(j, err));
     HN_TRY(hn_fit_start(j->fit, err));
     return hn_fit_run(j->fit, err);
@@ -39,7 +62,10 @@ static hone_status keep_curve(const struct hn_fit *f, struct hn_mem *mem,
     for (size_t i = 0; i < f->n_curve; i++) {
         double v = (double)NAN;
         hn_epoch_value(&f->curve[i], f->opts.monitor, &v);
-        if (f->curve[i].epoch > 0) out->curve[out->n_curve++] = v;
+        if (f->curve[i].epoch > 0)
+            out->curve[out->n_curve++] = v;
+        else
+            out->start = v;
     }
     return HONE_OK;
 }
@@ -49,7 +75,8 @@ static void report(const struct hn_fit *f, struct hn_fold_result *out)
     out->value = value_of(f);
     out->best_epoch = f->opts.save_best ? hn_fit_result_epoch(f) : f->done;
     out->epochs = f->done;
-    out->state = HN_FOLD_COMPLETE;
+    out->save_best = f->opts.save_best;
+    out->state = f->reason == HN_STOP_CALLBACK ? HN_FOLD_PRUNED : HN_FOLD_COMPLETE;
     if (f->reason == HN_STOP_INTERRUPTED) {
         out->state = HN_FOLD_INTERRUPTED;
     } else if (f->reason == HN_STOP_DIVERGED || !isfinite(out->value)) {
@@ -57,6 +84,20 @@ static void report(const struct hn_fit *f, struct hn_fold_result *out)
         hn_fail(&out->why, HONE_E_DIVERGED, "training", "epoch %lld: %s is not finite",
                 (long long)f->done + 1, f->bad[0] ? f->bad : "the loss");
     }
+}
+
+void hn_fold_cut(struct hn_fold_result *r, int64_t epochs, int maximize)
+{
+    double sign = maximize ? -1 : 1;
+    r->epochs = epochs;
+    r->n_curve = (size_t)epochs;
+    r->best_epoch = r->save_best ? 0 : epochs;
+    r->value = r->save_best ? r->start : r->curve[epochs - 1];
+    for (int64_t e = 0; e < epochs && r->save_best; e++)
+        if (isnan(r->value) || sign * r->curve[e] < sign * r->value) {
+            r->value = r->curve[e];
+            r->best_epoch = e + 1;
+        }
 }
 
 hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_result *out,
@@ -68,7 +109,9 @@ hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_resul
     double start = hn_seconds();
     d.ctx = hn_model_context(t->model);
     d.given = t->rows->rows;
-    *out = (struct hn_fold_result){ .state = HN_FOLD_FAILED, .value = (double)NAN };
+    *out = (struct hn_fold_result){ .state = HN_FOLD_FAILED,
+                                    .value = (double)NAN,
+                                    .start = (double)NAN };
     HN_TRY(hn_model_mark(t->model, &mark, err));
     hone_status st = hn_job_init(&j, t->model, t->params, &out->why);
     if (st == HONE_OK) st = run(&j, t, &d, &out->why);

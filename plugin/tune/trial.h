@@ -8,6 +8,8 @@
 
 #include "plugin/data_open.h"
 #include "plugin/internal.h"
+#include "plugin/tune/prune.h"
+#include <stdatomic.h>
 
 struct hn_fold { /* rows by role; those of the test role are never among them */
     struct hn_given_rows rows[3];
@@ -17,6 +19,7 @@ struct hn_fold { /* rows by role; those of the test role are never among them */
 enum hn_fold_state {
     HN_FOLD_NONE,
     HN_FOLD_COMPLETE,
+    HN_FOLD_PRUNED, /* ended by the watch */
     HN_FOLD_DIVERGED,
     HN_FOLD_FAILED, /* it could not be run: why says what was wrong */
     HN_FOLD_INTERRUPTED
@@ -29,7 +32,12 @@ struct hn_fold_result {
     hone_error why;
     double *curve; /* the monitor from epoch 1 on, in the task's memory; NULL: none */
     size_t n_curve;
+    double
+        start; /* the monitor of the model before training, where that may be exported; else NaN */
+    int save_best; /* else the last weights are exported */
 };
+/* As if it had been ended after so many epochs. */
+void hn_fold_cut(struct hn_fold_result *r, int64_t epochs, int maximize);
 
 struct hn_replica_task {
     struct hn_mem *mem; /* of the result */
@@ -38,7 +46,9 @@ struct hn_replica_task {
     const hone_params *params;
     uint32_t trial, fold;
     const struct hn_fold *rows;
-    struct hn_buffer *keep; /* gets the trained model's bytes; NULL: not wanted */
+    struct hn_buffer *keep;       /* gets the trained model's bytes; NULL: not wanted */
+    const struct hn_watch *watch; /* NULL: nobody prunes it */
+    const atomic_int *cancel;     /* not 0: ends it at the end of an epoch, interrupted */
 };
 /* Runs it. An error is a result, too. HONE_OK, or why the model could not be put back as it was. */
 hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_result *out,

@@ -171,6 +171,20 @@ static void read_limit(struct hn_tune *t, struct hn_study_opts *o)
     t->limit = o->trials;
 }
 
+static void read_pruner(const struct hn_tune *t, struct hn_study_opts *o)
+{
+    static const char *const rows[] = { "pruner", "prune-startup", "prune-warmup", "prune-eta" };
+    int kind = HN_PRUNERS;
+    while (--kind > 0 && strcmp(hn_pruner_names[kind], hn_param_s(t->params, "pruner")) != 0) {}
+    o->pruner = (struct hn_pruner){ .kind = (enum hn_pruner_kind)kind,
+                                    .startup = (int)hn_param_i(t->params, "prune-startup"),
+                                    .warmup = (int)hn_param_i(t->params, "prune-warmup"),
+                                    .eta = (int)hn_param_i(t->params, "prune-eta") };
+    o->keep |= HN_KEEP_PRUNER;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (hone_params_is_set(t->params, rows[i])) o->keep &= ~(unsigned)HN_KEEP_PRUNER;
+}
+
 static hone_status open_study(struct hn_tune *t, hone_error *err)
 {
     char fingerprint[33];
@@ -186,6 +200,7 @@ static hone_status open_study(struct hn_tune *t, hone_error *err)
     o.lag = (int)hn_param_i(t->params, "lag");
     o.keep &= ~(unsigned)(HN_KEEP_DIRECTION | HN_KEEP_SEED);
     if (!hone_params_is_set(t->params, "lag")) o.keep |= HN_KEEP_LAG;
+    read_pruner(t, &o);
     HN_TRY(hn_study_open(t->ctx, &o, &t->study, err));
     HN_TRY(enqueue_default(t, err));
     return hn_study_enqueue_settings(t->study, t->params, err);

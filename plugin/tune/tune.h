@@ -6,6 +6,7 @@
  *     tune_rows.c   which rows judge (folds or the validation rows), what the imported model is worth on them
  *     tune.c        settings, the study, and all of this in order
  *     tune_run.c    claims trials, gives their folds to the crew, writes down what came of them
+ *     tune_prune.c  which of them end early
  *     finish.c      which trial won and whether that is better than the imported model
  *     refit.c       the best settings trained once more for the model that leaves; judged on the test rows
  *     ensemble.c    --ensemble: the best few of them as one graph, judged on the same rows as the trials
@@ -80,6 +81,14 @@ struct hn_nested {
     struct hn_outer *fold;
 };
 
+struct hn_pruning {
+    struct hn_pruner pruner;
+    struct hn_steps steps;
+    int lag;
+    struct hn_course *course; /* of trials 0 … n - 1, which have ended */
+    size_t n, cap;
+};
+
 struct hn_tune {
     hone_context *ctx;
     hone_model *model;
@@ -93,6 +102,7 @@ struct hn_tune {
     struct hn_hidden_plan start_as; /* that with the fixed settings: what trial 0 has */
     struct hn_judging judging;
     struct hn_study *study;
+    struct hn_pruning pruning;
     const char *dir, *path; /* run folder or NULL; the study's file */
     const char *monitor;    /* "val_loss" */
     int maximize, jobs, interrupted, out_of_time, running;
@@ -151,6 +161,20 @@ hone_status hn_tune_finish(struct hn_tune *t, hone_error *err);
 /* The trial's, or the ensemble's, gain over the imported model, fold by fold; n: how many folds there were. */
 hone_status hn_tune_compare(struct hn_tune *t, const struct hn_trial *trial, struct hn_paired *out,
                             hone_error *err);
+
+/* tune_prune.c: for the time of a run of trials. */
+void hn_pruning_init(struct hn_tune *t);
+void hn_pruning_free(struct hn_tune *t);
+/* By what trial `number` is judged; NULL: by nothing, it will be complete. */
+hone_status hn_pruning_rule(struct hn_tune *t, int64_t number, struct hn_arena *arena,
+                            struct hn_rule **out, hone_error *err);
+/* The next fold of a trial in order, which has ended: 1, it ends the trial, and is cut where it does. watched: it was trained
+ * under this watch. Moves w->before and w->best. */
+int hn_pruning_judge(struct hn_watch *w, struct hn_fold_result *f, int watched);
+/* What a trial that this fold ended would have come to, in the study's direction. */
+hone_status hn_pruning_estimate(struct hn_tune *t, const struct hn_watch *w,
+                                const struct hn_fold_result *f, double *value, double *noise,
+                                hone_error *err);
 
 /* refit.c */
 hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_error *err);

@@ -60,6 +60,10 @@ static void run_task(struct worker *w, struct hn_task *t)
     struct hn_fold_result *r = &t->result;
     hone_error err;
     *r = (struct hn_fold_result){ .state = HN_FOLD_FAILED };
+    if (atomic_load(&t->cancel)) {
+        r->state = HN_FOLD_INTERRUPTED;
+        return;
+    }
     if (!w->model && hone_model_load_bytes(w->ctx, b->p, b->n, NULL, &w->model, &r->why) != HONE_OK)
         return;
     struct hn_replica_task job = { .mem = w->crew->mem,
@@ -69,7 +73,9 @@ static void run_task(struct worker *w, struct hn_task *t)
                                    .trial = t->trial,
                                    .fold = t->fold,
                                    .rows = t->rows,
-                                   .keep = t->keep };
+                                   .keep = t->keep,
+                                   .watch = t->watch.rule ? &t->watch : NULL,
+                                   .cancel = &t->cancel };
     if (hn_replica_run(&job, r, &err) == HONE_OK) return;
     r->state = HN_FOLD_FAILED;
     r->why = err;

@@ -15,6 +15,8 @@ struct hn_task {
     uint32_t trial, fold;
     const struct hn_fold *rows;
     struct hn_buffer *keep; /* as in trial.h */
+    struct hn_watch watch;  /* its rule NULL: nobody prunes it */
+    atomic_int cancel;      /* set by whoever needs no result: it comes back interrupted */
     struct hn_fold_result result;
 };
 

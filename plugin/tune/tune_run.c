@@ -17,17 +17,23 @@ static const double RENEW_SECONDS = 20;
 struct running {
     struct running *next;
     int64_t number;
-    int is_default, folds, left, lost; /* lost: another worker has taken it over */
+    int is_default, folds;
+    int given, out,
+        judged;      /* folds handed out; of these with the crew; in order, seen to the end */
+    int lost, ended; /* lost: another worker has taken it over */
     hone_params *params;
     struct hn_task *task; /* one a fold */
     struct hn_fold_result *fold;
     char *text;
+    struct hn_arena arena; /* of what prunes it */
+    struct hn_watch watch; /* over fold `judged`; its rule NULL: nothing does */
 };
 
 struct round {
     struct hn_tune *t;
     struct hn_crew *crew;
     struct running *running;
+    int out;           /* tasks with the crew */
     int done, stopped; /* nothing is left to claim; told to stop */
     int64_t finished;
     double started, renewed;
@@ -39,6 +45,7 @@ static void running_free(struct hn_mem *m, struct running *r)
     for (int i = 0; r->fold && i < r->folds; i++) hn_free(m, r->fold[i].curve);
     for (int i = 0; r->task && i < r->folds; i++) hn_free(m, r->task[i].result.curve);
     hone_params_destroy(r->params);
+    hn_arena_clear(&r->arena);
     hn_free(m, r->task);
     hn_free(m, r->fold);
     hn_free(m, r->text);
@@ -64,36 +71,72 @@ static char *settings_text(struct hn_tune *t, const struct hn_trial *trial)
     return text;
 }
 
-static hone_status start_trial(struct round *o, const struct hn_trial *trial, hone_error *err)
+/* Hands out the next fold. It is watched when all folds before have ended. */
+static void give_fold(struct round *o, struct running *r)
 {
-    struct hn_tune *t = o->t;
+    int i = r->given++;
+    struct hn_task *task = &r->task[i];
+    *task = (struct hn_task){ .owner = r,
+                              .params = r->params,
+                              .trial = (uint32_t)r->number,
+                              .fold = (uint32_t)i,
+                              .rows = &o->t->judging.fold[i] };
+    if (i == r->judged) task->watch = r->watch;
+    r->out++;
+    o->out++;
+    hn_crew_give(o->crew, task);
+}
+
+static hone_status running_init(struct running *r, struct hn_tune *t, const struct hn_trial *trial,
+                                hone_error *err)
+{
     struct hn_mem *m = &t->ctx->mem;
     size_t n = (size_t)t->judging.n;
-    struct running *r = hn_calloc(m, 1, sizeof *r);
-    if (!r) return hn_nomem(err, "a trial", sizeof *r);
+    hn_arena_init(&r->arena, m);
     r->number = trial->number;
     r->is_default = !strncmp(trial->note, "default", 7);
-    r->folds = r->left = t->judging.n;
+    r->folds = t->judging.n;
     r->task = hn_calloc(m, n, sizeof *r->task);
     r->fold = hn_calloc(m, n, sizeof *r->fold);
     r->text = settings_text(t, trial);
-    hone_status st = r->task && r->fold && r->text ? hn_tune_settings(t, trial, &r->params, err)
-                                                   : hn_nomem(err, "a trial", n * sizeof *r->task);
+    if (!r->task || !r->fold || !r->text) return hn_nomem(err, "a trial", n * sizeof *r->task);
+    HN_TRY(hn_tune_settings(t, trial, &r->params, err));
+    if (r->is_default) return HONE_OK; /* what all others are compared with */
+    struct hn_rule *rule;
+    HN_TRY(hn_pruning_rule(t, r->number, &r->arena, &rule, err)); /* trial is no more */
+    r->watch = (struct hn_watch){ .rule = rule, .best = (double)NAN };
+    return HONE_OK;
+}
+
+static hone_status start_trial(struct round *o, const struct hn_trial *trial, hone_error *err)
+{
+    struct hn_mem *m = &o->t->ctx->mem;
+    struct running *r = hn_calloc(m, 1, sizeof *r);
+    if (!r) return hn_nomem(err, "a trial", sizeof *r);
+    hone_status st = running_init(r, o->t, trial, err);
     if (st != HONE_OK) {
         running_free(m, r);
         return st;
     }
     r->next = o->running;
     o->running = r;
-    for (int i = 0; i < t->judging.n; i++) {
-        r->task[i] = (struct hn_task){ .owner = r,
-                                       .params = r->params,
-                                       .trial = (uint32_t)r->number,
-                                       .fold = (uint32_t)i,
-                                       .rows = &t->judging.fold[i] };
-        hn_crew_give(o->crew, &r->task[i]);
-    }
+    do give_fold(o, r);
+    while (!r->watch.rule && r->given < r->folds);
     return HONE_OK;
+}
+
+/* Workers that have nothing to do train folds whose turn has not come: of the oldest trial. */
+static void give_ahead(struct round *o)
+{
+    while (!o->stopped && o->out < o->t->jobs) {
+        struct running *oldest = NULL;
+        for (struct running *r = o->running; r; r = r->next)
+            if (!r->ended && !r->lost && r->given < r->folds &&
+                (!oldest || r->number < oldest->number))
+                oldest = r;
+        if (!oldest) return;
+        give_fold(o, oldest);
+    }
 }
 
 static int out_of_time(const struct hn_tune *t)
@@ -117,13 +160,14 @@ static hone_status claim_trials(struct round *o, hone_error *err)
         else
             HN_TRY(start_trial(o, &c.trial, err));
     }
+    give_ahead(o);
     return HONE_OK;
 }
 
 /* ---- trials that end ------------------------------------------------------------------------------------------------------ */
 
 static hone_status tell(struct round *o, const struct running *r, const struct hn_score *s,
-                        const struct hn_fold_result *bad, hone_error *err)
+                        const struct hn_outcome_report *report, hone_error *err)
 {
     struct hn_tune *t = o->t;
     hone_trial e = { .size = sizeof e, .trial = r->number, .trials = t->limit };
@@ -134,11 +178,12 @@ static hone_status tell(struct round *o, const struct running *r, const struct h
     e.best_trial = hn_best_trial(trials, n, t->maximize);
     e.best_value = e.best_trial < 0 ? (double)NAN : trials[e.best_trial].value;
     for (size_t i = 0; i < n; i++) e.finished += trials[i].state > HN_TRIAL_RUNNING;
-    e.state = bad ? "failed" : "done";
-    e.why = bad ? bad->why.text : "";
+    int failed = report->state == HN_TRIAL_FAILED;
+    e.state = hn_trial_state_names[report->state];
+    e.why = failed ? s->fold[s->n - 1].why.text : "";
     e.params = r->text;
-    e.value = bad ? (double)NAN : s->mean;
-    e.std = bad ? (double)NAN : s->std;
+    e.value = failed ? (double)NAN : s->mean;
+    e.std = failed ? (double)NAN : s->std;
     e.epochs = s->epochs;
     for (int i = 0; i < s->n; i++) e.seconds += s->fold[i].seconds;
     e.baseline = t->judging.value;
@@ -187,42 +232,88 @@ static hone_status drop_lost(struct round *o, struct running *r, hone_status st)
     return HONE_OK;
 }
 
-static hone_status finish_trial(struct round *o, struct running *r, hone_error *err)
+enum verdict { GOES_ON, DONE, PRUNED, FAILED, INTERRUPTED };
+
+/* Looks at the folds that have ended, in order: the first that is bad or pruned ends the trial, and those behind do not count,
+ * however far they are. */
+static enum verdict judge(struct running *r)
+{
+    while (r->judged < r->folds) {
+        struct hn_fold_result *f = &r->fold[r->judged];
+        if (f->state == HN_FOLD_NONE) return GOES_ON;
+        if (f->state == HN_FOLD_INTERRUPTED) return INTERRUPTED;
+        int watched = r->task[r->judged].watch.rule != NULL;
+        r->judged++;
+        if (f->state == HN_FOLD_DIVERGED || f->state == HN_FOLD_FAILED) return FAILED;
+        if (!r->watch.rule) continue;
+        if (hn_pruning_judge(&r->watch, f, watched)) {
+            if (isfinite(f->value)) return PRUNED;
+            f->state = HN_FOLD_DIVERGED;
+            hn_fail(&f->why, HONE_E_DIVERGED, "training", "what is monitored is not a number");
+            return FAILED;
+        }
+        r->watch.fold++;
+        r->watch.best = (double)NAN;
+    }
+    return DONE;
+}
+
+static hone_status finish_trial(struct round *o, struct running *r, enum verdict v, hone_error *err)
 {
     struct hn_tune *t = o->t;
-    struct hn_score s = { .n = t->judging.n, .k = t->judging.k, .fold = r->fold };
-    const struct hn_fold_result *bad = NULL;
-    for (int i = 0; i < s.n && !r->lost; i++) {
-        if (r->fold[i].state == HN_FOLD_INTERRUPTED)
-            return drop_lost(o, r, hn_study_release(t->study, r->number, err));
-        if (!bad && r->fold[i].state != HN_FOLD_COMPLETE) bad = &r->fold[i];
+    struct hn_score s = { .n = r->judged, .k = t->judging.k, .fold = r->fold };
+    struct hn_fold_result *last = &r->fold[r->judged - 1];
+    struct hn_outcome_report report = { .state = HN_TRIAL_DONE };
+    if (v == FAILED && last->state == HN_FOLD_FAILED && r->is_default) {
+        if (err) *err = last->why; /* the fixed settings themselves are wrong */
+        return last->why.code;
     }
-    if (r->lost) return HONE_OK;
-    if (bad && bad->state == HN_FOLD_FAILED && r->is_default) {
-        if (err) *err = bad->why; /* the fixed settings themselves are wrong */
-        return bad->why.code;
-    }
-    if (bad && !t->first_failure.code) t->first_failure = bad->why;
+    if (v == FAILED && !t->first_failure.code) t->first_failure = last->why;
     hn_score_sum(&s);
-    struct hn_outcome_report report = { .state = bad ? HN_TRIAL_FAILED : HN_TRIAL_DONE,
-                                        .value = bad ? (double)NAN : s.mean,
-                                        .noise = bad ? 0 : s.noise,
-                                        .epochs = s.epochs };
+    report.value = s.mean;
+    report.noise = s.noise;
+    report.epochs = s.epochs;
+    if (v == FAILED) {
+        report.state = HN_TRIAL_FAILED;
+        report.value = (double)NAN;
+        report.noise = 0;
+    } else if (v == PRUNED) {
+        report.state = HN_TRIAL_PRUNED;
+        HN_TRY(hn_pruning_estimate(t, &r->watch, last, &report.value, &report.noise, err));
+    }
     HN_TRY(drop_lost(o, r, write_down(t, r, &s, &report, err)));
-    return r->lost ? HONE_OK : tell(o, r, &s, bad, err);
+    return r->lost ? HONE_OK : tell(o, r, &s, &report, err);
+}
+
+/* Whether there is nothing more to do for a trial; what is on its way for it is called off. */
+static hone_status settle(struct round *o, struct running *r, hone_error *err)
+{
+    enum verdict v = r->lost ? DONE : judge(r);
+    if (v == GOES_ON && o->t->interrupted && !r->out) v = INTERRUPTED;
+    if (v == GOES_ON) {
+        if (r->given == r->judged && !o->t->interrupted) give_fold(o, r);
+        return HONE_OK;
+    }
+    r->ended = 1;
+    for (int i = 0; i < r->given; i++) atomic_store(&r->task[i].cancel, 1);
+    if (r->lost) return HONE_OK;
+    if (v == INTERRUPTED) return drop_lost(o, r, hn_study_release(o->t->study, r->number, err));
+    return finish_trial(o, r, v, err);
 }
 
 static hone_status take_fold(struct round *o, struct hn_task *task, hone_error *err)
 {
     struct running *r = task->owner, **at = &o->running;
+    r->out--;
+    o->out--;
     r->fold[task->fold] = task->result;
     task->result.curve = NULL; /* taken */
-    if (--r->left) return HONE_OK;
+    hone_status st = r->ended ? HONE_OK : settle(o, r, err);
+    if (st != HONE_OK || !r->ended || r->out) return st;
     while (*at != r) at = &(*at)->next;
     *at = r->next;
-    hone_status st = finish_trial(o, r, err);
     running_free(&o->t->ctx->mem, r);
-    return st;
+    return HONE_OK;
 }
 
 static hone_status renew(struct round *o, hone_error *err)
@@ -230,7 +321,8 @@ static hone_status renew(struct round *o, hone_error *err)
     if (hn_seconds() - o->renewed < RENEW_SECONDS) return HONE_OK;
     o->renewed = hn_seconds();
     for (struct running *r = o->running; r; r = r->next) {
-        if (!r->lost) HN_TRY(drop_lost(o, r, hn_study_renew(o->t->study, r->number, err)));
+        if (!r->lost && !r->ended)
+            HN_TRY(drop_lost(o, r, hn_study_renew(o->t->study, r->number, err)));
     }
     return HONE_OK;
 }
@@ -270,7 +362,7 @@ static void give_back(struct round *o)
     while (o->running) {
         struct running *r = o->running;
         o->running = r->next;
-        if (hn_study_release(o->t->study, r->number, NULL) != HONE_OK)
+        if (!r->ended && hn_study_release(o->t->study, r->number, NULL) != HONE_OK)
             hn_log(o->t->ctx, HONE_LOG_WARNING, "trial %lld stays claimed until its lease ends",
                    (long long)r->number);
         running_free(&o->t->ctx->mem, r);
@@ -282,12 +374,14 @@ hone_status hn_tune_run(struct hn_tune *t, hone_error *err)
     struct round o = { .t = t, .stopped = t->told, .done = t->told };
     struct hn_buffer bytes;
     o.started = o.renewed = hn_seconds();
+    hn_pruning_init(t);
     hn_buffer_init(&bytes, &t->ctx->mem);
     hone_status st = hn_model_bytes(t->model, &bytes, err);
     if (st == HONE_OK) st = hn_crew_create(t->ctx, &bytes, t->data, t->jobs, &o.crew, err);
     if (st == HONE_OK) st = run_round(&o, err);
     hn_crew_destroy(o.crew);
     give_back(&o);
+    hn_pruning_free(t);
     hn_buffer_free(&bytes);
     return st;
 }
