@@ -45,6 +45,8 @@ struct cli {
     int n_args;
     const char *out, *progress, *config;
     int json, quiet, print_config, help;
+    int resumed;              /* options come from a run folder, "model" and "out" with them */
+    char *model;              /* what it says */
     hone_error err;           /* what failed */
     void (*hide)(void *user); /* takes a bar from the screen before a line is printed; NULL: none */
     void *hide_user;
@@ -100,6 +102,10 @@ void progress_end(struct progress *p);                  /* clears the bar */
 void progress_hide(void *progress);                     /* the same, for c->hide */
 void progress_curve(const struct progress *p, FILE *f); /* a small learning curve */
 void progress_free(struct progress *p);
+
+/* resume_tune.c: is this a search's run folder; hone resume of one. */
+int is_search(const char *dir);
+int resume_search(struct cli *c);
 
 /* signals.c: the first SIGINT, SIGTERM or SIGUSR1 requests a stop, the second ends the process at once */
 void catch_signals(hone_context *ctx);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone resume: continues an interrupted run exactly; the model goes where the run said it would. */
+ * hone resume: continues an interrupted run exactly; the model goes where the run said it would. A search's folder is for
+ * resume_tune.c. */
 #include "tools/cli.h"
 #include <string.h>
 
 static int run(struct cli *c)
 {
+    if (is_search(c->args[0])) return resume_search(c);
     struct progress p;
     int code = progress_init(&p, c->progress, c->quiet);
     if (code) return code;
@@ -51,8 +53,8 @@ const struct command cmd_resume = {
     .takes_out = 1,
     .schema = "hone.train/1",
     .groups = " data ",
-    .also = " epochs threads device force ",
-    .summary = "continue an interrupted run exactly",
+    .also = " epochs threads device jobs force ",
+    .summary = "continue an interrupted training run or search exactly",
     .examples = "hone resume better.onnx.run\nhone resume better.onnx.run --epochs +10",
     .run = run
 };

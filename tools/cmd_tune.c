@@ -186,7 +186,7 @@ static void print_verdict(FILE *f, const json_t *t)
         fprintf(f, "it was chosen by these folds, which flatters it; --nested K judges without\n");
     print_ensemble(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted"))
-        fprintf(f, "interrupted: the same command goes on where it was\n");
+        fprintf(f, "interrupted: hone resume, or the same command, goes on where it was\n");
     else if (!json_is_true(json_object_get(t, "beaten")))
         fprintf(f, "the imported model was not beaten%s%s\n", jtext(refit, "why")[0] ? ": " : "",
                 jtext(refit, "why"));

@@ -37,7 +37,11 @@ static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
     }
     struct cli *c = r->c;
     hone_status st = HONE_OK;
-    if (!strcmp(r->key, "out") && c->cmd->takes_out) {
+    if (!strcmp(r->key, "model") && c->resumed) {
+        free(c->model);
+        c->model = strdup(text);
+        if (!c->model) st = HONE_E_NOMEM;
+    } else if (!strcmp(r->key, "out") && c->cmd->takes_out && !c->resumed) {
         st = bad(r, &e->start_mark, "'out' belongs on the command line (-o)");
     } else if (hone_params_set(c->params, r->key, text, &c->err) != HONE_OK) {
         char was[200];

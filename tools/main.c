@@ -103,6 +103,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     hone_params_destroy(c.params);
     hone_context_destroy(c.ctx);
     free(c.args);
+    free(c.model);
     return code;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a search leaves: its result, and in the run folder study.json (the result), trials.csv (a line a trial) and best.yaml
- * (the best settings for train --config). All trials are read from the study. */
+ * What a search leaves: its result, and in the run folder study.json (the result), trials.csv (a line a trial), best.yaml
+ * (the best settings for train --config); from the start on tune.yaml (the parameters, for hone resume). All trials are read from the study. */
 #include "ops/base/json.h"
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
@@ -340,6 +340,57 @@ static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error
     }
     hone_params_destroy(p);
     return st == HONE_OK ? write_named(t, "best.yaml", b, err) : st;
+}
+
+/* As it was given, but for the folder itself and its own study, which may move, and for a study's password. NULL: left out. */
+static const char *setting_text(struct hn_tune *t, const char *name, size_t at)
+{
+    static const char *const left[] = { "run-dir", "force" };
+    const char *text = hone_params_get(t->params, name, at);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        if (!strcmp(name, left[i])) return NULL;
+    if (strcmp(name, "study") != 0 || !text) return text;
+    const char *own = hn_arena_printf(&t->arena, "%s/study.db", t->dir);
+    return own && !strcmp(own, t->path) ? NULL : hn_study_settings(t->study)->path;
+}
+
+static hone_status put_settings(struct hn_tune *t, struct hn_buffer *b, hone_error *err)
+{
+    hone_param_info info = { .size = sizeof info };
+    const char *model = hn_model_path(t->model);
+    int searched = hone_params_get(t->params, "search", 0) != NULL ||
+                   hone_params_get(t->params, "setting", 0) != NULL;
+    HN_TRY(hn_sink_str(&b->sink, "# hone resume goes on from here\n", err));
+    if (model) {
+        HN_TRY(hn_sink_str(&b->sink, "model: ", err));
+        HN_TRY(yaml_text(&b->sink, model, err));
+        HN_TRY(hn_sink_str(&b->sink, "\n", err));
+    }
+    for (size_t i = 0; hone_param_at(i, &info); i++) {
+        const char *text;
+        int list = !strcmp(info.type, "list");
+        if (!hone_params_is_set(t->params, info.name) || !setting_text(t, info.name, 0)) continue;
+        if (searched && !strcmp(info.name, "space")) continue; /* the file was read into these */
+        HN_TRY(hn_sink_printf(&b->sink, err, "%s: %s", info.name, list ? "[" : ""));
+        for (size_t k = 0; (text = setting_text(t, info.name, k)); k++) {
+            if (k && !list) break;
+            if (k) HN_TRY(hn_sink_str(&b->sink, ", ", err));
+            HN_TRY(yaml_text(&b->sink, text, err));
+        }
+        HN_TRY(hn_sink_str(&b->sink, list ? "]\n" : "\n", err));
+    }
+    return HONE_OK;
+}
+
+hone_status hn_tune_write_settings(struct hn_tune *t, hone_error *err)
+{
+    struct hn_buffer b;
+    if (!t->dir) return HONE_OK;
+    hn_buffer_init(&b, &t->ctx->mem);
+    hone_status st = put_settings(t, &b, err);
+    if (st == HONE_OK) st = write_named(t, "tune.yaml", &b, err);
+    hn_buffer_free(&b);
+    return st;
 }
 
 struct json_out {

@@ -223,6 +223,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(hn_judging_make(t, err));
     HN_TRY(name_files(t, err));
     HN_TRY(open_study(t, err));
+    HN_TRY(hn_tune_write_settings(t, err));
     if (t->nested.k) HN_TRY(hn_nested_run(t, err));
     if (!t->interrupted) HN_TRY(hn_tune_run(t, err));
     HN_TRY(hn_tune_finish(t, err));

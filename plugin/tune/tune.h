@@ -210,6 +210,8 @@ hone_status hn_result_comparison(struct hn_tune *t, hone_result *r, const struct
                                  hone_error *err);
 void hn_result_ensemble(const struct hn_tune *t, hone_result *r, const struct hn_trial *best);
 hone_status hn_result_nested(struct hn_tune *t, hone_result *r, hone_error *err);
+hone_status hn_tune_write_settings(struct hn_tune *t,
+                                   hone_error *err); /* tune.yaml: at the start */
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err);
 /* study.json while the search runs ("stop_reason": "running"), now and then. A failure is no failure of the search. */
 void hn_tune_watch(struct hn_tune *t);

@@ -233,6 +233,40 @@ START_TEST(nested_in_order)
 }
 END_TEST
 
+/* A trial whose plan does not fit the memory there is costs that trial only. */
+START_TEST(memory_of_a_trial)
+{
+    struct rig g;
+    hone_result *r;
+    hn_fault_init(&g.fault);
+    HN_OK(rig_open(&g, "large", "3"), err);
+    static const char *const settings[][2] = { { "search", NULL },
+                                               { "search", "hidden_units=5,1000000" },
+                                               { "sampler", "grid" } };
+    for (size_t i = 0; i < 3; i++)
+        HN_OK(hone_params_set(g.params, settings[i][0], settings[i][1], &err), err);
+    g.ctx->mem.budget =
+        atomic_load(&g.ctx->mem.used) + ((size_t)32 << 20); /* 28 MB of weights, many times over */
+    HN_OK(hone_tune(g.model, g.data, g.params, NULL, &r, &err), err);
+    int failed = 0, done = 0;
+    for (int i = 0; i < 3; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "trials.%d.state", i);
+        const char *state = hone_result_text(r, key);
+        snprintf(key, sizeof key, "trials.%d.why", i);
+        const char *why = hone_result_text(r, key);
+        done += state && !strcmp(state, "done");
+        if (!state || strcmp(state, "failed") != 0) continue;
+        failed++;
+        ck_assert_msg(why && strstr(why, "memory"), "%s", why ? why : "no reason");
+    }
+    ck_assert_int_eq(failed, 1);
+    ck_assert_int_eq(done, 2);
+    hone_result_destroy(r);
+    rig_close(&g);
+}
+END_TEST
+
 START_TEST(scores_read_back)
 {
     struct hn_mem mem;
@@ -395,7 +429,8 @@ END_TEST
 
 HN_TEST_MAIN("tune", tcase_add_test(tc, same_in_company);
              tcase_add_test(tc, an_ensemble_in_company); tcase_add_test(tc, callback_ends_it);
-             tcase_add_test(tc, nested_in_order); tcase_add_test(tc, scores_read_back);
-             tcase_add_test(tc, what_mattered); tcase_add_test(tc, memory_runs_out);
+             tcase_add_test(tc, nested_in_order); tcase_add_test(tc, memory_of_a_trial);
+             tcase_add_test(tc, scores_read_back); tcase_add_test(tc, what_mattered);
+             tcase_add_test(tc, memory_runs_out);
              tcase_add_loop_test(tc, memory_runs_out_in_more, 0, 2);
              tcase_add_test(tc, disk_fails);)

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""hone resume of a search: it goes on as the same command would, from the folder alone, also when the folder or the data have
+moved; a finished one says so; a trial that cannot be afforded costs that trial only."""
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import _hone
+from _hone import HONE, check, code, hone
+
+_hone.need_hone()
+tmp = _hone.folder()
+DATA = tmp / "it's data.csv"
+NET = tmp / "net.onnx"
+
+
+def make_data():
+    r = random.Random(5)
+    with open(DATA, "w") as f:
+        f.write("a,b,c,d,label\n")
+        for _ in range(400):
+            x = [r.gauss(0, 1) for _ in range(4)]
+            z = x[0] + x[1] * 0.7 - x[2] * 0.6 + r.gauss(0, 0.4)
+            f.write(",".join(f"{v:.6g}" for v in x) + f",{0 if z < -0.6 else 1 if z < 0.5 else 2}\n")
+    code("a model", hone("new", "4-16-3 relu softmax", "-o", NET), 0)
+
+
+JOB = [NET, "--data", DATA, "--target", "label", "--scale", "standard", "--epochs", 40, "--seed", 3, "--folds", 4, "--test-split", 0.2,
+       "--search", "lr=log:1e-4..1e-1", "--search", "batch_size=16,32,64", "--search", "momentum=0.5..0.95?optimizer=momentum",
+       "--search", "optimizer=adam,momentum", "--setting", "lr=0.02,batch_size=16", "--trials", 20, "--pruner", "median"]
+
+
+def cut(out, sig, *args):
+    """Starts a search and ends it early; False: it was faster."""
+    p = subprocess.Popen([str(a) for a in [HONE, "tune", *JOB, *args, "--progress", "none", "-o", out]], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    for _ in range(2000):
+        if p.poll() is not None or (tmp / f"{out}.run" / "tune.yaml").exists():
+            break
+        time.sleep(0.005)
+    time.sleep(random.uniform(0, 0.4))
+    p.send_signal(sig)
+    p.communicate()
+    return p.returncode != 0 and not out.exists()
+
+
+def settings(j):
+    return [(t["number"], t["state"], t["params"], t["value"], t["folds"], t["curve"]) for t in j["trials"]]
+
+
+def test_goes_on():
+    whole = tmp / "whole.onnx"
+    undisturbed = hone("tune", *JOB, "--jobs", 1, "--json", "-o", whole)
+    code("undisturbed", undisturbed, 0)
+    cuts = 0
+    for i, sig in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)):
+        out = tmp / f"cut{i}.onnx"
+        was_cut = cut(out, sig, "--jobs", 1)
+        cuts += was_cut
+        run, data = tmp / f"{out}.run", DATA
+        moved = []
+        if i == 2:
+            shutil.move(run, tmp / "elsewhere")
+            shutil.copy(DATA, tmp / "moved.csv")
+            run, moved = tmp / "elsewhere", ["--data", tmp / "moved.csv", "--jobs", 2]
+        r = hone("resume", run, *moved, "--json")
+        code("goes on", r, 0)
+        check("as a search", r.json["schema"] == "hone.tune/1" and r.json["stop_reason"] == "trials")
+        check("the same bytes", out.read_bytes() == whole.read_bytes())
+        if was_cut:
+            check("the same trials", settings(r.json) == settings(undisturbed.json))
+        again = hone("resume", run, "--json")
+        code("again", again, 0, "finished already")
+        check("with the same result", again.json["finished"] is True and settings(again.json) == settings(undisturbed.json))
+        check("and the same model", out.read_bytes() == whole.read_bytes())
+    print(f"  cut short {cuts} times of 3")
+    shutil.copytree(tmp / "whole.onnx.run", tmp / "copy.run")
+    (tmp / "copy.run" / "study.json").unlink()
+    r = hone("resume", tmp / "copy.run", "-o", tmp / "other.onnx")
+    code("-o says another place", r, 0)
+    check("there it is", (tmp / "other.onnx").read_bytes() == whole.read_bytes())
+    code("what would be another search", hone("resume", tmp / "copy.run", "--epochs", 50), 2, "epochs", "another one")
+    r = hone("resume", tmp / "copy.run", "--data", tmp / "nowhere.csv", "-o", tmp / "new.onnx", "--force")
+    code("data that are not there", r, 6, "nowhere.csv")
+    (tmp / "copy.run" / "tune.yaml").write_text("model: [\n")
+    code("a damaged folder", hone("resume", tmp / "copy.run"), 2, "tune.yaml")
+
+
+def test_costs_itself_only():
+    out = tmp / "costs.onnx"
+    job = [NET, "--data", DATA, "--target", "label", "--epochs", 2, "--folds", 3, "--jobs", 1]
+    r = hone("tune", *job, "--search", "lr=0.01,1e30", "--optimizer", "sgd", "--json", "-o", out)
+    code("one diverges", r, 0)
+    check("only that", [t["state"] for t in r.json["trials"]].count("failed") == 1, r.json["trials"])
+
+
+make_data()
+test_goes_on()
+test_costs_itself_only()
+_hone.finish("resume of a search", tmp)
