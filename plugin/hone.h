@@ -302,10 +302,10 @@ HONE_CALL hone_study_export(hone_context *ctx, const char *study, const hone_par
 typedef struct hone_trial {
     size_t size;
     int64_t trial, trials;       /* its number; how many there will be, 0: not known */
-    const char *state;           /* "done", "pruned", "failed" */
+    const char *state;           /* "done", "pruned" (value: what it had), "failed" */
     const char *params;          /* "lr=0.01, batch_size=32"; "default" for trial 0 */
     const char *why;             /* a failed trial: why; else "" */
-    double value, std;           /* mean over the folds of what is monitored; NaN: none; pruned: what it had by then */
+    double value, std;           /* mean over the folds of what is monitored; NaN: none */
     int64_t epochs;              /* of all folds together */
     double seconds;              /* of all folds together */
     int64_t finished;            /* trials that have ended, also in earlier processes */

@@ -60,7 +60,8 @@ static int ascending(const void *a, const void *b)
 static double median_bar(const struct hn_rule *r, int fold, int64_t epoch)
 {
     int complete = 0;
-    if (fold * r->steps.epochs + epoch < r->pruner.warmup) return (double)INFINITY;
+    int64_t warmup = r->pruner.warmup > 0 ? r->pruner.warmup : r->steps.epochs / 10;
+    if (fold * r->steps.epochs + epoch < warmup) return (double)INFINITY;
     for (size_t i = 0; i < r->n; i++) complete += r->others[i].complete != 0;
     size_t m = complete < r->pruner.startup ? 0 : gather(r, fold, epoch, -1);
     if (!m) return (double)INFINITY;

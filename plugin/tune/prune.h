@@ -28,7 +28,7 @@ extern const char *const hn_pruner_names[HN_PRUNERS + 1]; /* "none", "median", "
 struct hn_pruner {
     enum hn_pruner_kind kind;
     int startup; /* median: completed trials before it speaks */
-    int warmup; /* the first step that is judged; 0: the first (median), a hundredth of all (hyperband) */
+    int warmup; /* the first step that is judged; 0: a tenth of a fold (median), a hundredth of all (hyperband) */
     int eta; /* hyperband: one of so many goes on, at least 2 */
 };
 /* What was monitored in one fold of a trial, from its epoch 1 on; NaN: no number. */

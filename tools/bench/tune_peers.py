@@ -239,9 +239,9 @@ def peer_run(opts, name, tmp, seed, settings):
 def until(run, value):
     """Processor seconds until a trial was at least as good as this; None: never. Training time stands for all of it."""
     spent = 0
-    for seconds, v in zip(run["seconds"], run["values"]):
+    for seconds, v, state in zip(run["seconds"], run["values"], run["states"]):
         spent += seconds
-        if v is not None and v <= value:
+        if state == "done" and v <= value:  # a pruned trial's value is of fewer folds
             return run["cpu"] * spent / sum(run["seconds"])
     return None
 
