@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Does a Dense layer make the value, seen through views? Then it is logits. */
-static int made_by_dense(const struct hn_graph *g, int32_t v)
+static int is_logits(const struct hn_graph *g, int32_t v)
 {
     static const char *const views[] = { "Identity",  "Flatten", "Reshape", "Squeeze",
                                          "Unsqueeze", "Cast",    NULL };
@@ -39,15 +39,18 @@ static hone_status put_target(const struct hn_graph *g, const struct hn_target *
     int soft = tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX;
     const char *kind = "mean";
     int32_t at = output;
+    int classes_last = g->values[output].shape.rank == 2; /* the only axis there can be */
     if (t->loss == HN_LOSS_CE && soft)
         kind = "softmax", at = before;
-    else if (t->loss == HN_LOSS_NLL)
-        kind = "softmax", at = tail == HN_TAIL_LOGSOFTMAX ? before : output;
-    else if (t->loss == HN_LOSS_CE && made_by_dense(g, output))
+    else if (t->loss == HN_LOSS_NLL && tail == HN_TAIL_LOGSOFTMAX)
+        kind = "softmax", at = before;
+    else if (t->loss == HN_LOSS_NLL && classes_last)
+        kind = "softmax"; /* logarithms of probabilities are logits, too */
+    else if (t->loss == HN_LOSS_CE && classes_last && is_logits(g, output))
         kind = "softmax";
     else if (t->loss == HN_LOSS_BCE && tail == HN_TAIL_SIGMOID)
         kind = "sigmoid", at = before;
-    else if (t->loss == HN_LOSS_BCE && made_by_dense(g, output))
+    else if (t->loss == HN_LOSS_BCE && is_logits(g, output))
         kind = "sigmoid";
     HN_TRY(hn_sink_printf(&line->sink, err, " %s", kind));
     return hn_model_put_word(line, g->values[at].name, err);

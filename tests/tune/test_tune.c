@@ -427,10 +427,12 @@ START_TEST(disk_fails)
 }
 END_TEST
 
-HN_TEST_MAIN("tune", tcase_add_test(tc, same_in_company);
-             tcase_add_test(tc, an_ensemble_in_company); tcase_add_test(tc, callback_ends_it);
-             tcase_add_test(tc, nested_in_order); tcase_add_test(tc, memory_of_a_trial);
-             tcase_add_test(tc, scores_read_back); tcase_add_test(tc, what_mattered);
-             tcase_add_test(tc, memory_runs_out);
+static void nothing_more(void) { members = outers = NULL; }
+
+HN_TEST_MAIN("tune", tcase_add_checked_fixture(tc, nothing_more, NULL);
+             tcase_add_test(tc, same_in_company); tcase_add_test(tc, an_ensemble_in_company);
+             tcase_add_test(tc, callback_ends_it); tcase_add_test(tc, nested_in_order);
+             tcase_add_test(tc, memory_of_a_trial); tcase_add_test(tc, scores_read_back);
+             tcase_add_test(tc, what_mattered); tcase_add_test(tc, memory_runs_out);
              tcase_add_loop_test(tc, memory_runs_out_in_more, 0, 2);
              tcase_add_test(tc, disk_fails);)
