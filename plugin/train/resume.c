@@ -128,6 +128,25 @@ static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c,
                           HN_RUNDIR_RESUME, err);
 }
 
+/* Is the model at path what this run left when it was interrupted? Then a kill came between the end of the training and the
+ * writing of its result. */
+static int is_left_over(const struct hn_job *j, const char *path)
+{
+    char parent[33], data[33];
+    const char *says[3] = { NULL };
+    hone_model *m;
+    if (hone_model_load(j->ctx, path, &m, NULL) != HONE_OK) return 0;
+    says[0] = hn_model_metadata(m, "hone.parent");
+    says[1] = hn_model_metadata(m, "hone.data");
+    says[2] = hn_model_metadata(m, "hone.training");
+    int ours = says[0] && says[1] && says[2] &&
+               !strcmp(says[0], hn_hash_text(j->origin.model_hash, parent)) &&
+               !strcmp(says[1], hn_hash_text(j->s->data_hash, data)) &&
+               strstr(says[2], "\"stop_reason\":\"interrupted\"");
+    hone_model_destroy(m);
+    return ours;
+}
+
 static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
 {
     int ran = j->fit->reason == HN_STOP_NONE;
@@ -137,7 +156,7 @@ static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
     }
     HN_TRY(hn_job_finish(j, err));
     const char *path = hn_param_s(j->params, "out");
-    int written = !path[0] || hn_path_exists(j->ctx->io, path);
+    int written = !path[0] || (hn_path_exists(j->ctx->io, path) && !is_left_over(j, path));
     return hn_job_result(j, !ran && written, out, err);
 }
 

@@ -139,8 +139,9 @@ def test_resume():
             else:
                 p = subprocess.Popen([str(HONE), "resume", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     p.wait()
-    check("killed and continued: the same bytes", kills and out.exists() and out.read_bytes() == (tmp / "whole.onnx").read_bytes(),
-          kills)
+    check("killed and continued: it ends", p.returncode == 0, (p.returncode, kills))
+    check("killed and continued: the same bytes", out.exists() and out.read_bytes() == (tmp / "whole.onnx").read_bytes(), kills)
+    check("killed at all", kills > 0, whole)
 
 
 SPACE = """lr: {type: float, low: 1e-3, high: 1e-1, log: true}

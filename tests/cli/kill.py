@@ -113,7 +113,33 @@ def test_twice():
         check("the same bytes after it", out.read_bytes() == (tmp / "whole1.onnx").read_bytes())
 
 
+def test_before_the_model_is_in_place():
+    """Interrupted, which leaves a model; continued to its end, but killed before that model was replaced: done once more."""
+    out, run = tmp / "late.onnx", tmp / "late.run"
+    p = subprocess.Popen(command("train", NET, *JOB, "--threads", "1", "--run-dir", run, "-o", out), stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    for _ in range(2000):
+        if (run / "metrics.csv").exists() and len(curve(run)) > 1:
+            break
+        time.sleep(0.005)
+    p.send_signal(signal.SIGTERM)
+    if p.wait() == 0:
+        print("the run ended before the signal: not interrupted, nothing to test")
+        return
+    left = out.read_bytes()
+    code("resume", hone("resume", run, "--progress", "none"), 0)
+    whole = out.read_bytes()
+    check("the whole run's bytes", whole == (tmp / "whole1.onnx").read_bytes())
+    out.write_bytes(left)
+    code("resume a run that is at its end, its model is not", hone("resume", run, "--progress", "none"), 0)
+    check("the model is put in place", out.read_bytes() == whole)
+    shutil.copy(NET, out)
+    code("resume beside somebody else's file", hone("resume", run, "--progress", "none"), 0, "finished already")
+    check("which stays", out.read_bytes() == NET.read_bytes())
+
+
 code("new", hone("new", "784-192-96-10 relu batchnorm dropout=0.3", "--seed", "2", "-o", NET), 0)
 test_killed()
 test_twice()
+test_before_the_model_is_in_place()
 _hone.finish("kill", tmp)
