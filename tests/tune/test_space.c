@@ -225,7 +225,7 @@ START_TEST(names_are_checked_against_the_table)
     } wrong[] = { { "leraning_rate=0.1..1", "nothing a search can set", "" },
                   { "batchsize=16,32", "nothing a search can set", "batch-size" },
                   { "hiden_units=8..9", "nothing a search can set", "hidden_units" },
-                  { "units_x=1..2", "nothing a search can set", "units_#" },
+                  { "units_x=1..2", "nothing a search can set", "units_1" },
                   { "lr=-1..1", "from 0 (not included)", "" },
                   { "dropout=0..1", "to 1 (not included)", "" },
                   { "batch_size=16,large", "wanted numbers", "" },
