@@ -47,10 +47,16 @@ def stop_at(args, seconds, sig):
     return p.returncode, said.decode(errors="replace")
 
 
+def starts(folder):
+    """How often the run has begun or gone on."""
+    events = folder / "events.jsonl"
+    return events.read_text().count('{"event":"start"') if events.exists() else 0
+
+
 def in_a_middle(folder):
     """Did the checkpoint that a resumed run started from lie inside an epoch?"""
-    starts = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines() if line.startswith('{"event":"start"')]
-    return sum(s["row"] > 0 for s in starts[1:])
+    begun = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines() if line.startswith('{"event":"start"')]
+    return sum(s["row"] > 0 for s in begun[1:])
 
 
 def disturbed(name, whole, length, sig, threads, kills):
@@ -60,10 +66,13 @@ def disturbed(name, whole, length, sig, threads, kills):
     train = command("train", NET, *JOB, "--threads", threads, "--run-dir", run, "-o", out)
     args, told = train, (-9,) if sig == signal.SIGKILL else (143,)
     for k in range(kills):
+        begun = starts(run)
         done, said = stop_at(args, random.uniform(0.02, 0.8) * length, sig)
         if done == 0:
             break
-        check(f"{name}, kill {k}", done in told + ((-sig,) if not (run / "checkpoint.hone").exists() else ()), (done, said[-300:]))
+        # before it begins the signal's own way is as good
+        nothing_to_save = not (run / "checkpoint.hone").exists() or starts(run) == begun
+        check(f"{name}, kill {k}", done in told + ((-sig,) if nothing_to_save else ()), (done, said[-300:]))
         if sig == signal.SIGKILL and out.exists():
             break  # the signal came after the model was in place: it is compared below like any other
         if out.exists():  # an interrupted run leaves the best weights it has
