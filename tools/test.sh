@@ -10,12 +10,13 @@ tools/setup.sh --test
 build=${HONE_BUILD:-build-test}
 mkdir -p "$build"
 
-if [ ! -e build-test/venv/ok ]; then
+if ! cmp -s tests/requirements.txt build-test/venv/ok; then # a copy of what was installed
   echo "setup: Python packages for the comparison tests (build-test/venv)"
   mkdir -p build-test
+  rm -f build-test/venv/ok
   if { python3 -m venv build-test/venv && build-test/venv/bin/pip install -q -r tests/requirements.txt; } \
       >build-test/venv.log 2>&1; then
-    touch build-test/venv/ok
+    cp tests/requirements.txt build-test/venv/ok
   else
     tail -n 3 build-test/venv.log
     echo "setup: no Python packages: the comparison tests will be skipped"
