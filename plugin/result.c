@@ -157,15 +157,20 @@ static void put_tree(struct hn_json *j, const struct hn_node_r *root)
     }
 }
 
+hone_status hn_result_write(const hone_result *r, int indent, struct hn_sink *s, hone_error *err)
+{
+    struct hn_json j;
+    hn_json_begin(&j, s, indent, err);
+    put_tree(&j, r->root);
+    return hn_json_end(&j);
+}
+
 hone_status hone_result_json(const hone_result *r, int indent,
                              int (*write)(void *user, const void *p, size_t n), void *user,
                              hone_error *err)
 {
     struct host_sink sink = { { write_to_host }, write, user };
-    struct hn_json j;
-    hn_json_begin(&j, &sink.sink, indent, err);
-    put_tree(&j, r->root);
-    return hn_json_end(&j);
+    return hn_result_write(r, indent, &sink.sink, err);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

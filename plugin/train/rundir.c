@@ -354,26 +354,12 @@ hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err
     return save(d, f, "end", err);
 }
 
-struct json_out {
-    struct hn_sink *sink;
-    hone_status status;
-};
-
-static int json_piece(void *user, const void *p, size_t n)
-{
-    struct json_out *o = user;
-    o->status = o->sink->write(o->sink, p, n, NULL);
-    return o->status != HONE_OK;
-}
-
 hone_status hn_rundir_result(struct hn_rundir *d, const hone_result *r, hone_error *err)
 {
     struct hn_buffer b;
     if (!d->dir) return HONE_OK;
     hn_buffer_init(&b, &d->ctx->mem);
-    struct json_out o = { &b.sink, HONE_OK };
-    hone_status st = hone_result_json(r, 1, json_piece, &o, err);
-    if (o.status != HONE_OK) st = hn_nomem(err, "result.json", b.n);
+    hone_status st = hn_result_write(r, 1, &b.sink, err);
     if (st == HONE_OK) st = hn_sink_str(&b.sink, "\n", err);
     if (st == HONE_OK) st = write_json(d, "result.json", &b, err);
     hn_buffer_free(&b);

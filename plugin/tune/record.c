@@ -393,30 +393,15 @@ hone_status hn_tune_write_settings(struct hn_tune *t, hone_error *err)
     return st;
 }
 
-struct json_out {
-    struct hn_sink *sink;
-    hone_status status;
-};
-
-static int json_piece(void *user, const void *p, size_t n)
-{
-    struct json_out *o = user;
-    o->status = o->sink->write(o->sink, p, n, NULL);
-    return o->status != HONE_OK;
-}
-
 static hone_status write_json(struct hn_tune *t, const hone_result *r, struct hn_buffer *b,
                               hone_error *err)
 {
-    struct json_out o = { &b->sink, HONE_OK };
-    hone_status st = hone_result_json(r, 1, json_piece, &o, err);
-    if (o.status != HONE_OK) return hn_nomem(err, "study.json", b->n);
-    if (st != HONE_OK) return st;
+    HN_TRY(hn_result_write(r, 1, &b->sink, err));
     HN_TRY(hn_sink_str(&b->sink, "\n", err));
     if (!t->running) return write_named(t, "study.json", b, err);
     char *path = hn_path_join(&t->ctx->mem, t->dir, "study.json");
     if (!path) return hn_nomem(err, "study.json", strlen(t->dir));
-    st = hn_replace_file(t->ctx->io, &t->ctx->mem, path, b->p, b->n, err);
+    hone_status st = hn_replace_file(t->ctx->io, &t->ctx->mem, path, b->p, b->n, err);
     hn_free(&t->ctx->mem, path);
     return st;
 }
