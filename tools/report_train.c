@@ -66,7 +66,8 @@ static void put_figures(FILE *f, const json_t *tree)
         double a = jnum(after, figures[i]), b = jnum(before, figures[i]);
         if (isnan(a)) continue;
         snprintf(what, sizeof what, "%s %s", part, figures[i]);
-        snprintf(remark, sizeof remark, isnan(b) ? "" : "from %.4g", b);
+        remark[0] = 0;
+        if (!isnan(b)) snprintf(remark, sizeof remark, "from %.4g", b);
         html_figure(f, what, a, remark);
     }
     double best = jnum(json_object_get(tree, "status"), "best_epoch");

@@ -80,13 +80,15 @@ static void put_figures(FILE *f, const json_t *study)
     char what[64], remark[64];
     fputs("<dl class=\"figures\">\n", f);
     snprintf(what, sizeof what, "best %.40s", jtext(study, "monitor"));
-    snprintf(remark, sizeof remark, isnan(was) ? "" : "imported %.4g", was);
+    remark[0] = 0;
+    if (!isnan(was)) snprintf(remark, sizeof remark, "imported %.4g", was);
     html_figure(f, what, best, remark);
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
         double a = jnum(after, metrics[i]), b = jnum(before, metrics[i]);
         if (isnan(a) || goes_on(study)) continue;
         snprintf(what, sizeof what, "test %s", metrics[i]);
-        snprintf(remark, sizeof remark, isnan(b) ? "" : "from %.4g", b);
+        remark[0] = 0;
+        if (!isnan(b)) snprintf(remark, sizeof remark, "from %.4g", b);
         html_figure(f, what, a, remark);
     }
     fputs("</dl>\n", f);
