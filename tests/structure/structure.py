@@ -45,10 +45,20 @@ FUNCTION_CEILING = 80
 FILE_CEILING = 700
 
 
+def names():
+    """The tree's files: as git lists them, or, where there is no git, all but build folders."""
+    try:
+        out = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+        if out.returncode == 0:
+            return out.stdout.split("\n")
+    except FileNotFoundError:
+        pass
+    found = (p.relative_to(ROOT) for p in ROOT.rglob("*"))
+    return [str(p) for p in found if not p.parts[0].startswith(("build", ".git"))]
+
+
 def sources(*folders):
-    out = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    names = out.stdout.split("\n") if out.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.rglob("*")]
-    for name in sorted(names):
+    for name in sorted(names()):
         path = ROOT / name
         if path.suffix in (".c", ".h", ".cu", ".cuh") and path.exists():
             folder = str(path.parent.relative_to(ROOT))
