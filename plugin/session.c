@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A session: a job made ready. The order matters: the model is judged, targets are fitted to it, rows are split, raw
- * tables become numbers, inputs are fitted, scalers are fitted on training rows only and written into the graph, then the graph is lowered, the device opened, the
- * frozen head run. */
+ * A session: a job made ready. The order matters: the model is judged, targets are fitted to it, rows are split, raw tables
+ * become numbers, inputs are fitted, scalers are fitted on training rows only and written into the graph, then the graph is
+ * lowered, the device opened, the frozen head run. */
 #include "onnx/model.h"
 #include "ops/base/status.h"
 #include "plugin/session_own.h"

@@ -6,8 +6,27 @@
 #define HN_TEST_ONNX_EVAL_H
 
 #include "onnx/model.h"
-#include "tests/harness.h"
+#include "tests/onnx/build.h"
 #include <math.h>
+
+/* A model and its graph, opened from bytes. */
+struct pair {
+    struct hn_onnx *m;
+    struct hn_graph *g;
+};
+static inline struct pair open_graph(const struct hn_buffer *b)
+{
+    struct pair p;
+    hone_error err;
+    HN_OK(hn_onnx_open_bytes(&p.m, &test_mem, &hn_io_system, b->p, b->n, NULL, "t", &err), err);
+    HN_OK(hn_onnx_graph(p.m, NULL, &p.g, &err), err);
+    return p;
+}
+static inline void close_graph(struct pair p)
+{
+    hn_graph_destroy(p.g);
+    hn_onnx_close(p.m);
+}
 
 struct ev_value {
     int64_t rows, cols;

@@ -31,24 +31,6 @@ static void refused(const struct hn_buffer *from, const char *text, hone_status 
     hn_buffer_free(&out);
 }
 
-/* A model and its graph, opened from bytes. */
-struct pair {
-    struct hn_onnx *m;
-    struct hn_graph *g;
-};
-static struct pair open_graph(const struct hn_buffer *b)
-{
-    struct pair p;
-    HN_OK(hn_onnx_open_bytes(&p.m, &test_mem, &hn_io_system, b->p, b->n, NULL, "t", &err), err);
-    HN_OK(hn_onnx_graph(p.m, NULL, &p.g, &err), err);
-    return p;
-}
-static void close_graph(struct pair p)
-{
-    hn_graph_destroy(p.g);
-    hn_onnx_close(p.m);
-}
-
 static void run(const struct hn_buffer *b, const double *x, int64_t cols, double *y, int64_t n)
 {
     struct pair p = open_graph(b);

@@ -41,26 +41,17 @@ static void refused(const struct hn_buffer *m, int n, const char *text, hone_sta
     hn_buffer_free(&out);
 }
 
-struct pair {
-    struct hn_onnx *m;
-    struct hn_graph *g;
-};
-static struct pair open_graph(const struct hn_buffer *b)
+/* Opened, and nothing in it stands in the way of training. */
+static struct pair trainable(const struct hn_buffer *b)
 {
-    struct pair p;
-    HN_OK(hn_onnx_open_bytes(&p.m, &test_mem, &hn_io_system, b->p, b->n, NULL, "t", &err), err);
-    HN_OK(hn_onnx_graph(p.m, NULL, &p.g, &err), err);
+    struct pair p = open_graph(b);
     HN_OK(hn_graph_blocked(p.g, 1, &err), err);
     return p;
 }
-static void close_graph(struct pair p)
-{
-    hn_graph_destroy(p.g);
-    hn_onnx_close(p.m);
-}
+
 static void run(const struct hn_buffer *b, double *y, int64_t n)
 {
-    struct pair p = open_graph(b);
+    struct pair p = trainable(b);
     ev_run(p.g, rows, ROWS, 2, y, n);
     close_graph(p);
 }
@@ -158,7 +149,7 @@ START_TEST(averages)
             ck_assert_msg(fabs(y - mean) < 1e-7, "%s: %d %d: %.9g %.9g", kinds[_i].line, r, c, y,
                           mean);
         }
-    struct pair p = open_graph(&out);
+    struct pair p = trainable(&out);
     ck_assert_str_eq(p.g->values[p.g->outputs[0]].name, "y");
     ck_assert_str_eq(p.g->values[p.g->inputs[0]].name, "x");
     ck_assert_uint_eq(p.g->n_inputs, 1);
@@ -186,7 +177,7 @@ START_TEST(one_scaler_or_several)
             edit(&m[i], "scale-input x standard", v, 2);
         }
         HN_OK(join(&test_mem, m, 2, "ensemble softmax logits", &out), err);
-        struct pair p = open_graph(&out);
+        struct pair p = trainable(&out);
         ck_assert_int_eq(count(p.g, "Div"), same ? 1 : 2);
         ck_assert_int_eq(count(p.g, "Sub"),
                          1 + 2); /* the offset is the same in both; 2 of the average */
@@ -208,7 +199,7 @@ START_TEST(training_is_not_tied)
     run(&b, alone, ROWS * OUT);
     run(&out, both, ROWS * OUT);
     for (int i = 0; i < ROWS * OUT; i++) ck_assert_double_eq_tol(alone[i], both[i], 1e-12);
-    struct pair p = open_graph(&out);
+    struct pair p = trainable(&out);
     ck_assert_uint_eq(p.g->n_unties, 0);
     ck_assert_int_eq(count(p.g, "Gemm"), 1 + 3); /* bit for bit the same layer: one */
     ck_assert(has(p.g, "fc1.weight") && has(p.g, "member3/fc2.bias") && !has(p.g, "fc2.bias"));
@@ -261,7 +252,7 @@ START_TEST(the_tail_is_kept_once)
     for (int ir = 3; ir <= 8; ir += 5) {
         struct hn_buffer m[2] = { labelled(ir, "next", 1), labelled(ir, "next", 2) }, out;
         HN_OK(join(&test_mem, m, 2, "ensemble softmax z", &out), err);
-        struct pair p = open_graph(&out);
+        struct pair p = trainable(&out);
         ck_assert_int_eq(count(p.g, "ArgMax"), 1);
         ck_assert_int_eq(count(p.g, "Constant"), 1);
         ck_assert_int_eq(count(p.g, "Softmax"), 1);
