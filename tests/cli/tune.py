@@ -171,6 +171,7 @@ def test_killed():
     length = time.time() - start
     for sig in (signal.SIGKILL, signal.SIGTERM):
         out = tmp / f"cut{int(sig)}.onnx"
+        seen = tmp / f"cut{int(sig)}.onnx.run" / "study.json"
         kills = 0
         for _ in range(12):
             p = subprocess.Popen([str(a) for a in [HONE, "tune", NET, *job, "--progress", "none", "-o", out]],
@@ -183,7 +184,6 @@ def test_killed():
             if p.returncode == 0:
                 break
             kills += 1
-            seen = tmp / f"cut{int(sig)}.onnx.run" / "study.json"
             if seen.exists():  # "trials": cut between the result and the model
                 check("study.json of a search that was cut short",
                       json.loads(seen.read_text())["stop_reason"] in ("running", "interrupted", "trials"))
