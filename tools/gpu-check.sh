@@ -4,6 +4,7 @@
 # cuBLAS and cuDNN (no Check, protobuf-c or OpenBLAS needed), compares every op with the reference kernels, trains random programs,
 # tries BatchNormalization and Dropout by cuDNN, runs compute-sanitizer where it is, loads the module as the library does,
 # benchmarks models A to D, beside PyTorch where it is, and prints a block for gpu/RESULTS.md.
+# With HONE_GPU_COMMAND=FOLDER (what tools/gpu-pack.sh made) the command itself runs, too.
 #   usage: tools/gpu-check.sh [BUILD-FOLDER]     exit 0 all good, 1 something failed, 77 no GPU or no compiler (nothing was shown)
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -72,6 +73,7 @@ echo "built in $SECONDS s; exported: $(nm -D --defined-only "$build/libhone_cuda
 failed=0
 report=()
 : >"$build/refused.txt"
+: >"$build/log.txt" # everything, for a look afterwards
 say() { # NAME RC: one line of the report
   case $2 in
   0) report+=("- $1: passed") ;;
@@ -102,6 +104,7 @@ check() { # NAME SECONDS PARTS PROGRAM...: the program's cases dealt out to so m
     wait "${pids[$i]}"; rc=$?
     [ $rc = 0 ] || worst=$rc
     tail -n 25 "$build/part.$i"
+    { echo "==== $name, part $i: $rc"; cat "$build/part.$i"; } >>"$build/log.txt"
     grep -h 'not on this device' "$build/part.$i" >>"$build/refused.txt"
   done
   say "$name" $worst
@@ -112,6 +115,11 @@ check "training against the reference: random programs, cohorts, streams" 120 4 
 check "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
 check "the module as the library loads it" 60 1 "$build/load"
 loaded=$(grep '^|' "$build/part.0")
+if [ -n "${HONE_GPU_COMMAND:-}" ]; then
+  check "the command: as on the CPU, interrupted and resumed to the same bytes" 90 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so"
+else
+  report+=("- the command: skipped, HONE_GPU_COMMAND names no folder with it")
+fi
 echo "== benchmark"
 limit=$(room 200) # 0 would be no limit to timeout
 timeout $((limit + 1)) "$build/bench" 3 | tee "$build/bench.txt"

@@ -214,7 +214,7 @@ static hone_status add_inputs(struct hn_lowering *l)
                                   .index = (int32_t)i,
                                   .view_of = -1,
                                   .producer = -1 };
-        int32_t at;
+        int32_t at = 0;
         HN_TRY(add_value(l, v, &at));
         l->map[l->g->inputs[i]] = at + 1;
     }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The command on a GPU, without one: the library finds a module whose device layer is the fake one (plain memory, cuDNN by its
+"""The command on a GPU, without one (or, told a module, on the one that is there): the library finds a module whose device layer is the fake one (plain memory, cuDNN by its
 formulas), so that everything between `hone train --device cuda` and the layer runs: loading, training, evaluation, prediction,
 search, checkpoints with cuDNN's random states, interrupted runs that resume to the same bytes.
 
-usage: command.py BUILD-FOLDER
+usage: command.py BUILD-FOLDER [MODULE]     MODULE: a libhone_cuda.so for the GPU of this machine
 """
 import json
 import os
@@ -18,14 +18,16 @@ import tempfile
 import time
 
 build = pathlib.Path(sys.argv[1]).resolve()
+real = len(sys.argv) > 2
+module = pathlib.Path(sys.argv[2]).resolve() if real else build / "gpu_fake_module/libhone_cuda.so"
 bad = []
-if not (build / "gpu_fake_module/libhone_cuda.so").exists() or not (build / "hone").exists():
-    print("skipped: the fake module is not built")
+if not module.exists() or not (build / "hone").exists():
+    print("skipped: the module is not built")
     sys.exit(77)
 folder = pathlib.Path(tempfile.mkdtemp())
-for name in ("gpu_fake_module/libhone_cuda.so", "gpu_fake_module/libcuda.so.1", "libhone.so.0"):
-    shutil.copy(build / name, folder / pathlib.Path(name).name)
-env = dict(os.environ, LD_LIBRARY_PATH=str(folder))  # the module is looked for beside the library: the copy
+for place in [module, build / "libhone.so.0"] + ([] if real else [build / "gpu_fake_module/libcuda.so.1"]):
+    shutil.copy(place, folder / place.name)
+env = dict(os.environ, LD_LIBRARY_PATH=f"{folder}:{build}")  # the module is looked for beside the library: the copy
 model, data = folder / "m.onnx", folder / "d.csv"
 
 
@@ -91,12 +93,14 @@ def cudnn_dropout():
     train("b.onnx", *options)
     if (folder / "a.onnx").read_bytes() != (folder / "b.onnx").read_bytes():
         bad.append("two runs with the same seed differ")
+    began = time.time()
     train("whole.onnx", *options, epochs=300)
+    pause = max(0.15, (time.time() - began) / 4)  # longer than a start takes, so that every part gets on
     started = start("train", model, "--data", data, "--target", "y", "--val-split", "0.2", "--seed", "3", "--optimizer", "sgd", "--epochs", "300", "--quiet",
                     "-o", "parts.onnx", "--run-dir", "run", *options)
     stops = 0
     for _ in range(200):
-        time.sleep(0.15)
+        time.sleep(pause)
         started.send_signal(signal.SIGTERM)
         started.communicate(timeout=300)
         if started.returncode == 0:
@@ -117,7 +121,7 @@ def cudnn_dropout():
 table()
 hone("new", "4-16-16-3 relu batchnorm dropout=0.3", "-o", model, "--seed", "1")
 doctor = json.loads(hone("doctor", "--json")[0] or "{}")
-if doctor.get("gpu", {}).get("used") is not True or "fake; products fp32" not in doctor["gpu"].get("device", ""):
+if doctor.get("gpu", {}).get("used") is not True or ("" if real else "fake; ") + "products fp32" not in doctor["gpu"].get("device", ""):
     bad.append(f"doctor: {doctor.get('gpu')}")
 same_as_cpu()
 cudnn_dropout()
@@ -125,5 +129,5 @@ hone("train", model, "--data", data, "--target", "y", "--device", "cuda:1", "-o"
 hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
      "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")
 shutil.rmtree(folder)
-print("\n".join(bad) if bad else "the command runs on the fake device")
+print("\n".join(bad) if bad else f"the command runs on the {'GPU' if real else 'fake device'}")
 sys.exit(1 if bad else 0)

@@ -3,7 +3,8 @@
  * The benchmark of the GPU backend: models A to D trained from a resident data set, time of a replayed step (median over rounds of a
  * whole call of run) in every precision and with every BatchNormalization and Dropout, 50-step learning curves against float64
  * (and float64 against the reference kernels), 64 models of A together. Prints rows for gpu/RESULTS.md.
- *   usage: bench [ROUNDS [MODELS]] | bench probe      exit 77 where no device opens, 1 where a curve left its bounds */
+ *   usage: bench [ROUNDS [MODELS]] | bench probe | bench steps MODEL [OPTIONS [SLOTS]] (a few steps, for a profiler)
+ * Exit 77 where no device opens, 1 where a curve left its bounds. */
 #include "gpu/backend.h"
 #include "gpu/gpu.h"
 #include "tests/cpu/rig.h"
@@ -302,6 +303,27 @@ static void measure(const struct task *k)
                MOST_SLOTS, 1e6 * t, MOST_SLOTS * one / t);
 }
 
+/* Steps without a graph, so that a profiler sees the kernels of each. */
+static int steps(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 2 && i < sizeof specs / sizeof *specs; i++) {
+        static struct model m;
+        struct rig_data d;
+        if (specs[i].name[0] != argv[2][0]) continue;
+        struct job *j = calloc(1, sizeof *j);
+        model_init(&m, &specs[i]);
+        rig_data_init(&d, &m.t, specs[i].classes, 9);
+        job_open(j, &hn_backend_cuda_f32, argc > 3 ? argv[3] : "graph=off", &m, &d, &specs[i],
+                 argc > 4 ? atoi(argv[4]) : 1);
+        for (int k = 0; k < 4; k++) job_run(j, 1);
+        job_close(j);
+        free(j);
+        return 0;
+    }
+    (void)fprintf(stderr, "bench steps MODEL [OPTIONS [SLOTS]]: one of the models A to D\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     const char *models = argc > 2 ? argv[2] : "ABCD";
@@ -319,6 +341,7 @@ int main(int argc, char **argv)
     hn_gpu_layer.close(ctx);
     printf("device: %s\n", text);
     if (argc > 1 && strcmp(argv[1], "probe") == 0) return 0;
+    if (argc > 1 && strcmp(argv[1], "steps") == 0) return steps(argc, argv);
     printf("\n| model | what | value | |\n|---|---|---|---|\n");
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         struct model *m = malloc(sizeof *m);
