@@ -16,6 +16,7 @@ struct hn_role_data {
     size_t n_x, n_y, cap_x, cap_y;
     struct hn_array group; /* --group column; rows 0: none */
 };
+struct hn_device;
 struct hn_given_rows { /* rows of one role: in which role's arrays, and which of them */
     const uint32_t *rows;
     int64_t n; /* 0: the role has none */
@@ -26,6 +27,7 @@ struct hone_data {
     hone_context *ctx;
     struct hn_role_data role[3];
     const struct hn_given_rows *given; /* of all roles (a fold); NULL: the session draws them */
+    const struct hn_device *device;    /* to run on, stays open; NULL: the session opens its own */
     struct hn_arena arena;
     /* how the columns of each x array become numbers; n_columns 0: as they are. asked: --encode or --impute, fills are for a
      * session to compute; known: as the model's metadata say, fills included */

@@ -237,10 +237,15 @@ static hone_status lower(struct hn_session *s, hone_error *err)
 static hone_status open_device(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
-    HN_TRY(hn_device_open(s->ctx, s->params, hn_model_graph(s->model)->dtype, &own->device, err));
-    s->backend = own->device.backend;
-    s->dev = own->device.dev;
-    s->threads = own->device.threads;
+    const struct hn_device *d = own->given->device;
+    enum hn_dtype dtype = hn_model_graph(s->model)->dtype;
+    if (!d) {
+        HN_TRY(hn_device_open(s->ctx, s->params, dtype, &own->device, err));
+        d = &own->device;
+    }
+    s->backend = d->backend;
+    s->dev = d->dev;
+    s->threads = d->threads;
     return HONE_OK;
 }
 

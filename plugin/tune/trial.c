@@ -109,6 +109,7 @@ hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_resul
     double start = hn_seconds();
     d.ctx = hn_model_context(t->model);
     d.given = t->rows->rows;
+    d.device = t->device;
     *out = (struct hn_fold_result){ .state = HN_FOLD_FAILED,
                                     .value = (double)NAN,
                                     .start = (double)NAN };

@@ -44,6 +44,8 @@ struct hn_replica_task {
     hone_model *model;
     const struct hone_data *data; /* whatever rows: the fold's are taken */
     const hone_params *params;
+    const struct hn_device
+        *device; /* of the model's dtype, used by one thread at a time; NULL: its own */
     uint32_t trial, fold;
     const struct hn_fold *rows;
     struct hn_buffer *keep;       /* gets the trained model's bytes; NULL: not wanted */
