@@ -45,6 +45,7 @@ static void cpu_close(void *dev)
     struct hn_cpu_dev *d = dev;
     if (!d) return;
     hn_pool_destroy(d->pool);
+    hn_free(d->mem, d->scratch);
     hn_free(d->mem, d);
 }
 
@@ -141,7 +142,6 @@ static void cpu_finish(void *exec)
     struct hn_mem *mem = e->dev->mem;
     for (int i = 0; e->workers && i < e->dev->threads; i++) {
         hn_cpu_unblock(e->dev, e->workers[i].tile);
-        hn_free(mem, e->workers[i].scratch);
         hn_free(mem, e->workers[i].pointers);
         hn_free(mem, e->workers[i].extents);
     }
@@ -158,6 +158,18 @@ static void cpu_finish(void *exec)
     hn_free(mem, e);
 }
 
+/* The kernels' scratch, which they read only where they wrote: one a thread for all plans of the device. */
+static hone_status make_scratch(struct hn_cpu_dev *d, size_t bytes, hone_error *err)
+{
+    size_t each = (bytes + 63) / 64 * 64;
+    if (each <= d->scratch_bytes) return HONE_OK;
+    char *scratch = hn_alloc(d->mem, each * (size_t)d->threads);
+    if (!scratch) return hn_nomem(err, "the threads' memory", each * (size_t)d->threads);
+    hn_free(d->mem, d->scratch);
+    d->scratch = scratch, d->scratch_bytes = each;
+    return HONE_OK;
+}
+
 static hone_status make_workers(struct hn_cpu_exec *e, hone_error *err)
 {
     struct hn_mem *mem = e->dev->mem;
@@ -167,11 +179,10 @@ static hone_status make_workers(struct hn_cpu_exec *e, hone_error *err)
     for (int i = 0; i < e->dev->threads; i++) {
         struct hn_cpu_worker *w = &e->workers[i];
         w->tile = hn_cpu_block(e->dev, e->tile_bytes);
-        w->scratch = hn_calloc(mem, e->scratch_bytes + 1, 1);
         w->pointers = hn_calloc(mem, e->n_pointers + 1, sizeof *w->pointers);
         w->extents = hn_calloc(mem, e->n_extents + 1, sizeof *w->extents);
-        if (!w->tile || !w->scratch || !w->pointers || !w->extents)
-            return hn_nomem(err, "a thread's memory", e->tile_bytes + e->scratch_bytes);
+        if (!w->tile || !w->pointers || !w->extents)
+            return hn_nomem(err, "a thread's memory", e->tile_bytes);
     }
     return HONE_OK;
 }
@@ -243,6 +254,7 @@ static hone_status cpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
     hone_status st = hn_cpu_prepare(e, err);
     if (st == HONE_OK) st = make_consts(e, err);
     if (st == HONE_OK) st = make_runs(e, err);
+    if (st == HONE_OK) st = make_scratch(d, e->scratch_bytes, err);
     if (st == HONE_OK) st = make_workers(e, err);
     if (st == HONE_OK) st = make_lanes(e, err);
     if (st == HONE_OK) st = hn_cpu_warm_up(e, err);

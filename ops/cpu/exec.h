@@ -83,12 +83,13 @@ struct hn_cpu_dev {
     int threads;
     int warm;             /* OpenBLAS has its buffers */
     atomic_uint n_blocks; /* made so far */
+    char *scratch;        /* of the kernels, scratch_bytes a thread */
+    size_t scratch_bytes;
     const struct hn_cpu_isa *isa;
 };
 
 struct hn_cpu_worker { /* one thread's memory */
     char *tile;
-    void *scratch;
     void **pointers; /* for calls */
     struct hn_extent *extents;
 };

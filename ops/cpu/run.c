@@ -87,7 +87,7 @@ static void call_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p
     k.row0 = t->row0, k.total = l->rows;
     k.part = l->parts + p->part + (p->kind == HN_CPU_JOIN ? 0 : p->n_part * (size_t)t->tile);
     k.n_parts = p->one_part ? 1 : (int)((l->rows + e->tile - 1) / e->tile);
-    k.scratch = w->scratch;
+    k.scratch = e->dev->scratch + e->dev->scratch_bytes * (size_t)t->worker;
     if (op->n_in > 0 && p->x[0].column && l->indexed[p->x[0].column - 1])
         k.index = l->slot->index + l->step * l->rows + t->row0;
     k.task = t->task, k.n_tasks = p->kind == HN_CPU_LATE ? p->n_tasks
