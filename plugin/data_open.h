@@ -6,6 +6,7 @@
 
 #include "plugin/data/data.h"
 #include "plugin/internal.h"
+#include "plugin/kept.h"
 
 struct hn_named_array {
     char *value; /* model input or output this is for; NULL: by position */
@@ -28,6 +29,8 @@ struct hone_data {
     struct hn_role_data role[3];
     const struct hn_given_rows *given; /* of all roles (a fold); NULL: the session draws them */
     const struct hn_device *device;    /* to run on, stays open; NULL: the session opens its own */
+    struct hn_kept
+        *kept; /* by whoever opens sessions over these arrays and rows; NULL: nothing is */
     struct hn_arena arena;
     /* how the columns of each x array become numbers; n_columns 0: as they are. asked: --encode or --impute, fills are for a
      * session to compute; known: as the model's metadata say, fills included */

@@ -108,10 +108,29 @@ static enum hn_scaling scaling_of(const hone_params *p, const char *name)
                                      : HN_SCALE_NONE;
 }
 
+/* Over the training rows. An array that the session made itself is gone with it, so nothing of it is kept. */
+static hone_status fit_input(struct hn_session *s, enum hn_scaling kind, const struct hn_array *a,
+                             struct hn_scaler *fit, hone_error *err)
+{
+    const struct hn_own *own = s->own;
+    const struct hn_rows *rows = &s->rows[HONE_TRAIN];
+    const struct hn_given_rows *given = own->given->given;
+    struct hn_kept *kept = own->data == own->given && given ? own->given->kept : NULL;
+    const uint32_t *list = given ? given[HONE_TRAIN].rows : NULL;
+    const struct hn_scaler *before = hn_kept_find_scaler(kept, kind, a, list);
+    if (before) {
+        *fit = *before;
+        fit->mem = NULL; /* borrowed */
+        return HONE_OK;
+    }
+    HN_TRY(hn_scaler_fit(fit, &s->ctx->mem, kind, a, rows->rows, rows->n, err));
+    hn_kept_add_scaler(kept, a, list, fit);
+    return HONE_OK;
+}
+
 static hone_status scale_inputs(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
-    struct hn_mem *m = &s->ctx->mem;
     enum hn_scaling kind = scaling_of(s->params, "scale");
     if (kind == HN_SCALE_NONE) return HONE_OK;
     size_t n = hn_model_graph(s->model)->n_inputs;
@@ -129,8 +148,7 @@ static hone_status scale_inputs(struct hn_session *s, hone_error *err)
         struct hn_scaler fit = { 0 };
         const struct hn_array *a =
             &own->data->role[HONE_TRAIN].x[hn_session_input_array(s, HONE_TRAIN, i)].a;
-        HN_TRY(
-            hn_scaler_fit(&fit, m, kind, a, s->rows[HONE_TRAIN].rows, s->rows[HONE_TRAIN].n, err));
+        HN_TRY(fit_input(s, kind, a, &fit, err));
         hone_status st = hn_model_scale_input(s->model, name, hn_param_s(s->params, "scale"),
                                               fit.offset, fit.scale, fit.n, err);
         hn_scaler_free(&fit);

@@ -110,6 +110,7 @@ hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_resul
     d.ctx = hn_model_context(t->model);
     d.given = t->rows->rows;
     d.device = t->device;
+    d.kept = t->kept;
     *out = (struct hn_fold_result){ .state = HN_FOLD_FAILED,
                                     .value = (double)NAN,
                                     .start = (double)NAN };

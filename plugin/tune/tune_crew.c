@@ -11,7 +11,9 @@ struct worker {
     struct hn_crew *crew;
     pthread_t thread;
     hone_context *ctx;
-    hone_model *model; /* NULL: to be loaded */
+    hone_model *model;       /* NULL: to be loaded */
+    struct hn_device device; /* backend NULL: to be opened */
+    struct hn_kept kept;
     int started;
 };
 
@@ -54,9 +56,17 @@ static struct hn_task *pop(struct queue *q)
 
 /* ---- a worker ------------------------------------------------------------------------------------------------------------ */
 
-static void run_task(struct worker *w, struct hn_task *t)
+/* What a worker keeps from task to task. */
+static hone_status get_ready(struct worker *w, const hone_params *params, hone_error *err)
 {
     const struct hn_buffer *b = w->crew->bytes;
+    if (!w->model) HN_TRY(hone_model_load_bytes(w->ctx, b->p, b->n, NULL, &w->model, err));
+    if (w->device.backend) return HONE_OK;
+    return hn_device_open(w->ctx, params, hn_model_graph(w->model)->dtype, &w->device, err);
+}
+
+static void run_task(struct worker *w, struct hn_task *t)
+{
     struct hn_fold_result *r = &t->result;
     hone_error err;
     *r = (struct hn_fold_result){ .state = HN_FOLD_FAILED };
@@ -64,12 +74,13 @@ static void run_task(struct worker *w, struct hn_task *t)
         r->state = HN_FOLD_INTERRUPTED;
         return;
     }
-    if (!w->model && hone_model_load_bytes(w->ctx, b->p, b->n, NULL, &w->model, &r->why) != HONE_OK)
-        return;
+    if (get_ready(w, t->params, &r->why) != HONE_OK) return;
     struct hn_replica_task job = { .mem = w->crew->mem,
                                    .model = w->model,
                                    .data = w->crew->data,
                                    .params = t->params,
+                                   .device = &w->device,
+                                   .kept = &w->kept,
                                    .trial = t->trial,
                                    .fold = t->fold,
                                    .rows = t->rows,
@@ -121,6 +132,7 @@ static hone_status start(struct hn_crew *c, hone_context *ctx, hone_error *err)
         struct worker *w = &c->worker[i];
         w->crew = c;
         HN_TRY(hn_context_create_with(&o, ctx->io, &w->ctx, err));
+        w->kept.mem = &w->ctx->mem;
         int rc = pthread_create(&w->thread, NULL, work, w);
         if (rc)
             return hn_fail(err, HONE_E_NOMEM, "jobs", "thread %d could not be started: error %d",
@@ -175,6 +187,8 @@ void hn_crew_destroy(struct hn_crew *c)
         struct worker *w = &c->worker[i];
         if (w->started) pthread_join(w->thread, NULL);
         hone_model_destroy(w->model);
+        hn_device_close(&w->device);
+        hn_kept_free(&w->kept);
         hone_context_destroy(w->ctx);
     }
     pthread_cond_destroy(&c->work);
