@@ -179,7 +179,6 @@ struct hn_session {
     /* which set a role's rows are in (a split shares the training set) */
     int set_of[3];
     struct hn_rows rows[3]; /* rows of each role; n 0: none */
-    unsigned char data_hash[16];
     struct hn_arena arena;
     void *own; /* plugin/session.c */
 };
@@ -195,6 +194,9 @@ enum hn_session_use { HN_USE_TRAIN, HN_USE_JUDGE, HN_USE_EVAL, HN_USE_PREDICT };
 hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *params,
                             enum hn_session_use use, struct hn_session **out, hone_error *err);
 void hn_session_close(struct hn_session *s);
+/* XXH3 of all arrays as this session sees them. Reads all of them: for those who write it down or compare it. */
+hone_status hn_session_data_hash(const struct hn_session *s, unsigned char out[16],
+                                 hone_error *err);
 /* After the trained weights are in the model: inverse of --scale-target behind the outputs,
  * hone.classes. */
 hone_status hn_session_finish(struct hn_session *s, hone_error *err);

@@ -267,7 +267,7 @@ static hone_status open_device(struct hn_session *s, hone_error *err)
     return HONE_OK;
 }
 
-static hone_status fingerprint(struct hn_session *s, hone_error *err)
+hone_status hn_session_data_hash(const struct hn_session *s, unsigned char out[16], hone_error *err)
 {
     const struct hn_own *own = s->own;
     const struct hn_array *list[256];
@@ -279,7 +279,7 @@ static hone_status fingerprint(struct hn_session *s, hone_error *err)
     }
     uint64_t hash[2];
     HN_TRY(hn_data_fingerprint(list, n, &s->ctx->mem, hash, err));
-    memcpy(s->data_hash, hash, 16);
+    memcpy(out, hash, 16);
     return HONE_OK;
 }
 
@@ -313,7 +313,6 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
     HN_TRY(hn_session_check_inputs(s, err));
     if (training) HN_TRY(scale_inputs(s, err));
     if (training) HN_TRY(scale_targets(s, err));
-    HN_TRY(fingerprint(s, err));
     HN_TRY(lower(s, err));
     HN_TRY(open_device(s, err));
     return hn_session_feed(s, err);

@@ -183,6 +183,8 @@ double hn_array_at(const struct hn_array *a, int64_t row, int64_t j)
     int64_t i = row * a->per_row + j;
     if (a->dtype == HN_F32) return a->scale * (double)((const float *)a->data)[i];
     if (a->dtype == HN_F64) return a->scale * ((const double *)a->data)[i];
+    if (a->dtype == HN_I64) return a->scale * (double)((const int64_t *)a->data)[i];
+    if (a->dtype == HN_I32) return a->scale * ((const int32_t *)a->data)[i];
     struct hn_tensor t = { .dtype = a->dtype,
                            .rank = 1,
                            .dims = { a->rows * a->per_row },

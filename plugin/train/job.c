@@ -83,8 +83,8 @@ static hone_status name_backend(struct hn_job *j, hone_error *err)
     const struct hn_session *s = j->s;
     o->backend = s->backend->name;
     o->core = hn_device_core(s->backend, s->dev, &j->arena);
-    memcpy(o->data_hash, s->data_hash, sizeof o->data_hash);
-    return o->core ? HONE_OK : hn_nomem(err, "the core's name", 0);
+    if (!o->core) return hn_nomem(err, "the core's name", 0);
+    return hn_session_data_hash(s, o->data_hash, err);
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
@@ -127,7 +127,7 @@ hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb
     HN_TRY(hn_options_read(j->params, s, &j->opts, err));
     memcpy(j->opts.member.key, key, sizeof key);
     j->opts.fit.judge_again = starts_changed(j->params);
-    HN_TRY(name_backend(j, err));
+    if (j->origin.version) HN_TRY(name_backend(j, err));
     hn_options_no_decay(j->params, s->prog);
     HN_TRY(hn_evaluator_create(s, &j->eval, err));
     struct hn_member_opts *m = &j->opts.member;

@@ -311,10 +311,15 @@ static hone_status set_edits(const struct hn_job *j, hone_error *err)
 hone_status hn_job_metadata(const struct hn_job *j, hone_error *err)
 {
     char text[33];
+    unsigned char hash[16];
     hone_model *m = j->model;
+    if (j->origin.version)
+        memcpy(hash, j->origin.data_hash, sizeof hash);
+    else
+        HN_TRY(hn_session_data_hash(j->s, hash, err));
     HN_TRY(hn_model_set_metadata(m, "hone.version", hone_version(), err));
     HN_TRY(hn_model_set_metadata(m, "hone.parent", hn_hash_text(j->origin.model_hash, text), err));
-    HN_TRY(hn_model_set_metadata(m, "hone.data", hn_hash_text(j->s->data_hash, text), err));
+    HN_TRY(hn_model_set_metadata(m, "hone.data", hn_hash_text(hash, text), err));
     HN_TRY(hn_model_set_metadata(m, "hone.seed", hn_param_s(j->params, "seed"), err));
     HN_TRY(set_edits(j, err));
     HN_TRY(set_json(j, "hone.hyperparameters", json_settings, err));

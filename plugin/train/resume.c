@@ -82,7 +82,7 @@ static hone_status open_model(hone_context *ctx, const struct hn_origin *o, hone
 
 static hone_status check_same(const struct hn_job *j, const struct hn_origin *o, hone_error *err)
 {
-    if (memcmp(j->s->data_hash, o->data_hash, sizeof o->data_hash) != 0)
+    if (memcmp(j->origin.data_hash, o->data_hash, sizeof o->data_hash) != 0)
         return hn_hint(err,
                        hn_fail(err, HONE_E_DATA, "data",
                                "the data are not those that the run was started with"),
@@ -141,7 +141,7 @@ static int is_left_over(const struct hn_job *j, const char *path)
     says[2] = hn_model_metadata(m, "hone.training");
     int ours = says[0] && says[1] && says[2] &&
                !strcmp(says[0], hn_hash_text(j->origin.model_hash, parent)) &&
-               !strcmp(says[1], hn_hash_text(j->s->data_hash, data)) &&
+               !strcmp(says[1], hn_hash_text(j->origin.data_hash, data)) &&
                strstr(says[2], "\"stop_reason\":\"interrupted\"");
     hone_model_destroy(m);
     return ours;

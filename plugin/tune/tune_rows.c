@@ -312,7 +312,7 @@ static hone_status make(struct hn_tune *t, struct hn_session *s, hone_error *err
     HN_TRY(refit_rows(&t->judging, s, err));
     if (t->nested.k && !t->outer) HN_TRY(hn_nested_rows(t, s, err));
     if (t->ensemble.asked) HN_TRY(hn_ensemble_prepare(t, s, err));
-    memcpy(t->judging.data_hash, s->data_hash, sizeof t->judging.data_hash);
+    HN_TRY(hn_session_data_hash(s, t->judging.data_hash, err));
     hone_status st = hn_session_load(s, &r, err);
     if (st == HONE_OK) st = baseline(t, s, &r, err);
     if (r.slab[HN_SLAB_W]) s->backend->release(s->dev, r.slab[HN_SLAB_W]);
