@@ -79,6 +79,7 @@ def array(v):
 print("/* SPDX-License-Identifier: MIT")
 print(" *")
 print(f" * Learning rates of PyTorch {torch.__version__.split('+')[0]}, recorded by tests/data/make_schedule_refs.py. */")
+print("/* clang-format off */")
 print("static const struct schedule_ref schedule_refs[] = {")
 for name, kind, lr, fields, watched, per_step, out in CASES:
     parts = [f".kind = HN_LR_{kind}", f".lr = {lr!r}"]

@@ -191,7 +191,7 @@ def main():
     os.makedirs(HERE, exist_ok=True)
     torch.set_num_threads(1)
     lines = ["/* SPDX-License-Identifier: MIT", " *", " * Written by make_train_refs.py with torch "
-             + torch.__version__.split("+")[0] + ": do not edit. */"]
+             + torch.__version__.split("+")[0] + ": do not edit. */", "/* clang-format off */"]
     for kind in ("bn", "ln"):
         for dtype, text in ((torch.float32, "f32"), (torch.float64, "f64")):
             export(kind, dtype, os.path.join(HERE, f"{kind}_{text}.onnx"))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Learning rates of PyTorch 2.11.0, recorded by tests/data/make_schedule_refs.py. */
+/* clang-format off */
 static const struct schedule_ref schedule_refs[] = {
     { .name = "step",
       .opts = { .kind = HN_LR_STEP, .lr = 0.1, .step = 3, .gamma = 0.5, .epochs = 12 },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Written by make_train_refs.py with torch 2.11.0: do not edit. */
+/* clang-format off */
 static const struct train_tensor bn_tensors[] = {
     { "fc1.weight", 48 },
     { "fc1.bias", 8 },
