@@ -228,5 +228,4 @@ struct hn_lower_opts {
  * inputs in order; of BODY the boundary values, which are HEAD's outputs in the same order (or the graph inputs when HEAD is NULL). */
 hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts,
                      struct hn_program **out, hone_error *err);
-void hn_program_destroy(struct hn_program *p, struct hn_mem *m);
 #endif

@@ -437,10 +437,3 @@ hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts,
         hn_program_destroy(p, g->mem);
     return st;
 }
-
-void hn_program_destroy(struct hn_program *p, struct hn_mem *m)
-{
-    if (!p) return;
-    hn_arena_clear(&p->arena);
-    hn_free(m, p);
-}

@@ -310,6 +310,15 @@ struct hn_program {
     int n_values, n_ops, n_params, n_consts, n_inputs, n_targets, n_outputs, n_losses;
     size_t n_trained, n_slab, n_const; /* elements: trained part, whole slab W, const slab */
 };
+void hn_program_destroy(struct hn_program *p, struct hn_mem *m);
+/* Do both compute the same from the same slabs, data and hyper-parameters? Names do not count; nor do rates that a replica
+ * may override, where each program has one rate only. */
+int hn_program_same(const struct hn_program *a, const struct hn_program *b);
+/* The one rate of all Dropouts that a replica may override; -1: there is none. 0: they have several. */
+int hn_program_dropout(const struct hn_program *p, double *rate);
+/* A copy that needs nothing of the original; without initial values of parameters. */
+hone_status hn_program_copy(struct hn_mem *m, const struct hn_program *p, struct hn_program **out,
+                            hone_error *err);
 
 /* ---- plan -------------------------------------------------------------------------------------------------- */
 
@@ -406,6 +415,7 @@ struct hn_slot {
                                 (their average is over as many as there are) */
     int64_t
         bad_step; /* out: first step whose loss was not finite (that step changed nothing, later ones did not run), else -1 */
+    double seconds; /* out: how long the device was at it; left alone: as long as the call took */
 };
 
 /* Optimizer step in one place: g += wd*w etc. exactly as PyTorch; shared by the reference backend and tests. In double.
@@ -447,7 +457,8 @@ struct hn_backend { /* version-locked with the host by `build`; not a public ABI
     hone_status (*copy)(void *dev, void *dst, const void *src, size_t n,
                         hone_error *err); /* whole buffers from offset 0 */
     hone_status (*bind)(void *dev, const struct hn_dataset *set, void **handle,
-                        hone_error *err); /* borrows set until unbind */
+                        hone_error *err); /* borrows set until unbind; between calls its columns may
+                                be replaced by others with the same content */
     void (*unbind)(void *dev, void *handle);
     hone_status (*prepare)(void *dev, const struct hn_plan *plan, int max_slots, void **exec,
                            hone_error *err);
