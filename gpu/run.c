@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * One call of run(): check the slots, upload the table (slots, columns, zeroed totals) and the lists (learning rates, row numbers),
+ * One call of run(): check the slots, upload the table (slots, columns, totals so far) and the lists (learning rates, row numbers),
  * queue the steps, read the table back, advance the clocks. Steps go in chunks only where outputs or streamed rows would not fit
  * their buffers: between chunks the table comes back and goes up again. Streamed rows of the next chunk are packed and copied
  * while the current one computes. */
@@ -21,6 +21,17 @@ struct call { /* one call of run */
 static struct hn_k_slot *slot_at(const struct hn_gpu_exec *e, int z)
 {
     return (struct hn_k_slot *)e->host_table + z;
+}
+
+static double *totals_at(const struct hn_gpu_exec *e, int z)
+{
+    return (double *)(e->host_table + e->totals_at) +
+           (size_t)z * 2 * (size_t)e->plan->prog->n_losses;
+}
+
+static size_t totals_bytes(const struct hn_gpu_exec *e)
+{
+    return 2 * (size_t)e->plan->prog->n_losses * sizeof(double);
 }
 
 /* ---- checks ---------------------------------------------------------------------------------------------------- */
@@ -85,6 +96,7 @@ static hone_status check_slot(const struct hn_gpu_exec *e, const struct hn_slot 
 
 /* ---- the table and the lists ----------------------------------------------------------------------------------- */
 
+/* The sums go on from where they are: they do not depend on how many steps a call takes. */
 static void fill_slot(struct call *c, int z)
 {
     struct hn_gpu_exec *e = c->e;
@@ -100,6 +112,7 @@ static void fill_slot(struct call *c, int z)
     k->batch = r->now.batch, k->step = r->now.step, k->micro = r->now.micro;
     k->totals =
         (double *)(e->table + e->totals_at) + (size_t)z * 2 * (size_t)e->plan->prog->n_losses;
+    if (s->partial) memcpy(totals_at(e, z), s->partial, totals_bytes(e));
     if (r->hyper) {
         const struct hn_hyper *h = r->hyper;
         uint32_t slabs = hn_optim_slabs(h->optimizer, h->momentum);
@@ -333,14 +346,11 @@ static hone_status run_chunk(struct call *c, int64_t chunk, int64_t from, int64_
 static void take_back(struct call *c)
 {
     const struct hn_gpu_exec *e = c->e;
-    const int n = 2 * e->plan->prog->n_losses;
     for (int z = 0; z < c->n_slots; z++) {
         struct hn_slot *s = &c->slots[z];
         const struct hn_k_slot *k = slot_at(e, z);
-        const double *totals =
-            (const double *)(e->host_table + e->totals_at) + (size_t)z * (size_t)n;
         if (s->rows <= 0) continue;
-        for (int i = 0; s->partial && i < n; i++) s->partial[i] += totals[i];
+        if (s->partial) memcpy(s->partial, totals_at(e, z), totals_bytes(e));
         if (e->plan->pass != HN_PASS_TRAIN) continue;
         s->r->now.batch = k->batch, s->r->now.step = k->step, s->r->now.micro = k->micro;
     }

@@ -223,10 +223,11 @@ static hone_status train_chunk(struct hn_fit *f, hone_error *err)
     int64_t rows;
     double start = hn_seconds();
     HN_TRY(hn_cohort_advance(f->cohort, chunk_steps(f), &rows, err));
-    double took = hn_seconds() - start;
+    double took = hn_seconds() - start, worked = f->cohort->slot[0].seconds;
     f->train_seconds += took;
     f->rows_trained += rows;
-    if (rows > 0) f->seconds_per_row = took / (double)rows;
+    /* waiting for a device that others use as well says nothing of how many steps fit */
+    if (rows > 0) f->seconds_per_row = (worked > 0 ? worked : took) / (double)rows;
     return HONE_OK;
 }
 
