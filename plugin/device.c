@@ -40,6 +40,12 @@ static int is_cuda(const char *device, int64_t *n)
            (device[4] == ':' && hn_parse_i64(device + 5, strlen(device + 5), n) && *n >= 0);
 }
 
+int hn_device_is_gpu(const hone_params *p)
+{
+    int64_t ordinal;
+    return is_cuda(hn_param_s(p, "device"), &ordinal);
+}
+
 static hone_status open_gpu(hone_context *ctx, const hone_params *p, int64_t ordinal,
                             enum hn_dtype dtype, struct hn_device *out, hone_error *err)
 {

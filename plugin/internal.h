@@ -80,6 +80,7 @@ hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn
 hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dtype,
                                struct hn_device *out, hone_error *err);
 void hn_device_close(struct hn_device *d);
+int hn_device_is_gpu(const hone_params *params); /* would be opened, by what they say */
 /* What its numbers may depend on beyond the program: "avx512, OpenBLAS Cooperlake", "double", a GPU with its libraries
  * and choices.
  * NULL: out of memory. */

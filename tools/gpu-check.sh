@@ -117,6 +117,8 @@ check "the module as the library loads it" 60 1 "$build/load"
 loaded=$(grep '^|' "$build/part.0")
 if [ -n "${HONE_GPU_COMMAND:-}" ]; then
   check "the command: as on the CPU, interrupted and resumed to the same bytes" 90 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so"
+  check "searches: the same for any number of workers, 64 replicas timed" 60 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so" search
+  timed=$(grep '^64 replicas' "$build/part.0")
 else
   report+=("- the command: skipped, HONE_GPU_COMMAND names no folder with it")
 fi
@@ -144,7 +146,7 @@ echo
 echo "---- for gpu/RESULTS.md ----"
 echo "## $(date -u +%Y-%m-%d), $(sed -n 's/^device: //p' "$build/bench.txt")"
 echo
-printf '%s\n' "${report[@]}"
+printf '%s\n' "${report[@]}" ${timed:+"- $timed"}
 sort "$build/refused.txt" | uniq -c | sort -rn | head -12 | sed 's/^ */- cases left out: /'
 echo
 grep '^|' "$build/bench.txt"

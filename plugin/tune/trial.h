@@ -45,7 +45,7 @@ struct hn_replica_task {
     const struct hone_data *data; /* whatever rows: the fold's are taken */
     const hone_params *params;
     const struct hn_device
-        *device;          /* of the model's dtype, used by one thread at a time; NULL: its own */
+        *device; /* of the model's dtype, for one thread at a time or a gang's; NULL: its own */
     struct hn_kept *kept; /* of the sessions before over these data; NULL: nothing */
     uint32_t trial, fold;
     const struct hn_fold *rows;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { LEASE_MS = 60000, ATTEMPTS = 100, DEFAULT_TRIALS = 50 };
+enum { GPU_SLOTS = 32 }; /* replicas in one launch */
 
 /* ---- settings ------------------------------------------------------------------------------------------------------------ */
 
@@ -212,6 +213,21 @@ hone_status hn_tune_open(struct hn_tune *t, hone_error *err)
     return open_study(t, err);
 }
 
+/* ---- a GPU -------------------------------------------------------------------------------------------------------------------- */
+
+/* One device for all replicas, whose calls it gathers. The imported model is judged on it as the replicas are, and the winner
+ * trained again: figures that are compared come from the same kernels. */
+static hone_status open_gpu(struct hn_tune *t, hone_error *err)
+{
+    if (!hn_device_is_gpu(t->base)) return HONE_OK;
+    HN_TRY(hn_device_open(t->ctx, t->base, hn_model_graph(t->model)->dtype, &t->gpu, err));
+    HN_TRY(hn_gang_create(&t->ctx->mem, t->gpu.backend, t->gpu.dev, GPU_SLOTS, &t->gang, err));
+    t->front = (struct hn_device){ hn_gang_backend(t->gang), t->gang, 1 };
+    t->data->device = &t->front;
+    if (!hone_params_is_set(t->params, "jobs")) t->jobs = GPU_SLOTS;
+    return HONE_OK;
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------------------------- */
 
 static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
@@ -220,6 +236,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(read_monitor(t, err));
     HN_TRY(hn_knobs_space(t, err));
     HN_TRY(check_units(t, err));
+    HN_TRY(open_gpu(t, err));
     HN_TRY(hn_judging_make(t, err));
     HN_TRY(name_files(t, err));
     HN_TRY(open_study(t, err));
@@ -240,6 +257,8 @@ static void close_tune(struct hn_tune *t)
     hn_study_close(t->study);
     hn_nested_free(t);
     hn_judging_free(&t->judging);
+    hn_gang_destroy(t->gang);
+    hn_device_close(&t->gpu);
     hn_space_clear(&t->space);
     hone_params_destroy(t->base);
     hn_arena_clear(&t->arena);
@@ -250,7 +269,6 @@ hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
 {
     struct hn_tune t = { .ctx = hn_model_context(m),
                          .model = m,
-                         .data = d,
                          .params = params,
                          .cb = cb,
                          .jobs = (int)hn_param_i(params, "jobs"),
@@ -260,11 +278,14 @@ hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
                          .ensemble = { .asked = (int)hn_param_i(params, "ensemble") },
                          .nested = { .k = (int)hn_param_i(params, "nested") } };
     struct hn_model_mark *mark;
+    struct hone_data data;
     const char *path = hn_param_s(params, "out");
     double seconds = hn_param_f(params, "max-seconds");
     *out = NULL;
     if (!params || !d)
         return hn_fail(err, HONE_E_USAGE, "data", "found none, wanted rows and a search space");
+    data = *d; /* arrays are read only */
+    t.data = &data;
     atomic_store(&t.ctx->stop, 0);
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
     if (t.jobs < 1) t.jobs = hn_cpu_count();

@@ -19,6 +19,7 @@
 
 #include "plugin/hidden.h"
 #include "plugin/tune/compare.h"
+#include "plugin/tune/gang.h"
 #include "plugin/tune/study.h"
 #include "plugin/tune/trial.h"
 
@@ -105,6 +106,9 @@ struct hn_tune {
     struct hn_pruning pruning;
     const char *dir, *path; /* run folder or NULL; the study's file */
     const char *monitor;    /* "val_loss" */
+    struct hn_device gpu;   /* one for all replicas; backend NULL: each opens a device of its own */
+    struct hn_gang *gang;   /* in front of it */
+    struct hn_device front; /* what the data name: the gang as a device */
     int maximize, jobs, interrupted, out_of_time, running;
     int told;  /* by the callback: no more trials */
     int quiet; /* a refit says nothing: another one of this search says the same */

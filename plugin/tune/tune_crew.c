@@ -61,12 +61,13 @@ static hone_status get_ready(struct worker *w, const hone_params *params, hone_e
 {
     const struct hn_buffer *b = w->crew->bytes;
     if (!w->model) HN_TRY(hone_model_load_bytes(w->ctx, b->p, b->n, NULL, &w->model, err));
-    if (w->device.backend) return HONE_OK;
+    if (w->device.backend || w->crew->data->device) return HONE_OK;
     return hn_device_open(w->ctx, params, hn_model_graph(w->model)->dtype, &w->device, err);
 }
 
 static void run_task(struct worker *w, struct hn_task *t)
 {
+    const struct hn_device *shared = w->crew->data->device;
     struct hn_fold_result *r = &t->result;
     hone_error err;
     *r = (struct hn_fold_result){ .state = HN_FOLD_FAILED };
@@ -79,7 +80,7 @@ static void run_task(struct worker *w, struct hn_task *t)
                                    .model = w->model,
                                    .data = w->crew->data,
                                    .params = t->params,
-                                   .device = &w->device,
+                                   .device = shared ? shared : &w->device,
                                    .kept = &w->kept,
                                    .trial = t->trial,
                                    .fold = t->fold,

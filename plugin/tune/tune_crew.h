@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Workers of a search: each has a context, a copy of the model and a device of its own and trains one replica at a time on one
- * thread. The device is that of the first task's settings: those that choose one are no part of a search space.
+ * thread. The device is that of the first task's settings: those that choose one are no part of a search space. Where the data
+ * name a device (a gang's, on a GPU) it is all workers'.
  * What they share is read only: the opened data, the row lists, the settings. All memory comes from the search's context, so
  * its budget holds for all of them together; a result's curve is the taker's to free. One thread hands out tasks and takes them back. */
 #ifndef HN_TUNE_CREW_H

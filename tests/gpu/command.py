@@ -4,8 +4,9 @@
 formulas), so that everything between `hone train --device cuda` and the layer runs: loading, training, evaluation, prediction,
 search, checkpoints with cuDNN's random states, interrupted runs that resume to the same bytes.
 
-usage: command.py BUILD-FOLDER [MODULE]     MODULE: a libhone_cuda.so for the GPU of this machine
+usage: command.py BUILD-FOLDER [MODULE [search]]     MODULE: a libhone_cuda.so for the GPU of this machine; search: only searches, and how long they take
 """
+import csv
 import json
 import os
 import pathlib
@@ -54,10 +55,10 @@ def near(what, a, b, tolerance=1e-5):
         bad.append(f"{what}: {a}, wanted {b}")
 
 
-def table():
+def table(rows=500):
     rng = random.Random(1)
     lines = ["a,b,c,d,y"]
-    for _ in range(500):
+    for _ in range(rows):
         x = [rng.gauss(0, 1) for _ in range(4)]
         lines.append(",".join(f"{v:.5f}" for v in x) + f",{0 if x[0] + x[1] > 0.5 else 1 if x[2] > 0 else 2}")
     data.write_text("\n".join(lines) + "\n")
@@ -118,16 +119,71 @@ def cudnn_dropout():
         bad.append(f"the run's record does not name the choices: '{core}'")
 
 
+def search(name, *options):
+    """The trials without what a clock says, the model's bytes, and how many captured steps the device replayed."""
+    counts = folder / "counts"
+    counts.unlink(missing_ok=True)
+    env["HONE_FAKE_COUNTS"] = str(counts)
+    hone("tune", model, "--data", data, "--target", "y", "--folds", "4", "--sampler", "random", "--seed", "5", "--device", "cuda", "--force", "--quiet",
+         *options, "-o", name)
+    del env["HONE_FAKE_COUNTS"]
+    rows = list(csv.DictReader(open(folder / f"{name}.run/trials.csv")))
+    states = sorted({row["state"] for row in rows})
+    for row in rows:
+        for key in [k for k in row if "second" in k]:
+            del row[key]
+    asked = sum(int(line) for line in counts.read_text().split()) if counts.exists() else 0
+    return rows, (folder / name).read_bytes(), asked, states
+
+
+def gathered():
+    """A search by one worker, by four and by 32: the same trials and the same model to the byte. Batch sizes, rates of Dropout, hidden
+    layers, folds, a scaler, pruning, trials that diverge. Where all replicas are of one shape a launch serves many of them."""
+    mixed = ["--lag", "6", "--trials", "12", "--epochs", "4", "--scale", "standard", "--pruner", "median", "--prune-startup", "2", "--search",
+             "lr=log:1e-2..1e12", "--search", "batch_size=16,24,100", "--search", "dropout=0.1..0.5", "--search", "units_1=8,16", "--search", "optimizer=sgd,adam"]
+    plain = ["--lag", "4", "--trials", "8", "--epochs", "3", "--search", "lr=log:1e-3..1e-1", "--search", "batch_size=24,32"]
+    for what, options in (("mixed", mixed), ("plain", plain)):
+        seen = [search(f"{what}{i}.onnx", *options, *jobs) for i, jobs in enumerate((["--jobs", "1"], ["--jobs", "4"], []))]
+        for i, (trials, bytes_, _, _) in enumerate(seen):
+            if trials != seen[0][0]:
+                bad.append(f"{what} search {i}: other trials than with one worker")
+            if bytes_ != seen[0][1]:
+                bad.append(f"{what} search {i}: another model than with one worker")
+        asked = [s[2] for s in seen]
+        print(f"{what} search by 1, 4 and 32 workers: {asked} replays of captured steps, trials {', '.join(seen[0][3])}")
+        if not real and what == "plain" and not asked[2] < 0.5 * asked[0]:
+            bad.append(f"captured steps replayed with 1, 4 and 32 workers: {asked}")
+
+
+def timed():
+    """64 replicas, one after the other and together."""
+    table(4000)
+    options = ["--lag", "16", "--trials", "16", "--epochs", "8", "--search", "lr=log:1e-3..1e-1", "--refit", "none"]
+    took = []
+    for jobs in (["--jobs", "1"], []):
+        name = f"timed{len(took)}.onnx"
+        search(name, *options, *jobs)
+        took.append(json.loads((folder / f"{name}.run/study.json").read_text())["seconds"])
+    if (folder / "timed0.onnx").read_bytes() != (folder / "timed1.onnx").read_bytes():
+        bad.append("64 replicas: another model than with one worker")
+    print(f"64 replicas of 3000 rows, 8 epochs of batches of 32: {took[0]:.2f} s one after the other, {took[1]:.2f} s together")
+
+
 table()
 hone("new", "4-16-16-3 relu batchnorm dropout=0.3", "-o", model, "--seed", "1")
 doctor = json.loads(hone("doctor", "--json")[0] or "{}")
 if doctor.get("gpu", {}).get("used") is not True or ("" if real else "fake; ") + "products fp32" not in doctor["gpu"].get("device", ""):
     bad.append(f"doctor: {doctor.get('gpu')}")
-same_as_cpu()
-cudnn_dropout()
-hone("train", model, "--data", data, "--target", "y", "--device", "cuda:1", "-o", "x.onnx", code=5)
-hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
-     "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")
+if sys.argv[3:] == ["search"]:
+    gathered()
+    timed()
+else:
+    same_as_cpu()
+    cudnn_dropout()
+    gathered()
+    hone("train", model, "--data", data, "--target", "y", "--device", "cuda:1", "-o", "x.onnx", code=5)
+    hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
+         "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")
 shutil.rmtree(folder)
 print("\n".join(bad) if bad else f"the command runs on the {'GPU' if real else 'fake device'}")
 sys.exit(1 if bad else 0)
