@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_AXES = HN_SPACE_AXES, MAX_CHOICES = 4096, NUMBER = 32 };
+enum { MAX_AXES = HN_SPACE_AXES, MAX_CHOICES = 4096, MAX_LEVELS = 4096, NUMBER = 32 };
 
 void hn_space_init(struct hn_search_space *s, struct hn_mem *m)
 {
@@ -420,6 +420,18 @@ static uint64_t fnv1a(const char *p)
     return h;
 }
 
+/* The levels of a float go through text, and samplers ask for them by the million. */
+static hone_status tabulate(struct hn_search_space *s, struct hn_axis *a, hone_error *err)
+{
+    int64_t n = hn_axis_levels(a);
+    if (a->kind != HN_AXIS_FLOAT || a->step <= 0 || n > MAX_LEVELS) return HONE_OK;
+    double *levels = hn_arena_alloc(&s->arena, (size_t)n, sizeof *levels);
+    if (!levels) return hn_nomem(err, "the levels of a space", (size_t)n * sizeof *levels);
+    for (int64_t i = 0; i < n; i++) levels[i] = hn_axis_level(a, i);
+    a->levels = levels;
+    return HONE_OK;
+}
+
 hone_status hn_space_finish(struct hn_search_space *s, hone_error *err)
 {
     struct hn_buffer text;
@@ -427,6 +439,7 @@ hone_status hn_space_finish(struct hn_search_space *s, hone_error *err)
     if (s->n == 0) return hn_fail(err, HONE_E_USAGE, "space", "the search space has no parameters");
     for (int i = 0; i < s->n; i++) HN_TRY(read_conditions(s, i, err));
     HN_TRY(sort_axes(s, err));
+    for (int i = 0; i < s->n; i++) HN_TRY(tabulate(s, &s->axes[i], err));
     hn_buffer_init(&text, s->arena.mem);
     for (int i = 0; i < s->n && st == HONE_OK; i++) {
         if (i) st = hn_sink_str(&text.sink, "\n", err);

@@ -49,7 +49,9 @@ struct hn_axis {
     int log;
     double low, high,
         step; /* step 0: continuous; whole numbers have at least 1. high is on the grid of low and step */
-    int points; /* what a grid takes of a continuous axis; 0: not said */
+    const double
+        *levels; /* of a float with a step, from hn_space_finish on; NULL: not worked out */
+    int points;  /* what a grid takes of a continuous axis; 0: not said */
     struct hn_choice *choices;
     int n_choices;
     struct hn_when *whens; /* all must hold */

@@ -31,6 +31,7 @@ double hn_axis_level(const struct hn_axis *a, int64_t i)
 {
     double v = a->low + (double)i * a->step;
     char buf[40];
+    if (a->levels && i >= 0 && i < hn_axis_levels(a)) return a->levels[i];
     if (a->kind == HN_AXIS_CHOICE) return (double)i;
     if (a->kind == HN_AXIS_INT || a->step <= 0) return v;
     print(buf, sizeof buf, "%.13g", v);
