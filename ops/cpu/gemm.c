@@ -225,7 +225,12 @@ struct block { /* one KC x NC block of B against all rows of A */
     int packed;                /* B lies in panels */
 };
 
-static int panel_width(int n) { return n >= NR ? NR : (n + WIDTH - 1) / WIDTH * WIDTH; }
+/* Of n columns that are left: NV vectors, but the last NV + 1 in two halves, as a panel of one vector waits for its sums. */
+static int panel_width(int n)
+{
+    const int vectors = (n + WIDTH - 1) / WIDTH;
+    return (vectors <= NV ? vectors : vectors == NV + 1 ? (NV + 2) / 2 : NV) * WIDTH;
+}
 
 /* Where stored row r of A or B begins. */
 static const float *a_at(const struct hn_gemm *g, int r)
@@ -236,9 +241,10 @@ static const float *a_at(const struct hn_gemm *g, int r)
 static void pack_block(const struct block *b)
 {
     const struct hn_gemm *g = b->g;
-    float *to = b->panels;
-    for (int j = 0; j < b->nc; j += NR, to += (ptrdiff_t)NR * b->kc) {
-        const int n = b->nc - j < NR ? b->nc - j : NR, width = panel_width(n);
+    for (int j = 0, width; j < b->nc; j += width) {
+        float *to = b->panels + (ptrdiff_t)j * b->kc;
+        width = panel_width(b->nc - j);
+        const int n = b->nc - j < width ? b->nc - j : width;
         const ptrdiff_t col = b->j0 + j;
         if (g->trans_b)
             pack_turned(to, g->b + col * g->ldb + b->p0, g->ldb, b->kc, n, width);
@@ -265,8 +271,9 @@ static void pack_strips(const struct block *b, int i0, int rows)
 static void do_strip(const struct block *b, struct tile *t, int i0, int rows)
 {
     const struct hn_gemm *g = b->g;
-    for (int j = 0; j < b->nc; j += NR) {
-        const int n = b->nc - j < NR ? b->nc - j : NR, width = panel_width(n);
+    for (int j = 0, width; j < b->nc; j += width) {
+        width = panel_width(b->nc - j);
+        const int n = b->nc - j < width ? b->nc - j : width;
         const int direct = !b->packed && n % WIDTH == 0;
         t->b = direct ? g->b + (ptrdiff_t)b->p0 * g->ldb + b->j0 + j
                       : b->panels + (ptrdiff_t)j * b->kc;
@@ -275,6 +282,17 @@ static void do_strip(const struct block *b, struct tile *t, int i0, int rows)
         t->cols = n;
         t->bias = b->first && g->bias ? g->bias + b->j0 + j : NULL;
         (width == NR ? tile_n : width == WIDTH ? tile_1 : tile_2)(t, rows);
+    }
+}
+
+/* Rows that come through an index are far apart: those of the strip that begins with row i are fetched early. */
+static void fetch_rows(const struct block *b, int i)
+{
+    const int end = i + MR < b->g->m ? i + MR : b->g->m;
+    for (; i < end; i++) {
+        const char *row = (const char *)(a_at(b->g, i) + b->p0);
+        for (size_t at = 0; at < (size_t)b->kc * sizeof(float); at += 64)
+            __builtin_prefetch(row + at);
     }
 }
 
@@ -306,6 +324,7 @@ static void do_block(const struct block *b)
         const int rows = g->m - i < MR ? g->m - i : MR;
         if (strips && fresh && i % (STRIPS * MR) == 0)
             pack_strips(b, i, g->m - i < STRIPS * MR ? g->m - i : STRIPS * MR);
+        if (g->a_index && !g->trans_a && b->j0 == 0) fetch_rows(b, i + MR);
         find_rows(b, &t, i, rows, strips);
         do_strip(b, &t, i, rows);
     }
