@@ -4,6 +4,10 @@
  *   main      dx = alpha * dy w^T
  *   late      dw = alpha * x^T dy (or dy^T x), db = beta * column sums of dy; split by rows of dw, never by the batch */
 #include "ops/cpu/gemm.h"
+#include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 struct sizes {
     int rows, in, out;
@@ -115,21 +119,65 @@ static void dense_backward(const struct hn_cpu_call *k)
     hn_gemm_run(&g);
 }
 
-/* db[j] (+)= beta * sum over rows of dy[., j], in strips of columns with sums in double. */
+enum { STRIP = 32, EIGHT = 8 };
+typedef float floats __attribute__((vector_size(4 * EIGHT)));
+typedef double doubles __attribute__((vector_size(8 * EIGHT)));
+
+static inline __attribute__((always_inline)) void add_eight(doubles *sum, const float *p)
+{
+#ifdef __AVX512F__
+    *sum += _mm512_cvtps_pd(_mm256_loadu_ps(p));
+#else
+    floats v;
+    memcpy(&v, p, sizeof v);
+    *sum += __builtin_convertvector(v, doubles);
+#endif
+}
+
+/* sum[j] = the sum of n columns, in the order of the rows; n is a constant where it is inlined: the sums are registers. */
+static inline __attribute__((always_inline)) void sum_eights(const float *dy, ptrdiff_t stride,
+                                                             int rows, double *sum, const int n)
+{
+    doubles s[STRIP / EIGHT] = { { 0 } };
+    for (int r = 0; r < rows; r++, dy += stride)
+        for (int i = 0; i < n / EIGHT; i++) add_eight(&s[i], dy + EIGHT * i);
+    memcpy(sum, s, (size_t)n * sizeof *sum);
+}
+
+static inline __attribute__((always_inline)) void sum_few(const float *dy, ptrdiff_t stride,
+                                                          int rows, double *sum, const int n)
+{
+    double s[4] = { 0 };
+    for (int r = 0; r < rows; r++, dy += stride)
+        for (int j = 0; j < n; j++) s[j] += (double)dy[j];
+    memcpy(sum, s, (size_t)n * sizeof *sum);
+}
+
+/* The sums of the first columns of n; returns of how many. */
+static int sum_columns(const float *dy, ptrdiff_t stride, int rows, double *sum, int n)
+{
+    const int width = n >= 32 ? 32 : n >= 16 ? 16 : n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+    switch (width) {
+    case 32: sum_eights(dy, stride, rows, sum, 32); break;
+    case 16: sum_eights(dy, stride, rows, sum, 16); break;
+    case 8: sum_eights(dy, stride, rows, sum, 8); break;
+    case 4: sum_few(dy, stride, rows, sum, 4); break;
+    case 2: sum_few(dy, stride, rows, sum, 2); break;
+    default: sum_few(dy, stride, rows, sum, 1);
+    }
+    return width;
+}
+
+/* db[j] (+)= beta * sum over rows of dy[., j], sums in double. */
 static void bias_gradient(const struct hn_call *c, const struct sizes *s, float beta)
 {
-    enum { STRIP = 64 };
     const float *dy = c->dy[0];
     float *db = c->dx[2];
     int add = (int)(c->acc >> 2 & 1), one = hn_extent_numel(&c->xs[2]) == 1;
     double total = 0;
-    for (int j0 = 0; j0 < s->out; j0 += STRIP) {
-        int n = s->out - j0 < STRIP ? s->out - j0 : STRIP;
+    for (int j0 = 0, n; j0 < s->out; j0 += n) {
         double sum[STRIP] = { 0 };
-        for (int r = 0; r < s->rows; r++) {
-            const float *restrict row = dy + (size_t)r * (size_t)s->out + j0;
-            for (int j = 0; j < n; j++) sum[j] += (double)row[j];
-        }
+        n = sum_columns(dy + j0, s->out, s->rows, sum, s->out - j0);
         for (int j = 0; j < n; j++) {
             total += sum[j];
             if (!one) db[j0 + j] = (float)((double)beta * sum[j]) + (add ? db[j0 + j] : 0.0f);

@@ -51,12 +51,6 @@ static inline words xor3(words a, words b, words c)
 {
     return _mm512_ternarylogic_epi64(a, b, c, 0x96);
 }
-/* Bit j: bits [shift, shift + 16) of lane j are no less than t. */
-static inline uint32_t no_less(words a, int shift, uint32_t t)
-{
-    return _mm512_cmpge_epu64_mask(
-        _mm512_and_si512(_mm512_srli_epi64(a, (unsigned)shift), all(0xffff)), all(t));
-}
 #elif defined(__AVX2__)
 typedef __m256i words;
 enum { LANES = 4 };
@@ -68,6 +62,7 @@ static inline words xor3(words a, words b, words c)
 {
     return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
 }
+/* Bit j: bits [shift, shift + 16) of lane j are no less than t. */
 static inline uint32_t no_less(words a, int shift, uint32_t t)
 {
     const words v = _mm256_and_si256(_mm256_srli_epi64(a, shift), all(0xffff));
@@ -103,6 +98,25 @@ static inline void philox(const struct block *b, int64_t col, words c[4])
 }
 
 /* Of GROUP columns: row 2i by the low half of word i, row 2i + 1 by its high half. */
+#ifdef __AVX512DQ__
+/* 32 bits of each word are one lane: above the largest that drops in the upper half, what is kept there. */
+static inline void keep_masks(const struct block *b, int64_t col, uint16_t masks[8])
+{
+    const __m512i lower =
+        _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i most = _mm512_set1_epi32((int)((b->threshold - 1) << 16 | 0xffff));
+    words c[4], d[4];
+    philox(b, col, c);
+    philox(b, col + LANES, d);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const __m512i word = _mm512_permutex2var_epi32(c[i], lower, d[i]);
+        const __m512i half = _mm512_slli_epi32(word, 16);
+        masks[2 * i] = _mm512_cmpgt_epu32_mask(half, most);
+        masks[2 * i + 1] = _mm512_cmpgt_epu32_mask(word, most);
+    }
+}
+#else
 static inline void keep_masks(const struct block *b, int64_t col, uint16_t masks[8])
 {
     uint32_t m[8] = { 0 };
@@ -118,6 +132,7 @@ static inline void keep_masks(const struct block *b, int64_t col, uint16_t masks
     }
     for (int i = 0; i < 8; i++) masks[i] = (uint16_t)m[i];
 }
+#endif
 
 /* ---- the rows ---------------------------------------------------------------------------------------------------- */
 

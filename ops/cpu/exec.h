@@ -107,7 +107,7 @@ struct hn_cpu_lane { /* one slot on its way */
     double *squares;     /* per optimizer run: sum of squared gradients */
     int64_t rows, step;
     int micro, worker;
-    double scale, clip; /* for the optimizer */
+    double scale, clip, bias1, bias2; /* for the optimizer */
 };
 
 struct hn_cpu_exec {

@@ -87,8 +87,8 @@ struct
     size_t n;
     double lr, decay,
         scale; /* with the parameter's multipliers; scale: of the raw gradients (average and clipping) */
-    double l1_scale; /* clipping's share of scale: applies to the L1 term too */
-    int64_t t;       /* optimizer step, from 1 */
+    double l1_scale;     /* clipping's share of scale: applies to the L1 term too */
+    double bias1, bias2; /* Adam: 1 - beta^t of optimizer step t, from 1 */
 };
 
 struct hn_cpu_gather { /* rows of a column into floats */

@@ -13,7 +13,7 @@ struct factors { /* hoisted out of the loops */
 static struct factors factors_of(const struct hn_cpu_optim *o)
 {
     const struct hn_hyper *h = o->hyper;
-    double root2 = sqrt(1 - pow(h->beta2, (double)o->t));
+    double root2 = sqrt(o->bias2);
     return (struct factors){ .scale = (float)o->scale,
                              .l1 = (float)(h->l1 * o->l1_scale),
                              .decay = (float)o->decay,
@@ -23,7 +23,7 @@ static struct factors factors_of(const struct hn_cpu_optim *o)
                              .b1 = (float)(1 - h->beta1),
                              .b2 = (float)h->beta2,
                              .eps = (float)h->eps,
-                             .step = (float)(o->lr / (1 - pow(h->beta1, (double)o->t))),
+                             .step = (float)(o->lr / o->bias1),
                              .inv_root2 = (float)(1 / root2),
                              .keep = (float)(1 - o->lr * o->decay) };
 }

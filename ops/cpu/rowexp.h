@@ -13,6 +13,11 @@ static inline float hn_row_max(const float *x, int64_t n)
     enum { LANES = 16 };
     float m[LANES], top;
     if (n < 1) return 0.0f;
+    if (n < LANES) { /* what the lanes would come to */
+        top = x[0];
+        for (int64_t i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+        return top;
+    }
     for (int j = 0; j < LANES; j++) m[j] = x[0];
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
@@ -36,6 +41,11 @@ static inline void hn_row_exp(const float *x, float *e, int64_t rows, int64_t le
     for (int64_t i = 0; i < rows * len; i++) e[i] = hn_expf(e[i]);
     for (int64_t r = 0; r < rows; r++) {
         float s = 0;
+        if (len < 4) { /* fewer than any vector's lanes: the same sum without them */
+            for (int64_t i = 0; i < len; i++) s += e[r * len + i];
+            sum[r] = s;
+            continue;
+        }
 #pragma omp simd reduction(+ : s)
         for (int64_t i = 0; i < len; i++) s += e[r * len + i];
         sum[r] = s;

@@ -275,7 +275,7 @@ static struct hn_cpu_optim optim_of(const struct hn_cpu_lane *l, const struct hn
 {
     struct hn_replica *r = l->slot->r;
     const struct hn_hyper *h = r->hyper;
-    struct hn_cpu_optim o = { .hyper = h, .n = run->n, .t = r->now.step + 1 };
+    struct hn_cpu_optim o = { .hyper = h, .n = run->n, .bias1 = l->bias1, .bias2 = l->bias2 };
     o.w = (float *)r->slab[HN_SLAB_W] + run->off;
     o.dw = (const float *)r->slab[HN_SLAB_DW] + run->off;
     o.m = r->slab[HN_SLAB_M] ? (float *)r->slab[HN_SLAB_M] + run->off : NULL;
@@ -311,6 +311,8 @@ static void optimize(struct hn_cpu_lane *l)
     const double operations =
         100.0 * /* each element costs about as much time */ (double)e->plan->prog->n_trained;
     l->scale = 1.0 / (double)r->now.micro, l->clip = 1;
+    l->bias1 = 1 - pow(r->hyper->beta1, (double)(r->now.step + 1));
+    l->bias2 = 1 - pow(r->hyper->beta2, (double)(r->now.step + 1));
     if (r->hyper->clip_norm > 0) {
         double sum = 0;
         spread(l, e->n_runs, operations, do_square, &j);
