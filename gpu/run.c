@@ -8,11 +8,13 @@
 #include "ops/base/status.h"
 #include <string.h>
 
+enum { LEAST_ROWS = 16 };
+
 struct call { /* one call of run */
     struct hn_gpu_exec *e;
     struct hn_slot *slots;
     int n_slots, streamed, sums, clips;
-    int64_t rows; /* most of any slot */
+    int64_t rows; /* most of any slot; more where several slots are at work */
     int64_t n_steps, chunk;
     const struct hn_replica *one;
     hone_error *err;
@@ -356,6 +358,16 @@ static void take_back(struct call *c)
     }
 }
 
+/* Replicas with batches of many sizes in one plan: a few captured steps serve them all. Blocks beyond a slot's rows end at
+ * once; with one slot, library calls are for its rows exactly. */
+static int64_t rounded_rows(const struct hn_gpu_exec *e, int64_t rows)
+{
+    int64_t n = LEAST_ROWS;
+    if (e->max_slots == 1 || rows <= 0) return rows;
+    while (n < rows) n *= 2;
+    return n < e->plan->max_rows ? n : e->plan->max_rows;
+}
+
 static hone_status look_over(struct call *c)
 {
     struct hn_gpu_exec *e = c->e;
@@ -377,6 +389,7 @@ static hone_status look_over(struct call *c)
     }
     if (c->streamed && resident) /* both kinds at once: all are streamed */
         c->streamed = 1;
+    c->rows = rounded_rows(e, c->rows);
     return HONE_OK;
 }
 

@@ -216,12 +216,14 @@ hone_status hn_tune_open(struct hn_tune *t, hone_error *err)
 /* ---- a GPU -------------------------------------------------------------------------------------------------------------------- */
 
 /* One device for all replicas, whose calls it gathers. The imported model is judged on it as the replicas are, and the winner
- * trained again: figures that are compared come from the same kernels. */
+ * trained again: figures that are compared come from the same kernels. Products on tensor cores are the library's, for one
+ * replica at a time. */
 static hone_status open_gpu(struct hn_tune *t, hone_error *err)
 {
     if (!hn_device_is_gpu(t->base)) return HONE_OK;
+    int slots = strcmp(hn_param_s(t->base, "math"), "fp32") == 0 ? GPU_SLOTS : 1;
     HN_TRY(hn_device_open(t->ctx, t->base, hn_model_graph(t->model)->dtype, &t->gpu, err));
-    HN_TRY(hn_gang_create(&t->ctx->mem, t->gpu.backend, t->gpu.dev, GPU_SLOTS, &t->gang, err));
+    HN_TRY(hn_gang_create(&t->ctx->mem, t->gpu.backend, t->gpu.dev, slots, &t->gang, err));
     t->front = (struct hn_device){ hn_gang_backend(t->gang), t->gang, 1 };
     t->data->device = &t->front;
     if (!hone_params_is_set(t->params, "jobs")) t->jobs = GPU_SLOTS;

@@ -155,6 +155,15 @@ def gathered():
             bad.append(f"captured steps replayed with 1, 4 and 32 workers: {asked}")
 
 
+def shared():
+    """What is for one replica at a time: the workers share the device, and each does all of its own steps."""
+    for options in (["--math", "tf32"], ["--bn-impl", "cudnn"], ["--dropout-impl", "cudnn"]):
+        few = ["--trials", "3", "--epochs", "2", "--search", "lr=log:1e-3..1e-1", *options]
+        one, four = search("one.onnx", *few, "--jobs", "1"), search("four.onnx", *few, "--jobs", "4")
+        if one != four:
+            bad.append(f"a search with {options}: something else by four workers than by one; {one[2]} and {four[2]} captured steps replayed")
+
+
 def timed():
     """64 replicas, one after the other and together."""
     table(4000)
@@ -181,6 +190,7 @@ else:
     same_as_cpu()
     cudnn_dropout()
     gathered()
+    shared()
     hone("train", model, "--data", data, "--target", "y", "--device", "cuda:1", "-o", "x.onnx", code=5)
     hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
          "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")
