@@ -30,8 +30,11 @@ static const struct choice choices[] = {
     CHOICE("math=fp32", math, HN_GPU_FP32),
     CHOICE("math=tf32", math, HN_GPU_TF32),
     CHOICE("math=bf16", math, HN_GPU_BF16),
-    CHOICE("gemm-impl=auto", native_gemm, 0),
-    CHOICE("gemm-impl=native", native_gemm, 1),
+    CHOICE("gemm-impl=auto", gemm, HN_GPU_AUTO),
+    CHOICE("gemm-impl=native", gemm, HN_GPU_NATIVE),
+    CHOICE("gemm-impl=library", gemm, HN_GPU_CUDNN),
+    CHOICE("overlap=on", no_overlap, 0),
+    CHOICE("overlap=off", no_overlap, 1),
     CHOICE("graph=on", no_graph, 0),
     CHOICE("graph=off", no_graph, 1),
     CHOICE("data=auto", stream, 0),
@@ -84,12 +87,14 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         o->unroll = v;
         return HONE_OK;
     }
-    return hn_fail(err, HONE_E_USAGE, "cuda backend",
-                   "found option '%.*s', wanted math=fp32|tf32|bf16, gemm-impl=auto|native, "
-                   "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
-                   "dropout-impl=auto|native|cudnn, graph=on|off, unroll=1..256, data=auto|stream, "
-                   "stream-bytes=N or device=N",
-                   (int)n, word);
+    return hn_fail(
+        err, HONE_E_USAGE, "cuda backend",
+        "found option '%.*s', wanted math=fp32|tf32|bf16, gemm-impl=auto|native|library, "
+        "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
+        "dropout-impl=auto|native|cudnn, graph=on|off, overlap=on|off, unroll=1..256, "
+        "data=auto|stream, "
+        "stream-bytes=N or device=N",
+        (int)n, word);
 }
 
 static hone_status read_options(const char *text, struct hn_gpu_options *o, hone_error *err)
@@ -124,7 +129,7 @@ static hone_status open_device(const struct hn_host *host, const char *options, 
     if (st == HONE_OK && elem == 8 && d->o.math != HN_GPU_FP32)
         st = hn_fail(err, HONE_E_USAGE, "cuda backend",
                      "math=tf32 and bf16 are for float32 models, this one is float64");
-    if (st == HONE_OK) st = d->layer->open(d->mem, d->o.ordinal, &d->ctx, err);
+    if (st == HONE_OK) st = d->layer->open(d->mem, d->o.ordinal, !d->o.no_overlap, &d->ctx, err);
     if (st != HONE_OK) {
         gpu_close(d);
         return st;
@@ -323,9 +328,12 @@ static void settle(struct hn_gpu_exec *e)
     for (int i = 0; i < e->n_nodes; i++) {
         struct hn_gpu_node *n = &e->nodes[i];
         if (n->kind != HN_GPU_KERNEL) continue;
-        if (n->kernel == HN_KN_gather)
-            ((struct hn_k_gather *)n->args)->columns =
-                (const struct hn_k_column *)(e->table + e->columns_at);
+        const struct hn_k_column *columns = (const struct hn_k_column *)(e->table + e->columns_at);
+        if (n->kernel == HN_KN_gather) ((struct hn_k_gather *)n->args)->columns = columns;
+        if (n->kernel == HN_KN_gemm16 || n->kernel == HN_KN_gemm32)
+            ((struct hn_k_gemm *)n->args)->columns = columns;
+        if (n->kernel == HN_KN_loss || n->kernel == HN_KN_loss_back)
+            ((struct hn_k_loss *)n->args)->columns = columns;
         if (n->kernel == HN_KN_emit) {
             struct hn_k_emit *k = n->args;
             struct hn_dim count = hn_shape_count(&p->values[p->outputs[k->stride]].shape);
@@ -375,7 +383,7 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
     struct hn_gpu_exec *e = hn_calloc(d->mem, 1, sizeof *e);
     if (!e) return hn_nomem(err, "the cuda backend", sizeof *e);
     e->dev = d, e->plan = plan, e->max_slots = max_slots;
-    e->library = max_slots == 1 && !d->o.native_gemm;
+    e->library = max_slots == 1;
     e->n_columns = plan->prog->n_inputs + plan->prog->n_targets;
     hn_arena_init(&e->mem, d->mem);
     e->column_used = hn_arena_alloc(&e->mem, (size_t)e->n_columns + 1, 1);

@@ -90,19 +90,14 @@ size_t hn_gpu_extra(struct hn_gpu_build *b, size_t bytes)
     return at;
 }
 
-static int same_ref(struct hn_ref a, struct hn_ref b)
-{
-    return a.space != HN_SP_NONE && a.space == b.space && a.off == b.off;
-}
-
 int hn_gpu_relu_follows(const struct hn_gpu_build *b)
 {
     if (!b->next || b->next->backward || b->s->backward) return 0;
     const struct hn_op *op = &b->p->ops[b->next->op];
     if (op->row != b->p->ops[b->next->op].row || strcmp(op->row->name, "unary") != 0) return 0;
     const struct hn_unary *u = op->attrs;
-    return u->kind == HN_U_RELU && same_ref(b->next->x[0], b->s->y[0]) &&
-           same_ref(b->next->y[0], b->s->y[0]);
+    return u->kind == HN_U_RELU && hn_gpu_same(b->next->x[0], b->s->y[0]) &&
+           hn_gpu_same(b->next->y[0], b->s->y[0]);
 }
 
 /* ---- the table of builders ------------------------------------------------------------------------------------ */
@@ -152,6 +147,7 @@ static hone_status gather(struct hn_gpu_build *b)
         if (to.space != HN_SP_ARENA) continue;
         struct hn_dim n = hn_shape_count(hn_gpu_shape(b, target ? p->targets[k] : p->inputs[k]));
         b->e->column_used[c] = 1;
+        if (b->in_place[c]) continue;
         g.c[g.n].to = hn_gpu_ref(b, to), g.c[g.n].column = c;
         g.c[g.n].batched = n.per_row != 0;
         g.c[g.n].each = n.per_row ? n.per_row : n.fixed;
@@ -187,12 +183,18 @@ static hone_status emit(struct hn_gpu_build *b)
     return HONE_OK;
 }
 
+static int has_optimizer(const struct hn_gpu_exec *e)
+{
+    return hn_gpu_trains(e->plan->pass) && e->n_chunks > 0;
+}
+
 static hone_status judge(struct hn_gpu_build *b)
 {
     struct hn_gpu_exec *e = b->e;
     struct hn_k_judge k = { .row_stride = e->row_stride,
                             .training = hn_gpu_trains(e->plan->pass),
-                            .optimizes = e->plan->pass == HN_PASS_TRAIN };
+                            .optimizes = e->plan->pass == HN_PASS_TRAIN,
+                            .last = !has_optimizer(e) };
     k.rows = (struct hn_k_ref){ HN_KS_ARENA, e->row_at };
     k.sums = (struct hn_k_ref){ HN_KS_ARENA, e->sums_at };
     int live[HN_K_COLUMNS] = { 0 };
@@ -231,7 +233,17 @@ static hone_status optimizer(struct hn_gpu_build *b)
         struct hn_gpu_node *n = hn_gpu_add(b, order[i].id, &k, sizeof k, x, 1);
         if (!n) return no_memory(b);
         n->stage = order[i].stage;
+        ((struct hn_k_optim *)n->args)->last =
+            order[i].id == (e->plan->pass == HN_PASS_TRAIN ? HN_KN_optim : HN_KN_sums);
     }
+    return HONE_OK;
+}
+
+static hone_status side(struct hn_gpu_build *b, enum hn_gpu_side what)
+{
+    struct hn_gpu_node *n = hn_gpu_library(b, HN_GPU_SIDE);
+    if (!n) return no_memory(b);
+    n->side = what;
     return HONE_OK;
 }
 
@@ -241,6 +253,7 @@ static hone_status steps(struct hn_gpu_build *b, int from, int to)
     for (int i = from; i < to; i++) {
         b->s = &plan->steps[i], b->op = &b->p->ops[b->s->op];
         b->next = i + 1 < to ? &plan->steps[i + 1] : NULL;
+        b->end = &plan->steps[to];
         b->fused = 0;
         hn_gpu_builder *build = hn_gpu_builder_of(b->op->row);
         if (!build)
@@ -300,15 +313,20 @@ hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
     const struct hn_plan *plan = e->plan;
     e->extra = (plan->arena_bytes + 255) / 256 * 256;
     HN_TRY(rows_of_losses(&b));
+    HN_TRY(hn_gpu_find_in_place(&b));
     HN_TRY(gather(&b));
     HN_TRY(zero(&b));
     int first = e->n_nodes;
     HN_TRY(steps(&b, 0, plan->n_forward));
     int last = e->n_nodes;
     HN_TRY(emit(&b));
+    const int beside = b.loss_done && has_optimizer(e);
+    if (beside) HN_TRY(side(&b, HN_GPU_FORK));
     HN_TRY(judge(&b));
     HN_TRY(commits(&b, first, last));
+    if (beside) HN_TRY(side(&b, HN_GPU_BACK));
     HN_TRY(steps(&b, plan->n_forward, plan->n_steps));
+    if (beside) HN_TRY(side(&b, HN_GPU_JOIN));
     if (hn_gpu_trains(plan->pass)) HN_TRY(optimizer(&b));
     return HONE_OK;
 }

@@ -65,6 +65,7 @@ const char *hn_gpu_cudnn_version(int loaded, char text[32])
 
 static hone_status handle(struct hn_gpu_context *c, hone_error *err)
 {
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     if (c->dnn) return HONE_OK;
     HN_TRY(check(cudnnCreate(&c->dnn), "cuDNN", err));
@@ -167,6 +168,7 @@ hone_status hn_gpu_norm_forward(void *ctx, void *norm, const struct hn_gpu_norm_
     const struct norm *p = norm;
     const struct blend one = blend(1), zero = blend(0);
     const void *alpha = of(&one, p->n.elem), *beta = of(&zero, p->n.elem);
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     cudnnStatus_t s =
         p->n.batch
@@ -186,6 +188,7 @@ hone_status hn_gpu_norm_backward(void *ctx, void *norm, const struct hn_gpu_norm
     const struct norm *p = norm;
     const struct blend one = blend(1), data = blend(p->n.acc), params = blend(p->n.acc_params);
     const size_t elem = p->n.elem;
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     return check(cudnnBatchNormalizationBackward(
                      c->dnn, p->mode, of(&one, elem), of(&data, elem), of(&one, elem),
@@ -278,6 +281,7 @@ hone_status hn_gpu_drop_run(void *ctx, void *drop, int backward, const void *fro
 {
     struct hn_gpu_context *c = ctx;
     const struct drop *p = drop;
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     cudnnStatus_t s =
         backward ? cudnnDropoutBackward(c->dnn, p->d, p->x, from, p->x, to, reserve, p->reserve)

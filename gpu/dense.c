@@ -1,23 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
- * Dense and MatMul as nodes. Dense is one product forward and two backward; with one slot they go to the library, which adds the
- * bias, applies a ReLU that follows in place and sums the bias gradient where it can; else to the native kernel.
+ * Dense and MatMul as nodes. Dense is one product forward and two backward. With one slot large ones go to the library, which
+ * adds the bias, applies a ReLU that follows in place and sums the bias gradient where it can. Small ones, and all with several
+ * slots, go to the native kernel, which reads the data set's rows where they lie, takes in the function and the Dropout beside
+ * the layer and makes both gradients in one launch.
  *     y = alpha x w + beta b      dx = alpha dy w'      dw = alpha x' dy      db = beta sum_r dy */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
 #include <string.h>
+
+/* Products of fewer multiplications are native: there the library's time is that of its launches. */
+static const double SMALL = 1e8;
+/* Tiles of 32 rows only where they still keep all of a GPU busy. */
+enum { BUSY_BLOCKS = 512 };
 
 struct dense { /* of one step */
     const struct hn_dense *a;
     struct hn_k_dim rows;
     int64_t in, out;
     struct hn_k_ref x, w, b, y; /* backward: y is dy */
-    int has_bias, one_bias;
+    int32_t column;             /* of the data set that is x; -1: x is in the arena */
+    int has_bias, one_bias, native;
 };
 
 static hone_status no_memory(const struct hn_gpu_build *b)
 {
     return hn_nomem(b->err, "the execution plan", sizeof(struct hn_gpu_node));
+}
+
+int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int64_t k)
+{
+    if (!e->library || e->dev->o.gemm == HN_GPU_NATIVE) return 1;
+    return e->dev->o.gemm == HN_GPU_AUTO && (double)m * (double)n * (double)k < SMALL;
 }
 
 static struct dense dense_of(const struct hn_gpu_build *b)
@@ -32,54 +46,104 @@ static struct dense dense_of(const struct hn_gpu_build *b)
         d.b = hn_gpu_ref(b, b->s->x[2]);
         d.one_bias = hn_shape_count(hn_gpu_shape(b, b->op->in[2])).fixed != d.out;
     }
+    d.native = hn_gpu_native_product(b->e, hn_gpu_n(d.rows, b->e->plan->max_rows), d.out, d.in);
+    d.column = d.native ? hn_gpu_in_place(b, b->op->in[0]) : -1;
     return d;
 }
 
-/* Native: strides of both operands; blocks are tiles of the result. */
-static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
+/* ---- the native kernel ---------------------------------------------------------------------------------------------- */
+
+/* Matrices by how their lines lie: x and dy in rows of the batch, w as it is stored. */
+static struct hn_k_matrix lines(struct hn_k_ref at, int64_t stride, int along)
 {
-    struct hn_gpu_node *n = hn_gpu_add(b, HN_KN_gemm, k, sizeof *k, k->m, HN_K_TILE);
-    if (!n) return no_memory(b);
-    n->y = k->n, n->per_y = HN_K_TILE;
-    return HONE_OK;
+    return (struct hn_k_matrix){ .at = at, .stride = stride, .along = along, .column = -1 };
+}
+static struct hn_k_matrix rows_of_x(const struct dense *d, int along)
+{
+    struct hn_k_matrix x = lines(d->x, d->in, along);
+    x.column = d->column;
+    return x;
 }
 
-/* Behind a product comes the kernel for where the library cannot (behind one with sums the caller's, for the sums alone). */
-static hone_status library(struct hn_gpu_build *b, const struct hn_k_gemm *k,
-                           const struct hn_gpu_gemm *g)
+static int64_t blocks(const struct hn_gpu_exec *e, const struct hn_k_gemm *k, int64_t rows,
+                      int64_t tile)
 {
-    int at = b->e->n_nodes;
-    if (!hn_gpu_library(b, HN_GPU_GEMM)) return no_memory(b);
-    if (!g->sums) {
-        HN_TRY(native(b, k));
-        b->e->nodes[at + 1].stage = HN_GPU_INSTEAD;
+    int64_t n = 0;
+    for (int i = 0; i < k->n; i++) {
+        const struct hn_k_product *p = &k->p[i];
+        int64_t pm = hn_gpu_n(p->m, rows), pn = hn_gpu_n(p->n, rows);
+        if (pm <= 0 || pn <= 0) continue;
+        pm += p->ones == 1, pn += p->ones == 2;
+        n += (pm + tile - 1) / tile * ((pn + HN_K_TILE - 1) / HN_K_TILE);
     }
-    struct hn_gpu_node *n = &b->e->nodes[at];
-    n->m = k->m, n->n = k->n, n->k = k->k;
-    n->a = k->a, n->b = k->b, n->c = k->c, n->bias = k->bias;
-    n->gemm = *g;
-    n->gemm.acc = k->acc, n->gemm.relu = k->relu, n->gemm.alpha = k->alpha;
-    n->gemm.elem = b->e->dev->elem, n->gemm.math = b->e->dev->o.math;
-    return HONE_OK;
+    return n * e->max_slots;
+}
+
+int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows)
+{
+    const struct hn_gpu_exec one = { .max_slots = 1 };
+    return blocks(&one, n->args, rows, n->kernel == HN_KN_gemm32 ? 32 : 16);
+}
+
+/* The tile follows from the plan and the number of slots alone. */
+static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
+{
+    const int64_t n = blocks(b->e, k, b->e->plan->max_rows, 32);
+    return hn_gpu_add(b, n >= BUSY_BLOCKS ? HN_KN_gemm32 : HN_KN_gemm16, k, sizeof *k,
+                      hn_gpu_fixed(1), 1)
+               ? HONE_OK
+               : no_memory(b);
 }
 
 static hone_status forward(struct hn_gpu_build *b, const struct dense *d)
 {
-    struct hn_k_gemm k = { .a = d->x,
-                           .b = d->w,
-                           .c = d->y,
-                           .bias = d->b,
-                           .m = d->rows,
-                           .alpha = d->a->alpha,
-                           .beta = d->a->beta };
-    k.n = hn_gpu_fixed(d->out), k.k = hn_gpu_fixed(d->in);
-    k.ai = d->in, k.ak = 1, k.cn = d->out, k.one_bias = d->one_bias;
-    k.bk = d->a->trans_w ? 1 : d->out, k.bj = d->a->trans_w ? d->in : 1;
-    k.relu = b->fused = hn_gpu_relu_follows(b);
-    int simple = !d->has_bias || (d->a->beta == 1 && !d->one_bias);
-    if (!b->e->library || !simple) return native(b, &k);
-    struct hn_gpu_gemm g = { .trans_b = d->a->trans_w, .bias = d->has_bias };
-    return library(b, &k, &g);
+    struct hn_k_gemm k = { .n_columns = b->e->n_columns, .n = 1 };
+    k.p[0] = (struct hn_k_product){ .a = rows_of_x(d, 1),
+                                    .b = lines(d->w, d->a->trans_w ? d->in : d->out, d->a->trans_w),
+                                    .bias = d->b,
+                                    .m = d->rows,
+                                    .n = hn_gpu_fixed(d->out),
+                                    .k = hn_gpu_fixed(d->in),
+                                    .one_bias = d->one_bias,
+                                    .alpha = d->a->alpha,
+                                    .beta = d->a->beta };
+    hn_gpu_tail_forward(b, &k.p[0].tail);
+    return native(b, &k);
+}
+
+static struct hn_k_product input_gradient(struct hn_gpu_build *b, const struct dense *d)
+{
+    struct hn_k_product p = { .a = lines(d->y, d->out, 1),
+                              .b = lines(d->w, d->a->trans_w ? d->in : d->out, !d->a->trans_w),
+                              .m = d->rows,
+                              .n = hn_gpu_fixed(d->in),
+                              .k = hn_gpu_fixed(d->out),
+                              .acc = hn_gpu_acc(b, 0),
+                              .alpha = d->a->alpha };
+    p.tail.c = hn_gpu_ref(b, b->s->dx[0]);
+    if (!p.acc) hn_gpu_tail_backward(b, &p.tail);
+    return p;
+}
+
+/* c is [in, out] = x' dy, or [out, in] = dy' x; sums: the gradient of the bias, too. */
+static struct hn_k_product weight_gradient(const struct hn_gpu_build *b, const struct dense *d,
+                                           int sums)
+{
+    const int t = d->a->trans_w;
+    const struct hn_k_matrix x = rows_of_x(d, 0), dy = lines(d->y, d->out, 0);
+    struct hn_k_product p = { .a = t ? dy : x,
+                              .b = t ? x : dy,
+                              .m = hn_gpu_fixed(t ? d->out : d->in),
+                              .n = hn_gpu_fixed(t ? d->in : d->out),
+                              .k = d->rows,
+                              .acc = hn_gpu_acc(b, 1),
+                              .alpha = d->a->alpha,
+                              .beta = d->a->beta };
+    p.tail.c = hn_gpu_ref(b, b->s->dx[1]);
+    if (!sums) return p;
+    p.ones = t ? 2 : 1, p.acc_sums = hn_gpu_acc(b, 2);
+    p.sums = hn_gpu_ref(b, b->s->dx[2]);
+    return p;
 }
 
 static hone_status bias_gradient(struct hn_gpu_build *b, const struct dense *d)
@@ -95,52 +159,98 @@ static hone_status bias_gradient(struct hn_gpu_build *b, const struct dense *d)
                                                                                : no_memory(b);
 }
 
-static hone_status weight_gradient(struct hn_gpu_build *b, const struct dense *d, int sums)
+static hone_status backward(struct hn_gpu_build *b, const struct dense *d, int weights, int bias)
 {
-    const int t = d->a->trans_w; /* c is [in,out] = x' dy, or [out,in] = dy' x */
-    struct hn_k_gemm k = { .a = t ? d->y : d->x,
-                           .b = t ? d->x : d->y,
-                           .c = hn_gpu_ref(b, b->s->dx[1]),
-                           .alpha = d->a->alpha };
-    k.m = hn_gpu_fixed(t ? d->out : d->in), k.n = hn_gpu_fixed(t ? d->in : d->out), k.k = d->rows;
-    k.ai = 1, k.ak = k.m.fixed, k.bk = k.n.fixed, k.bj = 1, k.cn = k.n.fixed,
-    k.acc = hn_gpu_acc(b, 1);
-    if (!b->e->library) return native(b, &k);
-    struct hn_gpu_gemm g = { .trans_a = 1, .sums = !sums ? 0 : t ? 1 : 2 };
-    if (!sums) return library(b, &k, &g);
-    k.bias = hn_gpu_ref(b, b->s->dx[2]);
-    HN_TRY(library(b, &k, &g));
-    HN_TRY(bias_gradient(b, d));
-    b->e->nodes[b->e->n_nodes - 1].stage = HN_GPU_INSTEAD;
+    struct hn_k_gemm k = { .n_columns = b->e->n_columns };
+    const int sums = bias && weights && !d->one_bias;
+    /* what reads dy comes before the launch that may write over the place behind it */
+    if (bias && !sums) HN_TRY(bias_gradient(b, d));
+    if (hn_gpu_wants(b, 0)) k.p[k.n++] = input_gradient(b, d);
+    if (weights) k.p[k.n++] = weight_gradient(b, d, sums);
+    return k.n ? native(b, &k) : HONE_OK;
+}
+
+/* ---- the library ------------------------------------------------------------------------------------------------------ */
+
+/* Behind a product comes the kernel for where the library cannot (behind one with sums: for the sums alone). */
+static hone_status library(struct hn_gpu_build *b, const struct hn_k_product *p,
+                           const struct hn_gpu_gemm *g)
+{
+    struct hn_k_gemm k = { .n_columns = b->e->n_columns, .n = 1 };
+    const int at = b->e->n_nodes;
+    k.p[0] = *p;
+    if (!hn_gpu_library(b, HN_GPU_GEMM)) return no_memory(b);
+    b->e->n_gemms++;
+    if (!g->sums) {
+        HN_TRY(native(b, &k));
+        b->e->nodes[at + 1].stage = HN_GPU_INSTEAD;
+    }
+    struct hn_gpu_node *n = &b->e->nodes[at];
+    n->m = p->m, n->n = p->n, n->k = p->k;
+    n->a = p->a.at, n->b = p->b.at, n->c = p->tail.how ? p->tail.y : p->tail.c;
+    n->bias = g->sums ? p->sums : p->bias;
+    n->gemm = *g;
+    n->gemm.acc = p->acc, n->gemm.relu = p->tail.how != 0, n->gemm.alpha = p->alpha;
+    n->gemm.elem = b->e->dev->elem, n->gemm.math = b->e->dev->o.math;
     return HONE_OK;
 }
 
-static hone_status input_gradient(struct hn_gpu_build *b, const struct dense *d)
+static hone_status library_forward(struct hn_gpu_build *b, const struct dense *d)
+{
+    struct hn_gpu_gemm g = { .trans_b = d->a->trans_w, .bias = d->has_bias };
+    struct hn_k_product p = { .a = rows_of_x(d, 1),
+                              .b = lines(d->w, d->a->trans_w ? d->in : d->out, d->a->trans_w),
+                              .bias = d->b,
+                              .m = d->rows,
+                              .n = hn_gpu_fixed(d->out),
+                              .k = hn_gpu_fixed(d->in),
+                              .alpha = d->a->alpha,
+                              .beta = d->a->beta };
+    p.tail.c = d->y;
+    if ((b->fused = hn_gpu_relu_follows(b)))
+        p.tail = (struct hn_k_tail){ .y = d->y, .kind = HN_U_RELU, .how = 1 };
+    return library(b, &p, &g);
+}
+
+static hone_status library_backward(struct hn_gpu_build *b, const struct dense *d, int weights,
+                                    int bias)
 {
     const int t = d->a->trans_w;
-    struct hn_k_gemm k = {
-        .a = d->y, .b = d->w, .c = hn_gpu_ref(b, b->s->dx[0]), .m = d->rows, .alpha = d->a->alpha
-    };
-    k.n = hn_gpu_fixed(d->in), k.k = hn_gpu_fixed(d->out);
-    k.ai = d->out, k.ak = 1, k.cn = d->in, k.acc = hn_gpu_acc(b, 0);
-    k.bk = t ? d->in : 1, k.bj = t ? 1 : d->out;
-    if (!b->e->library) return native(b, &k);
-    struct hn_gpu_gemm g = { .trans_b = !t };
-    return library(b, &k, &g);
+    /* with the product where the library may do it: not scaled, not added to, and not one number for all */
+    const int sums =
+        bias && weights && d->a->beta == 1 && d->a->alpha == 1 && !d->one_bias && !hn_gpu_acc(b, 2);
+    if (hn_gpu_wants(b, 0)) {
+        struct hn_gpu_gemm g = { .trans_b = !t };
+        struct hn_k_product p = { .a = lines(d->y, d->out, 1),
+                                  .b = lines(d->w, t ? d->in : d->out, !t),
+                                  .m = d->rows,
+                                  .n = hn_gpu_fixed(d->in),
+                                  .k = hn_gpu_fixed(d->out),
+                                  .acc = hn_gpu_acc(b, 0),
+                                  .alpha = d->a->alpha };
+        p.tail.c = hn_gpu_ref(b, b->s->dx[0]);
+        HN_TRY(library(b, &p, &g));
+    }
+    if (weights) {
+        struct hn_gpu_gemm g = { .trans_a = 1, .sums = !sums ? 0 : t ? 1 : 2 };
+        struct hn_k_product p = weight_gradient(b, d, sums);
+        HN_TRY(library(b, &p, &g));
+    }
+    if (!bias) return HONE_OK;
+    HN_TRY(bias_gradient(b, d));
+    if (sums) b->e->nodes[b->e->n_nodes - 1].stage = HN_GPU_INSTEAD;
+    return HONE_OK;
 }
 
 hone_status hn_gpu_dense(struct hn_gpu_build *b)
 {
-    struct dense d = dense_of(b);
-    if (!b->s->backward) return forward(b, &d);
-    int bias = d.has_bias && hn_gpu_wants(b, 2), weights = hn_gpu_wants(b, 1);
-    /* with the product where the library may do it: not scaled, not added to, and not one number for all */
-    int sums = bias && weights && b->e->library && d.a->beta == 1 && d.a->alpha == 1 &&
-               !d.one_bias && !hn_gpu_acc(b, 2);
-    if (hn_gpu_wants(b, 0)) HN_TRY(input_gradient(b, &d));
-    if (weights) HN_TRY(weight_gradient(b, &d, sums));
-    if (bias && !sums) HN_TRY(bias_gradient(b, &d));
-    return HONE_OK;
+    const struct dense d = dense_of(b);
+    if (!b->s->backward) {
+        int simple = !d.has_bias || (d.a->beta == 1 && !d.one_bias);
+        return d.native || !simple ? forward(b, &d) : library_forward(b, &d);
+    }
+    const int bias = d.has_bias && hn_gpu_wants(b, 2), weights = hn_gpu_wants(b, 1);
+    return d.native ? backward(b, &d, weights, bias) : library_backward(b, &d, weights, bias);
 }
 
 /* ---- MatMul ---------------------------------------------------------------------------------------------------- */

@@ -1,69 +1,184 @@
 /* SPDX-License-Identifier: MIT
  *
- * The native matrix product and column sums. 64x64 tiles of the result, 16 terms a step through shared memory, 16 results a
- * thread; every operand has its own two strides, so that one kernel serves y = x w, dx = dy w' and dw = x' dy. The terms of a
- * result are added in order, whatever the slot count: a replica's numbers do not depend on its company.
- *     c[i,j] (+)= relu(alpha sum_k a[i,k] b[k,j] + beta bias[j])        d[j] (+)= scale sum_r x[r,j] */
-#include "gpu/kernel.h"
+ * Matrix products with what stands before and behind them, and column sums. One launch makes one or two products (the gradients
+ * of a layer's input and weights); rows of the data set are read where they lie; bias, activation and Dropout are applied on
+ * the way out, forward and backward; the gradient of a bias is one more row of ones. Tiles: tile.h.
+ *     c[i,j] (+)= f(alpha sum_k a[i,k] b[k,j] + beta bias[j])        d[j] (+)= scale sum_r x[r,j] */
+#include "gpu/act.h"
+#include "gpu/column.h"
+#include "gpu/mask.h"
 
-enum { TILE = HN_K_TILE, STEP = HN_K_STEP, EACH = 4, PAD = 4 };
+struct operand { /* elements [unit of line l]: base + l * stride + unit, or of the data set's row that is line l */
+    const real *base;
+    struct rows rows;
+    int64_t stride, lines, units;
+    int along, ones;
+    int gathered, fours; /* gathered: 1 rows of the data set as they are, 2 to be converted; fours: four neighbours are one load.
+                            ones: one more i, of ones */
+};
+struct job { /* of a block: a tile of one product */
+    const struct hn_k_product *p;
+    struct operand a, b;
+    int64_t m, n, k, i0, j0, z;
+};
 
-/* Loads tile element p of one operand: (i, k) walks along whichever stride is 1. */
-HN_DEVICE real tile_load(const real *m, int64_t i, int64_t k, int64_t si, int64_t sk, int64_t ni,
-                         int64_t nk)
+HN_DEVICE struct operand operand_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
+                                    const struct hn_k_matrix *x, int64_t z, int64_t n, int64_t k,
+                                    int ones)
 {
-    return i < ni && k < nk ? m[i * si + k * sk] : 0;
+    struct operand o;
+    o.base = hn_at(&g->env, x->at, z);
+    o.stride = x->stride, o.along = x->along, o.ones = ones, o.gathered = 0;
+    o.lines = x->along ? n : k, o.units = x->along ? k : n;
+    if (x->column >= 0) {
+        o.rows = rows_of(s, g->columns[z * g->n_columns + x->column]);
+        o.gathered = o.rows.c.dtype == REAL && o.rows.c.scale == 1 ? 1 : 2;
+        o.base = (const real *)o.rows.c.data;
+    }
+    o.fours = o.gathered != 2 && hn_is_aligned(o.base) && (o.stride & 3) == 0;
+    return o;
 }
 
-HN_KERNEL(gemm, hn_k_gemm)
+/* The tile of block x, in slot z; 0: there is none. */
+HN_DEVICE int find_job(const struct hn_k_gemm *g, const struct hn_k_slot *s, int64_t x, int tile,
+                       int64_t z, struct job *j)
 {
-    HN_SHARED real as[STEP][TILE + PAD], bs[STEP][TILE + PAD];
-    HN_PRIVATE(real, acc, EACH * EACH);
-    const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s)) return;
-    const int64_t m = hn_n(a.m, s->rows), n = hn_n(a.n, s->rows), nk = hn_n(a.k, s->rows);
-    const int64_t i0 = HN_X * TILE, j0 = HN_Y * TILE;
-    if (i0 >= m || j0 >= n) return;
-    const real *pa = hn_at(&a.env, a.a, HN_Z), *pb = hn_at(&a.env, a.b, HN_Z),
-               *bias = hn_at(&a.env, a.bias, HN_Z);
-    real *c = hn_at(&a.env, a.c, HN_Z);
-    HN_EACH(t)
-    {
-        HN_UNROLL
-        for (int e = 0; e < EACH * EACH; e++) HN_MINE(acc, t)[e] = 0;
-    }
-    for (int64_t k0 = 0; k0 < nk; k0 += STEP) {
-        HN_EACH(t)
-        for (int p = t; p < TILE * STEP; p += HN_BLOCK) {
-            int i = a.ak == 1 ? p / STEP : p % TILE, k = a.ak == 1 ? p % STEP : p / TILE;
-            as[k][i] = tile_load(pa, i0 + i, k0 + k, a.ai, a.ak, m, nk);
-            int j = a.bk == 1 ? p / STEP : p % TILE, l = a.bk == 1 ? p % STEP : p / TILE;
-            bs[l][j] = tile_load(pb, j0 + j, k0 + l, a.bj, a.bk, n, nk);
+    for (int i = 0; i < g->n; i++) {
+        const struct hn_k_product *p = &g->p[i];
+        const int64_t m = hn_n(p->m, s->rows), n = hn_n(p->n, s->rows), k = hn_n(p->k, s->rows);
+        const int64_t down = (m + (p->ones == 1) + tile - 1) / tile,
+                      across = (n + (p->ones == 2) + HN_K_TILE - 1) / HN_K_TILE;
+        if (m <= 0 || n <= 0) continue;
+        if (x >= down * across) {
+            x -= down * across;
+            continue;
         }
-        HN_EACH(t)
-        {
-            const int ti = t / 16 * EACH, tj = t % 16 * EACH;
+        j->p = p, j->m = m, j->n = n, j->k = k, j->z = z;
+        j->i0 = x / across * tile, j->j0 = x % across * HN_K_TILE;
+        j->a = operand_of(g, s, &p->a, z, m, k, p->ones == 1);
+        j->b = operand_of(g, s, &p->b, z, n, k, p->ones == 2);
+        return 1;
+    }
+    return 0;
+}
+
+/* Where four neighbours lie in a tile: i, k of the first; the other three follow along the lines. */
+struct place {
+    int i, k;
+};
+HN_DEVICE struct place place_of(int along, int tile, int p)
+{
+    struct place at;
+    if (along) /* 16 terms of the tile's lines in a row: neighbouring threads store into different banks */
+        at.i = p / 4 % tile, at.k = p % 4 * 4 + p / (4 * tile) * 16;
+    else
+        at.i = p % (tile / 4) * 4, at.k = p / (tile / 4);
+    return at;
+}
+
+HN_DEVICE real one_element(const struct operand *o, int64_t line, int64_t unit)
+{
+    const int64_t i = o->along ? line : unit, n = o->along ? o->lines : o->units,
+                  k = o->along ? unit : line, nk = o->along ? o->units : o->lines;
+    if (k >= nk || i >= n) return k < nk && i == n && o->ones ? 1 : 0;
+    if (!o->gathered) return o->base[line * o->stride + unit];
+    return rows_load(&o->rows, rows_at(&o->rows, line) * o->stride + unit);
+}
+
+/* This thread's part of the chunk that begins at k0, of the tile that begins at i0. */
+HN_DEVICE void fetch(const struct operand *o, int64_t i0, int64_t k0, int tile, int chunk,
+                     int fours, int t, real *to)
+{
+    HN_UNROLL
+    for (int f = 0; f < fours; f++) {
+        const struct place at = place_of(o->along, tile, f * HN_BLOCK + t);
+        const int64_t line = o->along ? i0 + at.i : k0 + at.k, unit = o->along ? k0 + at.k : i0 + at.i;
+        if (at.k >= chunk) continue;
+        if (o->fours && line < o->lines && unit + 3 < o->units) {
+            const int64_t row = o->gathered ? rows_at(&o->rows, line) : line;
+            hn_load4(to + 4 * f, o->base + row * o->stride + unit);
+        } else {
             HN_UNROLL
-            for (int k = 0; k < STEP; k++) {
-                HN_UNROLL
-                for (int e = 0; e < EACH * EACH; e++)
-                    HN_MINE(acc, t)[e] += as[k][ti + e / EACH] * bs[k][tj + e % EACH];
-            }
-        }
-    }
-    HN_EACH(t)
-    {
-        HN_UNROLL
-        for (int e = 0; e < EACH * EACH; e++) {
-            int64_t i = i0 + t / 16 * EACH + e / EACH, j = j0 + t % 16 * EACH + e % EACH;
-            if (i >= m || j >= n) continue;
-            real v = (real)a.alpha * HN_MINE(acc, t)[e];
-            if (bias) v += (real)a.beta * bias[a.one_bias ? 0 : j];
-            if (a.acc) v += c[i * a.cn + j];
-            c[i * a.cn + j] = a.relu && v <= 0 ? 0 : v;
+            for (int e = 0; e < 4; e++) to[4 * f + e] = one_element(o, line, unit + e);
         }
     }
 }
+
+/* … and into shared memory, k by k. */
+HN_DEVICE void store(real *sh, int along, int tile, int chunk, int fours, int t, const real *from)
+{
+    const int wide = tile + 4;
+    HN_UNROLL
+    for (int f = 0; f < fours; f++) {
+        const struct place at = place_of(along, tile, f * HN_BLOCK + t);
+        if (at.k >= chunk) continue;
+        HN_UNROLL
+        for (int e = 0; e < 4; e++)
+            sh[(at.k + (along ? e : 0)) * wide + at.i + (along ? 0 : e)] = from[4 * f + e];
+    }
+}
+
+HN_DEVICE real dropped(const struct hn_k_slot *s, const struct hn_k_drop *d, int64_t i, int64_t j,
+                       real v)
+{
+    const struct mask m = mask_of(s, d);
+    if (!m.below) return v * m.scale;
+    struct bits r =
+        philox((uint32_t)j, (uint32_t)(i / 8), m.batch, d->stream, s->key[0], s->key[1]);
+    return bits_of(r, (int)(i % 8)) < m.below ? 0 : v * m.scale;
+}
+
+HN_DEVICE void put(const struct hn_k_gemm *g, const struct job *j, struct hn_k_ref to, int64_t at,
+                   real v)
+{
+    if (to.space) hn_at(&g->env, to, j->z)[at] = v;
+}
+
+/* A result on its way out. */
+HN_DEVICE void finish(const struct hn_k_gemm *g, const struct hn_k_slot *s, const struct job *j,
+                      int64_t row, int64_t col, real v)
+{
+    const struct hn_k_product *p = j->p;
+    const struct hn_k_tail *tail = &p->tail;
+    if (row > j->m || col > j->n) return;
+    if (row == j->m || col == j->n) { /* of ones */
+        const int is = p->ones == 1 ? row == j->m && col < j->n
+                                    : p->ones == 2 && col == j->n && row < j->m;
+        if (!is) return;
+        real *sums = hn_at(&g->env, p->sums, j->z) + (p->ones == 1 ? col : row);
+        v *= (real)p->beta;
+        *sums = p->acc_sums ? *sums + v : v;
+        return;
+    }
+    const int64_t at = row * j->n + col;
+    v *= (real)p->alpha;
+    if (p->bias.space) v += (real)p->beta * hn_at(&g->env, p->bias, j->z)[p->one_bias ? 0 : col];
+    if (p->acc) v += hn_at(&g->env, tail->c, j->z)[at];
+    if (tail->backward && tail->drops) v = dropped(s, &tail->drop, row, col, v);
+    if (tail->backward && tail->how) {
+        real x = tail->by.space ? hn_at(&g->env, tail->by, j->z)[at] : 0;
+        v *= slope(tail->kind, tail->how - 1, x, (real)tail->a, (real)tail->b);
+    }
+    put(g, j, tail->c, at, v);
+    if (tail->backward) return;
+    if (tail->how) {
+        v = value(tail->kind, v, (real)tail->a, (real)tail->b);
+        put(g, j, tail->y, at, v);
+    }
+    if (tail->drops) put(g, j, tail->z, at, dropped(s, &tail->drop, row, col, v));
+}
+
+#define TN(name) TN_(name, TILE)
+#define TN_(name, tile) TN2_(name, tile)
+#define TN2_(name, tile) name##_##tile
+#define TILE 16
+#define TILE_KERNEL HN_KERNEL(gemm16, hn_k_gemm)
+#include "gpu/tile.h"
+#undef TILE
+#undef TILE_KERNEL
+#define TILE 32
+#define TILE_KERNEL HN_KERNEL(gemm32, hn_k_gemm)
+#include "gpu/tile.h"
 
 /* Blocks of 8 columns and 32 lanes of rows, neighbouring threads on neighbouring columns; or, for a single sum, one block over
  * all elements. */

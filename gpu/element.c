@@ -40,15 +40,20 @@ static int team_of(int64_t n)
     return n <= 8 ? 1 : n <= 256 ? team : HN_BLOCK;
 }
 
+int hn_gpu_slope_by(const struct hn_gpu_build *b, const struct hn_op *op)
+{
+    struct hn_need need = { 0 };
+    op->row->need(op, hn_gpu_shape(b, op->in[0]), &need);
+    return need.y & 1 ? 2 : need.x & 1 ? 1 : 0;
+}
+
 hone_status hn_gpu_unary(struct hn_gpu_build *b)
 {
     const struct hn_unary *u = b->op->attrs;
     struct hn_k_unary k = {
         .kind = (int32_t)u->kind, .a = u->a, .b = u->b, .n = count(b, b->op->out[0])
     };
-    struct hn_need need = { 0 };
-    b->op->row->need(b->op, hn_gpu_shape(b, b->op->in[0]), &need);
-    k.by = need.y & 1 ? 2 : need.x & 1 ? 1 : 0;
+    k.by = hn_gpu_slope_by(b, b->op);
     k.x = hn_gpu_ref(b, b->s->x[0]), k.y = hn_gpu_ref(b, b->s->y[0]);
     if (b->s->backward) {
         hone_status st = HONE_OK;
@@ -89,25 +94,36 @@ hone_status hn_gpu_binary(struct hn_gpu_build *b)
     return HONE_OK;
 }
 
+struct hn_k_drop hn_gpu_drop_of(const struct hn_gpu_build *b, const struct hn_dropout *t)
+{
+    const enum hn_pass pass = b->e->plan->pass;
+    return (struct hn_k_drop){ .rate = t->rate,
+                               .stream = t->stream,
+                               .fixed = t->fixed,
+                               .off = !hn_gpu_trains(pass),
+                               .still = pass == HN_PASS_GRAD };
+}
+
+int hn_gpu_drop_by_library(const struct hn_gpu_build *b)
+{
+    return b->e->max_slots == 1 && b->e->plan->pass == HN_PASS_TRAIN &&
+           hn_gpu_choose_drop(&b->e->dev->o);
+}
+
 hone_status hn_gpu_dropout(struct hn_gpu_build *b)
 {
     const struct hn_dropout *t = b->op->attrs;
     const struct hn_shape *x = hn_gpu_shape(b, b->op->in[0]);
-    struct hn_k_dropout k = {
-        .rate = t->rate, .stream = t->stream, .fixed = t->fixed, .backward = b->s->backward
-    };
+    struct hn_k_dropout k = { .drop = hn_gpu_drop_of(b, t), .backward = b->s->backward };
     k.from = hn_gpu_ref(b, b->s->backward ? b->s->dy[0] : b->s->x[0]);
     k.to = hn_gpu_ref(b, b->s->backward ? b->s->dx[0] : b->s->y[0]);
     k.rows = x->rank > 0 ? hn_gpu_dim(x->d[0]) : hn_gpu_fixed(1);
     k.cols = hn_gpu_span(x, 1, x->rank).fixed;
-    k.off = !hn_gpu_trains(b->e->plan->pass), k.still = b->e->plan->pass == HN_PASS_GRAD;
     k.acc = b->s->backward && hn_gpu_acc(b, 0);
     if (hn_gpu_span(x, 1, x->rank).per_row)
         return hn_fail(b->err, HONE_E_UNSUPPORTED, b->op->name,
                        "Dropout whose columns follow the batch is not on the GPU");
-    if (b->e->max_slots == 1 && b->e->plan->pass == HN_PASS_TRAIN &&
-        hn_gpu_choose_drop(&b->e->dev->o))
-        return hn_gpu_library_drop(b, &k);
+    if (hn_gpu_drop_by_library(b)) return hn_gpu_library_drop(b, &k);
     struct hn_k_dim elements = { k.rows.per_row * k.cols,
                                  (k.rows.fixed + 7) * k.cols }; /* 8 rows a thread */
     return added(b, hn_gpu_add(b, HN_KN_dropout, &k, sizeof k, elements, 8 * HN_BLOCK));
@@ -220,6 +236,23 @@ hone_status hn_gpu_reduce(struct hn_gpu_build *b)
                                count(b, b->op->out[0]), 1));
 }
 
+/* May forward write the gradient? It needs nothing but its own rows where all of them weigh 1, and nothing may still read what
+ * lies where the gradient goes: the loss is the last step forward, its gradient the first one back. */
+static const struct hn_step *gradient_too(const struct hn_gpu_build *b, const struct hn_k_loss *k)
+{
+    const struct hn_plan *plan = b->e->plan;
+    const struct hn_step *back = plan->steps + plan->n_forward;
+    if (!hn_gpu_trains(plan->pass) || b->p->n_losses != 1 || k->weights.space) return NULL;
+    if (b->s + 1 != back || plan->n_forward == plan->n_steps || back->op != b->s->op) return NULL;
+    for (int i = 0; i < b->p->n_outputs; i++)
+        if (plan->outputs[i].space != HN_SP_NONE) return NULL;
+    if (back->dx[0].space == HN_SP_NONE || back->acc & 1) return NULL;
+    const size_t bytes = hn_gpu_bytes(b, b->op->in[0]), other = hn_gpu_bytes(b, b->op->in[1]);
+    const int in_place = hn_gpu_same(back->dx[0], b->s->x[0]);
+    if (!in_place && hn_gpu_overlap(back->dx[0], bytes, b->s->x[0], bytes)) return NULL;
+    return k->column < 0 && hn_gpu_overlap(back->dx[0], bytes, b->s->x[1], other) ? NULL : back;
+}
+
 hone_status hn_gpu_loss(struct hn_gpu_build *b)
 {
     static const char *const forms[] = { "loss_ce", "loss_nll", "loss_bce", "loss_regression" };
@@ -230,13 +263,16 @@ hone_status hn_gpu_loss(struct hn_gpu_build *b)
                            .delta = t->delta,
                            .dense = t->dense,
                            .from_logits = t->from_logits,
-                           .kind = t->kind };
+                           .kind = t->kind,
+                           .n_columns = e->n_columns };
+    if (b->s->backward && (b->loss_done || !hn_gpu_wants(b, 0))) return HONE_OK;
     while (strcmp(b->op->row->name, forms[k.form]) != 0) k.form++;
     const int classes = k.form < 2;
     k.rows = x->rank == 0 ? hn_gpu_fixed(1) : hn_gpu_span(x, 0, classes ? x->rank - 1 : 1);
     k.cols = x->rank == 0 ? hn_gpu_fixed(1) : hn_gpu_span(x, classes ? x->rank - 1 : 1, x->rank);
     k.team = team_of(hn_gpu_n(k.cols, e->plan->max_rows));
     k.x = hn_gpu_ref(b, b->s->x[0]), k.target = hn_gpu_ref(b, b->s->x[1]);
+    k.column = hn_gpu_in_place(b, b->op->in[1]);
     if (b->op->n_in > 2 && b->op->in[2] >= 0)
         k.weights = hn_gpu_ref(b, b->s->x[2]), k.n_weights = count(b, b->op->in[2]);
     const size_t each = (size_t)e->row_stride * sizeof(double), l = (size_t)b->loss_of[b->s->op];
@@ -244,8 +280,12 @@ hone_status hn_gpu_loss(struct hn_gpu_build *b)
     k.row_weight = (struct hn_k_ref){ HN_KS_ARENA, e->row_at + (2 * l + 1) * each };
     k.sums = (struct hn_k_ref){ HN_KS_ARENA, e->sums_at + 2 * l * sizeof(double) };
     if (k.form == 0) k.lse = hn_gpu_ref(b, b->s->save[0]);
-    if (b->s->backward && !hn_gpu_wants(b, 0)) return HONE_OK;
-    if (b->s->backward) k.dx = hn_gpu_ref(b, b->s->dx[0]), k.acc = hn_gpu_acc(b, 0);
+    if (b->s->backward) {
+        k.dx = hn_gpu_ref(b, b->s->dx[0]), k.acc = hn_gpu_acc(b, 0);
+    } else {
+        const struct hn_step *back = gradient_too(b, &k);
+        if (back) k.dx = hn_gpu_ref(b, back->dx[0]), k.both = b->loss_done = 1;
+    }
     return added(b, hn_gpu_add(b, b->s->backward ? HN_KN_loss_back : HN_KN_loss, &k, sizeof k,
                                k.rows, HN_BLOCK / k.team));
 }

@@ -6,6 +6,8 @@
  *
  *   nodes in order: gather | zero | forward | emit | judge | commit | backward | sums | squares | clip | optim
  *
+ * Where backward needs nothing of judge (fuse.c), judge and commit run beside it: side nodes, between fork and join.
+ *
  * The table holds slots, columns and totals (see kernel.h). Slot z's memory is the plan's arena and, behind it, the rows of the
  * losses, their sums and batch statistics that await commit. One slot: products go to the library. Several: to the native
  * kernel, where z is the slot, rows may differ and a slot's numbers do not depend on the others. */
@@ -23,9 +25,10 @@ enum hn_gpu_pick {
 };
 struct hn_gpu_options {
     enum hn_gpu_math math;
-    int native_gemm;      /* gemm-impl=native: also with one slot */
-    int no_graph;         /* graph=off */
-    int stream;           /* data=stream: never resident */
+    int gemm;       /* gemm-impl=: enum hn_gpu_pick; CUDNN is cuBLASLt here */
+    int no_graph;   /* graph=off */
+    int no_overlap; /* overlap=off: nothing runs beside or begins before the end of something else */
+    int stream;     /* data=stream: never resident */
     int norm, drop;       /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
     int64_t stream_bytes; /* of one buffer of streamed rows */
     int64_t unroll;       /* steps of one captured graph where many follow each other */
@@ -51,7 +54,7 @@ enum hn_gpu_stage { /* nodes that only some variants of a step have */
                     HN_GPU_INSTEAD, /* does what the call before it could not: the whole of it, or the sums of a bias gradient */
                     HN_GPU_BESIDE /* completes the call before the one before it, unless that one is replaced */
 };
-enum hn_gpu_kind { HN_GPU_KERNEL, HN_GPU_GEMM, HN_GPU_NORM, HN_GPU_DROP };
+enum hn_gpu_kind { HN_GPU_KERNEL, HN_GPU_GEMM, HN_GPU_NORM, HN_GPU_DROP, HN_GPU_SIDE };
 
 struct hn_gpu_node {
     enum hn_gpu_kind kind;
@@ -63,6 +66,7 @@ struct hn_gpu_node {
     size_t bytes;
     struct hn_k_dim x, y;
     int64_t per_x, most_x, per_y;
+    enum hn_gpu_side side; /* SIDE */
     /* library calls, one slot only */
     struct hn_k_dim m, n, k; /* gemm */
     struct hn_gpu_gemm gemm;
@@ -99,7 +103,7 @@ struct hn_gpu_exec {
     struct hn_gpu_dev *dev;
     const struct hn_plan *plan;
     struct hn_arena mem;               /* tables */
-    int max_slots, n_columns, library; /* library: products by library calls, one slot */
+    int max_slots, n_columns, library; /* library: one slot, so that library calls are possible */
     struct hn_gpu_node *nodes;
     int n_nodes, cap_nodes;
     struct hn_k_env env;
@@ -119,7 +123,7 @@ struct hn_gpu_exec {
     size_t table_bytes, columns_at, totals_at, lists_bytes, stream_bytes;
     uint8_t *column_used;
     int32_t n_chunks;
-    int n_norms, n_drops; /* nodes of these kinds */
+    int n_norms, n_drops, n_gemms; /* nodes of these kinds */
     size_t state_bytes;
     uint32_t state_key[2]; /* whose random numbers the states hold */
     int seeded;
@@ -148,7 +152,10 @@ struct hn_gpu_build {
     const struct hn_step *s; /* the step at work, and the one behind it (NULL: none) */
     const struct hn_step *next;
     const struct hn_op *op;
-    int fused; /* set when `next` was taken in */
+    const struct hn_step *end; /* behind the last step of this direction */
+    int fused;                 /* how many steps behind this one were taken in */
+    int loss_done;             /* the loss's gradient was */
+    uint8_t *in_place;         /* per column: nobody needs it gathered */
     int *loss_of;
     struct hn_k_ref *kept; /* per op: reserve of a Dropout that cuDNN does */
     hone_error *err;
@@ -165,6 +172,31 @@ struct hn_gpu_node *hn_gpu_add(struct hn_gpu_build *b, enum hn_k_id kernel, cons
 struct hn_gpu_node *hn_gpu_library(struct hn_gpu_build *b, enum hn_gpu_kind kind);
 /* Bytes of the slot's own memory behind the arena. */
 size_t hn_gpu_extra(struct hn_gpu_build *b, size_t bytes);
+/* element.c: what a Dropout's kernel needs to know; is it cuDNN's; what a function's slope is taken from (0, 1 x, 2 y). */
+struct hn_k_drop hn_gpu_drop_of(const struct hn_gpu_build *b, const struct hn_dropout *t);
+int hn_gpu_drop_by_library(const struct hn_gpu_build *b);
+int hn_gpu_slope_by(const struct hn_gpu_build *b, const struct hn_op *op);
+
+/* dense.c: blocks of the native product of a node; is a product of this size made by the native kernel? */
+int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows);
+int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int64_t k);
+
+/* fuse.c: what a launch may take in from around it. */
+static inline int hn_gpu_same(struct hn_ref a, struct hn_ref b)
+{
+    return a.space != HN_SP_NONE && a.space == b.space && a.off == b.off;
+}
+/* Do two pieces of the arena share bytes? */
+int hn_gpu_overlap(struct hn_ref a, size_t a_bytes, struct hn_ref b, size_t b_bytes);
+size_t hn_gpu_bytes(const struct hn_gpu_build *b, int32_t value); /* at most */
+/* The function and the Dropout behind a dense layer forward, or in front of it backward: into its tail. Sets b->fused. */
+void hn_gpu_tail_forward(struct hn_gpu_build *b, struct hn_k_tail *tail);
+void hn_gpu_tail_backward(struct hn_gpu_build *b, struct hn_k_tail *tail);
+/* Which columns of the data set are read where they lie. */
+hone_status hn_gpu_find_in_place(struct hn_gpu_build *b);
+/* The column that is this value, when it is read in place; else -1. */
+int32_t hn_gpu_in_place(const struct hn_gpu_build *b, int32_t value);
+
 /* Is the step behind this one a ReLU in place on this one's output? */
 int hn_gpu_relu_follows(const struct hn_gpu_build *b);
 static inline int hn_gpu_acc(const struct hn_gpu_build *b, int i)

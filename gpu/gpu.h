@@ -16,6 +16,7 @@ struct hn_gpu_grid {
 };
 
 enum hn_gpu_math { HN_GPU_FP32, HN_GPU_TF32, HN_GPU_BF16 };
+enum hn_gpu_side { HN_GPU_FORK, HN_GPU_BACK, HN_GPU_JOIN };
 enum hn_gpu_copy { HN_GPU_UP, HN_GPU_DOWN, HN_GPU_ACROSS };
 
 struct
@@ -67,7 +68,8 @@ struct
 };
 struct hn_gpu_layer {
     const char *name;
-    hone_status (*open)(struct hn_mem *mem, int ordinal, void **ctx, hone_error *err);
+    /* overlap: launches may be made ready while the one before them ends, and side launches run beside; else all in a row */
+    hone_status (*open)(struct hn_mem *mem, int ordinal, int overlap, void **ctx, hone_error *err);
     void (*close)(void *ctx);
     void (*describe)(void *ctx, char *buf, size_t size); /* device, driver, library versions */
     hone_status (*memory)(void *ctx, size_t *free_bytes, size_t *total, hone_error *err);
@@ -86,6 +88,9 @@ struct hn_gpu_layer {
     hone_status (*upload_join)(void *ctx, hone_error *err);
     hone_status (*launch)(void *ctx, enum hn_k_id kernel, size_t elem, struct hn_gpu_grid grid,
                           const void *args, size_t bytes, hone_error *err);
+    /* Another stream for launches beside the compute stream's, captured along with it: FORK, what is launched then begins behind
+     * what is queued so far; BACK, launches are the compute stream's again; JOIN, what follows waits for the other stream. */
+    hone_status (*side)(void *ctx, enum hn_gpu_side what, hone_error *err);
     hone_status (*capture_begin)(void *ctx, hone_error *err);
     hone_status (*capture_end)(void *ctx, void **graph,
                                hone_error *err); /* closes the capture also when it fails */

@@ -43,14 +43,15 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
     uint32_t key[2];
     int32_t stop, optimizer, accumulate, flush;
     int64_t n_steps;
-    int64_t ahead,
-        at; /* steps begun by forward kernels; the step backward kernels work on. judge moves both */
+    int64_t ahead; /* steps behind this one; the last kernel of a step moves it */
     int64_t bad_step;
     uint64_t batch0;            /* batches seen before this run */
     int64_t batch, step, micro; /* the clock after the steps so far */
     double momentum, beta1, beta2, eps, alpha, weight_decay, l1, clip_norm, dropout;
     /* for the optimizer, written by judge: */
     int32_t apply, adds;
+    int32_t
+        failing; /* the loss of this step is not finite: the step ends the run and changes nothing */
     double *totals; /* 2 per loss: sums over the good steps of a run */
     double rate, grow1, root2, scale,
         clip; /* grow1 = 1 / (1 - beta1^t), root2 = sqrt(1 - beta2^t) */
@@ -112,13 +113,45 @@ struct hn_k_binary {
     int32_t kind, which, acc, same; /* same: no broadcasting at all */
 };
 struct
-    hn_k_gemm { /* c[i,j] = alpha sum_k a[i,k] b[k,j] + beta bias[j], relu; a[i,k] at i * ai + k * ak */
-    struct hn_k_env env;
-    struct hn_k_ref a, b, c, bias;
+    hn_k_drop { /* a Dropout: its rate, stream and clock. off: no dropout in this pass; still: its clock stands */
+    double rate;
+    uint32_t stream;
+    int32_t fixed, off, still;
+};
+struct
+    hn_k_tail { /* what becomes of a product's result on its way out; places that are NONE are not written */
+    struct hn_k_ref c; /* the product */
+    struct hn_k_ref y,
+        z; /* behind the function; behind the Dropout (in this order, backward in the other) */
+    struct hn_k_ref by; /* backward: x or y of the function, for its slope */
+    int32_t kind, how;  /* enum hn_unary_kind; how: 0 none, else 1 + what the slope is taken from */
+    int32_t drops, backward;
+    double a, b;
+    struct hn_k_drop drop;
+};
+struct hn_k_matrix { /* line l begins at l * stride; elements of a line are neighbours */
+    struct hn_k_ref at;
+    int64_t stride;
+    int32_t along;  /* lines run along k */
+    int32_t column; /* lines are this step's rows of a column of the data set; -1: of `at` */
+};
+struct
+    hn_k_product { /* c[i,j] (+)= tail(alpha sum_k a[i,k] b[k,j] + beta bias[j]), c in rows of n */
+    struct hn_k_matrix a, b;
+    struct hn_k_ref bias, sums;
     struct hn_k_dim m, n, k;
-    int64_t ai, ak, bk, bj, cn; /* c[i,j] at i * cn + j */
-    int32_t acc, relu, one_bias;
+    int32_t acc, one_bias;
+    int32_t ones,
+        acc_sums; /* 1: sums[j] (+)= beta sum_k b[k,j], 2: sums[i] (+)= beta sum_k a[i,k] */
     double alpha, beta;
+    struct hn_k_tail tail;
+};
+struct
+    hn_k_gemm { /* one or two independent products; x: tiles of the first, then those of the second */
+    struct hn_k_env env;
+    const struct hn_k_column *columns; /* n_columns per slot */
+    int32_t n_columns, n;
+    struct hn_k_product p[2];
 };
 struct hn_k_colsum { /* d[j] (+)= scale * sum_r x[r, j]; one: a single sum over all */
     struct hn_k_env env;
@@ -157,10 +190,8 @@ struct hn_k_dropout {
     struct hn_k_ref from, to;
     struct hn_k_dim rows;
     int64_t cols;
-    double rate;
-    uint32_t stream;
-    int32_t fixed, off, still, backward,
-        acc; /* off: no dropout in this pass; still: its clock stands */
+    struct hn_k_drop drop;
+    int32_t backward, acc;
 };
 struct hn_k_softmax { /* element k of group (o, i) is at (o * len + k) * inner + i */
     struct hn_k_env env;
@@ -203,9 +234,14 @@ struct hn_k_loss {
     struct hn_k_ref x, target, weights, dx;
     struct hn_k_ref row_loss, row_weight; /* doubles, one a row: weighted loss and weight */
     struct hn_k_ref lse, sums;            /* doubles: lse per row; this loss's two sums */
+    const struct hn_k_column *columns;    /* n_columns per slot */
+    int32_t n_columns,
+        column; /* of the data set that is the target, read where it lies; -1: it was gathered */
     struct hn_k_dim rows, cols, n_weights;
     double weight, delta;
     int32_t form, dense, from_logits, kind, acc, team; /* form: 0 ce, 1 nll, 2 bce, 3 regression */
+    int32_t
+        both; /* forward writes the gradient, too: every row weighs 1, so that it needs no sums */
 };
 struct
     hn_k_judge { /* one block a slot: sums of the losses, is the step good, what the optimizer needs, the clock */
@@ -213,7 +249,7 @@ struct
     struct hn_k_ref sums; /* doubles: 2 per loss of this step */
     struct hn_k_ref rows; /* row_loss of loss 0; row_weight behind it; then the next loss's */
     int64_t row_stride;   /* doubles from one of those to the next */
-    int32_t n_losses, training, optimizes;
+    int32_t n_losses, training, optimizes, last; /* last: no kernel of the optimizer follows */
     struct hn_k_dim loss_rows[HN_K_COLUMNS];
 };
 struct hn_k_chunk { /* elements of one trained parameter */
@@ -225,7 +261,7 @@ struct hn_k_optim {
     struct hn_k_env env;
     const struct hn_k_chunk *chunks; /* x: which */
     double *squares;                 /* n_chunks per slot */
-    int32_t n_chunks, clips;
+    int32_t n_chunks, last;          /* last: of the step, so it moves the slot on */
 };
 
 /* ---- the kernels --------------------------------------------------------------------------------------------- */
@@ -235,7 +271,7 @@ struct hn_k_optim {
     X(gather)                                                                                      \
     X(fill)                                                                                        \
     X(emit)                                                                                        \
-    X(unary) X(unary_back) X(binary) X(binary_back) X(gemm) X(colsum) X(norm) X(norm_back)         \
+    X(unary) X(unary_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(colsum) X(norm) X(norm_back)         \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
     X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(optim)
@@ -246,7 +282,12 @@ enum hn_k_id {
 #undef HN_K_ID
         HN_KN_COUNT
 };
-enum { HN_K_CHUNK = 1024, HN_K_TILE = 64, HN_K_STEP = 16, HN_K_LANES = 32 };
+enum {
+    HN_K_CHUNK = 1024,
+    HN_K_TILE = 16,
+    HN_K_LANES = 32,
+    HN_K_NORM = 64
+}; /* tiles of a product: 16 or 32 rows, 16 columns */
 
 /* ---- inside kernels ------------------------------------------------------------------------------------------ */
 
@@ -266,10 +307,24 @@ typedef double real;
 #ifdef __CUDACC__
 #define HN_DEVICE static __device__ __forceinline__
 #define HN_SHARED __shared__
+/* A kernel may be started while the one before it still runs (layer.c); it waits here until that one's results are there. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define HN_TURN()                                                                                  \
+    asm volatile("griddepcontrol.wait;" ::: "memory");                                             \
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory")
+#else
+#define HN_TURN() ((void)0)
+#endif
 #define HN_KERNEL(name, args)                                                                      \
-    static __global__ void __launch_bounds__(HN_BLOCK) kernel_##name(const struct args a);         \
+    static __device__ __forceinline__ void body_##name(const struct args &a);                      \
+    static __global__ void __launch_bounds__(HN_BLOCK)                                             \
+        kernel_##name(const __grid_constant__ struct args a)                                       \
+    {                                                                                              \
+        HN_TURN();                                                                                 \
+        body_##name(a);                                                                            \
+    }                                                                                              \
     extern "C" const void *HN_K(name)(void) { return (const void *)kernel_##name; }                \
-    static __global__ void __launch_bounds__(HN_BLOCK) kernel_##name(const struct args a)
+    static __device__ __forceinline__ void body_##name(const struct args &a)
 #define HN_EACH(t)                for (int t = (int)threadIdx.x, go_ = 1; go_; go_ = 0, __syncthreads())
 #define HN_PRIVATE(type, name, n) type name[n]
 #define HN_MINE(name, t)          ((void)(t), (name))
@@ -278,6 +333,8 @@ typedef double real;
 #define HN_Z                      ((int64_t)blockIdx.z)
 #define HN_NX                     ((int64_t)gridDim.x)
 #define HN_UNROLL                 _Pragma("unroll")
+#define HN_UNROLL4                _Pragma("unroll 4")
+#define HN_ALIGNED                __align__(16)
 #else
 struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
@@ -300,6 +357,8 @@ struct hn_k_at { /* a block's place in the grid */
 #define HN_Z                      (at_.z)
 #define HN_NX                     (at_.nx)
 #define HN_UNROLL
+#define HN_UNROLL4
+#define HN_ALIGNED
 #endif
 
 /* Elements of the whole grid row, thread by thread: for (int64_t i = HN_FIRST(t); i < n; i += HN_STRIDE) */
@@ -318,6 +377,15 @@ struct hn_k_at { /* a block's place in the grid */
 
 HN_DEVICE int64_t hn_n(struct hn_k_dim d, int64_t rows) { return d.per_row * rows + d.fixed; }
 HN_DEVICE int hn_live(const struct hn_k_slot *s) { return s->rows > 0 && !s->stop; }
+/* By one thread of the last kernel of a step. A kernel's threads agree on hn_live: only this writes `stop`, and then nothing of
+ * the same kernel does anything else. */
+HN_DEVICE void hn_move_on(struct hn_k_slot *s)
+{
+    if (s->failing)
+        s->stop = 1;
+    else
+        s->ahead++;
+}
 
 HN_DEVICE unsigned char *hn_bytes_at(const struct hn_k_env *e, struct hn_k_ref r, int64_t z)
 {
@@ -340,6 +408,31 @@ HN_DEVICE double *hn_double_at(const struct hn_k_env *e, struct hn_k_ref r, int6
 {
     return (double *)hn_bytes_at(e, r, z);
 }
+
+/* Four neighbours at once; `from` is a multiple of 16 bytes. */
+HN_DEVICE void hn_load4(real *to, const real *from)
+{
+#ifdef __CUDACC__
+    struct HN_ALIGNED four {
+        real v[4];
+    };
+    *(four *)to = *(const four *)from;
+#else
+    for (int i = 0; i < 4; i++) to[i] = from[i];
+#endif
+}
+HN_DEVICE void hn_store4(real *to, const real *from)
+{
+#ifdef __CUDACC__
+    struct HN_ALIGNED four {
+        real v[4];
+    };
+    *(four *)to = *(const four *)from;
+#else
+    for (int i = 0; i < 4; i++) to[i] = from[i];
+#endif
+}
+HN_DEVICE int hn_is_aligned(const void *p) { return ((uintptr_t)p & 15) == 0; }
 
 /* Position in an operand of dims `in` that lines up with element i of the broadcast result of dims `y`. */
 HN_DEVICE int64_t hn_broadcast(const struct hn_k_dims *y, const struct hn_k_dims *in, int64_t rows,

@@ -59,6 +59,9 @@ static void layer_close(void *ctx)
     if (c->lt) (void)cublasLtDestroy(c->lt);
     if (c->workspace) (void)cudaFree(c->workspace);
     if (c->arrived) (void)cudaEventDestroy(c->arrived);
+    if (c->forked) (void)cudaEventDestroy(c->forked);
+    if (c->joined) (void)cudaEventDestroy(c->joined);
+    if (c->beside) (void)cudaStreamDestroy(c->beside);
     if (c->copies) (void)cudaStreamDestroy(c->copies);
     if (c->stream) (void)cudaStreamDestroy(c->stream);
     (void)cudaGetLastError();
@@ -70,12 +73,26 @@ static hone_status open_all(struct hn_gpu_context *c, hone_error *err)
     HN_TRY(hn_gpu_here(c, err));
     HN_TRY(check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "a stream", err));
     HN_TRY(check(cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "a stream", err));
+    HN_TRY(check(cudaStreamCreateWithFlags(&c->beside, cudaStreamNonBlocking), "a stream", err));
+    c->now = c->stream;
     HN_TRY(check(cudaEventCreateWithFlags(&c->arrived, cudaEventDisableTiming), "an event", err));
+    HN_TRY(check(cudaEventCreateWithFlags(&c->forked, cudaEventDisableTiming), "an event", err));
+    HN_TRY(check(cudaEventCreateWithFlags(&c->joined, cudaEventDisableTiming), "an event", err));
     HN_TRY(check(cudaMalloc(&c->workspace, WORKSPACE), "the workspace of products", err));
     return check_blas(cublasLtCreate(&c->lt), "cuBLASLt", err);
 }
 
-static hone_status layer_open(struct hn_mem *mem, int ordinal, void **ctx, hone_error *err)
+/* Launches that begin early are from compute capability 9 on. */
+static int can_overlap(int ordinal)
+{
+    int major = 0;
+    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal) ==
+               cudaSuccess &&
+           major >= 9;
+}
+
+static hone_status layer_open(struct hn_mem *mem, int ordinal, int overlap, void **ctx,
+                              hone_error *err)
 {
     int n = 0;
     *ctx = NULL;
@@ -86,6 +103,7 @@ static hone_status layer_open(struct hn_mem *mem, int ordinal, void **ctx, hone_
     struct hn_gpu_context *c = hn_calloc(mem, 1, sizeof *c);
     if (!c) return hn_nomem(err, "the GPU", sizeof *c);
     c->mem = mem, c->ordinal = ordinal;
+    c->overlap = !overlap ? 0 : can_overlap(ordinal) ? 2 : 1;
     hone_status st = open_all(c, err);
     if (st != HONE_OK) {
         layer_close(c);
@@ -150,7 +168,8 @@ static void layer_unpin(void *ctx, void *p)
 
 static hone_status layer_fill(void *ctx, void *p, size_t n, hone_error *err)
 {
-    const struct hn_gpu_context *c = ctx;
+    struct hn_gpu_context *c = ctx;
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     return check(cudaMemsetAsync(p, 0, n, c->stream), "clearing memory", err);
 }
@@ -160,7 +179,8 @@ static hone_status layer_copy(void *ctx, void *to, const void *from, size_t n, e
 {
     static const enum cudaMemcpyKind kinds[] = { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
                                                  cudaMemcpyDeviceToDevice };
-    const struct hn_gpu_context *c = ctx;
+    struct hn_gpu_context *c = ctx;
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     return check(cudaMemcpyAsync(to, from, n, kinds[way], c->stream), "copying", err);
 }
@@ -183,7 +203,8 @@ static hone_status layer_upload(void *ctx, void *to, const void *from, size_t n,
 
 static hone_status layer_join(void *ctx, hone_error *err)
 {
-    const struct hn_gpu_context *c = ctx;
+    struct hn_gpu_context *c = ctx;
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     return check(cudaStreamWaitEvent(c->stream, c->arrived, 0), "streaming rows", err);
 }
@@ -205,34 +226,61 @@ static function_of *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K
 static const char *const names[HN_KN_COUNT] = { HN_K_LIST(NAME) };
 #undef NAME
 
+/* A launch behind another one of ours may be made ready while that one still runs: its kernel waits for its turn (HN_TURN). */
 static hone_status layer_launch(void *ctx, enum hn_k_id kernel, size_t elem,
                                 struct hn_gpu_grid grid, const void *args, size_t bytes,
                                 hone_error *err)
 {
-    const struct hn_gpu_context *c = ctx;
-    const dim3 blocks = { grid.x, grid.y, grid.z }, threads = { HN_BLOCK, 1, 1 };
+    struct hn_gpu_context *c = ctx;
+    cudaLaunchAttribute early = { .id = cudaLaunchAttributeProgrammaticStreamSerialization };
+    early.val.programmaticStreamSerializationAllowed = 1;
+    const cudaLaunchConfig_t how = { .gridDim = { grid.x, grid.y, grid.z },
+                                     .blockDim = { HN_BLOCK, 1, 1 },
+                                     .stream = c->now,
+                                     .attrs = &early,
+                                     .numAttrs = c->overlap == 2 && c->follows };
     void *list[1] = { (void *)(uintptr_t)args };
     (void)bytes; /* the kernel knows the size of its one argument */
     HN_TRY(hn_gpu_here(c, err));
-    return check(
-        cudaLaunchKernel(kernels[elem == 8][kernel](), blocks, threads, list, 0, c->stream),
-        names[kernel], err);
+    c->follows = c->now == c->stream;
+    return check(cudaLaunchKernelExC(&how, kernels[elem == 8][kernel](), list), names[kernel], err);
+}
+
+static hone_status layer_side(void *ctx, enum hn_gpu_side what, hone_error *err)
+{
+    static const char doing[] = "work side by side";
+    struct hn_gpu_context *c = ctx;
+    if (!c->overlap) return HONE_OK;
+    HN_TRY(hn_gpu_here(c, err));
+    c->follows = 0;
+    switch (what) {
+    case HN_GPU_FORK:
+        HN_TRY(check(cudaEventRecord(c->forked, c->stream), doing, err));
+        c->now = c->beside;
+        return check(cudaStreamWaitEvent(c->beside, c->forked, 0), doing, err);
+    case HN_GPU_BACK:
+        c->now = c->stream;
+        return check(cudaEventRecord(c->joined, c->beside), doing, err);
+    default: return check(cudaStreamWaitEvent(c->stream, c->joined, 0), doing, err);
+    }
 }
 
 static hone_status layer_begin(void *ctx, hone_error *err)
 {
-    const struct hn_gpu_context *c = ctx;
+    struct hn_gpu_context *c = ctx;
     HN_TRY(hn_gpu_here(c, err));
+    c->now = c->stream, c->follows = 0;
     return check(cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeThreadLocal),
                  "capturing a step", err);
 }
 
 static hone_status layer_end(void *ctx, void **graph, hone_error *err)
 {
-    const struct hn_gpu_context *c = ctx;
+    struct hn_gpu_context *c = ctx;
     cudaGraph_t recorded = NULL;
     cudaGraphExec_t ready = NULL;
     *graph = NULL;
+    c->now = c->stream, c->follows = 0;
     HN_TRY(check(cudaStreamEndCapture(c->stream, &recorded), "capturing a step", err));
     hone_status st =
         check(cudaGraphInstantiate(&ready, recorded, 0), "preparing a captured step", err);
@@ -243,7 +291,8 @@ static hone_status layer_end(void *ctx, void **graph, hone_error *err)
 
 static hone_status layer_replay(void *ctx, void *graph, hone_error *err)
 {
-    const struct hn_gpu_context *c = ctx;
+    struct hn_gpu_context *c = ctx;
+    c->follows = 0;
     HN_TRY(hn_gpu_here(c, err));
     return check(cudaGraphLaunch(graph, c->stream), "running a captured step", err);
 }
@@ -360,8 +409,9 @@ static hone_status layer_gemm_create(void *ctx, const struct hn_gpu_gemm *g, voi
 static hone_status layer_gemm(void *ctx, void *gemm, const void *a, const void *b, void *out,
                               void *bias, hone_error *err)
 {
-    const struct hn_gpu_context *c = ctx;
+    struct hn_gpu_context *c = ctx;
     struct product *p = gemm;
+    c->follows = 0;
     const void *alpha = p->elem == 8 ? (const void *)&p->alpha : (const void *)&p->alpha_f;
     const void *beta = p->elem == 8 ? (const void *)&p->beta : (const void *)&p->beta_f;
     HN_TRY(hn_gpu_here(c, err));
@@ -387,6 +437,7 @@ const struct hn_gpu_layer hn_gpu_layer = {
     .upload = layer_upload,
     .upload_join = layer_join,
     .launch = layer_launch,
+    .side = layer_side,
     .capture_begin = layer_begin,
     .capture_end = layer_end,
     .replay = layer_replay,

@@ -12,8 +12,11 @@ struct cudnnContext;
 struct hn_gpu_context {
     struct hn_mem *mem;
     int ordinal;
-    cudaStream_t stream, copies;
-    cudaEvent_t arrived;
+    cudaStream_t stream, copies, beside;
+    cudaStream_t now; /* the one of the two, stream and beside, that launches go to */
+    cudaEvent_t arrived, forked, joined;
+    int overlap;
+    int follows; /* what was queued last on the compute stream is a launch of ours: the next one may begin early */
     cublasLtHandle_t lt;
     void *workspace;
     struct cudnnContext *dnn; /* NULL until something asks for cuDNN: it takes a while to load */

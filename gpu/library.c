@@ -36,7 +36,7 @@ hone_status hn_gpu_library_norm(struct hn_gpu_build *b, enum hn_gpu_norm_way way
     struct hn_k_norm k = *args;
     const size_t bytes = (size_t)k.channels * b->e->dev->elem;
     const struct hn_gpu_node kernel = { .x = hn_gpu_fixed(k.channels),
-                                        .per_x = HN_BLOCK / HN_K_LANES };
+                                        .per_x = HN_BLOCK / HN_K_NORM };
     struct hn_gpu_node *n = hn_gpu_library(b, HN_GPU_NORM);
     if (!n) return no_memory(b);
     n->way = way;
@@ -143,7 +143,8 @@ static hone_status prepare_drop(const struct hn_gpu_step *s, int i)
     struct hn_gpu_drop d = { .rows = hn_gpu_n(k->rows, s->g->rows),
                              .cols = k->cols,
                              .elem = dev->elem,
-                             .rate = s->g->dropout >= 0 && !k->fixed ? s->g->dropout : k->rate,
+                             .rate = s->g->dropout >= 0 && !k->drop.fixed ? s->g->dropout
+                                                                          : k->drop.rate,
                              .states = e->states,
                              .state_bytes = e->state_bytes,
                              .seed = seed_of(e) };

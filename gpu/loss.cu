@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Losses: a team of threads owns a row; the row's weighted loss and weight are kept in double and summed by judge, in a fixed
- * order. judge also decides whether the step is good (all sums finite), hands the optimizer its numbers and moves the clock.
+ * order. judge also decides whether the step is good (all sums finite), hands the optimizer its numbers and moves the clock; it runs
+ * beside the kernels backward, which do not look at its verdict.
  * Formulas as in ops/math/loss_ce.c and loss_element.c. */
-#include "gpu/kernel.h"
+#include "gpu/column.h"
 
 enum { CE, NLL, BCE, REGRESSION };
 enum { MSE, MAE, HUBER };
@@ -37,21 +38,93 @@ HN_DEVICE double element_slope(const struct hn_k_loss *a, double p, double t)
     return fabs(d) < a->delta ? d : a->delta * sign;
 }
 
-HN_DEVICE int64_t class_of(const real *target, int64_t i, int64_t n)
+struct labels { /* targets, gathered or where the data set lies; each: elements of a row */
+    const real *p;
+    struct rows rows;
+    int64_t each;
+};
+HN_DEVICE struct labels labels_of(const struct hn_k_loss *a, const struct hn_k_slot *s, int64_t z,
+                                  int64_t cols)
 {
-    return target[i] >= 0 && target[i] < (real)n ? (int64_t)target[i] : -1;
+    struct labels l;
+    l.p = a->column < 0 ? hn_at(&a->env, a->target, z) : 0;
+    l.each = a->form < BCE && !a->dense ? 1 : cols;
+    if (a->column >= 0) l.rows = rows_of(s, a->columns[z * a->n_columns + a->column]);
+    return l;
+}
+HN_DEVICE real label_at(const struct labels *l, int64_t row, int64_t k)
+{
+    if (l->p) return l->p[row * l->each + k];
+    return rows_load(&l->rows, rows_at(&l->rows, row) * l->each + k);
+}
+
+HN_DEVICE int64_t class_of(const struct labels *l, int64_t row, int64_t n)
+{
+    const real c = label_at(l, row, 0);
+    return c >= 0 && c < (real)n ? (int64_t)c : -1;
 }
 
 /* One element's share of the row's loss. */
-HN_DEVICE double share(const struct hn_k_loss *a, int64_t cols, const real *x, const real *target,
-                       int64_t row, int64_t k, double lse)
+HN_DEVICE double share(const struct hn_k_loss *a, int64_t cols, const real *x,
+                       const struct labels *l, int64_t row, int64_t k, double lse)
 {
-    int64_t at = row * cols + k;
-    if (a->form >= BCE) return element_value(a, (double)x[at], (double)target[at]) / (double)cols;
-    if (a->dense) return target[at] != 0 ? (double)target[at] * (lse - (double)x[at]) : 0;
-    int64_t c = class_of(target, row, cols);
+    const double v = (double)x[row * cols + k];
+    if (a->form >= BCE) return element_value(a, v, (double)label_at(l, row, k)) / (double)cols;
+    if (a->dense) {
+        const double share = (double)label_at(l, row, k);
+        return share != 0 ? share * (lse - v) : 0;
+    }
+    int64_t c = class_of(l, row, cols);
     if (c < 0) return k == 0 ? (double)NAN : 0;
-    return k == c ? lse - (double)x[at] : 0;
+    return k == c ? lse - v : 0;
+}
+
+struct slopes { /* of the rows a block has: see write_slopes */
+    const struct hn_k_loss *a;
+    struct labels labels;
+    const real *x, *w;
+    real *dx;
+    int64_t rows, cols, share_of;
+    double scale;
+};
+
+/* ce: dx_c = w (e^(x_c - lse) sum_k t_k - t_c)   nll: -w t_c   by element: w / cols slope
+ * The log of the sum of exponentials of thread t's row is lse[row], or top[first thread of its team]. */
+HN_DEVICE void write_slopes(const struct slopes *g, int64_t r0, const double *lse,
+                            const double *top, double *total)
+{
+    const struct hn_k_loss *a = g->a;
+    const int64_t cols = g->cols;
+    if (a->form == CE && a->dense) {
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a->team;
+            total[t] = 0;
+            for (int64_t k = t % a->team; row < g->rows && k < cols; k += a->team)
+                total[t] += (double)label_at(&g->labels, row, k);
+        }
+        HN_TREE(total, a->team);
+    }
+    HN_EACH(t)
+    {
+        int64_t row = r0 + t / a->team, c = -1;
+        const int first = t / a->team * a->team, skip = row >= g->rows;
+        double f = skip ? 0 : g->scale * (g->w ? (double)g->w[row / g->share_of] : 1);
+        double labels = a->dense && a->form == CE ? total[first] : 1, base = 0;
+        if (!skip && a->form == CE) base = top ? top[first] : lse[row];
+        if (!skip && a->form < BCE && !a->dense) c = class_of(&g->labels, row, cols);
+        const int known = a->form < BCE && (a->dense || c >= 0);
+        for (int64_t k = t % a->team; !skip && k < cols; k += a->team) {
+            int64_t at = row * cols + k;
+            double v = a->form == NLL ? 0 : (double)g->x[at], d = 0; /* nll needs no x */
+            if (a->form >= BCE)
+                d = f / (double)cols * element_slope(a, v, (double)label_at(&g->labels, row, k));
+            else if (known)
+                d = f * ((a->form == CE ? exp(v - base) * labels : 0) -
+                         (a->dense ? (double)label_at(&g->labels, row, k) : (double)(k == c)));
+            g->dx[at] = a->acc ? g->dx[at] + (real)d : (real)d;
+        }
+    }
 }
 
 HN_KERNEL(loss, hn_k_loss)
@@ -59,14 +132,16 @@ HN_KERNEL(loss, hn_k_loss)
     HN_SHARED double top[HN_BLOCK], sum[HN_BLOCK];
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
-    const real *x = hn_at(&a.env, a.x, HN_Z), *target = hn_at(&a.env, a.target, HN_Z),
-               *w = hn_at(&a.env, a.weights, HN_Z);
+    const real *x = hn_at(&a.env, a.x, HN_Z), *w = hn_at(&a.env, a.weights, HN_Z);
     double *row_loss = hn_double_at(&a.env, a.row_loss, HN_Z),
            *row_weight = hn_double_at(&a.env, a.row_weight, HN_Z);
     double *lse = hn_double_at(&a.env, a.lse, HN_Z);
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
     const int64_t share_of = w ? rows / hn_n(a.n_weights, s->rows) : 1;
+    const struct labels labels = labels_of(&a, s, HN_Z, cols);
+    const struct slopes g = { &a,   labels, x,        w, hn_at(&a.env, a.dx, HN_Z),
+                              rows, cols,   share_of, a.weight / (double)(rows > 0 ? rows : 1) };
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) {
         HN_EACH(t)
         {
@@ -95,7 +170,7 @@ HN_KERNEL(loss, hn_k_loss)
             double base = a.form == CE ? top[t / a.team * a.team] : 0;
             sum[t] = 0;
             for (int64_t k = t % a.team; row < rows && k < cols; k += a.team)
-                sum[t] += share(&a, cols, x, target, row, k, base);
+                sum[t] += share(&a, cols, x, &labels, row, k, base);
         }
         HN_TREE(sum, a.team);
         HN_EACH(t)
@@ -107,67 +182,43 @@ HN_KERNEL(loss, hn_k_loss)
                 if (a.form == CE) lse[row] = top[t];
             }
         }
+        if (a.both) write_slopes(&g, r0, lse, top, sum);
     }
 }
 
-/* ce: dx_c = w (e^(x_c - lse) sum_k t_k - t_c)   nll: -w t_c   by element: w / cols slope */
 HN_KERNEL(loss_back, hn_k_loss)
 {
     HN_SHARED double total[HN_BLOCK];
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
-    const real *x = hn_at(&a.env, a.x, HN_Z), *target = hn_at(&a.env, a.target, HN_Z),
-               *w = hn_at(&a.env, a.weights, HN_Z);
+    const real *w = hn_at(&a.env, a.weights, HN_Z);
     const double *lse = hn_double_at(&a.env, a.lse, HN_Z),
                  *sums = hn_double_at(&a.env, a.sums, HN_Z);
-    real *dx = hn_at(&a.env, a.dx, HN_Z);
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
-    const int64_t share_of = w ? rows / hn_n(a.n_weights, s->rows) : 1;
-    const double scale = sums[1] != 0 ? a.weight / sums[1] : 0;
-    for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) {
-        HN_EACH(t)
-        {
-            int64_t row = r0 + t / a.team;
-            total[t] = 0;
-            for (int64_t k = t % a.team; a.form == CE && a.dense && row < rows && k < cols;
-                 k += a.team)
-                total[t] += (double)target[row * cols + k];
-        }
-        HN_TREE(total, a.team);
-        HN_EACH(t)
-        {
-            int64_t row = r0 + t / a.team, c = -1;
-            double f = row < rows ? scale * (w ? (double)w[row / share_of] : 1) : 0;
-            double labels = a.dense ? total[t / a.team * a.team] : 1;
-            int skip = row >= rows;
-            if (!skip && a.form < BCE && !a.dense)
-                c = class_of(target, row, cols), skip = c < 0 ? 2 : 0;
-            for (int64_t k = t % a.team; skip != 1 && k < cols; k += a.team) {
-                int64_t at = row * cols + k;
-                double g = 0;
-                if (a.form >= BCE)
-                    g = f / (double)cols * element_slope(&a, (double)x[at], (double)target[at]);
-                else if (!skip)
-                    g = f * ((a.form == CE ? exp((double)x[at] - lse[row]) * labels : 0) -
-                             (a.dense ? (double)target[at] : (double)(k == c)));
-                dx[at] = a.acc ? dx[at] + (real)g : (real)g;
-            }
-        }
-    }
+    const struct slopes g = { &a,
+                              labels_of(&a, s, HN_Z, cols),
+                              hn_at(&a.env, a.x, HN_Z),
+                              w,
+                              hn_at(&a.env, a.dx, HN_Z),
+                              rows,
+                              cols,
+                              w ? rows / hn_n(a.n_weights, s->rows) : 1,
+                              sums[1] != 0 ? a.weight / sums[1] : 0 };
+    for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) write_slopes(&g, r0, lse, 0, total);
 }
 
 /* What the optimizer needs in this step, and the clock. */
 HN_DEVICE void move_clock(struct hn_k_slot *s)
 {
-    s->apply = s->micro + 1 >= s->accumulate || (s->flush && s->at == s->n_steps - 1);
+    s->apply = s->micro + 1 >= s->accumulate || (s->flush && s->ahead == s->n_steps - 1);
     s->adds = s->micro > 0;
     s->batch++;
     s->micro++;
     if (!s->apply) return;
     double t = (double)(s->step + 1);
     s->scale = 1.0 / (double)s->micro, s->clip = 1;
-    s->rate = s->lr[s->at];
+    s->rate = s->lr[s->ahead];
     s->grow1 = 1 / (1 - pow(s->beta1, t));
     s->root2 = sqrt(1 - pow(s->beta2, t));
     s->micro = 0;
@@ -204,12 +255,11 @@ HN_KERNEL(judge, hn_k_judge)
     HN_EACH(t) if (t == 0)
     {
         if (a.training && bad[0]) {
-            s->stop = 1, s->bad_step = s->ahead;
+            s->failing = 1, s->bad_step = s->ahead;
         } else {
             for (int l = 0; l < 2 * a.n_losses; l++) s->totals[l] += sums[l];
-            s->at = s->ahead;
-            s->ahead++;
             if (a.optimizes) move_clock(s);
         }
+        if (a.last) hn_move_on(s);
     }
 }

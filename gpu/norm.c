@@ -61,27 +61,19 @@ static struct hn_k_norm norm_of(struct hn_gpu_build *b)
     return k;
 }
 
-/* Do two pieces of the arena share bytes? */
-static int overlap(struct hn_ref a, struct hn_ref b, size_t bytes)
-{
-    return a.space == HN_SP_ARENA && b.space == HN_SP_ARENA && a.off < b.off + bytes &&
-           b.off < a.off + bytes;
-}
-
-/* A ReLU's backward right before a BatchNorm's: y of the ReLU and dy must outlive the step they were planned for. */
+/* A ReLU's backward right before a BatchNorm's: y of the ReLU and dy must outlive the step they were planned for. The same place
+ * for y and dx will do: a thread reads an element of y before it writes the one of dx. */
 static int takes_relu(const struct hn_gpu_build *b, const struct hn_step *norm)
 {
     const struct hn_op *op = &b->p->ops[norm->op];
-    const struct hn_shape *x = hn_gpu_shape(b, op->in[0]);
-    size_t bytes =
-        (size_t)hn_gpu_n(hn_gpu_span(x, 0, x->rank), b->e->plan->max_rows) * b->e->dev->elem;
+    size_t bytes = hn_gpu_bytes(b, op->in[0]);
     const struct hn_ref dy = b->s->dy[0], dx = b->s->dx[0], relu = b->s->y[0];
     if (b->s->acc & 1 || dy.space != dx.space || dy.off != dx.off ||
         norm->dy[0].space != dx.space || norm->dy[0].off != dx.off || b->op->in[0] != op->out[0])
         return 0;
     for (int i = 1; i < op->n_in; i++)
         if (norm->dx[i].space == HN_SP_ARENA) return 0;
-    return !overlap(norm->dx[0], relu, bytes);
+    return hn_gpu_same(norm->dx[0], relu) || !hn_gpu_overlap(norm->dx[0], bytes, relu, bytes);
 }
 
 static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
@@ -97,7 +89,7 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
     enum hn_gpu_norm_way way = k->relu.space ? HN_GPU_NORM_NATIVE : way_of(b, b->s->op);
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, k);
     return added(b, hn_gpu_add(b, HN_KN_norm_back, k, sizeof *k, hn_gpu_fixed(k->channels),
-                               HN_BLOCK / HN_K_LANES));
+                               HN_BLOCK / HN_K_NORM));
 }
 
 hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
@@ -116,8 +108,8 @@ hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
         k.stats = (struct hn_k_ref){ HN_KS_ARENA,
                                      hn_gpu_extra(b, 2 * (size_t)k.channels * sizeof(double)) };
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, &k);
-    return added(b, hn_gpu_add(b, HN_KN_norm, &k, sizeof k, hn_gpu_fixed(k.channels),
-                               HN_BLOCK / HN_K_LANES));
+    return added(
+        b, hn_gpu_add(b, HN_KN_norm, &k, sizeof k, hn_gpu_fixed(k.channels), HN_BLOCK / HN_K_NORM));
 }
 
 /* ReLU's backward, given to the BatchNorm behind it where that is possible. */
@@ -158,7 +150,7 @@ hone_status hn_gpu_layernorm(struct hn_gpu_build *b)
     if (hn_gpu_wants(b, 2)) k.dbias = hn_gpu_ref(b, b->s->dx[2]);
     if (k.dscale.space || k.dbias.space)
         HN_TRY(added(b, hn_gpu_add(b, HN_KN_layernorm_params, &k, sizeof k, hn_gpu_fixed(k.n),
-                                   HN_BLOCK / HN_K_LANES)));
+                                   HN_BLOCK / HN_K_NORM)));
     if (!hn_gpu_wants(b, 0)) return HONE_OK;
     k.dx = hn_gpu_ref(b, b->s->dx[0]);
     return added(b, hn_gpu_add(b, HN_KN_layernorm_back, &k, sizeof k, k.groups, per));

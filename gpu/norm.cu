@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * BatchNorm and LayerNorm, each forward one kernel: statistics (mean, then squares around it, in double), normalisation, and a
- * ReLU behind it where the plan allows. BatchNorm: a block owns 8 channels, 32 lanes of rows each. LayerNorm: a team of threads
+ * ReLU behind it where the plan allows. BatchNorm: a block owns 4 channels, 64 lanes of rows each. LayerNorm: a team of threads
  * owns a group. Running statistics are not touched by forward: norm_commit moves them once the step turned out good.
  *     y = scale (x - m) inv + bias,  inv = 1 / sqrt(v + eps)
  *     batch statistics:    dx = scale inv (dy - sum dy / n - h sum(dy h) / n),  h = (x - m) inv
@@ -9,7 +9,7 @@
  *     dscale = sum dy h,  dbias = sum dy */
 #include "gpu/kernel.h"
 
-enum { WIDE = HN_BLOCK / HN_K_LANES };
+enum { LANES = HN_K_NORM, WIDE = HN_BLOCK / LANES, KEEP = 16 };
 
 HN_DEVICE double inverse_root(double v) { return 1 / sqrt(v); }
 
@@ -20,9 +20,34 @@ HN_DEVICE int64_t place(const struct hn_k_norm *a, int64_t ch, int64_t j)
                          : (j / a->inner * a->channels + ch) * a->inner + j % a->inner;
 }
 
+/* Row e of thread t's own; a channel of at most KEEP * LANES rows is read once and kept. */
+HN_DEVICE int64_t own(int t, int e) { return t / WIDE + (int64_t)e * LANES; }
+
+/* Sum, or with `around` sum of squares around it, of what the thread has of its channel. */
+HN_DEVICE double part(const struct hn_k_norm *a, const real *x, const real *kept, int64_t ch,
+                      int64_t n, int t, int squares, double around)
+{
+    double v = 0;
+    if (ch >= a->channels) return 0;
+    if (n <= KEEP * LANES) {
+        HN_UNROLL
+        for (int e = 0; e < KEEP; e++) {
+            double d = (double)kept[e] - around;
+            if (own(t, e) < n) v += squares ? d * d : d;
+        }
+        return v;
+    }
+    for (int64_t j = t / WIDE; j < n; j += LANES) {
+        double d = (double)x[place(a, ch, j)] - around;
+        v += squares ? d * d : d;
+    }
+    return v;
+}
+
 HN_KERNEL(norm, hn_k_norm)
 {
     HN_SHARED double sum[HN_BLOCK], mean[WIDE], var[WIDE];
+    HN_PRIVATE(real, kept, KEEP);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
     const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
@@ -34,19 +59,22 @@ HN_KERNEL(norm, hn_k_norm)
            *keep_i = hn_double_at(&a.env, a.save_inv, HN_Z);
     double *stats = a.copied ? 0 : hn_double_at(&a.env, a.stats, HN_Z);
     const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * WIDE;
-    for (int pass = 0; pass < 2 && a.batch; pass++) {
-        HN_EACH(t)
-        {
-            int64_t ch = c0 + t % WIDE;
-            double v = 0;
-            for (int64_t j = t / WIDE; ch < a.channels && j < n; j += HN_K_LANES) {
-                double d = (double)x[place(&a, ch, j)] - (pass ? mean[t % WIDE] : 0);
-                v += pass ? d * d : d;
-            }
-            sum[t] = v;
-        }
+    HN_EACH(t)
+    {
+        const int64_t ch = c0 + t % WIDE;
+        HN_UNROLL
+        for (int e = 0; e < KEEP; e++)
+            HN_MINE(kept, t)[e] =
+                n <= KEEP * LANES && ch < a.channels && own(t, e) < n ? x[place(&a, ch, own(t, e))] : 0;
+        if (a.batch) sum[t] = part(&a, x, HN_MINE(kept, t), ch, n, t, 0, 0);
+    }
+    if (a.batch) {
         HN_LANES(sum, WIDE);
-        HN_EACH(t) if (t < WIDE)(pass ? var : mean)[t] = n > 0 ? sum[t] / (double)n : 0;
+        HN_EACH(t) if (t < WIDE) mean[t] = n > 0 ? sum[t] / (double)n : 0;
+        HN_EACH(t)
+        sum[t] = part(&a, x, HN_MINE(kept, t), c0 + t % WIDE, n, t, 1, mean[t % WIDE]);
+        HN_LANES(sum, WIDE);
+        HN_EACH(t) if (t < WIDE) var[t] = n > 0 ? sum[t] / (double)n : 0;
     }
     HN_EACH(t)
     {
@@ -69,19 +97,41 @@ HN_KERNEL(norm, hn_k_norm)
     {
         int64_t ch = c0 + t % WIDE;
         if (ch < a.channels) {
-            real m = (real)mean[t % WIDE],
-                 k = (real)((double)scale[ch] * inverse_root(var[t % WIDE] + a.eps)), b = bias[ch];
-            for (int64_t j = t / WIDE; j < n; j += HN_K_LANES) {
-                real v = k * (x[place(&a, ch, j)] - m) + b;
-                y[place(&a, ch, j)] = a.fuse_relu && v <= 0 ? 0 : v;
+            const real m = (real)mean[t % WIDE],
+                       k = (real)((double)scale[ch] * inverse_root(var[t % WIDE] + a.eps)),
+                       b = bias[ch];
+            if (n <= KEEP * LANES) {
+                HN_UNROLL
+                for (int e = 0; e < KEEP; e++) {
+                    real v = k * (HN_MINE(kept, t)[e] - m) + b;
+                    if (own(t, e) < n) y[place(&a, ch, own(t, e))] = a.fuse_relu && v <= 0 ? 0 : v;
+                }
+            } else {
+                for (int64_t j = t / WIDE; j < n; j += LANES) {
+                    real v = k * (x[place(&a, ch, j)] - m) + b;
+                    y[place(&a, ch, j)] = a.fuse_relu && v <= 0 ? 0 : v;
+                }
             }
         }
     }
 }
 
+struct terms { /* of one element backward: dy where the ReLU let it through, and x around its mean */
+    real g, x;
+};
+HN_DEVICE struct terms terms_at(const real *dy, const real *relu, const real *x, real mean,
+                                int64_t at)
+{
+    struct terms t;
+    t.g = relu && !(relu[at] > 0) ? 0 : dy[at];
+    t.x = x[at] - mean;
+    return t;
+}
+
 HN_KERNEL(norm_back, hn_k_norm)
 {
     HN_SHARED double sum[HN_BLOCK], dot[HN_BLOCK];
+    HN_PRIVATE(struct terms, kept, KEEP);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
     const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
@@ -93,14 +143,32 @@ HN_KERNEL(norm_back, hn_k_norm)
          *d2 = hn_at(&a.env, a.dbias, HN_Z);
     real *d3 = hn_at(&a.env, a.dmean, HN_Z), *d4 = hn_at(&a.env, a.dvar, HN_Z);
     const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * WIDE;
+    const int keeps = n <= KEEP * LANES;
     HN_EACH(t)
     {
-        int64_t ch = c0 + t % WIDE;
+        const int64_t ch = c0 + t % WIDE;
         double v = 0, w = 0;
-        for (int64_t j = t / WIDE; ch < a.channels && j < n; j += HN_K_LANES) {
-            int64_t at = place(&a, ch, j);
-            double g = relu && !(relu[at] > 0) ? 0 : (double)dy[at];
-            v += g, w += g * (((double)x[at] - mean[ch]) * inv[ch]);
+        if (ch < a.channels) {
+            const real m = (real)mean[ch];
+            if (keeps) {
+                HN_UNROLL
+                for (int e = 0; e < KEEP; e++) {
+                    struct terms k = { 0, 0 };
+                    if (own(t, e) < n) k = terms_at(dy, relu, x, m, place(&a, ch, own(t, e)));
+                    HN_MINE(kept, t)[e] = k;
+                }
+                HN_UNROLL
+                for (int e = 0; e < KEEP; e++) {
+                    const struct terms k = HN_MINE(kept, t)[e];
+                    v += (double)k.g, w += (double)k.g * (double)k.x;
+                }
+            } else {
+                for (int64_t j = t / WIDE; j < n; j += LANES) {
+                    const struct terms k = terms_at(dy, relu, x, m, place(&a, ch, j));
+                    v += (double)k.g, w += (double)k.g * (double)k.x;
+                }
+            }
+            w = (w - (mean[ch] - (double)m) * v) * inv[ch]; /* around the mean itself */
         }
         sum[t] = v, dot[t] = w;
     }
@@ -110,13 +178,21 @@ HN_KERNEL(norm_back, hn_k_norm)
     {
         int64_t ch = c0 + t % WIDE;
         if (dx && ch < a.channels) {
-            real m = (real)mean[ch], i = (real)inv[ch], k = (real)((double)scale[ch] * inv[ch]);
-            real g0 = a.batch ? (real)(sum[t % WIDE] / (double)n) : 0,
-                 g1 = a.batch ? (real)(dot[t % WIDE] / (double)n) : 0;
-            for (int64_t j = t / WIDE; j < n; j += HN_K_LANES) {
-                int64_t at = place(&a, ch, j);
-                real g = relu && !(relu[at] > 0) ? 0 : dy[at];
-                g = k * (g - g0 - (x[at] - m) * i * g1);
+            const real m = (real)mean[ch], i = (real)inv[ch],
+                       k = (real)((double)scale[ch] * inv[ch]);
+            const real g0 = a.batch ? (real)(sum[t % WIDE] / (double)n) : 0,
+                       g1 = a.batch ? (real)(dot[t % WIDE] / (double)n) : 0;
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++) {
+                const int64_t at = place(&a, ch, own(t, e));
+                if (!keeps || own(t, e) >= n) continue;
+                const real g = k * (HN_MINE(kept, t)[e].g - g0 - HN_MINE(kept, t)[e].x * i * g1);
+                dx[at] = a.acc & 1 ? dx[at] + g : g;
+            }
+            for (int64_t j = t / WIDE; !keeps && j < n; j += LANES) {
+                const int64_t at = place(&a, ch, j);
+                const struct terms e = terms_at(dy, relu, x, m, at);
+                const real g = k * (e.g - g0 - e.x * i * g1);
                 dx[at] = a.acc & 1 ? dx[at] + g : g;
             }
         }
@@ -139,7 +215,7 @@ HN_KERNEL(norm_back, hn_k_norm)
 HN_KERNEL(norm_commit, hn_k_norm)
 {
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s)) return;
+    if (!hn_live(s) || s->failing) return;
     real *rm = hn_at(&a.env, a.mean, HN_Z), *rv = hn_at(&a.env, a.var, HN_Z);
     const double *stats = hn_double_at(&a.env, a.stats, HN_Z), k = a.momentum;
     const real *after = hn_at(&a.env, a.stats, HN_Z);
@@ -251,7 +327,7 @@ HN_KERNEL(layernorm_params, hn_k_layernorm)
     {
         int64_t i = i0 + t % WIDE;
         sum[t] = dot[t] = 0;
-        for (int64_t g = t / WIDE; i < a.n && g < groups; g += HN_K_LANES) {
+        for (int64_t g = t / WIDE; i < a.n && g < groups; g += LANES) {
             double d = (double)dy[g * a.n + i];
             sum[t] += d, dot[t] += d * (((double)x[g * a.n + i] - means[g]) * invs[g]);
         }

@@ -9,32 +9,34 @@ enum { SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW }; /* enum hn_opti
 
 HN_KERNEL(sums, hn_k_optim)
 {
-    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
+    HN_EACH(t) if (a.last && HN_X == 0 && t == 0) hn_move_on(s);
+    if (s->failing) return;
     const struct hn_k_chunk c = a.chunks[HN_X];
     real *dw = (real *)s->dw + c.off;
     const real *g = (const real *)(a.env.grads + (uint64_t)HN_Z * a.env.grad_stride) + c.off;
     HN_EACH(t) for (int64_t i = t; i < c.n; i += HN_BLOCK) dw[i] = s->adds ? dw[i] + g[i] : g[i];
 }
 
-HN_DEVICE real averaged(const struct hn_k_slot *s, real dw, real w)
+HN_DEVICE real averaged(real scale, real l1, real dw, real w)
 {
-    real g = dw * (real)s->scale;
-    return s->l1 != 0 ? g + (real)s->l1 * (real)((w > 0) - (w < 0)) : g;
+    real g = dw * scale;
+    return l1 != 0 ? g + l1 * (real)((w > 0) - (w < 0)) : g;
 }
 
 HN_KERNEL(squares, hn_k_optim)
 {
     HN_SHARED double sum[HN_BLOCK];
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s) || !s->apply) return;
+    if (!hn_live(s) || s->failing || !s->apply) return;
     const struct hn_k_chunk c = a.chunks[HN_X];
     const real *w = (const real *)s->w + c.off, *dw = (const real *)s->dw + c.off;
     HN_EACH(t)
     {
         sum[t] = 0;
         for (int64_t i = t; i < c.n; i += HN_BLOCK) {
-            double g = (double)averaged(s, dw[i], w[i]);
+            double g = (double)averaged((real)s->scale, (real)s->l1, dw[i], w[i]);
             sum[t] += g * g;
         }
     }
@@ -46,7 +48,7 @@ HN_KERNEL(clip, hn_k_optim)
 {
     HN_SHARED double sum[HN_BLOCK];
     struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s) || !s->apply || !(s->clip_norm > 0)) return;
+    if (!hn_live(s) || s->failing || !s->apply || !(s->clip_norm > 0)) return;
     HN_EACH(t)
     {
         sum[t] = 0;
@@ -62,18 +64,19 @@ HN_KERNEL(clip, hn_k_optim)
 }
 
 struct rule { /* what is the same for all elements of a chunk */
-    real lr, decay, mu, beta1, beta2, eps, alpha, step, root2;
+    real lr, decay, mu, beta1, beta2, eps, alpha, step, root2, scale, l1, clip;
+    int optimizer, has_m;
 };
 
 /* How far the element moves down along g; takes g into its state. */
-HN_DEVICE real descent(int optimizer, const struct rule *r, real *m, real *v, real g)
+HN_DEVICE real descent(const struct rule *r, real *m, real *v, real g)
 {
-    switch (optimizer) {
+    switch (r->optimizer) {
     case MOMENTUM:
     case NESTEROV:
-        if (!m) break;
+        if (!r->has_m) break;
         *m = r->mu * *m + g;
-        return r->lr * (optimizer == MOMENTUM ? *m : g + r->mu * *m);
+        return r->lr * (r->optimizer == MOMENTUM ? *m : g + r->mu * *m);
     case ADAGRAD: *v += g * g; return r->lr * g / (HN_FN(sqrt)(*v) + r->eps);
     case RMSPROP:
         *v = r->alpha * *v + (1 - r->alpha) * g * g;
@@ -91,10 +94,23 @@ HN_DEVICE real descent(int optimizer, const struct rule *r, real *m, real *v, re
     return r->lr * g;
 }
 
+HN_DEVICE real moved(const struct rule *r, real e, real dw, real *m, real *v)
+{
+    real g = averaged(r->scale, r->l1, dw, e) * r->clip;
+    if (r->optimizer == ADAMW)
+        e -= r->lr * r->decay * e;
+    else
+        g += r->decay * e;
+    return e - descent(r, m, v, g);
+}
+
+/* A thread has four neighbours of a chunk, which begins at a multiple of 16 elements. */
 HN_KERNEL(optim, hn_k_optim)
 {
-    const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s) || !s->apply) return;
+    struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    HN_EACH(t) if (a.last && HN_X == 0 && t == 0) hn_move_on(s);
+    if (s->failing || !s->apply) return;
     const struct hn_k_chunk c = a.chunks[HN_X];
     const double lr = s->rate * (double)c.lr_mult;
     const struct rule r = { (real)lr,
@@ -105,17 +121,34 @@ HN_KERNEL(optim, hn_k_optim)
                             (real)s->eps,
                             (real)s->alpha,
                             (real)(lr * s->grow1),
-                            (real)s->root2 };
-    real *w = (real *)s->w + c.off, *m = s->m ? (real *)s->m + c.off : 0,
-         *v = s->v ? (real *)s->v + c.off : 0;
-    const real *dw = (const real *)s->dw + c.off, clip = (real)s->clip;
+                            (real)s->root2,
+                            (real)s->scale,
+                            (real)s->l1,
+                            (real)s->clip,
+                            s->optimizer,
+                            s->m != 0 };
+    real *const w = (real *)s->w + c.off, *const m = s->m ? (real *)s->m + c.off : 0,
+                *const v = s->v ? (real *)s->v + c.off : 0;
+    const real *const dw = (const real *)s->dw + c.off;
     HN_EACH(t)
-    for (int64_t i = t; i < c.n; i += HN_BLOCK) {
-        real e = w[i], g = averaged(s, dw[i], e) * clip;
-        if (s->optimizer == ADAMW)
-            e -= r.lr * r.decay * e;
-        else
-            g += r.decay * e;
-        w[i] = e - descent(s->optimizer, &r, m ? m + i : 0, v ? v + i : 0, g);
+    for (int i = 4 * t; i < c.n; i += 4 * HN_BLOCK) {
+        real e[4] = { 0 }, g[4] = { 0 }, mi[4] = { 0 }, vi[4] = { 0 };
+        if (i + 4 <= c.n) {
+            hn_load4(e, w + i), hn_load4(g, dw + i);
+            if (m) hn_load4(mi, m + i);
+            if (v) hn_load4(vi, v + i);
+            HN_UNROLL
+            for (int k = 0; k < 4; k++) e[k] = moved(&r, e[k], g[k], &mi[k], &vi[k]);
+            hn_store4(w + i, e);
+            if (m) hn_store4(m + i, mi);
+            if (v) hn_store4(v + i, vi);
+            continue;
+        }
+        for (int k = i; k < c.n; k++) {
+            real mk = m ? m[k] : 0, vk = v ? v[k] : 0;
+            w[k] = moved(&r, w[k], dw[k], &mk, &vk);
+            if (m) m[k] = mk;
+            if (v) v[k] = vk;
+        }
     }
 }

@@ -52,6 +52,8 @@ static hone_status launch(const struct hn_gpu_step *s, const struct hn_gpu_node 
     struct hn_gpu_exec *e = s->e;
     const struct hn_gpu_dev *d = e->dev;
     int64_t x = hn_gpu_n(n->x, s->g->rows), y = hn_gpu_n(n->y, s->g->rows);
+    if (n->kernel == HN_KN_gemm16 || n->kernel == HN_KN_gemm32)
+        x = hn_gpu_gemm_blocks(n, s->g->rows);
     x = (x + n->per_x - 1) / n->per_x, y = (y + n->per_y - 1) / n->per_y;
     if (x <= 0 || y <= 0) return HONE_OK; /* an empty grid is a launch error */
     if (x > n->most_x || y > 65535)
@@ -81,6 +83,7 @@ static hone_status queue(const struct hn_gpu_step *s)
         if (!is_part(e, i, s->g)) continue;
         switch (n->kind) {
         case HN_GPU_KERNEL: HN_TRY(launch(s, n)); break;
+        case HN_GPU_SIDE: HN_TRY(e->dev->layer->side(e->dev->ctx, n->side, s->err)); break;
         case HN_GPU_GEMM: HN_TRY(call_gemm(s, n, s->g->handles[i])); break;
         default: HN_TRY(hn_gpu_call_library(s, i)); break;
         }
@@ -109,7 +112,7 @@ void hn_gpu_drop_graphs(struct hn_gpu_exec *e)
 }
 
 /* Do calls of the step name places in the slot's slabs? */
-static int by_address(const struct hn_gpu_exec *e) { return e->library || e->n_norms; }
+static int by_address(const struct hn_gpu_exec *e) { return e->n_gemms || e->n_norms; }
 
 static int fits(const struct hn_gpu_exec *e, const struct hn_gpu_graph *g,
                 const struct hn_gpu_graph *want)
@@ -145,7 +148,8 @@ static hone_status find(struct hn_gpu_exec *e, const struct hn_gpu_graph *want,
             ? HONE_OK
             : hn_nomem(err, "a captured step", (size_t)e->n_nodes * sizeof *oldest->handles);
     for (int i = 0; st == HONE_OK && i < e->n_nodes; i++)
-        if (e->nodes[i].kind != HN_GPU_KERNEL && is_part(e, i, oldest))
+        if (e->nodes[i].kind != HN_GPU_KERNEL && e->nodes[i].kind != HN_GPU_SIDE &&
+            is_part(e, i, oldest))
             st = e->nodes[i].kind == HN_GPU_GEMM ? prepare_gemm(&s, i)
                                                  : hn_gpu_prepare_library(&s, i);
     if (st != HONE_OK) drop(e, oldest);

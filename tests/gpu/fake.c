@@ -44,8 +44,18 @@ struct record { /* a launch or a library's call */
 struct context {
     struct hn_mem *mem;
     struct record *recorded, **end;
-    int capturing, lost;
+    int capturing, lost, side;
+    struct record *late, **late_end; /* queued beside, not done yet */
 };
+
+static void free_records(struct record *r)
+{
+    while (r) {
+        struct record *next = r->next;
+        free(r);
+        r = next;
+    }
+}
 
 static hone_status may_fail(const char *what, hone_error *err)
 {
@@ -55,14 +65,16 @@ static hone_status may_fail(const char *what, hone_error *err)
 }
 #define STEP(what) HN_TRY(may_fail(what, err))
 
-static hone_status fake_open(struct hn_mem *mem, int ordinal, void **ctx, hone_error *err)
+static hone_status fake_open(struct hn_mem *mem, int ordinal, int overlap, void **ctx,
+                             hone_error *err)
 {
+    (void)overlap;
     STEP("open");
     if (ordinal > 0)
         return hn_fail(err, HONE_E_DEVICE, "the fake device", "found device %d, there is 1",
                        ordinal);
     struct context *c = calloc(1, sizeof *c);
-    c->mem = mem, c->end = &c->recorded;
+    c->mem = mem, c->end = &c->recorded, c->late_end = &c->late;
     fake.contexts++;
     *ctx = c;
     return HONE_OK;
@@ -78,7 +90,9 @@ static void tell(void)
 }
 static void fake_close(void *ctx)
 {
+    struct context *c = ctx;
     fake.contexts--;
+    free_records(c->late);
     free(ctx);
     tell();
 }
@@ -231,7 +245,31 @@ static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct h
     r->kernel = (int)id, r->elem = elem, r->grid = grid, r->bytes = bytes;
     memcpy(r->args, args, bytes);
     fake.launches++;
-    record_or_do(ctx, r);
+    struct context *c = ctx;
+    if (!c->side) {
+        record_or_do(c, r);
+        return HONE_OK;
+    }
+    *c->late_end = r;
+    c->late_end = &r->next;
+    return HONE_OK;
+}
+
+/* What runs beside may run at any time up to the join: it is kept until then. */
+static hone_status fake_side(void *ctx, enum hn_gpu_side what, hone_error *err)
+{
+    struct context *c = ctx;
+    STEP("side");
+    if ((what == HN_GPU_FORK) == (c->side != 0) && what != HN_GPU_JOIN)
+        return hn_fail(err, HONE_E_DEVICE, "the fake device", "side work out of order");
+    c->side = what == HN_GPU_FORK;
+    if (what != HN_GPU_JOIN) return HONE_OK;
+    while (c->late) {
+        struct record *r = c->late;
+        c->late = r->next;
+        record_or_do(c, r);
+    }
+    c->late_end = &c->late;
     return HONE_OK;
 }
 
@@ -242,14 +280,6 @@ static hone_status fake_begin(void *ctx, hone_error *err)
     c->capturing = 1, c->recorded = NULL, c->end = &c->recorded;
     return HONE_OK;
 }
-static void free_records(struct record *r)
-{
-    while (r) {
-        struct record *next = r->next;
-        free(r);
-        r = next;
-    }
-}
 struct graph {
     struct record *first;
 };
@@ -257,7 +287,9 @@ static hone_status fake_end(void *ctx, void **graph, hone_error *err)
 {
     struct context *c = ctx;
     struct record *all = c->recorded;
-    c->capturing = 0, c->recorded = NULL;
+    c->capturing = 0, c->recorded = NULL, c->side = 0;
+    free_records(c->late);
+    c->late = NULL, c->late_end = &c->late;
     hone_status st = may_fail("capture_end", err);
     if (st != HONE_OK) {
         free_records(all);
@@ -428,6 +460,7 @@ const struct hn_gpu_layer hn_gpu_layer = {
     .upload = fake_upload,
     .upload_join = fake_join,
     .launch = fake_launch,
+    .side = fake_side,
     .capture_begin = fake_begin,
     .capture_end = fake_end,
     .replay = fake_replay,

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A kernel of matrix products for tiles of TILE rows and 16 columns, called TILE_KERNEL; dense.cu takes it in once per
+ * tile. The 8 warps of a block share out the terms of a tile's sums: each adds up its share of every chunk of CHUNK terms for the
+ * whole tile, a few results a thread; in the end the 8 partial sums are added in order. So small products with long sums, the
+ * usual ones of a small network, keep a whole GPU busy. While a chunk is multiplied the next one is on its way from memory.
+ *
+ * Which terms a warp adds depends on k alone: a result does not depend on its place in the grid or on company. */
+
+enum {
+    TN(CHUNK) = HN_BITS == 32 ? 4096 / TILE
+                : TILE == 16  ? 128
+                              : 96,
+    TN(WIDE_A) = TILE + 4,
+    TN(WIDE_B) = HN_K_TILE + 4,
+    TN(OWN) = TILE / 8,                            /* rows a thread has, with 4 columns each */
+    TN(FOURS_A) = TILE * TN(CHUNK) / 4 / HN_BLOCK, /* loads of four elements a thread and chunk */
+    TN(FOURS_B) = (HN_K_TILE * TN(CHUNK) / 4 + HN_BLOCK - 1) / HN_BLOCK
+};
+
+TILE_KERNEL
+{
+    HN_SHARED HN_ALIGNED real sh[TN(CHUNK) * (TN(WIDE_A) + TN(WIDE_B))];
+    HN_PRIVATE(real, acc, TN(OWN) * 4);
+    HN_PRIVATE(real, next_a, TN(FOURS_A) * 4);
+    HN_PRIVATE(real, next_b, TN(FOURS_B) * 4);
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    struct job j;
+    if (!find_job(&a, s, HN_X, TILE, HN_Z, &j)) return;
+    real *const as = sh, *const bs = sh + TN(CHUNK) * TN(WIDE_A);
+    HN_EACH(t)
+    {
+        HN_UNROLL
+        for (int e = 0; e < TN(OWN) * 4; e++) HN_MINE(acc, t)[e] = 0;
+        fetch(&j.a, j.i0, 0, TILE, TN(CHUNK), TN(FOURS_A), t, HN_MINE(next_a, t));
+        fetch(&j.b, j.j0, 0, HN_K_TILE, TN(CHUNK), TN(FOURS_B), t, HN_MINE(next_b, t));
+    }
+    for (int64_t k0 = 0; k0 < j.k; k0 += TN(CHUNK)) {
+        HN_EACH(t)
+        {
+            store(as, j.a.along, TILE, TN(CHUNK), TN(FOURS_A), t, HN_MINE(next_a, t));
+            store(bs, j.b.along, HN_K_TILE, TN(CHUNK), TN(FOURS_B), t, HN_MINE(next_b, t));
+        }
+        const int rest = j.k - k0 < TN(CHUNK) ? (int)(j.k - k0) : TN(CHUNK), share = (rest + 7) / 8;
+        HN_EACH(t)
+        {
+            const int ti = t % 32 / 4 * TN(OWN), tj = t % 4 * 4;
+            if (k0 + TN(CHUNK) < j.k) {
+                fetch(&j.a, j.i0, k0 + TN(CHUNK), TILE, TN(CHUNK), TN(FOURS_A), t,
+                      HN_MINE(next_a, t));
+                fetch(&j.b, j.j0, k0 + TN(CHUNK), HN_K_TILE, TN(CHUNK), TN(FOURS_B), t,
+                      HN_MINE(next_b, t));
+            }
+            const real *pa = as + t / 32 * share * TN(WIDE_A) + ti,
+                       *pb = bs + t / 32 * share * TN(WIDE_B) + tj;
+            HN_UNROLL4
+            for (int k = 0; k < share; k++, pa += TN(WIDE_A), pb += TN(WIDE_B)) {
+                real x[TN(OWN)], y[4];
+                HN_UNROLL
+                for (int e = 0; e < TN(OWN); e++) x[e] = pa[e];
+                hn_load4(y, pb);
+                HN_UNROLL
+                for (int e = 0; e < TN(OWN) * 4; e++) HN_MINE(acc, t)[e] += x[e / 4] * y[e % 4];
+            }
+        }
+    }
+    HN_EACH(t)
+    {
+        const int ti = t % 32 / 4 * TN(OWN), tj = t % 4 * 4;
+        HN_UNROLL
+        for (int e = 0; e < TN(OWN) * 4; e++)
+            sh[(t / 32 * TILE + ti + e / 4) * HN_K_TILE + tj + e % 4] = HN_MINE(acc, t)[e];
+    }
+    HN_EACH(t)
+    for (int e = t; e < TILE * HN_K_TILE; e += HN_BLOCK) {
+        real v = 0;
+        HN_UNROLL
+        for (int w = 0; w < 8; w++) v += sh[w * TILE * HN_K_TILE + e];
+        finish(&a, s, &j, j.i0 + e / HN_K_TILE, j.j0 + e % HN_K_TILE, v);
+    }
+}
