@@ -128,6 +128,27 @@ HN_DEVICE struct terms terms_at(const real *dy, const real *relu, const real *x,
     return t;
 }
 
+struct sums { /* of a thread's elements of one channel: dy, and dy times x around its mean */
+    double g, dot;
+};
+HN_DEVICE void add_terms(struct sums *s, struct terms k)
+{
+    s->g += (double)k.g, s->dot += (double)k.g * (double)k.x;
+}
+
+/* Gradients of a channel's scale, bias and, with running statistics, mean and variance. */
+HN_DEVICE void channel_back(const struct hn_k_norm *a, int64_t z, int64_t ch, double sum, double dot,
+                            double k, double inv)
+{
+    real *d1 = hn_at(&a->env, a->dscale, z), *d2 = hn_at(&a->env, a->dbias, z);
+    real *d3 = hn_at(&a->env, a->dmean, z), *d4 = hn_at(&a->env, a->dvar, z);
+    const double gm = a->batch ? 0 : -k * sum, gv = a->batch ? 0 : -0.5 * k * inv * dot;
+    if (d1) d1[ch] = (real)((a->acc & 2 ? (double)d1[ch] : 0) + dot);
+    if (d2) d2[ch] = (real)((a->acc & 4 ? (double)d2[ch] : 0) + sum);
+    if (d3) d3[ch] = (real)((a->acc & 8 ? (double)d3[ch] : 0) + gm);
+    if (d4) d4[ch] = (real)((a->acc & 16 ? (double)d4[ch] : 0) + gv);
+}
+
 HN_KERNEL(norm_back, hn_k_norm)
 {
     HN_SHARED double sum[HN_BLOCK], dot[HN_BLOCK];
@@ -135,48 +156,37 @@ HN_KERNEL(norm_back, hn_k_norm)
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
     const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
-               *dy = hn_at(&a.env, a.dy, HN_Z);
-    const real *relu = hn_at(&a.env, a.relu, HN_Z);
+               *dy = hn_at(&a.env, a.dy, HN_Z), *relu = hn_at(&a.env, a.relu, HN_Z);
     const double *mean = hn_double_at(&a.env, a.save_mean, HN_Z),
                  *inv = hn_double_at(&a.env, a.save_inv, HN_Z);
-    real *dx = hn_at(&a.env, a.dx, HN_Z), *d1 = hn_at(&a.env, a.dscale, HN_Z),
-         *d2 = hn_at(&a.env, a.dbias, HN_Z);
-    real *d3 = hn_at(&a.env, a.dmean, HN_Z), *d4 = hn_at(&a.env, a.dvar, HN_Z);
+    real *dx = hn_at(&a.env, a.dx, HN_Z);
     const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * WIDE;
     const int keeps = n <= KEEP * LANES;
     HN_EACH(t)
     {
         const int64_t ch = c0 + t % WIDE;
-        double v = 0, w = 0;
+        struct sums v = { 0, 0 };
         if (ch < a.channels) {
             const real m = (real)mean[ch];
-            if (keeps) {
-                HN_UNROLL
-                for (int e = 0; e < KEEP; e++) {
-                    struct terms k = { 0, 0 };
-                    if (own(t, e) < n) k = terms_at(dy, relu, x, m, place(&a, ch, own(t, e)));
-                    HN_MINE(kept, t)[e] = k;
-                }
-                HN_UNROLL
-                for (int e = 0; e < KEEP; e++) {
-                    const struct terms k = HN_MINE(kept, t)[e];
-                    v += (double)k.g, w += (double)k.g * (double)k.x;
-                }
-            } else {
-                for (int64_t j = t / WIDE; j < n; j += LANES) {
-                    const struct terms k = terms_at(dy, relu, x, m, place(&a, ch, j));
-                    v += (double)k.g, w += (double)k.g * (double)k.x;
-                }
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++) {
+                struct terms k = { 0, 0 };
+                if (keeps && own(t, e) < n) k = terms_at(dy, relu, x, m, place(&a, ch, own(t, e)));
+                HN_MINE(kept, t)[e] = k;
             }
-            w = (w - (mean[ch] - (double)m) * v) * inv[ch]; /* around the mean itself */
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++) add_terms(&v, HN_MINE(kept, t)[e]);
+            for (int64_t j = t / WIDE; !keeps && j < n; j += LANES)
+                add_terms(&v, terms_at(dy, relu, x, m, place(&a, ch, j)));
+            v.dot = (v.dot - (mean[ch] - (double)m) * v.g) * inv[ch]; /* around the mean itself */
         }
-        sum[t] = v, dot[t] = w;
+        sum[t] = v.g, dot[t] = v.dot;
     }
     HN_LANES(sum, WIDE);
     HN_LANES(dot, WIDE);
     HN_EACH(t)
     {
-        int64_t ch = c0 + t % WIDE;
+        const int64_t ch = c0 + t % WIDE;
         if (dx && ch < a.channels) {
             const real m = (real)mean[ch], i = (real)inv[ch],
                        k = (real)((double)scale[ch] * inv[ch]);
@@ -198,17 +208,9 @@ HN_KERNEL(norm_back, hn_k_norm)
         }
     }
     HN_EACH(t)
-    {
-        int64_t ch = c0 + t;
-        if (t < WIDE && ch < a.channels) {
-            double k = (double)scale[ch] * inv[ch];
-            double gm = a.batch ? 0 : -k * sum[t], gv = a.batch ? 0 : -0.5 * k * inv[ch] * dot[t];
-            if (d1) d1[ch] = (real)((a.acc & 2 ? (double)d1[ch] : 0) + dot[t]);
-            if (d2) d2[ch] = (real)((a.acc & 4 ? (double)d2[ch] : 0) + sum[t]);
-            if (d3) d3[ch] = (real)((a.acc & 8 ? (double)d3[ch] : 0) + gm);
-            if (d4) d4[ch] = (real)((a.acc & 16 ? (double)d4[ch] : 0) + gv);
-        }
-    }
+    if (t < WIDE && c0 + t < a.channels)
+        channel_back(&a, HN_Z, c0 + t, sum[t], dot[t], (double)scale[c0 + t] * inv[c0 + t],
+                     inv[c0 + t]);
 }
 
 /* running = momentum running + (1 - momentum) batch, the batch's variance with its factor already */

@@ -36,9 +36,14 @@ def start(*options):
     return subprocess.Popen([str(build / "hone"), *map(str, options)], env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+spent = []
+
+
 def hone(*options, code=0):
+    began = time.time()
     p = start(*options)
     out, err = p.communicate(timeout=300)
+    spent.append((time.time() - began, " ".join(map(str, options))[:150]))
     if p.returncode != code:
         bad.append(f"hone {' '.join(map(str, options))}: exit {p.returncode}, wanted {code}: {err[-500:]}")
     return out, err
@@ -111,7 +116,7 @@ def cudnn_dropout():
             return
         stops += 1
         started = start("resume", "run", "--quiet")
-    print(f"interrupted {stops} times")
+    print(f"interrupted {stops} times, every {pause:.1f} s", flush=True)
     if (folder / "parts.onnx").read_bytes() != (folder / "whole.onnx").read_bytes():
         bad.append(f"a run interrupted {stops} times ended with other bytes")
     core = json.loads((folder / "run/run.json").read_text()).get("core", "")
@@ -195,5 +200,7 @@ else:
     hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
          "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")
 shutil.rmtree(folder)
+for seconds, what in sorted(spent, reverse=True)[:4]:
+    print(f"{seconds:.2f} s  hone {what}")
 print("\n".join(bad) if bad else f"the command runs on the {'GPU' if real else 'fake device'}")
 sys.exit(1 if bad else 0)
