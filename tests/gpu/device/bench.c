@@ -336,7 +336,7 @@ int main(int argc, char **argv)
     char text[256] = "";
     (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a run that is cut off has said what it knew */
     hn_mem_init(&mem, 0);
-    if (hn_gpu_layer.open(&mem, 0, &ctx, &err) != HONE_OK) {
+    if (hn_gpu_layer.open(&mem, 0, 1, &ctx, &err) != HONE_OK) {
         printf("skipped: no GPU: %s\n", err.text);
         return 77;
     }
