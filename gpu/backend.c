@@ -34,7 +34,9 @@ static const struct choice choices[] = {
     CHOICE("gemm-impl=native", gemm, HN_GPU_NATIVE),
     CHOICE("gemm-impl=library", gemm, HN_GPU_CUDNN),
     CHOICE("overlap=on", no_overlap, 0),
-    CHOICE("overlap=off", no_overlap, 1),
+    CHOICE("overlap=early", no_overlap, HN_GPU_BESIDE_EACH_OTHER),
+    CHOICE("overlap=beside", no_overlap, HN_GPU_EARLY),
+    CHOICE("overlap=off", no_overlap, HN_GPU_EARLY | HN_GPU_BESIDE_EACH_OTHER),
     CHOICE("graph=on", no_graph, 0),
     CHOICE("graph=off", no_graph, 1),
     CHOICE("data=auto", stream, 0),
@@ -91,7 +93,7 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         err, HONE_E_USAGE, "cuda backend",
         "found option '%.*s', wanted math=fp32|tf32|bf16, gemm-impl=auto|native|library, "
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
-        "dropout-impl=auto|native|cudnn, graph=on|off, overlap=on|off, unroll=1..256, "
+        "dropout-impl=auto|native|cudnn, graph=on|off, overlap=on|off|early|beside, unroll=1..256, "
         "data=auto|stream, "
         "stream-bytes=N or device=N",
         (int)n, word);
@@ -129,7 +131,7 @@ static hone_status open_device(const struct hn_host *host, const char *options, 
     if (st == HONE_OK && elem == 8 && d->o.math != HN_GPU_FP32)
         st = hn_fail(err, HONE_E_USAGE, "cuda backend",
                      "math=tf32 and bf16 are for float32 models, this one is float64");
-    if (st == HONE_OK) st = d->layer->open(d->mem, d->o.ordinal, !d->o.no_overlap, &d->ctx, err);
+    if (st == HONE_OK) st = d->layer->open(d->mem, d->o.ordinal, ~d->o.no_overlap, &d->ctx, err);
     if (st != HONE_OK) {
         gpu_close(d);
         return st;
@@ -387,9 +389,11 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
     e->n_columns = plan->prog->n_inputs + plan->prog->n_targets;
     hn_arena_init(&e->mem, d->mem);
     e->column_used = hn_arena_alloc(&e->mem, (size_t)e->n_columns + 1, 1);
+    e->column_in_place = hn_arena_alloc(&e->mem, (size_t)e->n_columns + 1, 1);
     const struct hn_k_chunk *chunks = make_chunks(e);
-    hone_status st =
-        e->column_used && chunks ? HONE_OK : hn_nomem(err, "the execution plan", sizeof *chunks);
+    hone_status st = e->column_used && e->column_in_place && chunks
+                         ? HONE_OK
+                         : hn_nomem(err, "the execution plan", sizeof *chunks);
     if (st == HONE_OK) st = hn_gpu_build(e, err);
     if (st == HONE_OK) st = make_memory(e, chunks, err);
     if (st != HONE_OK) {

@@ -127,27 +127,34 @@ static hone_status no_memory(const struct hn_gpu_build *b)
     return hn_nomem(b->err, "the execution plan", sizeof(struct hn_gpu_node));
 }
 
-/* Columns that the plan reads, up to HN_K_COLUMNS in one launch. */
-static hone_status gather(struct hn_gpu_build *b)
+static hone_status launch_gather(struct hn_gpu_build *b, struct hn_k_gather *g,
+                                 struct hn_k_dim *most)
+{
+    if (g->n == 0) return HONE_OK;
+    struct hn_gpu_node *n = hn_gpu_add(b, HN_KN_gather, g, sizeof *g, *most, 4 * HN_BLOCK);
+    if (!n) return no_memory(b);
+    n->y = hn_gpu_fixed(g->n);
+    if (g->spare) n->stage = HN_GPU_GATHERS;
+    g->n = 0;
+    return HONE_OK;
+}
+
+/* Columns that the plan reads, up to HN_K_COLUMNS in one launch; spare: those that products read in place where they can. */
+static hone_status gather(struct hn_gpu_build *b, int spare)
 {
     const struct hn_program *p = b->p;
     const struct hn_plan *plan = b->e->plan;
-    struct hn_k_gather g = { .n_columns = b->e->n_columns };
+    struct hn_k_gather g = { .n_columns = b->e->n_columns, .spare = spare };
     struct hn_k_dim most = { 0, 0 };
-    for (int c = 0; c <= b->e->n_columns; c++) {
-        if (g.n > 0 && (c == b->e->n_columns || g.n == HN_K_COLUMNS)) {
-            struct hn_gpu_node *n = hn_gpu_add(b, HN_KN_gather, &g, sizeof g, most, 4 * HN_BLOCK);
-            if (!n) return no_memory(b);
-            n->y = hn_gpu_fixed(g.n);
-            g.n = 0;
-        }
-        if (c == b->e->n_columns) break;
+    for (int c = 0; c < b->e->n_columns; c++) {
+        if (g.n == HN_K_COLUMNS) HN_TRY(launch_gather(b, &g, &most));
         int target = c >= p->n_inputs, k = target ? c - p->n_inputs : c;
         struct hn_ref to = target ? plan->targets[k] : plan->inputs[k];
         if (to.space != HN_SP_ARENA) continue;
         struct hn_dim n = hn_shape_count(hn_gpu_shape(b, target ? p->targets[k] : p->inputs[k]));
         b->e->column_used[c] = 1;
-        if (b->in_place[c]) continue;
+        b->e->column_in_place[c] = b->in_place[c] && !target;
+        if (spare ? !b->e->column_in_place[c] : b->in_place[c]) continue;
         g.c[g.n].to = hn_gpu_ref(b, to), g.c[g.n].column = c;
         g.c[g.n].batched = n.per_row != 0;
         g.c[g.n].each = n.per_row ? n.per_row : n.fixed;
@@ -155,7 +162,7 @@ static hone_status gather(struct hn_gpu_build *b)
         if (n.fixed > most.fixed) most.fixed = n.fixed;
         g.n++;
     }
-    return HONE_OK;
+    return launch_gather(b, &g, &most);
 }
 
 static hone_status zero(struct hn_gpu_build *b)
@@ -314,7 +321,8 @@ hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
     e->extra = (plan->arena_bytes + 255) / 256 * 256;
     HN_TRY(rows_of_losses(&b));
     HN_TRY(hn_gpu_find_in_place(&b));
-    HN_TRY(gather(&b));
+    HN_TRY(gather(&b, 0));
+    HN_TRY(gather(&b, 1));
     HN_TRY(zero(&b));
     int first = e->n_nodes;
     HN_TRY(steps(&b, 0, plan->n_forward));

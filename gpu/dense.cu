@@ -11,50 +11,52 @@
 struct operand { /* elements [unit of line l]: base + l * stride + unit, or of the data set's row that is line l */
     const real *base;
     struct rows rows;
-    int64_t stride, lines, units;
-    int along, ones;
-    int gathered, fours; /* gathered: 1 rows of the data set as they are, 2 to be converted; fours: four neighbours are one load.
-                            ones: one more i, of ones */
+    int64_t stride;
+    int n, k, along; /* how many i and k there are; lines run along k */
+    int gathered, fours; /* lines are rows of the data set; four neighbours are one load */
+    int ones;            /* the i that is one for every k; -1: none */
 };
 struct job { /* of a block: a tile of one product */
     const struct hn_k_product *p;
     struct operand a, b;
-    int64_t m, n, k, i0, j0, z;
+    int m, n, k, i0, j0;
+    int64_t z;
 };
 
 HN_DEVICE struct operand operand_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                                    const struct hn_k_matrix *x, int64_t z, int64_t n, int64_t k,
-                                    int ones)
+                                    const struct hn_k_matrix *x, int64_t z, int n, int k, int ones)
 {
     struct operand o;
     o.base = hn_at(&g->env, x->at, z);
-    o.stride = x->stride, o.along = x->along, o.ones = ones, o.gathered = 0;
-    o.lines = x->along ? n : k, o.units = x->along ? k : n;
+    o.stride = x->stride, o.along = x->along, o.ones = ones ? n : -1;
+    o.n = n, o.k = k, o.gathered = 0;
     if (x->column >= 0) {
         o.rows = rows_of(s, g->columns[z * g->n_columns + x->column]);
-        o.gathered = o.rows.c.dtype == REAL && o.rows.c.scale == 1 ? 1 : 2;
-        o.base = (const real *)o.rows.c.data;
+        o.gathered = o.rows.c.in_place;
+        if (o.gathered) o.base = (const real *)o.rows.c.data;
     }
-    o.fours = o.gathered != 2 && hn_is_aligned(o.base) && (o.stride & 3) == 0;
+    o.fours = hn_is_aligned(o.base) && ((o.stride | (o.along ? k : n)) & 3) == 0;
     return o;
 }
 
 /* The tile of block x, in slot z; 0: there is none. */
-HN_DEVICE int find_job(const struct hn_k_gemm *g, const struct hn_k_slot *s, int64_t x, int tile,
+HN_DEVICE int find_job(const struct hn_k_gemm *g, const struct hn_k_slot *s, int x, int tile,
                        int64_t z, struct job *j)
 {
     for (int i = 0; i < g->n; i++) {
         const struct hn_k_product *p = &g->p[i];
-        const int64_t m = hn_n(p->m, s->rows), n = hn_n(p->n, s->rows), k = hn_n(p->k, s->rows);
-        const int64_t down = (m + (p->ones == 1) + tile - 1) / tile,
-                      across = (n + (p->ones == 2) + HN_K_TILE - 1) / HN_K_TILE;
+        const int m = (int)hn_n(p->m, s->rows), n = (int)hn_n(p->n, s->rows),
+                  k = (int)hn_n(p->k, s->rows);
+        const int down = (m + (p->ones == 1) + tile - 1) / tile,
+                  across = (n + (p->ones == 2) + HN_K_TILE - 1) / HN_K_TILE;
         if (m <= 0 || n <= 0) continue;
         if (x >= down * across) {
             x -= down * across;
             continue;
         }
+        const int row = (int)((uint32_t)x / (uint32_t)across);
         j->p = p, j->m = m, j->n = n, j->k = k, j->z = z;
-        j->i0 = x / across * tile, j->j0 = x % across * HN_K_TILE;
+        j->i0 = row * tile, j->j0 = (x - row * across) * HN_K_TILE;
         j->a = operand_of(g, s, &p->a, z, m, k, p->ones == 1);
         j->b = operand_of(g, s, &p->b, z, n, k, p->ones == 2);
         return 1;
@@ -76,46 +78,117 @@ HN_DEVICE struct place place_of(int along, int tile, int p)
     return at;
 }
 
-HN_DEVICE real one_element(const struct operand *o, int64_t line, int64_t unit)
-{
-    const int64_t i = o->along ? line : unit, n = o->along ? o->lines : o->units,
-                  k = o->along ? unit : line, nk = o->along ? o->units : o->lines;
-    if (k >= nk || i >= n) return k < nk && i == n && o->ones ? 1 : 0;
-    if (!o->gathered) return o->base[line * o->stride + unit];
-    return rows_load(&o->rows, rows_at(&o->rows, line) * o->stride + unit);
-}
-
-/* This thread's part of the chunk that begins at k0, of the tile that begins at i0. */
-HN_DEVICE void fetch(const struct operand *o, int64_t i0, int64_t k0, int tile, int chunk,
-                     int fours, int t, real *to)
+/* Where this thread's loads of the first chunk are; lines along k are found once, for all chunks. */
+HN_DEVICE void aim(const struct operand *o, int i0, int tile, int fours, int t,
+                   uint32_t *from)
 {
     HN_UNROLL
     for (int f = 0; f < fours; f++) {
         const struct place at = place_of(o->along, tile, f * HN_BLOCK + t);
-        const int64_t line = o->along ? i0 + at.i : k0 + at.k, unit = o->along ? k0 + at.k : i0 + at.i;
-        if (at.k >= chunk) continue;
-        if (o->fours && line < o->lines && unit + 3 < o->units) {
-            const int64_t row = o->gathered ? rows_at(&o->rows, line) : line;
-            hn_load4(to + 4 * f, o->base + row * o->stride + unit);
+        int64_t row = o->along ? i0 + at.i : at.k;
+        if (o->along && o->gathered) row = rows_at(&o->rows, row < o->n ? row : 0);
+        from[f] = (uint32_t)(row * o->stride) + (uint32_t)(o->along ? at.k : i0 + at.i);
+    }
+}
+
+/* Loads without a branch: what is not there is read from the operand's beginning, and left out when it is stored. */
+HN_DEVICE const real *safe(const struct operand *o, int ok, uint32_t from)
+{
+    return o->base + (ok ? from : 0);
+}
+
+/* A chunk's loads follow each other, and nothing waits for them before the chunk before is multiplied. */
+HN_DEVICE void load_lines(const struct operand *o, int along, int i0, int k0, int tile, int fours,
+                          int t, const uint32_t *from, real *to)
+{
+    const uint32_t on = (uint32_t)(along ? k0 : k0 * o->stride);
+    HN_UNROLL
+    for (int f = 0; f < fours; f++) {
+        const struct place at = place_of(along, tile, f * HN_BLOCK + t);
+        const int ok = i0 + at.i < o->n && k0 + at.k < o->k;
+        hn_load4(to + 4 * f, safe(o, ok, from[f] + on));
+    }
+}
+
+/* The same element by element, where lines are not whole fours. */
+HN_DEVICE void load_elements(const struct operand *o, int along, int i0, int k0, int tile, int fours,
+                             int t, const uint32_t *from, real *to)
+{
+    const uint32_t on = (uint32_t)(along ? k0 : k0 * o->stride);
+    HN_UNROLL
+    for (int f = 0; f < 4 * fours; f++) {
+        const struct place at = place_of(along, tile, f / 4 * HN_BLOCK + t);
+        const int k = k0 + at.k + (along ? f % 4 : 0), i = i0 + at.i + (along ? 0 : f % 4);
+        to[f] = *safe(o, i < o->n && k < o->k, from[f / 4] + on + (uint32_t)f % 4);
+    }
+}
+
+/* Rows of the data set as terms: their numbers first, then the rows. */
+HN_DEVICE void load_rows(const struct operand *o, int whole, int i0, int k0, int tile, int fours,
+                         int t, real *to)
+{
+    uint32_t from[4] = { 0 };
+    HN_UNROLL
+    for (int f = 0; f < fours; f++) {
+        const int k = k0 + place_of(0, tile, f * HN_BLOCK + t).k;
+        from[f] = (uint32_t)(rows_at(&o->rows, k < o->k ? k : 0) * o->stride);
+    }
+    HN_UNROLL
+    for (int f = 0; f < fours; f++) {
+        const struct place at = place_of(0, tile, f * HN_BLOCK + t);
+        const int i = i0 + at.i, ok = k0 + at.k < o->k;
+        if (whole) {
+            hn_load4(to + 4 * f, safe(o, ok && i < o->n, from[f] + (uint32_t)i));
         } else {
             HN_UNROLL
-            for (int e = 0; e < 4; e++) to[4 * f + e] = one_element(o, line, unit + e);
+            for (int e = 0; e < 4; e++)
+                to[4 * f + e] = *safe(o, ok && i + e < o->n, from[f] + (uint32_t)(i + e));
         }
     }
 }
 
-/* … and into shared memory, k by k. */
-HN_DEVICE void store(real *sh, int along, int tile, int chunk, int fours, int t, const real *from)
+/* This thread's part of the chunk that begins at k0, of the tile that begins at i0. The constants make code without branches of
+ * each way. */
+HN_DEVICE void fetch(const struct operand *o, int i0, int k0, int tile, int fours, int t,
+                     const uint32_t *from, real *to)
+{
+    if (o->along && o->fours)
+        load_lines(o, 1, i0, k0, tile, fours, t, from, to);
+    else if (o->along)
+        load_elements(o, 1, i0, k0, tile, fours, t, from, to);
+    else if (o->gathered && o->fours)
+        load_rows(o, 1, i0, k0, tile, fours, t, to);
+    else if (o->gathered)
+        load_rows(o, 0, i0, k0, tile, fours, t, to);
+    else if (o->fours)
+        load_lines(o, 0, i0, k0, tile, fours, t, from, to);
+    else
+        load_elements(o, 0, i0, k0, tile, fours, t, from, to);
+}
+
+/* … and into shared memory, k by k: zeros where there is nothing, ones where they are asked for. */
+HN_DEVICE void store_lines(real *sh, const struct operand *o, int along, int i0, int k0, int tile,
+                           int fours, int t, const real *from)
 {
     const int wide = tile + 4;
     HN_UNROLL
     for (int f = 0; f < fours; f++) {
         const struct place at = place_of(along, tile, f * HN_BLOCK + t);
-        if (at.k >= chunk) continue;
         HN_UNROLL
-        for (int e = 0; e < 4; e++)
-            sh[(at.k + (along ? e : 0)) * wide + at.i + (along ? 0 : e)] = from[4 * f + e];
+        for (int e = 0; e < 4; e++) {
+            const int i = at.i + (along ? 0 : e), k = at.k + (along ? e : 0);
+            const int there = k0 + k < o->k && i0 + i < o->n;
+            sh[k * wide + i] = there ? from[4 * f + e] : i0 + i == o->ones ? 1 : 0;
+        }
     }
+}
+HN_DEVICE void store(real *sh, const struct operand *o, int i0, int k0, int tile, int fours, int t,
+                     const real *from)
+{
+    if (o->along)
+        store_lines(sh, o, 1, i0, k0, tile, fours, t, from);
+    else
+        store_lines(sh, o, 0, i0, k0, tile, fours, t, from);
 }
 
 HN_DEVICE real dropped(const struct hn_k_slot *s, const struct hn_k_drop *d, int64_t i, int64_t j,
@@ -136,7 +209,7 @@ HN_DEVICE void put(const struct hn_k_gemm *g, const struct job *j, struct hn_k_r
 
 /* A result on its way out. */
 HN_DEVICE void finish(const struct hn_k_gemm *g, const struct hn_k_slot *s, const struct job *j,
-                      int64_t row, int64_t col, real v)
+                      int row, int col, real v)
 {
     const struct hn_k_product *p = j->p;
     const struct hn_k_tail *tail = &p->tail;
@@ -150,7 +223,7 @@ HN_DEVICE void finish(const struct hn_k_gemm *g, const struct hn_k_slot *s, cons
         *sums = p->acc_sums ? *sums + v : v;
         return;
     }
-    const int64_t at = row * j->n + col;
+    const int64_t at = (int64_t)row * j->n + col;
     v *= (real)p->alpha;
     if (p->bias.space) v += (real)p->beta * hn_at(&g->env, p->bias, j->z)[p->one_bias ? 0 : col];
     if (p->acc) v += hn_at(&g->env, tail->c, j->z)[at];
@@ -172,12 +245,12 @@ HN_DEVICE void finish(const struct hn_k_gemm *g, const struct hn_k_slot *s, cons
 #define TN_(name, tile) TN2_(name, tile)
 #define TN2_(name, tile) name##_##tile
 #define TILE 16
-#define TILE_KERNEL HN_KERNEL(gemm16, hn_k_gemm)
+#define TILE_KERNEL HN_KERNEL_OF(gemm16, hn_k_gemm, 2)
 #include "gpu/tile.h"
 #undef TILE
 #undef TILE_KERNEL
 #define TILE 32
-#define TILE_KERNEL HN_KERNEL(gemm32, hn_k_gemm)
+#define TILE_KERNEL HN_KERNEL_OF(gemm32, hn_k_gemm, 2)
 #include "gpu/tile.h"
 
 /* Blocks of 8 columns and 32 lanes of rows, neighbouring threads on neighbouring columns; or, for a single sum, one block over

@@ -36,8 +36,8 @@ static struct hn_k_dim count(const struct hn_gpu_build *b, int32_t value)
 static int team_of(int64_t n)
 {
     int team = 1;
-    while (team < 4 * n && team < 32) team *= 2;
-    return n <= 8 ? 1 : n <= 256 ? team : HN_BLOCK;
+    while (2 * team < n && team < 32) team *= 2;
+    return n <= 4 ? 1 : n <= 256 ? team : HN_BLOCK;
 }
 
 int hn_gpu_slope_by(const struct hn_gpu_build *b, const struct hn_op *op)

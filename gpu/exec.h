@@ -49,8 +49,9 @@ struct hn_gpu_dev {
 
 enum hn_gpu_stage { /* nodes that only some variants of a step have */
                     HN_GPU_ALWAYS,
-                    HN_GPU_SUMS,  /* gradients of several batches are added up */
-                    HN_GPU_CLIPS, /* a slot clips */
+                    HN_GPU_SUMS,    /* gradients of several batches are added up */
+                    HN_GPU_CLIPS,   /* a slot clips */
+                    HN_GPU_GATHERS, /* a data set cannot be read in place */
                     HN_GPU_INSTEAD, /* does what the call before it could not: the whole of it, or the sums of a bias gradient */
                     HN_GPU_BESIDE /* completes the call before the one before it, unless that one is replaced */
 };
@@ -79,7 +80,7 @@ struct hn_gpu_node {
 
 struct hn_gpu_graph { /* a captured step, and the library's products prepared for it */
     int64_t rows;
-    int sums, clips;
+    int sums, clips, gathers;
     void *slab[4];  /* of the one slot, when nodes have addresses in them */
     double dropout; /* the one slot's override, when cuDNN's dropout has it in its calls */
     void *graph;    /* NULL: not captured (yet) */
@@ -121,7 +122,8 @@ struct hn_gpu_exec {
     /* pinned */
     unsigned char *host_table, *host_lists, *host_stream[2];
     size_t table_bytes, columns_at, totals_at, lists_bytes, stream_bytes;
-    uint8_t *column_used;
+    uint8_t *column_used,
+        *column_in_place; /* in place: products read it where it lies, if its type allows it */
     int32_t n_chunks;
     int n_norms, n_drops, n_gemms; /* nodes of these kinds */
     size_t state_bytes;
@@ -177,7 +179,7 @@ struct hn_k_drop hn_gpu_drop_of(const struct hn_gpu_build *b, const struct hn_dr
 int hn_gpu_drop_by_library(const struct hn_gpu_build *b);
 int hn_gpu_slope_by(const struct hn_gpu_build *b, const struct hn_op *op);
 
-/* dense.c: blocks of the native product of a node; is a product of this size made by the native kernel? */
+/* dense.c: blocks of the native product of a node; are the products of a layer of m rows, n outputs and k inputs native? */
 int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows);
 int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int64_t k);
 
@@ -241,7 +243,7 @@ hone_status hn_gpu_state_save(void *exec, int slot, void *dst, hone_error *err);
 hone_status hn_gpu_state_load(void *exec, int slot, const void *src, hone_error *err);
 
 /* step.c: queueing the nodes of a step, captured or not; graph cache. */
-hone_status hn_gpu_steps(struct hn_gpu_exec *e, int64_t rows, int sums, int clips,
+hone_status hn_gpu_steps(struct hn_gpu_exec *e, const struct hn_gpu_graph *variant,
                          const struct hn_replica *r, int64_t n_steps, hone_error *err);
 void hn_gpu_drop_graphs(struct hn_gpu_exec *e);
 

@@ -16,6 +16,10 @@ struct hn_gpu_grid {
 };
 
 enum hn_gpu_math { HN_GPU_FP32, HN_GPU_TF32, HN_GPU_BF16 };
+enum hn_gpu_overlap {
+    HN_GPU_EARLY = 1,             /* a launch is made ready while the one before it still runs */
+    HN_GPU_BESIDE_EACH_OTHER = 2, /* side launches run beside; else in a row with the others */
+};
 enum hn_gpu_side { HN_GPU_FORK, HN_GPU_BACK, HN_GPU_JOIN };
 enum hn_gpu_copy { HN_GPU_UP, HN_GPU_DOWN, HN_GPU_ACROSS };
 
@@ -68,7 +72,7 @@ struct
 };
 struct hn_gpu_layer {
     const char *name;
-    /* overlap: launches may be made ready while the one before them ends, and side launches run beside; else all in a row */
+    /* overlap: enum hn_gpu_overlap, what of it is allowed */
     hone_status (*open)(struct hn_mem *mem, int ordinal, int overlap, void **ctx, hone_error *err);
     void (*close)(void *ctx);
     void (*describe)(void *ctx, char *buf, size_t size); /* device, driver, library versions */

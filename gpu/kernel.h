@@ -72,6 +72,8 @@ struct
     const void *data;
     double scale;
     int32_t dtype;
+    int32_t
+        in_place; /* products may read it where it lies: elements of the model's type, counted in 31 bits */
 };
 
 /* ---- arguments ----------------------------------------------------------------------------------------------- */
@@ -80,6 +82,7 @@ struct hn_k_gather {
     struct hn_k_env env;
     const struct hn_k_column *columns; /* n_columns per slot */
     int32_t n_columns, n;
+    int32_t spare; /* only those that products cannot read in place */
     struct {
         struct hn_k_ref to;
         int32_t column, batched;
@@ -306,8 +309,10 @@ typedef double real;
 
 #ifdef __CUDACC__
 #define HN_DEVICE static __device__ __forceinline__
+#define HN_SLOW   static __device__ __noinline__ /* kept out of the way of what is usual */
 #define HN_SHARED __shared__
-/* A kernel may be started while the one before it still runs (layer.c); it waits here until that one's results are there. */
+/* HN_KERNEL_OF: so many blocks at least are to fit a processor at once.
+ * A kernel may be started while the one before it still runs (layer.c); it waits here until that one's results are there. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define HN_TURN()                                                                                  \
     asm volatile("griddepcontrol.wait;" ::: "memory");                                             \
@@ -315,9 +320,10 @@ typedef double real;
 #else
 #define HN_TURN() ((void)0)
 #endif
-#define HN_KERNEL(name, args)                                                                      \
+#define HN_KERNEL(name, args) HN_KERNEL_OF(name, args, 1)
+#define HN_KERNEL_OF(name, args, blocks)                                                           \
     static __device__ __forceinline__ void body_##name(const struct args &a);                      \
-    static __global__ void __launch_bounds__(HN_BLOCK)                                             \
+    static __global__ void __launch_bounds__(HN_BLOCK, blocks)                                     \
         kernel_##name(const __grid_constant__ struct args a)                                       \
     {                                                                                              \
         HN_TURN();                                                                                 \
@@ -340,6 +346,7 @@ struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
 };
 #define HN_DEVICE static inline
+#define HN_SLOW   static inline
 #define HN_SHARED
 #define HN_KERNEL(name, args)                                                                      \
     static void kernel_##name(const struct args a, const struct hn_k_at at_);                      \
@@ -349,13 +356,14 @@ struct hn_k_at { /* a block's place in the grid */
         kernel_##name(*(const struct args *)args_, *at_);                                          \
     }                                                                                              \
     static void kernel_##name(const struct args a, const struct hn_k_at at_)
-#define HN_EACH(t)                for (int t = 0; t < HN_BLOCK; t++)
-#define HN_PRIVATE(type, name, n) type name[HN_BLOCK][n]
-#define HN_MINE(name, t)          (name[t])
-#define HN_X                      (at_.x)
-#define HN_Y                      (at_.y)
-#define HN_Z                      (at_.z)
-#define HN_NX                     (at_.nx)
+#define HN_KERNEL_OF(name, args, blocks) HN_KERNEL(name, args)
+#define HN_EACH(t)                       for (int t = 0; t < HN_BLOCK; t++)
+#define HN_PRIVATE(type, name, n)        type name[HN_BLOCK][n]
+#define HN_MINE(name, t)                 (name[t])
+#define HN_X                             (at_.x)
+#define HN_Y                             (at_.y)
+#define HN_Z                             (at_.z)
+#define HN_NX                            (at_.nx)
 #define HN_UNROLL
 #define HN_UNROLL4
 #define HN_ALIGNED
@@ -365,15 +373,26 @@ struct hn_k_at { /* a block's place in the grid */
 #define HN_FIRST(t) (HN_X * HN_BLOCK + (t))
 #define HN_STRIDE   (HN_NX * HN_BLOCK)
 
-/* Sums of teams of `team` neighbouring threads (a power of two): ends in sh[first of the team]. */
-#define HN_TREE(sh, team)                                                                          \
-    for (int w_ = (team) / 2; w_ > 0; w_ /= 2)                                                     \
-    HN_EACH(t_) if (t_ % (team) < w_) sh[t_] += sh[t_ + w_]
+/* sh[t] becomes the sum of the n elements sh[t], sh[t + step], …; thread t alone reads and writes these. */
+HN_DEVICE void hn_add_up(double *sh, int t, int step, int n)
+{
+    double v = sh[t];
+    for (int i = 1; i < n; i++) v += sh[t + i * step];
+    sh[t] = v;
+}
+/* How many threads of a team take the first of two rounds. */
+HN_DEVICE int hn_first_round(int team) { return team > 64 ? 16 : team > 4 ? team / 4 : 1; }
 
-/* Sums over the lanes of a block whose thread t is column t % wide, lane t / wide: ends in sh[column]. */
+/* Sums of teams of `team` neighbouring threads (a power of two), in two rounds: end in sh[first of the team]. */
+#define HN_TREE(sh, team)                                                                          \
+    for (int w_ = hn_first_round(team), n_ = (team) / w_; n_ > 0; n_ = w_ > 1 ? w_ : 0, w_ = 1)    \
+    HN_EACH(t_) if (t_ % (team) < w_) hn_add_up(sh, t_, w_, n_)
+
+/* Sums over the lanes of a block whose thread t is column t % wide (a power of two, 32 at most), lane t / wide, in two rounds:
+ * end in sh[column]. */
 #define HN_LANES(sh, wide)                                                                         \
-    for (int w_ = HN_BLOCK / 2; w_ >= (wide); w_ /= 2)                                             \
-    HN_EACH(t_) if (t_ < w_) sh[t_] += sh[t_ + w_]
+    for (int w_ = 32, n_ = HN_BLOCK / 32; n_ > 0; n_ = w_ > (wide) ? w_ / (wide) : 0, w_ = (wide)) \
+    HN_EACH(t_) if (t_ < w_) hn_add_up(sh, t_, w_, n_)
 
 HN_DEVICE int64_t hn_n(struct hn_k_dim d, int64_t rows) { return d.per_row * rows + d.fixed; }
 HN_DEVICE int hn_live(const struct hn_k_slot *s) { return s->rows > 0 && !s->stop; }

@@ -83,7 +83,7 @@ static hone_status open_all(struct hn_gpu_context *c, hone_error *err)
 }
 
 /* Launches that begin early are from compute capability 9 on. */
-static int can_overlap(int ordinal)
+static int begins_early(int ordinal)
 {
     int major = 0;
     return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal) ==
@@ -103,7 +103,7 @@ static hone_status layer_open(struct hn_mem *mem, int ordinal, int overlap, void
     struct hn_gpu_context *c = hn_calloc(mem, 1, sizeof *c);
     if (!c) return hn_nomem(err, "the GPU", sizeof *c);
     c->mem = mem, c->ordinal = ordinal;
-    c->overlap = !overlap ? 0 : can_overlap(ordinal) ? 2 : 1;
+    c->overlap = overlap & ~(begins_early(ordinal) ? 0 : HN_GPU_EARLY);
     hone_status st = open_all(c, err);
     if (st != HONE_OK) {
         layer_close(c);
@@ -238,7 +238,7 @@ static hone_status layer_launch(void *ctx, enum hn_k_id kernel, size_t elem,
                                      .blockDim = { HN_BLOCK, 1, 1 },
                                      .stream = c->now,
                                      .attrs = &early,
-                                     .numAttrs = c->overlap == 2 && c->follows };
+                                     .numAttrs = (c->overlap & HN_GPU_EARLY) && c->follows };
     void *list[1] = { (void *)(uintptr_t)args };
     (void)bytes; /* the kernel knows the size of its one argument */
     HN_TRY(hn_gpu_here(c, err));
@@ -250,7 +250,7 @@ static hone_status layer_side(void *ctx, enum hn_gpu_side what, hone_error *err)
 {
     static const char doing[] = "work side by side";
     struct hn_gpu_context *c = ctx;
-    if (!c->overlap) return HONE_OK;
+    if (!(c->overlap & HN_GPU_BESIDE_EACH_OTHER)) return HONE_OK;
     HN_TRY(hn_gpu_here(c, err));
     c->follows = 0;
     switch (what) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * BatchNorm and LayerNorm, each forward one kernel: statistics (mean, then squares around it, in double), normalisation, and a
- * ReLU behind it where the plan allows. BatchNorm: a block owns 4 channels, 64 lanes of rows each. LayerNorm: a team of threads
+ * ReLU behind it where the plan allows. BatchNorm: a block owns 8 channels, 32 lanes of rows each. LayerNorm: a team of threads
  * owns a group. Running statistics are not touched by forward: norm_commit moves them once the step turned out good.
  *     y = scale (x - m) inv + bias,  inv = 1 / sqrt(v + eps)
  *     batch statistics:    dx = scale inv (dy - sum dy / n - h sum(dy h) / n),  h = (x - m) inv
@@ -9,7 +9,7 @@
  *     dscale = sum dy h,  dbias = sum dy */
 #include "gpu/kernel.h"
 
-enum { LANES = HN_K_NORM, WIDE = HN_BLOCK / LANES, KEEP = 16 };
+enum { LANES = HN_K_NORM, WIDE = HN_BLOCK / LANES, KEEP = 32 };
 
 HN_DEVICE double inverse_root(double v) { return 1 / sqrt(v); }
 
@@ -20,8 +20,12 @@ HN_DEVICE int64_t place(const struct hn_k_norm *a, int64_t ch, int64_t j)
                          : (j / a->inner * a->channels + ch) * a->inner + j % a->inner;
 }
 
-/* Row e of thread t's own; a channel of at most KEEP * LANES rows is read once and kept. */
-HN_DEVICE int64_t own(int t, int e) { return t / WIDE + (int64_t)e * LANES; }
+/* Row e of thread t's own. A channel of at most KEEP * LANES rows is read once and kept, if rows follow each other. */
+HN_DEVICE int own(int t, int e) { return t / WIDE + e * LANES; }
+HN_DEVICE int keeps(const struct hn_k_norm *a, int64_t n)
+{
+    return a->inner == 1 && n <= KEEP * LANES;
+}
 
 /* Sum, or with `around` sum of squares around it, of what the thread has of its channel. */
 HN_DEVICE double part(const struct hn_k_norm *a, const real *x, const real *kept, int64_t ch,
@@ -29,11 +33,11 @@ HN_DEVICE double part(const struct hn_k_norm *a, const real *x, const real *kept
 {
     double v = 0;
     if (ch >= a->channels) return 0;
-    if (n <= KEEP * LANES) {
+    if (keeps(a, n)) {
         HN_UNROLL
         for (int e = 0; e < KEEP; e++) {
-            double d = (double)kept[e] - around;
-            if (own(t, e) < n) v += squares ? d * d : d;
+            double d = own(t, e) < n ? (double)kept[e] - around : 0;
+            v += squares ? d * d : d;
         }
         return v;
     }
@@ -62,10 +66,11 @@ HN_KERNEL(norm, hn_k_norm)
     HN_EACH(t)
     {
         const int64_t ch = c0 + t % WIDE;
-        HN_UNROLL
-        for (int e = 0; e < KEEP; e++)
-            HN_MINE(kept, t)[e] =
-                n <= KEEP * LANES && ch < a.channels && own(t, e) < n ? x[place(&a, ch, own(t, e))] : 0;
+        if (keeps(&a, n)) { /* what is not there is read from the beginning and not used */
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++)
+                HN_MINE(kept, t)[e] = x[ch < a.channels && own(t, e) < n ? own(t, e) * a.channels + ch : 0];
+        }
         if (a.batch) sum[t] = part(&a, x, HN_MINE(kept, t), ch, n, t, 0, 0);
     }
     if (a.batch) {
@@ -100,11 +105,12 @@ HN_KERNEL(norm, hn_k_norm)
             const real m = (real)mean[t % WIDE],
                        k = (real)((double)scale[ch] * inverse_root(var[t % WIDE] + a.eps)),
                        b = bias[ch];
-            if (n <= KEEP * LANES) {
+            if (keeps(&a, n)) {
                 HN_UNROLL
                 for (int e = 0; e < KEEP; e++) {
                     real v = k * (HN_MINE(kept, t)[e] - m) + b;
-                    if (own(t, e) < n) y[place(&a, ch, own(t, e))] = a.fuse_relu && v <= 0 ? 0 : v;
+                    if (own(t, e) < n)
+                        y[own(t, e) * a.channels + ch] = a.fuse_relu && v <= 0 ? 0 : v;
                 }
             } else {
                 for (int64_t j = t / WIDE; j < n; j += LANES) {
@@ -128,6 +134,23 @@ HN_DEVICE struct terms terms_at(const real *dy, const real *relu, const real *x,
     return t;
 }
 
+/* All that a thread keeps: loads first, then what becomes of them. `relu` is dy where there is none. */
+HN_DEVICE void keep_terms(const struct hn_k_norm *a, const real *dy, const real *relu,
+                          const real *x, real mean, int64_t ch, int64_t n, int t,
+                          struct terms *kept)
+{
+    const int masked = relu != dy;
+    HN_UNROLL
+    for (int e = 0; e < KEEP; e++) {
+        const int64_t at = own(t, e) < n ? own(t, e) * a->channels + ch : 0;
+        const real r = relu[at], g = dy[at];
+        kept[e].x = x[at];
+        kept[e].g = own(t, e) >= n || (masked && !(r > 0)) ? 0 : g;
+    }
+    HN_UNROLL
+    for (int e = 0; e < KEEP; e++) kept[e].x = own(t, e) < n ? kept[e].x - mean : 0;
+}
+
 struct sums { /* of a thread's elements of one channel: dy, and dy times x around its mean */
     double g, dot;
 };
@@ -149,7 +172,7 @@ HN_DEVICE void channel_back(const struct hn_k_norm *a, int64_t z, int64_t ch, do
     if (d4) d4[ch] = (real)((a->acc & 16 ? (double)d4[ch] : 0) + gv);
 }
 
-HN_KERNEL(norm_back, hn_k_norm)
+HN_KERNEL_OF(norm_back, hn_k_norm, 2)
 {
     HN_SHARED double sum[HN_BLOCK], dot[HN_BLOCK];
     HN_PRIVATE(struct terms, kept, KEEP);
@@ -161,23 +184,20 @@ HN_KERNEL(norm_back, hn_k_norm)
                  *inv = hn_double_at(&a.env, a.save_inv, HN_Z);
     real *dx = hn_at(&a.env, a.dx, HN_Z);
     const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * WIDE;
-    const int keeps = n <= KEEP * LANES;
     HN_EACH(t)
     {
         const int64_t ch = c0 + t % WIDE;
         struct sums v = { 0, 0 };
         if (ch < a.channels) {
             const real m = (real)mean[ch];
-            HN_UNROLL
-            for (int e = 0; e < KEEP; e++) {
-                struct terms k = { 0, 0 };
-                if (keeps && own(t, e) < n) k = terms_at(dy, relu, x, m, place(&a, ch, own(t, e)));
-                HN_MINE(kept, t)[e] = k;
+            if (keeps(&a, n)) {
+                keep_terms(&a, dy, relu ? relu : dy, x, m, ch, n, t, HN_MINE(kept, t));
+                HN_UNROLL
+                for (int e = 0; e < KEEP; e++) add_terms(&v, HN_MINE(kept, t)[e]);
+            } else {
+                for (int64_t j = t / WIDE; j < n; j += LANES)
+                    add_terms(&v, terms_at(dy, relu, x, m, place(&a, ch, j)));
             }
-            HN_UNROLL
-            for (int e = 0; e < KEEP; e++) add_terms(&v, HN_MINE(kept, t)[e]);
-            for (int64_t j = t / WIDE; !keeps && j < n; j += LANES)
-                add_terms(&v, terms_at(dy, relu, x, m, place(&a, ch, j)));
             v.dot = (v.dot - (mean[ch] - (double)m) * v.g) * inv[ch]; /* around the mean itself */
         }
         sum[t] = v.g, dot[t] = v.dot;
@@ -192,14 +212,16 @@ HN_KERNEL(norm_back, hn_k_norm)
                        k = (real)((double)scale[ch] * inv[ch]);
             const real g0 = a.batch ? (real)(sum[t % WIDE] / (double)n) : 0,
                        g1 = a.batch ? (real)(dot[t % WIDE] / (double)n) : 0;
-            HN_UNROLL
-            for (int e = 0; e < KEEP; e++) {
-                const int64_t at = place(&a, ch, own(t, e));
-                if (!keeps || own(t, e) >= n) continue;
-                const real g = k * (HN_MINE(kept, t)[e].g - g0 - HN_MINE(kept, t)[e].x * i * g1);
-                dx[at] = a.acc & 1 ? dx[at] + g : g;
+            if (keeps(&a, n)) {
+                HN_UNROLL
+                for (int e = 0; e < KEEP; e++) {
+                    const struct terms v = HN_MINE(kept, t)[e];
+                    const real g = k * (v.g - g0 - v.x * i * g1);
+                    const int64_t at = own(t, e) * a.channels + ch;
+                    if (own(t, e) < n) dx[at] = a.acc & 1 ? dx[at] + g : g;
+                }
             }
-            for (int64_t j = t / WIDE; !keeps && j < n; j += LANES) {
+            for (int64_t j = t / WIDE; !keeps(&a, n) && j < n; j += LANES) {
                 const int64_t at = place(&a, ch, j);
                 const struct terms e = terms_at(dy, relu, x, m, at);
                 const real g = k * (e.g - g0 - e.x * i * g1);

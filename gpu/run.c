@@ -13,8 +13,8 @@ enum { LEAST_ROWS = 16 };
 struct call { /* one call of run */
     struct hn_gpu_exec *e;
     struct hn_slot *slots;
-    int n_slots, streamed, sums, clips;
-    int64_t rows; /* most of any slot; more where several slots are at work */
+    int n_slots, streamed;
+    struct hn_gpu_graph variant; /* rows: most of any slot; more where several slots are at work */
     int64_t n_steps, chunk;
     const struct hn_replica *one;
     hone_error *err;
@@ -159,6 +159,15 @@ static size_t streamed_bytes(const struct call *c, int z, int i)
     return aligned((size_t)(s->rows * c->chunk) * row_bytes(column_of(c->e, s, i)));
 }
 
+/* Can products read the rows of a column where they lie? */
+static int in_place(const struct call *c, const struct hn_slot *s, const struct hn_column *from)
+{
+    const struct hn_gpu_data *data = s->data;
+    const int64_t rows = c->streamed ? s->rows * c->chunk : data->set->rows;
+    return from->dtype == (c->e->dev->elem == 4 ? HN_F32 : HN_F64) && !(from->scale < 1) &&
+           !(from->scale > 1) && rows < INT32_MAX / (from->per_row > 0 ? from->per_row : 1);
+}
+
 static void fill_columns(struct call *c, int z, int64_t chunk)
 {
     struct hn_gpu_exec *e = c->e;
@@ -173,6 +182,7 @@ static void fill_columns(struct call *c, int z, int64_t chunk)
         if (!e->column_used[i]) continue;
         const struct hn_column *from = column_of(e, s, i);
         k[i].dtype = (int32_t)from->dtype, k[i].scale = from->scale;
+        k[i].in_place = in_place(c, s, from);
         k[i].data = c->streamed ? e->stream[chunk & 1] + at : data->resident[resident_at(e, s, i)];
         at += streamed_bytes(c, z, i);
     }
@@ -331,7 +341,7 @@ static hone_status run_chunk(struct call *c, int64_t chunk, int64_t from, int64_
     for (int z = 0; z < c->n_slots; z++) aim(c, z, chunk, from, n);
     HN_TRY(d->layer->copy(d->ctx, e->table, e->host_table, e->table_bytes, HN_GPU_UP, c->err));
     if (c->streamed) HN_TRY(d->layer->upload_join(d->ctx, c->err));
-    HN_TRY(hn_gpu_steps(e, c->rows, c->sums, c->clips, c->one, n, c->err));
+    HN_TRY(hn_gpu_steps(e, &c->variant, c->one, n, c->err));
     HN_TRY(outputs_down(c, from, n));
     HN_TRY(d->layer->copy(d->ctx, e->host_table, e->table, e->table_bytes, HN_GPU_DOWN, c->err));
     int64_t then = from + n, left = c->n_steps - then;
@@ -371,7 +381,6 @@ static int64_t rounded_rows(const struct hn_gpu_exec *e, int64_t rows)
 static hone_status look_over(struct call *c)
 {
     struct hn_gpu_exec *e = c->e;
-    int resident = 0;
     for (int z = 0; z < c->n_slots; z++) {
         struct hn_slot *s = &c->slots[z];
         s->bad_step = -1;
@@ -379,25 +388,34 @@ static hone_status look_over(struct call *c)
         HN_TRY(check_slot(e, s, (int)c->n_steps, c->err));
         const struct hn_gpu_data *data = s->data;
         if (data && data->streamed) c->streamed = 1;
-        if (data && !data->streamed) resident = 1;
-        if (s->rows > c->rows) c->rows = s->rows;
+        if (s->rows > c->variant.rows) c->variant.rows = s->rows;
         const struct hn_hyper *h = s->r->hyper;
-        if (e->plan->pass == HN_PASS_GRAD) c->sums = 1; /* a bad batch must leave the slab alone */
+        if (e->plan->pass == HN_PASS_GRAD)
+            c->variant.sums = 1; /* a bad batch must leave the slab alone */
         if (e->plan->pass == HN_PASS_TRAIN)
-            c->sums |= h->accumulate > 1 || s->r->now.micro > 0, c->clips |= h->clip_norm > 0;
+            c->variant.sums |= h->accumulate > 1 || s->r->now.micro > 0,
+                c->variant.clips |= h->clip_norm > 0;
         c->one = s->r;
     }
-    if (c->streamed && resident) /* both kinds at once: all are streamed */
-        c->streamed = 1;
-    c->rows = rounded_rows(e, c->rows);
-    return HONE_OK;
+    c->variant.rows = rounded_rows(e, c->variant.rows);
+    return HONE_OK; /* both kinds at once: all are streamed */
+}
+
+/* Whose rows have to be gathered? Called when it is known how rows come. */
+static void find_gathered(struct call *c)
+{
+    for (int z = 0; z < c->n_slots; z++)
+        for (int i = 0; i < c->e->n_columns && c->slots[z].rows > 0; i++)
+            if (c->e->column_in_place[i] &&
+                !in_place(c, &c->slots[z], column_of(c->e, &c->slots[z], i)))
+                c->variant.gathers = 1;
 }
 
 static hone_status make_gradients(struct call *c)
 {
     struct hn_gpu_exec *e = c->e;
     const struct hn_gpu_dev *d = e->dev;
-    if (!c->sums || e->grads) return HONE_OK;
+    if (!c->variant.sums || e->grads) return HONE_OK;
     void *p = NULL;
     e->env.grad_stride = aligned(e->plan->prog->n_trained * d->elem + 1);
     HN_TRY(d->layer->alloc(d->ctx, e->env.grad_stride * (size_t)e->max_slots, &p, c->err));
@@ -428,7 +446,7 @@ hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots
         return hn_fail(err, HONE_E_USAGE, "cuda backend", "%d slots, prepared for %d", n_slots,
                        e->max_slots);
     HN_TRY(look_over(&c));
-    if (c.rows <= 0 || n_steps <= 0) return HONE_OK;
+    if (c.variant.rows <= 0 || n_steps <= 0) return HONE_OK;
     memset(e->host_table, 0, e->table_bytes);
     for (int z = 0; z < n_slots; z++)
         if (slots[z].rows > 0) fill_slot(&c, z);
@@ -436,6 +454,7 @@ hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots
     HN_TRY(fill_lists(&c));
     if (e->n_norms + e->n_drops) HN_TRY(hn_gpu_begin_library(e, c.one, err));
     HN_TRY(choose_chunk(&c));
+    find_gathered(&c);
     for (int64_t from = 0, chunk = 0; from < n_steps; from += c.chunk, chunk++)
         HN_TRY(run_chunk(&c, chunk, from, n_steps - from < c.chunk ? n_steps - from : c.chunk));
     take_back(&c);

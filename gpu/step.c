@@ -26,7 +26,7 @@ static int is_part(const struct hn_gpu_exec *e, int i, const struct hn_gpu_graph
     if (n->stage == HN_GPU_INSTEAD) return g->instead && g->instead[i];
     if (n->stage == HN_GPU_BESIDE) return !(g->instead && g->instead[i - 1]);
     return n->stage == HN_GPU_ALWAYS || (n->stage == HN_GPU_SUMS && g->sums) ||
-           (n->stage == HN_GPU_CLIPS && g->clips);
+           (n->stage == HN_GPU_CLIPS && g->clips) || (n->stage == HN_GPU_GATHERS && g->gathers);
 }
 
 /* Where the library has no way for a product with what belongs to it, the kernel behind it steps in. */
@@ -118,7 +118,8 @@ static int fits(const struct hn_gpu_exec *e, const struct hn_gpu_graph *g,
                 const struct hn_gpu_graph *want)
 {
     return g->handles && g->rows == want->rows && g->sums == want->sums &&
-           g->clips == want->clips && !(g->dropout < want->dropout || g->dropout > want->dropout) &&
+           g->clips == want->clips && g->gathers == want->gathers &&
+           !(g->dropout < want->dropout || g->dropout > want->dropout) &&
            (!by_address(e) || memcmp(g->slab, want->slab, sizeof g->slab) == 0);
 }
 
@@ -188,11 +189,11 @@ static hone_status replay(const struct hn_gpu_step *s, int64_t steps)
     return HONE_OK;
 }
 
-hone_status hn_gpu_steps(struct hn_gpu_exec *e, int64_t rows, int sums, int clips,
+hone_status hn_gpu_steps(struct hn_gpu_exec *e, const struct hn_gpu_graph *variant,
                          const struct hn_replica *r, int64_t n_steps, hone_error *err)
 {
     const struct hn_gpu_dev *d = e->dev;
-    struct hn_gpu_graph want = { .rows = rows, .sums = sums, .clips = clips };
+    struct hn_gpu_graph want = *variant;
     for (int i = 0; by_address(e) && i < 4; i++) want.slab[i] = r->slab[i];
     if (e->n_drops && r->hyper) want.dropout = r->hyper->dropout;
     struct hn_gpu_step s = { e, NULL, r, err };

@@ -8,48 +8,53 @@
  * Which terms a warp adds depends on k alone: a result does not depend on its place in the grid or on company. */
 
 enum {
-    TN(CHUNK) = HN_BITS == 32 ? 4096 / TILE
-                : TILE == 16  ? 128
-                              : 96,
+    TN(CHUNK) = 2048 / TILE,
     TN(WIDE_A) = TILE + 4,
     TN(WIDE_B) = HN_K_TILE + 4,
     TN(OWN) = TILE / 8,                            /* rows a thread has, with 4 columns each */
     TN(FOURS_A) = TILE * TN(CHUNK) / 4 / HN_BLOCK, /* loads of four elements a thread and chunk */
-    TN(FOURS_B) = (HN_K_TILE * TN(CHUNK) / 4 + HN_BLOCK - 1) / HN_BLOCK
+    TN(FOURS_B) = HN_K_TILE * TN(CHUNK) / 4 / HN_BLOCK,
+    TN(OPERANDS) = TN(CHUNK) * (TN(WIDE_A) + TN(WIDE_B)),
+    TN(PARTS) = 8 * TILE * HN_K_TILE,
+    TN(SHARED) = TN(OPERANDS) > TN(PARTS) ? TN(OPERANDS) : TN(PARTS)
 };
 
 TILE_KERNEL
 {
-    HN_SHARED HN_ALIGNED real sh[TN(CHUNK) * (TN(WIDE_A) + TN(WIDE_B))];
+    HN_SHARED HN_ALIGNED real sh[TN(SHARED)];
     HN_PRIVATE(real, acc, TN(OWN) * 4);
     HN_PRIVATE(real, next_a, TN(FOURS_A) * 4);
     HN_PRIVATE(real, next_b, TN(FOURS_B) * 4);
+    HN_PRIVATE(uint32_t, from_a, TN(FOURS_A));
+    HN_PRIVATE(uint32_t, from_b, TN(FOURS_B));
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
     struct job j;
-    if (!find_job(&a, s, HN_X, TILE, HN_Z, &j)) return;
+    if (!find_job(&a, s, (int)HN_X, TILE, HN_Z, &j)) return;
     real *const as = sh, *const bs = sh + TN(CHUNK) * TN(WIDE_A);
     HN_EACH(t)
     {
         HN_UNROLL
         for (int e = 0; e < TN(OWN) * 4; e++) HN_MINE(acc, t)[e] = 0;
-        fetch(&j.a, j.i0, 0, TILE, TN(CHUNK), TN(FOURS_A), t, HN_MINE(next_a, t));
-        fetch(&j.b, j.j0, 0, HN_K_TILE, TN(CHUNK), TN(FOURS_B), t, HN_MINE(next_b, t));
+        aim(&j.a, j.i0, TILE, TN(FOURS_A), t, HN_MINE(from_a, t));
+        aim(&j.b, j.j0, HN_K_TILE, TN(FOURS_B), t, HN_MINE(from_b, t));
     }
-    for (int64_t k0 = 0; k0 < j.k; k0 += TN(CHUNK)) {
-        HN_EACH(t)
-        {
-            store(as, j.a.along, TILE, TN(CHUNK), TN(FOURS_A), t, HN_MINE(next_a, t));
-            store(bs, j.b.along, HN_K_TILE, TN(CHUNK), TN(FOURS_B), t, HN_MINE(next_b, t));
+    for (int k0 = -TN(CHUNK); k0 < j.k; k0 += TN(CHUNK)) {
+        if (k0 >= 0) {
+            HN_EACH(t)
+            {
+                store(as, &j.a, j.i0, k0, TILE, TN(FOURS_A), t, HN_MINE(next_a, t));
+                store(bs, &j.b, j.j0, k0, HN_K_TILE, TN(FOURS_B), t, HN_MINE(next_b, t));
+            }
         }
-        const int rest = j.k - k0 < TN(CHUNK) ? (int)(j.k - k0) : TN(CHUNK), share = (rest + 7) / 8;
+        const int rest = j.k - k0 < TN(CHUNK) ? j.k - k0 : TN(CHUNK),
+                  share = k0 < 0 ? 0 : (rest + 7) / 8, k1 = k0 + TN(CHUNK);
         HN_EACH(t)
         {
             const int ti = t % 32 / 4 * TN(OWN), tj = t % 4 * 4;
-            if (k0 + TN(CHUNK) < j.k) {
-                fetch(&j.a, j.i0, k0 + TN(CHUNK), TILE, TN(CHUNK), TN(FOURS_A), t,
-                      HN_MINE(next_a, t));
-                fetch(&j.b, j.j0, k0 + TN(CHUNK), HN_K_TILE, TN(CHUNK), TN(FOURS_B), t,
+            if (k1 < j.k) {
+                fetch(&j.a, j.i0, k1, TILE, TN(FOURS_A), t, HN_MINE(from_a, t), HN_MINE(next_a, t));
+                fetch(&j.b, j.j0, k1, HN_K_TILE, TN(FOURS_B), t, HN_MINE(from_b, t),
                       HN_MINE(next_b, t));
             }
             const real *pa = as + t / 32 * share * TN(WIDE_A) + ti,
