@@ -6,6 +6,8 @@
 #include "ops/base/status.h"
 #include <string.h>
 
+enum { JUDGE_CHANNELS = 1024 }; /* of all running statistics that judge moves by itself */
+
 /* ---- help for builders --------------------------------------------------------------------------------------- */
 
 struct hn_k_ref hn_gpu_ref(const struct hn_gpu_build *b, struct hn_ref r)
@@ -195,7 +197,33 @@ static int has_optimizer(const struct hn_gpu_exec *e)
     return hn_gpu_trains(e->plan->pass) && e->n_chunks > 0;
 }
 
-static hone_status judge(struct hn_gpu_build *b)
+/* The commit that belongs to a node; 0: none does. */
+static int commit_of(const struct hn_gpu_node *n, struct hn_k_commit *c)
+{
+    const struct hn_k_norm *k = n->args;
+    if (n->kind != HN_GPU_KERNEL || n->kernel != HN_KN_norm || k->stats.space == HN_KS_NONE)
+        return 0;
+    *c = (struct hn_k_commit){ k->stats, k->mean, k->var, k->channels, k->momentum, k->copied };
+    return 1;
+}
+
+/* judge's one block makes the commits of the nodes forward if they are few and small. */
+static int few_commits(const struct hn_gpu_build *b, int from, int to)
+{
+    int64_t n = 0, channels = 0;
+    struct hn_k_commit c;
+    for (int i = from; i < to; i++)
+        if (commit_of(&b->e->nodes[i], &c)) n++, channels += c.channels;
+    return n <= HN_K_COMMITS && channels <= JUDGE_CHANNELS;
+}
+
+static void take_commits(const struct hn_gpu_build *b, struct hn_k_judge *k, int from, int to)
+{
+    for (int i = from; i < to && few_commits(b, from, to); i++)
+        k->n_commits += commit_of(&b->e->nodes[i], &k->commits[k->n_commits]);
+}
+
+static hone_status judge(struct hn_gpu_build *b, int from, int to)
 {
     struct hn_gpu_exec *e = b->e;
     struct hn_k_judge k = { .row_stride = e->row_stride,
@@ -220,6 +248,7 @@ static hone_status judge(struct hn_gpu_build *b)
             x->rank == 0 ? hn_gpu_fixed(1) : hn_gpu_span(x, 0, classes ? x->rank - 1 : 1);
         k.n_losses = l + 1;
     }
+    take_commits(b, &k, from, to);
     return hn_gpu_add(b, HN_KN_judge, &k, sizeof k, hn_gpu_fixed(1), 1) ? HONE_OK : no_memory(b);
 }
 
@@ -273,16 +302,13 @@ static hone_status steps(struct hn_gpu_build *b, int from, int to)
     return HONE_OK;
 }
 
-/* Batch statistics of the nodes so far move the running ones. */
+/* Batch statistics of the nodes so far move the running ones, where judge does not do it. */
 static hone_status commits(struct hn_gpu_build *b, int from, int to)
 {
-    for (int i = from; i < to; i++) {
-        const struct hn_gpu_node *n = &b->e->nodes[i];
-        struct hn_k_norm k;
-        if (n->kind != HN_GPU_KERNEL || n->kernel != HN_KN_norm) continue;
-        memcpy(&k, n->args, sizeof k);
-        if (k.stats.space == HN_KS_NONE) continue;
-        if (!hn_gpu_add(b, HN_KN_norm_commit, &k, sizeof k, hn_gpu_fixed(k.channels), HN_BLOCK))
+    struct hn_k_commits k = { .env = { 0 } };
+    for (int i = from; i < to && !few_commits(b, from, to); i++) {
+        if (!commit_of(&b->e->nodes[i], &k.c)) continue;
+        if (!hn_gpu_add(b, HN_KN_norm_commit, &k, sizeof k, hn_gpu_fixed(k.c.channels), HN_BLOCK))
             return no_memory(b);
     }
     return HONE_OK;
@@ -330,7 +356,7 @@ hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
     HN_TRY(emit(&b));
     const int beside = b.loss_done && has_optimizer(e);
     if (beside) HN_TRY(side(&b, HN_GPU_FORK));
-    HN_TRY(judge(&b));
+    HN_TRY(judge(&b, first, last));
     HN_TRY(commits(&b, first, last));
     if (beside) HN_TRY(side(&b, HN_GPU_BACK));
     HN_TRY(steps(&b, plan->n_forward, plan->n_steps));

@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-enum { HN_BLOCK = 256, HN_K_RANK = 8, HN_K_COLUMNS = 16 };
+enum { HN_BLOCK = 256, HN_K_RANK = 8, HN_K_COLUMNS = 16, HN_K_COMMITS = 8 };
 
 struct hn_k_dim { /* per_row * rows + fixed */
     int64_t per_row, fixed;
@@ -178,7 +178,7 @@ struct hn_k_norm { /* batch norm: x[o, ch, i] at (o * channels + ch) * inner + i
     double eps, momentum;
     int32_t batch, population, fuse_relu,
         acc;        /* acc: bits as the inputs x, scale, bias, mean, var */
-    int32_t copied; /* commit: stats are running values after the batch, to be copied */
+    int32_t copied; /* stats are running values after the batch */
 };
 struct hn_k_layernorm {
     struct hn_k_env env;
@@ -247,6 +247,17 @@ struct hn_k_loss {
         both; /* forward writes the gradient, too: every row weighs 1, so that it needs no sums */
 };
 struct
+    hn_k_commit { /* running = momentum running + (1 - momentum) batch, the batch's variance with its factor already */
+    struct hn_k_ref stats, mean, var;
+    int64_t channels;
+    double momentum;
+    int32_t copied; /* stats are running values after the batch, to be copied */
+};
+struct hn_k_commits {
+    struct hn_k_env env;
+    struct hn_k_commit c;
+};
+struct
     hn_k_judge { /* one block a slot: sums of the losses, is the step good, what the optimizer needs, the clock */
     struct hn_k_env env;
     struct hn_k_ref sums; /* doubles: 2 per loss of this step */
@@ -254,6 +265,8 @@ struct
     int64_t row_stride;   /* doubles from one of those to the next */
     int32_t n_losses, training, optimizes, last; /* last: no kernel of the optimizer follows */
     struct hn_k_dim loss_rows[HN_K_COLUMNS];
+    int32_t n_commits; /* small ones are made at once */
+    struct hn_k_commit commits[HN_K_COMMITS];
 };
 struct hn_k_chunk { /* elements of one trained parameter */
     uint64_t off;   /* elements */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Losses: a team of threads owns a row; the row's weighted loss and weight are kept in double and summed by judge, in a fixed
- * order. judge also decides whether the step is good (all sums finite), hands the optimizer its numbers and moves the clock; it runs
- * beside the kernels backward, which do not look at its verdict.
+ * Losses: a team of threads owns a row; the row's weighted loss and weight are kept in double and summed by judge (judge.cu), in a
+ * fixed order.
  * Formulas as in ops/math/loss_ce.c and loss_element.c. */
 #include "gpu/column.h"
 
@@ -206,60 +205,4 @@ HN_KERNEL(loss_back, hn_k_loss)
                               w ? rows / hn_n(a.n_weights, s->rows) : 1,
                               sums[1] != 0 ? a.weight / sums[1] : 0 };
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) write_slopes(&g, r0, lse, 0, total);
-}
-
-/* What the optimizer needs in this step, and the clock. */
-HN_DEVICE void move_clock(struct hn_k_slot *s)
-{
-    s->apply = s->micro + 1 >= s->accumulate || (s->flush && s->ahead == s->n_steps - 1);
-    s->adds = s->micro > 0;
-    s->batch++;
-    s->micro++;
-    if (!s->apply) return;
-    double t = (double)(s->step + 1);
-    s->scale = 1.0 / (double)s->micro, s->clip = 1;
-    s->rate = s->lr[s->ahead];
-    s->grow1 = 1 / (1 - pow(s->beta1, t));
-    s->root2 = sqrt(1 - pow(s->beta2, t));
-    s->micro = 0;
-    s->step++;
-}
-
-HN_KERNEL(judge, hn_k_judge)
-{
-    HN_SHARED double sum[HN_BLOCK], weight[HN_BLOCK];
-    HN_SHARED int bad[1];
-    struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s)) return;
-    double *sums = hn_double_at(&a.env, a.sums, HN_Z);
-    const double *from = hn_double_at(&a.env, a.rows, HN_Z);
-    HN_EACH(t) if (t == 0) bad[0] = 0;
-    for (int l = 0; l < a.n_losses; l++, from += 2 * a.row_stride) {
-        const int64_t rows = hn_n(a.loss_rows[l], s->rows);
-        HN_EACH(t)
-        {
-            sum[t] = weight[t] = 0;
-            for (int64_t r = t; r < rows; r += HN_BLOCK)
-                sum[t] += from[r], weight[t] += from[a.row_stride + r];
-        }
-        HN_TREE(sum, HN_BLOCK);
-        HN_TREE(weight, HN_BLOCK);
-        HN_EACH(t) if (t == 0)
-        {
-            sums[2 * l] = sum[0], sums[2 * l + 1] = weight[0];
-            if (!(fabs(sum[0]) <= 1.7976931348623157e308) ||
-                !(fabs(weight[0]) <= 1.7976931348623157e308))
-                bad[0] = 1;
-        }
-    }
-    HN_EACH(t) if (t == 0)
-    {
-        if (a.training && bad[0]) {
-            s->failing = 1, s->bad_step = s->ahead;
-        } else {
-            for (int l = 0; l < 2 * a.n_losses; l++) s->totals[l] += sums[l];
-            if (a.optimizes) move_clock(s);
-        }
-        if (a.last) hn_move_on(s);
-    }
 }

@@ -2,7 +2,7 @@
  *
  * BatchNorm and LayerNorm, each forward one kernel: statistics (mean, then squares around it, in double), normalisation, and a
  * ReLU behind it where the plan allows. BatchNorm: a block owns 8 channels, 32 lanes of rows each. LayerNorm: a team of threads
- * owns a group. Running statistics are not touched by forward: norm_commit moves them once the step turned out good.
+ * owns a group. Running statistics are not touched by forward: judge.cu moves them once the step turned out good.
  *     y = scale (x - m) inv + bias,  inv = 1 / sqrt(v + eps)
  *     batch statistics:    dx = scale inv (dy - sum dy / n - h sum(dy h) / n),  h = (x - m) inv
  *     running statistics:  dx = scale inv dy,  dm = -scale inv sum dy,  dv = -scale inv^2 sum(dy h) / 2
@@ -233,25 +233,6 @@ HN_KERNEL_OF(norm_back, hn_k_norm, 2)
     if (t < WIDE && c0 + t < a.channels)
         channel_back(&a, HN_Z, c0 + t, sum[t], dot[t], (double)scale[c0 + t] * inv[c0 + t],
                      inv[c0 + t]);
-}
-
-/* running = momentum running + (1 - momentum) batch, the batch's variance with its factor already */
-HN_KERNEL(norm_commit, hn_k_norm)
-{
-    const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s) || s->failing) return;
-    real *rm = hn_at(&a.env, a.mean, HN_Z), *rv = hn_at(&a.env, a.var, HN_Z);
-    const double *stats = hn_double_at(&a.env, a.stats, HN_Z), k = a.momentum;
-    const real *after = hn_at(&a.env, a.stats, HN_Z);
-    HN_EACH(t)
-    for (int64_t ch = HN_FIRST(t); ch < a.channels; ch += HN_STRIDE) {
-        if (a.copied) {
-            rm[ch] = after[ch], rv[ch] = after[a.channels + ch];
-        } else {
-            rm[ch] = (real)(k * (double)rm[ch] + (1 - k) * stats[ch]);
-            rv[ch] = (real)(k * (double)rv[ch] + (1 - k) * stats[a.channels + ch]);
-        }
-    }
 }
 
 HN_KERNEL(layernorm, hn_k_layernorm)

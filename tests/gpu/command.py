@@ -99,9 +99,10 @@ def cudnn_dropout():
     train("b.onnx", *options)
     if (folder / "a.onnx").read_bytes() != (folder / "b.onnx").read_bytes():
         bad.append("two runs with the same seed differ")
-    began = time.time()
+    train("start.onnx", *options, epochs=1)
     train("whole.onnx", *options, epochs=300)
-    pause = max(0.15, (time.time() - began) / 4)  # longer than a start takes, so that every part gets on
+    start_takes, whole_takes = spent[-2][0], spent[-1][0]
+    pause = max(0.15, start_takes + (whole_takes - start_takes) / 4)  # so that every part gets on
     started = start("train", model, "--data", data, "--target", "y", "--val-split", "0.2", "--seed", "3", "--optimizer", "sgd", "--epochs", "300", "--quiet",
                     "-o", "parts.onnx", "--run-dir", "run", *options)
     stops = 0
@@ -116,7 +117,7 @@ def cudnn_dropout():
             return
         stops += 1
         started = start("resume", "run", "--quiet")
-    print(f"interrupted {stops} times, every {pause:.1f} s", flush=True)
+    print(f"interrupted {stops} times, every {pause:.2f} s; a start takes {start_takes:.2f} s, the whole {whole_takes:.2f} s", flush=True)
     if (folder / "parts.onnx").read_bytes() != (folder / "whole.onnx").read_bytes():
         bad.append(f"a run interrupted {stops} times ended with other bytes")
     core = json.loads((folder / "run/run.json").read_text()).get("core", "")

@@ -275,6 +275,8 @@ static const struct {
     { "unroll=8", "fp32, 8 steps a graph", 0, 0 },
     { "graph=off", "fp32, no graph", 0, 0 },
     { "overlap=off", "fp32, one launch after the other", 0, 0 },
+    { "overlap=early", "fp32, launches made ready early, none beside", 0, 0 },
+    { "overlap=beside", "fp32, launches beside, none early", 0, 0 },
     { "gemm-impl=native", "fp32, native products", 0, 0 },
     { "gemm-impl=library", "fp32, cuBLASLt's products", 0, 0 },
     { "data=stream", "fp32, rows streamed from the host", 0, 0 },
