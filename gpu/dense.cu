@@ -97,15 +97,21 @@ HN_DEVICE const real *safe(const struct operand *o, int ok, uint32_t from)
     return o->base + (ok ? from : 0);
 }
 
+/* Is all of a tile's chunk there? */
+HN_DEVICE int is_inside(const struct operand *o, int i0, int k0, int tile, int fours)
+{
+    return i0 + tile <= o->n && k0 + 4 * HN_BLOCK * fours / tile <= o->k;
+}
+
 /* A chunk's loads follow each other, and nothing waits for them before the chunk before is multiplied. */
-HN_DEVICE void load_lines(const struct operand *o, int along, int i0, int k0, int tile, int fours,
-                          int t, const uint32_t *from, real *to)
+HN_DEVICE void load_lines(const struct operand *o, int along, int inside, int i0, int k0, int tile,
+                          int fours, int t, const uint32_t *from, real *to)
 {
     const uint32_t on = (uint32_t)(along ? k0 : k0 * o->stride);
     HN_UNROLL
     for (int f = 0; f < fours; f++) {
         const struct place at = place_of(along, tile, f * HN_BLOCK + t);
-        const int ok = i0 + at.i < o->n && k0 + at.k < o->k;
+        const int ok = inside || (i0 + at.i < o->n && k0 + at.k < o->k);
         hn_load4(to + 4 * f, safe(o, ok, from[f] + on));
     }
 }
@@ -152,23 +158,28 @@ HN_DEVICE void load_rows(const struct operand *o, int whole, int i0, int k0, int
 HN_DEVICE void fetch(const struct operand *o, int i0, int k0, int tile, int fours, int t,
                      const uint32_t *from, real *to)
 {
-    if (o->along && o->fours)
-        load_lines(o, 1, i0, k0, tile, fours, t, from, to);
+    const int all = is_inside(o, i0, k0, tile, fours);
+    if (o->along && o->fours && all)
+        load_lines(o, 1, 1, i0, k0, tile, fours, t, from, to);
+    else if (o->along && o->fours)
+        load_lines(o, 1, 0, i0, k0, tile, fours, t, from, to);
     else if (o->along)
         load_elements(o, 1, i0, k0, tile, fours, t, from, to);
     else if (o->gathered && o->fours)
         load_rows(o, 1, i0, k0, tile, fours, t, to);
     else if (o->gathered)
         load_rows(o, 0, i0, k0, tile, fours, t, to);
+    else if (o->fours && all)
+        load_lines(o, 0, 1, i0, k0, tile, fours, t, from, to);
     else if (o->fours)
-        load_lines(o, 0, i0, k0, tile, fours, t, from, to);
+        load_lines(o, 0, 0, i0, k0, tile, fours, t, from, to);
     else
         load_elements(o, 0, i0, k0, tile, fours, t, from, to);
 }
 
 /* … and into shared memory, k by k: zeros where there is nothing, ones where they are asked for. */
-HN_DEVICE void store_lines(real *sh, const struct operand *o, int along, int i0, int k0, int tile,
-                           int fours, int t, const real *from)
+HN_DEVICE void store_lines(real *sh, const struct operand *o, int along, int inside, int i0, int k0,
+                           int tile, int fours, int t, const real *from)
 {
     const int wide = tile + 4;
     HN_UNROLL
@@ -177,7 +188,7 @@ HN_DEVICE void store_lines(real *sh, const struct operand *o, int along, int i0,
         HN_UNROLL
         for (int e = 0; e < 4; e++) {
             const int i = at.i + (along ? 0 : e), k = at.k + (along ? e : 0);
-            const int there = k0 + k < o->k && i0 + i < o->n;
+            const int there = inside || (k0 + k < o->k && i0 + i < o->n);
             sh[k * wide + i] = there ? from[4 * f + e] : i0 + i == o->ones ? 1 : 0;
         }
     }
@@ -185,10 +196,15 @@ HN_DEVICE void store_lines(real *sh, const struct operand *o, int along, int i0,
 HN_DEVICE void store(real *sh, const struct operand *o, int i0, int k0, int tile, int fours, int t,
                      const real *from)
 {
-    if (o->along)
-        store_lines(sh, o, 1, i0, k0, tile, fours, t, from);
+    const int all = is_inside(o, i0, k0, tile, fours);
+    if (o->along && all)
+        store_lines(sh, o, 1, 1, i0, k0, tile, fours, t, from);
+    else if (o->along)
+        store_lines(sh, o, 1, 0, i0, k0, tile, fours, t, from);
+    else if (all)
+        store_lines(sh, o, 0, 1, i0, k0, tile, fours, t, from);
     else
-        store_lines(sh, o, 0, i0, k0, tile, fours, t, from);
+        store_lines(sh, o, 0, 0, i0, k0, tile, fours, t, from);
 }
 
 HN_DEVICE real dropped(const struct hn_k_slot *s, const struct hn_k_drop *d, int64_t i, int64_t j,
