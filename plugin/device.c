@@ -2,8 +2,8 @@
  *
  * Which backend runs a job: the only place that knows them all. float64 goes to the reference
  * kernels, float32 to the CPU's. A GPU backend comes from a module beside the library, loaded only
- * for "cuda". "auto" chooses by what was measured (gpu/RESULTS.md), and as long as nothing was, it
- * means the CPU: a GPU is not used unasked before its results have been seen to be right. */
+ * for "cuda", and for "auto" where a training run is large enough by what was measured
+ * (gpu/RESULTS.md): then a GPU that cannot be opened is no error. */
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"
@@ -108,6 +108,21 @@ hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn
                        device);
     HN_TRY(check_cpu(params, err));
     return hn_device_open_cpu(ctx, (int)hn_param_i(params, "threads"), dtype, out, err);
+}
+
+/* Multiplications of one step and of all epochs from which on a GPU pays: its step takes a few tens of microseconds whatever the
+ * size, in which a core of a CPU makes a few million multiplications; opening it takes a third of a second. */
+static const double STEP_WORK = 4e6, RUN_WORK = 1e11;
+
+hone_status hn_device_open_training(hone_context *ctx, const hone_params *params,
+                                    enum hn_dtype dtype, double step_work, double run_work,
+                                    struct hn_device *out, hone_error *err)
+{
+    hone_error ignored;
+    if (strcmp(hn_param_s(params, "device"), "auto") == 0 && step_work >= STEP_WORK &&
+        run_work >= RUN_WORK && open_gpu(ctx, params, 0, dtype, out, &ignored) == HONE_OK)
+        return HONE_OK;
+    return hn_device_open(ctx, params, dtype, out, err);
 }
 
 void hn_device_close(struct hn_device *d)

@@ -71,12 +71,16 @@ struct hn_device {
     void *dev;
     int threads; /* that the backend got; 1 for the reference */
 };
-/* float64 runs on the reference backend, float32 on the CPU's. Parameters: device ("auto", "cpu", "cuda",
- * "cuda:N"; no module: HONE_E_DEVICE with the reason), threads (0: the cores this process may use), and math,
+/* float64 runs on the reference backend, float32 on the CPU's. Parameters: device ("auto", which is the CPU here, "cpu",
+ * "cuda", "cuda:N"; no module: HONE_E_DEVICE with the reason), threads (0: the cores this process may use), and math,
  * bn-impl and dropout-impl, which are the GPU's: HONE_E_USAGE where the CPU cannot do as they say. close accepts a
  * zeroed struct. */
 hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
                            struct hn_device *out, hone_error *err);
+/* The same for a training run of so many multiplications a step and in all: "auto" is a GPU where it pays. */
+hone_status hn_device_open_training(hone_context *ctx, const hone_params *params,
+                                    enum hn_dtype dtype, double step_work, double run_work,
+                                    struct hn_device *out, hone_error *err);
 hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dtype,
                                struct hn_device *out, hone_error *err);
 void hn_device_close(struct hn_device *d);

@@ -184,6 +184,16 @@ def timed():
     print(f"64 replicas of 3000 rows, 8 epochs of batches of 32: {took[0]:.2f} s one after the other, {took[1]:.2f} s together")
 
 
+def auto():
+    """A GPU where it pays, the CPU for little work."""
+    hone("new", "4-64-160-3 relu", "-o", "wide.onnx", "--seed", "1")
+    for epochs, want in ((3, "cpu"), (30000, "cuda")):
+        text, _ = hone("train", "wide.onnx", "--data", data, "--target", "y", "--val-split", "0.2", "--batch-size", "500", "--epochs", epochs, "--early-stop-patience", "1",
+                       "--lr", "1e-30", "--force", "--json", "--quiet", "-o", "auto.onnx")
+        if text and json.loads(text)["device"] != want:
+            bad.append(f"--device auto with {epochs} epochs: {json.loads(text)['device']}, wanted {want}")
+
+
 table()
 hone("new", "4-16-16-3 relu batchnorm dropout=0.3", "-o", model, "--seed", "1")
 doctor = json.loads(hone("doctor", "--json")[0] or "{}")
@@ -194,6 +204,7 @@ if sys.argv[3:] == ["search"]:
     timed()
 else:
     same_as_cpu()
+    auto()
     cudnn_dropout()
     gathered()
     shared()
