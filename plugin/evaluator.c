@@ -21,12 +21,29 @@ struct hn_evaluator {
     size_t target_bytes;
 };
 
+static struct hn_prepared_list *kept_plans(const struct hn_session *s)
+{
+    const struct hn_own *own = s->own;
+    return own->given->kept ? &own->given->kept->prepared : NULL;
+}
+
+static struct hn_prepare preparation(const struct hn_session *s)
+{
+    return (struct hn_prepare){ .mem = &s->ctx->mem,
+                                .backend = s->backend,
+                                .dev = s->dev,
+                                .prog = s->prog,
+                                .pass = HN_PASS_EVAL,
+                                .max_rows = EVAL_ROWS,
+                                .slots = 1 };
+}
+
 void hn_evaluator_destroy(struct hn_evaluator *e)
 {
     if (!e) return;
     struct hn_mem *m = &e->s->ctx->mem;
-    if (e->exec) e->s->backend->finish(e->exec);
-    hn_plan_destroy(e->plan, m);
+    const struct hn_prepare p = preparation(e->s);
+    hn_unprepare(kept_plans(e->s), &p, e->plan, e->exec);
     for (int t = 0; e->metrics && t < e->s->n_targets; t++) hn_metric_destroy(e->metrics[t]);
     for (int i = 0; i < MAX_OUTPUTS; i++) hn_free(m, e->out[i]);
     hn_free(m, e->metrics);
@@ -105,10 +122,8 @@ hone_status hn_evaluator_create(struct hn_session *s, struct hn_evaluator **out,
     hone_status st = HONE_OK;
     if (!e->metrics || !e->output_of) st = hn_nomem(err, "the evaluator", 64);
     if (st == HONE_OK) st = create_buffers(e, err);
-    if (st == HONE_OK)
-        st =
-            hn_plan_create(m, s->prog, HN_PASS_EVAL, EVAL_ROWS, s->backend->elem, 0, &e->plan, err);
-    if (st == HONE_OK) st = s->backend->prepare(s->dev, e->plan, 1, &e->exec, err);
+    const struct hn_prepare p = preparation(s);
+    if (st == HONE_OK) st = hn_prepare(kept_plans(s), &p, &e->plan, &e->exec, err);
     if (st != HONE_OK) {
         hn_evaluator_destroy(e);
         return st;

@@ -5,6 +5,7 @@
 
 void hn_kept_free(struct hn_kept *k)
 {
+    hn_prepared_free(&k->prepared);
     for (size_t i = 0; i < k->n_scalers; i++) hn_scaler_free(&k->scaler[i].fit);
     if (k->mem) hn_free(k->mem, k->scaler);
     *k = (struct hn_kept){ 0 };

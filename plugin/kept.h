@@ -7,6 +7,7 @@
 #define HN_KEPT_H
 
 #include "plugin/data/data.h"
+#include "plugin/prepared.h"
 
 struct hn_kept_scaler { /* fitted over rows of an array */
     const struct hn_array *array;
@@ -17,6 +18,8 @@ struct hn_kept {
     struct hn_mem *mem;
     struct hn_kept_scaler *scaler;
     size_t n_scalers, cap_scalers;
+    struct hn_prepared_list
+        prepared; /* of the device the sessions run on; not used where that is another */
 };
 
 void hn_kept_free(struct hn_kept *k); /* a zeroed struct is fine */

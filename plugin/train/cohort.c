@@ -26,6 +26,17 @@ static hone_status check_offers(const struct hn_cohort_opts *o, hone_error *err)
     return HONE_OK;
 }
 
+static struct hn_prepare preparation(const struct hn_cohort *c)
+{
+    return (struct hn_prepare){ .mem = c->mem,
+                                .backend = c->backend,
+                                .dev = c->dev,
+                                .prog = c->prog,
+                                .pass = HN_PASS_TRAIN,
+                                .max_rows = c->max_rows,
+                                .slots = c->n };
+}
+
 static hone_status build(struct hn_cohort *c, const struct hn_cohort_opts *o, hone_error *err)
 {
     c->member = hn_calloc(o->mem, (size_t)o->slots, sizeof *c->member);
@@ -34,9 +45,8 @@ static hone_status build(struct hn_cohort *c, const struct hn_cohort_opts *o, ho
     if (!c->member || !c->slot || !c->lr)
         return hn_nomem(err, "the replicas", (size_t)o->slots * HN_CHUNK_STEPS * sizeof *c->lr);
     HN_TRY(check_offers(o, err));
-    HN_TRY(hn_plan_create(o->mem, o->prog, HN_PASS_TRAIN, o->max_rows, o->backend->elem, 0,
-                          &c->plan, err));
-    return o->backend->prepare(o->dev, c->plan, o->slots, &c->exec, err);
+    const struct hn_prepare p = preparation(c);
+    return hn_prepare(c->kept, &p, &c->plan, &c->exec, err);
 }
 
 hone_status hn_cohort_create(const struct hn_cohort_opts *o, struct hn_cohort **out,
@@ -50,6 +60,8 @@ hone_status hn_cohort_create(const struct hn_cohort_opts *o, struct hn_cohort **
     c->dev = o->dev;
     c->prog = o->prog;
     c->n = o->slots;
+    c->max_rows = o->max_rows;
+    c->kept = o->kept;
     hone_status st = build(c, o, err);
     if (st != HONE_OK) {
         hn_cohort_destroy(c);
@@ -63,8 +75,8 @@ void hn_cohort_destroy(struct hn_cohort *c)
 {
     if (!c) return;
     for (int i = 0; c->member && i < c->n; i++) hn_cohort_drop(c, i);
-    if (c->exec) c->backend->finish(c->exec);
-    hn_plan_destroy(c->plan, c->mem);
+    const struct hn_prepare p = preparation(c);
+    hn_unprepare(c->kept, &p, c->plan, c->exec);
     hn_free(c->mem, c->member);
     hn_free(c->mem, c->slot);
     hn_free(c->mem, c->lr);

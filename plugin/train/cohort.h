@@ -13,6 +13,7 @@
 #define HN_COHORT_H
 
 #include "ops/math/op.h"
+#include "plugin/prepared.h"
 #include "plugin/train/schedule.h"
 
 enum { HN_CHUNK_STEPS = 1024 }; /* steps of one call at most */
@@ -55,6 +56,8 @@ struct hn_cohort {
     const struct hn_backend *backend;
     void *dev, *exec;
     const struct hn_program *prog;
+    struct hn_prepared_list *kept;
+    int64_t max_rows;
     struct hn_plan *plan;
     struct hn_member *member;
     struct hn_slot *slot;
@@ -71,6 +74,7 @@ struct hn_cohort_opts {
     const struct hn_program *prog; /* with losses */
     int64_t max_rows;
     int slots;
+    struct hn_prepared_list *kept; /* NULL: it plans for itself, as always with several slots */
 };
 hone_status hn_cohort_create(const struct hn_cohort_opts *o, struct hn_cohort **out,
                              hone_error *err);

@@ -136,7 +136,8 @@ hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb
                                 .dev = s->dev,
                                 .prog = s->prog,
                                 .max_rows = m->batch < m->n_rows ? m->batch : m->n_rows,
-                                .slots = 1 };
+                                .slots = 1,
+                                .kept = d->kept ? &d->kept->prepared : NULL };
     HN_TRY(hn_cohort_create(&c, &j->cohort, err));
     HN_TRY(hn_cohort_add(j->cohort, 0, m, err));
     HN_TRY(hn_fit_create(s, j->cohort, j->eval, &j->opts.fit, &j->fit, err));

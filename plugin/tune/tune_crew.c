@@ -62,7 +62,9 @@ static hone_status get_ready(struct worker *w, const hone_params *params, hone_e
     const struct hn_buffer *b = w->crew->bytes;
     if (!w->model) HN_TRY(hone_model_load_bytes(w->ctx, b->p, b->n, NULL, &w->model, err));
     if (w->device.backend || w->crew->data->device) return HONE_OK;
-    return hn_device_open(w->ctx, params, hn_model_graph(w->model)->dtype, &w->device, err);
+    HN_TRY(hn_device_open(w->ctx, params, hn_model_graph(w->model)->dtype, &w->device, err));
+    hn_prepared_init(&w->kept.prepared, &w->ctx->mem, w->device.backend, w->device.dev);
+    return HONE_OK;
 }
 
 static void run_task(struct worker *w, struct hn_task *t)
@@ -188,8 +190,8 @@ void hn_crew_destroy(struct hn_crew *c)
         struct worker *w = &c->worker[i];
         if (w->started) pthread_join(w->thread, NULL);
         hone_model_destroy(w->model);
-        hn_device_close(&w->device);
         hn_kept_free(&w->kept);
+        hn_device_close(&w->device);
         hone_context_destroy(w->ctx);
     }
     pthread_cond_destroy(&c->work);

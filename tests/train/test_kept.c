@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a worker of a search keeps from replica to replica (a device, scalers) does not show: after trials of other shapes, types
+ * What a worker of a search keeps from replica to replica (a device, scalers, prepared plans) does not show: after trials of other shapes, types
  * of step and ends, also those where memory ran out, a replica's bytes are those it has with everything fresh. */
 #include "plugin/tune/trial.h"
 #include "tests/fault.h"
@@ -25,6 +25,7 @@ static const struct setting settings[] = {
     { { { "optimizer", "sgd" }, { "lr", "1e300" } }, .state = HN_FOLD_DIVERGED },
     { { { "scale", "standard" }, { "batch-size", "64" }, { "optimizer", "nesterov" } }, .state = HN_FOLD_COMPLETE },
     { { { "scale", "minmax" }, { "dropout", "0.3" } }, .state = HN_FOLD_COMPLETE },
+    { { { "dropout", "0.1" }, { "scale", "minmax" } }, .state = HN_FOLD_COMPLETE },
     { { { "freeze", "*" } }, .state = HN_FOLD_FAILED },
     { { { "hidden-layers", "2" }, { "hidden-units", "9" }, { "init", "fresh" } }, .state = HN_FOLD_COMPLETE },
     { { { "scale", "minmax" }, { "epochs", "50" } }, .cancelled = 1, .state = HN_FOLD_INTERRUPTED },
@@ -58,14 +59,22 @@ static void draw_folds(struct bench *b)
         }
 }
 
+static void keep_nothing_yet(struct bench *b)
+{
+    hn_kept_free(&b->kept);
+    b->kept.mem = &b->kit.ctx->mem;
+    hn_prepared_init(&b->kept.prepared, b->kept.mem, b->device.backend, b->device.dev);
+}
+
 static void load(struct bench *b)
 {
     hone_context_opts opts = HONE_CONTEXT_OPTS;
     opts.alloc = hn_fault_alloc, opts.release = hn_fault_release, opts.alloc_user = &b->fault;
     HN_OK(kit_open(&b->kit, b->name, 0, &opts, &b->fault.io, &err), err);
-    b->kept.mem = &b->kit.ctx->mem;
     enum hn_dtype dtype = hn_model_graph(b->kit.model)->dtype;
-    if (b->keeps) HN_OK(hn_device_open_cpu(b->kit.ctx, 1, dtype, &b->device, &err), err);
+    if (!b->keeps) return;
+    HN_OK(hn_device_open_cpu(b->kit.ctx, 1, dtype, &b->device, &err), err);
+    keep_nothing_yet(b);
 }
 
 static void set_up(struct bench *b, const char *name, int keeps)
@@ -116,7 +125,7 @@ static int run(struct bench *b, const struct setting *s, int fold, struct outcom
                                     .params = params,
                                     .device = b->keeps ? &b->device : NULL,
                                     .kept = b->keeps ? &b->kept : NULL,
-                                    .trial = (uint32_t)(s - settings),
+                                    .trial = 7,
                                     .fold = (uint32_t)fold,
                                     .rows = &b->fold[fold],
                                     .keep = &bytes,
@@ -180,10 +189,42 @@ START_TEST(same_as_fresh)
 }
 END_TEST
 
+static int n_prepared(const struct bench *b)
+{
+    int n = 0;
+    for (int i = 0; i < HN_PREPARED; i++) {
+        n += b->kept.prepared.item[i].exec != NULL;
+        ck_assert_int_eq(b->kept.prepared.item[i].busy, 0);
+    }
+    return n;
+}
+
+/* A plan for training and one for judging serve all folds, scalers and learning rates; more rows a step need another one. */
+START_TEST(planned_once_a_shape)
+{
+    static const struct setting same[] = {
+        { { { "scale", "standard" }, { "lr", "0.1" } }, .state = HN_FOLD_COMPLETE },
+        { { { "scale", "minmax" }, { "optimizer", "sgd" } }, .state = HN_FOLD_COMPLETE },
+        { { { "scale", "minmax" }, { "batch-size", "32" } }, .state = HN_FOLD_COMPLETE },
+    };
+    struct outcome is;
+    struct bench b;
+    set_up(&b, names[_i], 1);
+    for (int i = 0; i < 2 * FOLDS; i++) {
+        ck_assert(run(&b, &same[i / FOLDS], i % FOLDS, &is));
+        ck_assert_int_eq(is.state, HN_FOLD_COMPLETE);
+        ck_assert_int_eq(n_prepared(&b), 2);
+    }
+    ck_assert(run(&b, &same[2], 0, &is));
+    ck_assert_int_eq(n_prepared(&b), 3);
+    tear_down(&b);
+}
+END_TEST
+
 /* One replica runs out of memory at its n-th allocation; the next ones are as if it had not been. */
 START_TEST(after_no_memory)
 {
-    static const int disturbed[] = { 0, 4, 6 };
+    static const int disturbed[] = { 0, 4, 7 };
     struct outcome was[FOLDS], is;
     struct bench b;
     const struct setting *s = &settings[disturbed[_i]];
@@ -193,8 +234,7 @@ START_TEST(after_no_memory)
     ck_assert(run(&b, s, 0, &is));
     long calls = atomic_load(&b.fault.mem_fail.calls) - before;
     for (long n = 1; n <= calls; n += 1 + calls / 150) {
-        hn_kept_free(&b.kept);
-        b.kept.mem = &b.kit.ctx->mem;
+        keep_nothing_yet(&b);
         b.fault.mem_fail.at = atomic_load(&b.fault.mem_fail.calls) + n;
         int whole = run(&b, s, 0, &is);
         b.fault.mem_fail.at = 0;
@@ -213,4 +253,5 @@ START_TEST(after_no_memory)
 END_TEST
 
 HN_TEST_MAIN("kept", tcase_add_loop_test(tc, same_as_fresh, 0, 4);
+             tcase_add_loop_test(tc, planned_once_a_shape, 0, 4);
              tcase_add_loop_test(tc, after_no_memory, 0, 3);)
