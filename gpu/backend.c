@@ -166,8 +166,8 @@ static void gpu_describe(void *dev, char *buf, size_t size)
     char what[160] = "";
     d->layer->describe(d->ctx, what, sizeof what);
     (void)snprintf(buf, size, "%s; products %s, BatchNormalization %s, Dropout %s", what,
-                   d->elem == 8 ? "float64" : maths[d->o.math], hn_gpu_choice_text(d->o.norm),
-                   hn_gpu_choice_text(d->o.drop));
+                   d->elem == 8 ? "float64" : maths[d->o.math], hn_gpu_norm_text(&d->o),
+                   hn_gpu_drop_text(&d->o));
 }
 
 /* ---- buffers --------------------------------------------------------------------------------------------------- */

@@ -12,10 +12,11 @@ struct measured {
     const char *entry;
 };
 static const struct measured table[] = {
-    { INT64_MAX, HN_GPU_NORM_NATIVE, 0, "not measured" },
+    { 256, HN_GPU_NORM_SPATIAL, 0, "2026-11-27, H200: A, 48 and 24 channels" },
+    { INT64_MAX, HN_GPU_NORM_NATIVE, 0, "2026-11-27, H200: D, 2048 channels; Dropout: B and C" },
 };
-/* bn-impl=cudnn without a way: the one whose kernels are made for channels innermost; not measured either. */
-static const enum hn_gpu_norm_way cudnn_way = HN_GPU_NORM_SPATIAL_NHWC;
+/* bn-impl=cudnn without a way: the fastest of them on A and on D, same entry. */
+static const enum hn_gpu_norm_way cudnn_way = HN_GPU_NORM_SPATIAL;
 
 enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t channels)
 {
@@ -27,11 +28,16 @@ enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t 
     return row->norm;
 }
 
-const char *hn_gpu_choice_text(int pick)
+const char *hn_gpu_norm_text(const struct hn_gpu_options *o)
 {
-    return pick == HN_GPU_AUTO     ? "auto (native: not measured)"
-           : pick == HN_GPU_NATIVE ? "native"
-                                   : "cuDNN";
+    return o->norm == HN_GPU_AUTO     ? "auto (cuDNN up to 256 channels)"
+           : o->norm == HN_GPU_NATIVE ? "native"
+                                      : "cuDNN";
+}
+
+const char *hn_gpu_drop_text(const struct hn_gpu_options *o)
+{
+    return o->drop == HN_GPU_AUTO ? "auto (native)" : o->drop == HN_GPU_NATIVE ? "native" : "cuDNN";
 }
 
 int hn_gpu_choose_drop(const struct hn_gpu_options *o)

@@ -37,7 +37,9 @@ struct hn_gpu_options {
 /* choice.c */
 enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t channels);
 int hn_gpu_choose_drop(const struct hn_gpu_options *o); /* is it cuDNN's? */
-const char *hn_gpu_choice_text(int pick);
+/* For a run's record. */
+const char *hn_gpu_norm_text(const struct hn_gpu_options *o);
+const char *hn_gpu_drop_text(const struct hn_gpu_options *o);
 
 struct hn_gpu_dev {
     struct hn_mem *mem;

@@ -104,7 +104,10 @@ static hone_status prepare_norm(const struct hn_gpu_step *s, int i)
         s->g->instead[i + 1] = 1;
         return HONE_OK;
     }
-    return d->layer->norm_create(d->ctx, &n, &s->g->handles[i], s->err);
+    hone_status st = d->layer->norm_create(d->ctx, &n, &s->g->handles[i], s->err);
+    if (st != HONE_E_UNSUPPORTED || d->o.norm != HN_GPU_AUTO) return st;
+    s->g->instead[i + 1] = 1; /* nobody asked for cuDNN */
+    return HONE_OK;
 }
 
 static hone_status call_norm(const struct hn_gpu_step *s, int i)
