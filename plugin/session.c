@@ -257,7 +257,8 @@ static hone_status open_device(struct hn_session *s, hone_error *err)
     struct hn_own *own = s->own;
     const struct hn_device *d = own->given->device;
     enum hn_dtype dtype = hn_model_graph(s->model)->dtype;
-    if (!d && own->use == HN_USE_TRAIN) {
+    if (!d && own->use == HN_USE_TRAIN &&
+        !own->given->given) { /* a search's refit is on its trials' device */
         const double n = (double)s->rows[HONE_TRAIN].n, all = (double)s->prog->n_trained,
                      batch = (double)hn_param_i(s->params, "batch-size");
         HN_TRY(hn_device_open_training(s->ctx, s->params, dtype, (batch < n ? batch : n) * all,
