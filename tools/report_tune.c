@@ -13,7 +13,7 @@ static const char *const metrics[] = { "loss", "accuracy", "f1", "auc", "mae", "
 static int goes_on(const json_t *study)
 {
     const char *reason = jtext(study, "stop_reason");
-    return !strcmp(reason, "running") || !strcmp(reason, "interrupted");
+    return !strcmp(reason, "running") || !strcmp(reason, "interrupted") || !strcmp(reason, "error");
 }
 
 static size_t count(const json_t *study, const char *state)
@@ -68,6 +68,11 @@ static void put_heading(FILE *f, const json_t *study)
     if (!strcmp(reason, "interrupted"))
         fputs(" <strong>Interrupted: the same command goes on.</strong>", f);
     if (!strcmp(reason, "time")) fputs(" The time was up.", f);
+    if (!strcmp(reason, "error")) {
+        fputs(" <strong>An error ended it: ", f);
+        html_text(f, jtext(json_object_get(study, "error"), "text"));
+        fputs(". The same command goes on.</strong>", f);
+    }
     fputs("</p></header>\n", f);
 }
 
@@ -254,7 +259,8 @@ static void put_winner(FILE *f, const json_t *study)
         html_settings(f, json_object_get(best, "params"));
     else
         fputs("<p>No trial is complete.</p>", f);
-    if (best && strcmp(jtext(study, "stop_reason"), "running") != 0)
+    const char *reason = jtext(study, "stop_reason");
+    if (best && strcmp(reason, "running") != 0 && strcmp(reason, "error") != 0)
         fputs("<p class=\"note\">best.yaml in the run folder has them for hone train --config.</p>",
               f);
     fputs("</div><div>\n<table><thead><tr><th scope=\"col\">", f);

@@ -84,7 +84,7 @@ static int finished(struct cli *c, const char *dir, const char *out)
     json_t *r = path ? json_load_file(path, 0, NULL) : NULL;
     const char *reason = jtext(r, "stop_reason");
     int over = r && strcmp(reason, "running") != 0 && strcmp(reason, "interrupted") != 0 &&
-               access(out, F_OK) == 0;
+               strcmp(reason, "error") != 0 && access(out, F_OK) == 0;
     free(path);
     if (!over) {
         json_decref(r);

@@ -151,10 +151,20 @@ static void put_search(const struct hn_tune *t, hone_result *r)
     hn_result_int(r, "repeats", t->judging.k ? t->judging.n / t->judging.k : 1);
     hn_result_int(r, "jobs", t->jobs);
     hn_result_string(r, "stop_reason",
-                     t->running       ? "running"
+                     t->failed        ? "error"
+                     : t->running     ? "running"
                      : t->interrupted ? "interrupted"
                      : t->out_of_time ? "time"
                                       : "trials");
+}
+
+static void put_error(const struct hn_tune *t, hone_result *r)
+{
+    if (!t->failed) return;
+    hn_result_object(r, "error");
+    hn_result_string(r, "where", t->failed->where);
+    hn_result_string(r, "text", t->failed->text);
+    hn_result_close(r);
 }
 
 /* What was asked for: the parameters that were set, as text; lists as lists. Of a study's address what may be shown. */
@@ -228,6 +238,7 @@ static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
                 : changed            ? &t->refit.test
                                      : &t->judging.before_test);
     put_search(t, r);
+    put_error(t, r);
     put_asked(t, r);
     hn_result_bool(r, "changed", changed);
     hn_result_string(r, "model", out[0] ? out : NULL);
@@ -454,4 +465,13 @@ void hn_tune_watch(struct hn_tune *t)
     double end = hn_seconds(), wait = WATCH_COST * (end - start);
     if (wait < WATCH_SECONDS) wait = WATCH_SECONDS;
     t->watched = end + (st == HONE_OK ? wait : 30 * wait); /* if it still fails, the end says so */
+}
+
+void hn_tune_failed(struct hn_tune *t, const hone_error *why)
+{
+    if (!t->study) return;
+    t->failed = why;
+    t->watched = 0;
+    hn_tune_watch(t);
+    t->failed = NULL;
 }

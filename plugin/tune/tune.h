@@ -110,6 +110,7 @@ struct hn_tune {
     struct hn_gang *gang;   /* in front of it */
     struct hn_device front; /* what the data name: the gang as a device */
     int maximize, jobs, interrupted, out_of_time, running;
+    const hone_error *failed; /* NULL: it has not */
     int told;  /* by the callback: no more trials */
     int quiet; /* a refit says nothing: another one of this search says the same */
     int outer; /* of nested.k: the search is that of this outer fold; 0: it is the one that exports */
@@ -219,4 +220,6 @@ hone_status hn_tune_write_settings(struct hn_tune *t,
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err);
 /* study.json while the search runs ("stop_reason": "running"), now and then. A failure is no failure of the search. */
 void hn_tune_watch(struct hn_tune *t);
+/* The same at the end of a search that fails: "stop_reason": "error", and why. */
+void hn_tune_failed(struct hn_tune *t, const hone_error *why);
 #endif

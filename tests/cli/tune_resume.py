@@ -52,6 +52,28 @@ def settings(j):
     return [(t["number"], t["state"], t["params"], t["value"], t["folds"], t["curve"]) for t in j["trials"]]
 
 
+def test_error():
+    """A search that an error ends says so in its folder; with the cause away the same command goes on to the same end."""
+    whole, out = tmp / "unbroken.onnx", tmp / "broken.onnx"
+    code("unbroken", hone("tune", *JOB, "--jobs", 1, "-o", whole), 0)
+    folder = tmp / "broken.onnx.run"
+    p = subprocess.Popen([str(a) for a in [HONE, "tune", *JOB, "--jobs", 1, "--progress", "none", "-o", out]], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True)
+    while not (folder / "tune.yaml").exists() and p.poll() is None:
+        time.sleep(0.002)
+    (folder / "trials.csv" / "in the way").mkdir(parents=True)
+    said = p.communicate()[1]
+    check("a file that cannot be written", p.returncode == 6 and "trials.csv" in said, [p.returncode, said])
+    study = json.loads((folder / "study.json").read_text())
+    check("study.json says so", study["stop_reason"] == "error" and "trials.csv" in study["error"]["where"], study["stop_reason"])
+    check("with all trials", [t["state"] for t in study["trials"]].count("running") == 0 and len(study["trials"]) == 20, len(study["trials"]))
+    code("report", hone("report", folder, "-o", tmp / "broken.html"), 0)
+    check("the report says so", "An error ended it" in (tmp / "broken.html").read_text(), "")
+    shutil.rmtree(folder / "trials.csv")
+    code("goes on", hone("resume", folder, "--jobs", 1), 0)
+    check("to the same bytes", out.read_bytes() == whole.read_bytes(), "")
+
+
 def test_goes_on():
     whole = tmp / "whole.onnx"
     undisturbed = hone("tune", *JOB, "--jobs", 1, "--json", "-o", whole)
@@ -99,6 +121,7 @@ def test_costs_itself_only():
 
 
 make_data()
+test_error()
 test_goes_on()
 test_costs_itself_only()
 _hone.finish("resume of a search", tmp)
