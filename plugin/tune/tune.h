@@ -111,8 +111,8 @@ struct hn_tune {
     struct hn_device front; /* what the data name: the gang as a device */
     int maximize, jobs, interrupted, out_of_time, running;
     const hone_error *failed; /* NULL: it has not */
-    int told;  /* by the callback: no more trials */
-    int quiet; /* a refit says nothing: another one of this search says the same */
+    int told;                 /* by the callback: no more trials */
+    int quiet;                /* a refit says nothing: another one of this search says the same */
     int outer; /* of nested.k: the search is that of this outer fold; 0: it is the one that exports */
     int64_t limit;                   /* trials */
     double start, deadline, watched; /* watched: when study.json is to be written again */
