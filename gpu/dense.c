@@ -90,6 +90,25 @@ int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows)
     return blocks(&one, n->args, rows, n->kernel == HN_KN_gemm32 ? 32 : 16);
 }
 
+/* Does the kernel, which counts an operand's elements in 32 bits, take these? */
+static int fits(const struct hn_k_matrix *x, int64_t lines, int64_t units)
+{
+    return lines <= 0 || units <= 0 || x->stride * (lines - 1) + units <= INT32_MAX;
+}
+
+int hn_gpu_gemm_fits(const struct hn_gpu_node *node, int64_t rows)
+{
+    const struct hn_k_gemm *g = node->args;
+    for (int i = 0; i < g->n; i++) {
+        const struct hn_k_product *p = &g->p[i];
+        const int64_t m = hn_gpu_n(p->m, rows), n = hn_gpu_n(p->n, rows), k = hn_gpu_n(p->k, rows);
+        if (!fits(&p->a, p->a.along ? m : k, p->a.along ? k : m) ||
+            !fits(&p->b, p->b.along ? n : k, p->b.along ? k : n))
+            return 0;
+    }
+    return 1;
+}
+
 /* The tile follows from the plan and the number of slots alone. */
 static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
 {

@@ -183,6 +183,7 @@ int hn_gpu_slope_by(const struct hn_gpu_build *b, const struct hn_op *op);
 
 /* dense.c: blocks of the native product of a node; are the products of a layer of m rows, n outputs and k inputs native? */
 int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows);
+int hn_gpu_gemm_fits(const struct hn_gpu_node *n, int64_t rows);
 int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int64_t k);
 
 /* fuse.c: what a launch may take in from around it. */

@@ -52,8 +52,14 @@ static hone_status launch(const struct hn_gpu_step *s, const struct hn_gpu_node 
     struct hn_gpu_exec *e = s->e;
     const struct hn_gpu_dev *d = e->dev;
     int64_t x = hn_gpu_n(n->x, s->g->rows), y = hn_gpu_n(n->y, s->g->rows);
-    if (n->kernel == HN_KN_gemm16 || n->kernel == HN_KN_gemm32)
+    if (n->kernel == HN_KN_gemm16 || n->kernel == HN_KN_gemm32) {
+        if (!hn_gpu_gemm_fits(n, s->g->rows))
+            return hn_fail(s->err, HONE_E_UNSUPPORTED, n->name,
+                           "a batch of %lld rows makes an operand of more than 2^31 elements, "
+                           "which the GPU's own product does not take",
+                           (long long)s->g->rows);
         x = hn_gpu_gemm_blocks(n, s->g->rows);
+    }
     x = (x + n->per_x - 1) / n->per_x, y = (y + n->per_y - 1) / n->per_y;
     if (x <= 0 || y <= 0) return HONE_OK; /* an empty grid is a launch error */
     if (x > n->most_x || y > 65535)

@@ -4,6 +4,7 @@
  * several batches a step and short last batches; cohorts against the same replica alone; streamed rows against resident ones; a
  * step that goes bad; captured steps; a device that fails at any call. */
 #include "gpu/backend.h"
+#include "gpu/exec.h"
 #include "tests/cpu/programs.h"
 #include "tests/cpu/rig.h"
 #include "tests/gpu/fake.h"
@@ -306,6 +307,23 @@ START_TEST(options)
 }
 END_TEST
 
-HN_TEST_MAIN("gpu training", tcase_add_loop_test(tc, programs, 0, 60);
+/* The native product counts an operand's elements in 31 bits: what has more is refused, not cut off. */
+START_TEST(counts)
+{
+    struct hn_k_gemm g = { .n = 1 };
+    const struct hn_gpu_node node = { .kernel = HN_KN_gemm16, .args = &g };
+    g.p[0] = (struct hn_k_product){ .a = { .stride = 784, .along = 1 }, .b = { .stride = 8 } };
+    g.p[0].m = (struct hn_k_dim){ 1, 0 }, g.p[0].n = hn_gpu_fixed(8), g.p[0].k = hn_gpu_fixed(784);
+    ck_assert(hn_gpu_gemm_fits(&node, 2739000) && !hn_gpu_gemm_fits(&node, 2740000));
+    g.p[0].a = (struct hn_k_matrix){ .stride = 784 }; /* x' dy: the rows are the terms */
+    g.p[0].m = hn_gpu_fixed(784), g.p[0].k = (struct hn_k_dim){ 1, 0 };
+    ck_assert(hn_gpu_gemm_fits(&node, 2739000) && !hn_gpu_gemm_fits(&node, 2740000));
+    g.p[0].a.stride = 8, g.p[0].b.stride = 784, g.p[0].n = hn_gpu_fixed(784);
+    ck_assert(!hn_gpu_gemm_fits(&node, 2740000));
+    ck_assert_int_eq((int)hn_gpu_gemm_blocks(&node, 100), 49 * 49);
+}
+END_TEST
+
+HN_TEST_MAIN("gpu training", tcase_add_test(tc, counts); tcase_add_loop_test(tc, programs, 0, 60);
              tcase_add_loop_test(tc, same, 0, 7); tcase_add_loop_test(tc, bad, 0, 6);
              tcase_add_loop_test(tc, faults, 0, 3); tcase_add_test(tc, options);)
