@@ -105,7 +105,9 @@ struct outcome {
 /* 0: the model is not as it was. */
 static int run(struct bench *b, const struct setting *s, int fold, struct outcome *out)
 {
-    static const struct kit_pair base[] = { { "epochs", "4" }, { "batch-size", "16" }, { NULL } };
+    static const struct kit_pair base[] = { { "epochs", "4" },
+                                            { "batch-size", "16" },
+                                            { NULL, NULL } };
     hone_params *params;
     struct hn_buffer bytes;
     struct hn_fold_result r;
