@@ -109,7 +109,8 @@ int resume_search(struct cli *c);
 
 /* signals.c: the first SIGINT, SIGTERM or SIGUSR1 requests a stop, the second ends the process at once */
 void catch_signals(hone_context *ctx);
-int caught_signal(void); /* 0: none */
+void release_signals(void); /* before that context goes */
+int caught_signal(void);    /* 0: none */
 
 /* cmd_train.c, shared with cmd_resume.c: saves the model, prints summary, curve and JSON; returns the exit code. */
 int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,

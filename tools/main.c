@@ -100,6 +100,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
         print_config(&c);
     else if (!code)
         code = cmd->run(&c);
+    release_signals();
     hone_params_destroy(c.params);
     hone_context_destroy(c.ctx);
     free(c.args);

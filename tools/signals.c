@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signals belong to the command, never to the library. First SIGINT, SIGTERM or SIGUSR1: ask for a stop at the next batch
- * with a durable checkpoint. Second: end at once. */
+ * with a durable checkpoint. Second: end at once. One that comes when the work is done changes nothing. */
 #include "tools/cli.h"
 #include <signal.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static void on_signal(int number)
         _exit(128 + number);
     }
     caught = number;
-    hone_request_stop(target);
+    if (target) hone_request_stop(target);
 }
 
 void catch_signals(hone_context *ctx)
@@ -33,5 +33,7 @@ void catch_signals(hone_context *ctx)
     sigaction(SIGTERM, &a, NULL);
     sigaction(SIGUSR1, &a, NULL);
 }
+
+void release_signals(void) { target = NULL; }
 
 int caught_signal(void) { return caught; }

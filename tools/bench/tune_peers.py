@@ -10,7 +10,7 @@ Run it with a Python that has torch, optuna, scikit-learn and onnx. FOLDER holds
 winequality-white.csv, german.csv, housing.csv, adult-train.csv and adult-test.csv as published; text columns become one
 column a category for both sides. A seed of a data set is a round of up to four processes:
 
-    hone          the search as a user runs it, --jobs 1
+    hone          the search by one worker that knows all results when it proposes, as the peer does: --jobs 1 --lag 1
     hone pruned   the same with --pruner and three times the trials: what counts is when it has found a validation loss as
                   good as the best of Optuna's search
     replay        Optuna and PyTorch on the very settings that Hone tried, through enqueue_trial (the first seed only)
@@ -218,7 +218,7 @@ def search_arguments(opts, name, tmp, seed):
             "--optimizer", "adam", "--weight-decay", WEIGHT_DECAY, "--dropout", 0, "--batch-size", batches[1],
             "--search", "lr=log:1e-4..1e-1", "--search", "batch_size=" + ",".join(map(str, batches)),
             "--search", "weight_decay=log:1e-6..1e-2", "--search", "dropout=0..0.5:step=0.1", "--metric", "accuracy" if classes else "rmse",
-            "--trials", opts.trials, "--seed", seed, "--jobs", 1, "--quiet", "--json", "--force"]
+            "--trials", opts.trials, "--seed", seed, "--jobs", 1, "--lag", 1, "--quiet", "--json", "--force"]
 
 
 def hone_run(opts, name, tmp, seed, extra=()):
