@@ -278,10 +278,16 @@ hone_status hn_edit_hidden(struct hn_modify *e)
     if (!s->n)
         return hn_fail(e->err, HONE_E_UNSUPPORTED, "",
                        "hidden: the model has no hidden layer, only the last one");
-    for (int i = 0; w.activation && i < s->n; i++)
+    const int n = s->n;
+    for (int i = 0; w.activation && i < n; i++)
         HN_TRY(change_activation(e, &s->layer[i], w.activation));
     if (!w.n) return HONE_OK;
     if (w.activation) HN_TRY(hn_stack_find(e, s));
+    if (s->n != n)
+        return hn_fail(e->err, HONE_E_UNSUPPORTED, "",
+                       "hidden: with other activations the model has %d hidden layers, found %d "
+                       "before: its layers cannot be told apart",
+                       s->n, n);
     const struct resizing r = { e, s, &w };
     return resize(&r);
 }

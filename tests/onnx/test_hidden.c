@@ -454,6 +454,19 @@ static void try_model(const void *bytes, size_t n, const char *dir, int *taken)
     hn_buffer_free(&out);
 }
 
+/* Found by the fuzzer: two nodes write one value, and with another activation no hidden layer is left to be told apart. */
+START_TEST(a_value_of_two_nodes)
+{
+    struct hn_buffer b = b_new();
+    size_t n;
+    char *bytes = read_whole(HN_SOURCE_DIR "/tests/data/found/two_nodes_write_one_value.onnx", &n);
+    HN_OK(b.sink.write(&b.sink, bytes, n, &err), err);
+    refused(&b, "hidden units=3,2 activation=gelu", HONE_E_UNSUPPORTED, "", "told apart");
+    free(bytes);
+    hn_buffer_free(&b);
+}
+END_TEST
+
 START_TEST(recorded_models)
 {
     glob_t g;
@@ -521,6 +534,7 @@ HN_TEST_MAIN("hidden", tcase_set_timeout(tc, 120);
              tcase_add_test(tc, fresh_weights_are_the_documented_ones);
              tcase_add_test(tc, another_activation_same_weights);
              tcase_add_test(tc, what_is_no_plain_stack_is_named);
-             tcase_add_test(tc, wrong_lines_are_refused); tcase_add_test(tc, declarations_follow);
-             tcase_add_test(tc, several_last_layers); tcase_add_test(tc, recorded_models);
-             tcase_add_test(tc, models_of_the_zoo); tcase_add_test(tc, memory_may_run_out);)
+             tcase_add_test(tc, a_value_of_two_nodes); tcase_add_test(tc, wrong_lines_are_refused);
+             tcase_add_test(tc, declarations_follow); tcase_add_test(tc, several_last_layers);
+             tcase_add_test(tc, recorded_models); tcase_add_test(tc, models_of_the_zoo);
+             tcase_add_test(tc, memory_may_run_out);)
