@@ -69,8 +69,11 @@ static void put_heading(FILE *f, const json_t *study)
         fputs(" <strong>Interrupted: the same command goes on.</strong>", f);
     if (!strcmp(reason, "time")) fputs(" The time was up.", f);
     if (!strcmp(reason, "error")) {
+        const json_t *why = json_object_get(study, "error");
         fputs(" <strong>An error ended it: ", f);
-        html_text(f, jtext(json_object_get(study, "error"), "text"));
+        html_text(f, jtext(why, "where"));
+        fputs(jtext(why, "where")[0] ? ": " : "", f);
+        html_text(f, jtext(why, "text"));
         fputs(". The same command goes on.</strong>", f);
     }
     fputs("</p></header>\n", f);
