@@ -32,7 +32,7 @@ static const struct choice choices[] = {
     CHOICE("math=bf16", math, HN_GPU_BF16),
     CHOICE("gemm-impl=auto", gemm, HN_GPU_AUTO),
     CHOICE("gemm-impl=native", gemm, HN_GPU_NATIVE),
-    CHOICE("gemm-impl=library", gemm, HN_GPU_CUDNN),
+    CHOICE("gemm-impl=library", gemm, HN_GPU_LIBRARY),
     CHOICE("overlap=on", no_overlap, 0),
     CHOICE("overlap=early", no_overlap, HN_GPU_BESIDE_EACH_OTHER),
     CHOICE("overlap=beside", no_overlap, HN_GPU_EARLY),
@@ -43,10 +43,10 @@ static const struct choice choices[] = {
     CHOICE("data=stream", stream, 1),
     CHOICE("dropout-impl=auto", drop, HN_GPU_AUTO),
     CHOICE("dropout-impl=native", drop, HN_GPU_NATIVE),
-    CHOICE("dropout-impl=cudnn", drop, HN_GPU_CUDNN),
+    CHOICE("dropout-impl=cudnn", drop, HN_GPU_LIBRARY),
     CHOICE("bn-impl=auto", norm, HN_GPU_AUTO),
     CHOICE("bn-impl=native", norm, HN_GPU_NATIVE),
-    CHOICE("bn-impl=cudnn", norm, HN_GPU_CUDNN),
+    CHOICE("bn-impl=cudnn", norm, HN_GPU_LIBRARY),
     CHOICE("bn-impl=cudnn-per-activation", norm, HN_GPU_WAY + HN_GPU_NORM_PER_ACTIVATION),
     CHOICE("bn-impl=cudnn-spatial", norm, HN_GPU_WAY + HN_GPU_NORM_SPATIAL),
     CHOICE("bn-impl=cudnn-spatial-nhwc", norm, HN_GPU_WAY + HN_GPU_NORM_SPATIAL_NHWC),
@@ -377,7 +377,7 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
         return hn_fail(err, HONE_E_USAGE, "cuda backend",
                        "the plan has elements of %zu bytes and %d slots, wanted %zu and 1 or more",
                        plan->elem, max_slots, d->elem);
-    if (max_slots > 1 && (d->o.norm >= HN_GPU_CUDNN || d->o.drop >= HN_GPU_CUDNN))
+    if (max_slots > 1 && (d->o.norm >= HN_GPU_LIBRARY || d->o.drop >= HN_GPU_LIBRARY))
         return hn_fail(err, HONE_E_UNSUPPORTED, "cuda backend",
                        "cuDNN's BatchNormalization and Dropout train one model at a time, found %d "
                        "in one plan: bn-impl=native, dropout-impl=native or auto can",

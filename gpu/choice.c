@@ -22,7 +22,7 @@ enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t 
 {
     const struct measured *row = table;
     if (o->norm == HN_GPU_NATIVE) return HN_GPU_NORM_NATIVE;
-    if (o->norm == HN_GPU_CUDNN) return cudnn_way;
+    if (o->norm == HN_GPU_LIBRARY) return cudnn_way;
     if (o->norm >= HN_GPU_WAY) return (enum hn_gpu_norm_way)(o->norm - HN_GPU_WAY);
     while (row->channels < channels) row++;
     return row->norm;
@@ -42,6 +42,6 @@ const char *hn_gpu_drop_text(const struct hn_gpu_options *o)
 
 int hn_gpu_choose_drop(const struct hn_gpu_options *o)
 {
-    if (o->drop != HN_GPU_AUTO) return o->drop == HN_GPU_CUDNN;
+    if (o->drop != HN_GPU_AUTO) return o->drop == HN_GPU_LIBRARY;
     return table[sizeof table / sizeof *table - 1].cudnn_drop;
 }

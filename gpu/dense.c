@@ -119,23 +119,21 @@ static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
                : no_memory(b);
 }
 
-static hone_status forward(struct hn_gpu_build *b, const struct dense *d)
+/* The three products of a layer; where their results go, and what is taken in on the way, is the caller's. */
+static struct hn_k_product output_of(const struct dense *d)
 {
-    struct hn_k_gemm k = { .n_columns = b->e->n_columns, .n = 1 };
-    k.p[0] = (struct hn_k_product){ .a = rows_of_x(d, 1),
-                                    .b = lines(d->w, d->a->trans_w ? d->in : d->out, d->a->trans_w),
-                                    .bias = d->b,
-                                    .m = d->rows,
-                                    .n = hn_gpu_fixed(d->out),
-                                    .k = hn_gpu_fixed(d->in),
-                                    .one_bias = d->one_bias,
-                                    .alpha = d->a->alpha,
-                                    .beta = d->a->beta };
-    hn_gpu_tail_forward(b, &k.p[0].tail);
-    return native(b, &k);
+    return (struct hn_k_product){ .a = rows_of_x(d, 1),
+                                  .b = lines(d->w, d->a->trans_w ? d->in : d->out, d->a->trans_w),
+                                  .bias = d->b,
+                                  .m = d->rows,
+                                  .n = hn_gpu_fixed(d->out),
+                                  .k = hn_gpu_fixed(d->in),
+                                  .one_bias = d->one_bias,
+                                  .alpha = d->a->alpha,
+                                  .beta = d->a->beta };
 }
 
-static struct hn_k_product input_gradient(struct hn_gpu_build *b, const struct dense *d)
+static struct hn_k_product input_gradient(const struct hn_gpu_build *b, const struct dense *d)
 {
     struct hn_k_product p = { .a = lines(d->y, d->out, 1),
                               .b = lines(d->w, d->a->trans_w ? d->in : d->out, !d->a->trans_w),
@@ -145,7 +143,6 @@ static struct hn_k_product input_gradient(struct hn_gpu_build *b, const struct d
                               .acc = hn_gpu_acc(b, 0),
                               .alpha = d->a->alpha };
     p.tail.c = hn_gpu_ref(b, b->s->dx[0]);
-    if (!p.acc) hn_gpu_tail_backward(b, &p.tail);
     return p;
 }
 
@@ -183,13 +180,24 @@ static hone_status bias_gradient(struct hn_gpu_build *b, const struct dense *d)
                                                                                : no_memory(b);
 }
 
+static hone_status forward(struct hn_gpu_build *b, const struct dense *d)
+{
+    struct hn_k_gemm k = { .n_columns = b->e->n_columns, .n = 1, .p = { output_of(d) } };
+    hn_gpu_tail_forward(b, &k.p[0].tail);
+    return native(b, &k);
+}
+
 static hone_status backward(struct hn_gpu_build *b, const struct dense *d, int weights, int bias)
 {
     struct hn_k_gemm k = { .n_columns = b->e->n_columns };
     const int sums = bias && weights && !d->one_bias;
     /* what reads dy comes before the launch that may write over the place behind it */
     if (bias && !sums) HN_TRY(bias_gradient(b, d));
-    if (hn_gpu_wants(b, 0)) k.p[k.n++] = input_gradient(b, d);
+    if (hn_gpu_wants(b, 0)) {
+        k.p[0] = input_gradient(b, d);
+        if (!k.p[0].acc) hn_gpu_tail_backward(b, &k.p[0].tail);
+        k.n = 1;
+    }
     if (weights) k.p[k.n++] = weight_gradient(b, d, sums);
     return k.n ? native(b, &k) : HONE_OK;
 }
@@ -222,14 +230,7 @@ static hone_status library(struct hn_gpu_build *b, const struct hn_k_product *p,
 static hone_status library_forward(struct hn_gpu_build *b, const struct dense *d)
 {
     struct hn_gpu_gemm g = { .trans_b = d->a->trans_w, .bias = d->has_bias };
-    struct hn_k_product p = { .a = rows_of_x(d, 1),
-                              .b = lines(d->w, d->a->trans_w ? d->in : d->out, d->a->trans_w),
-                              .bias = d->b,
-                              .m = d->rows,
-                              .n = hn_gpu_fixed(d->out),
-                              .k = hn_gpu_fixed(d->in),
-                              .alpha = d->a->alpha,
-                              .beta = d->a->beta };
+    struct hn_k_product p = output_of(d);
     p.tail.c = d->y;
     if ((b->fused = hn_gpu_relu_follows(b)))
         p.tail = (struct hn_k_tail){ .y = d->y, .kind = HN_U_RELU, .how = 1 };
@@ -245,14 +246,7 @@ static hone_status library_backward(struct hn_gpu_build *b, const struct dense *
         bias && weights && d->a->beta == 1 && d->a->alpha == 1 && !d->one_bias && !hn_gpu_acc(b, 2);
     if (hn_gpu_wants(b, 0)) {
         struct hn_gpu_gemm g = { .trans_b = !t };
-        struct hn_k_product p = { .a = lines(d->y, d->out, 1),
-                                  .b = lines(d->w, t ? d->in : d->out, !t),
-                                  .m = d->rows,
-                                  .n = hn_gpu_fixed(d->in),
-                                  .k = hn_gpu_fixed(d->out),
-                                  .acc = hn_gpu_acc(b, 0),
-                                  .alpha = d->a->alpha };
-        p.tail.c = hn_gpu_ref(b, b->s->dx[0]);
+        struct hn_k_product p = input_gradient(b, d);
         HN_TRY(library(b, &p, &g));
     }
     if (weights) {

@@ -112,7 +112,7 @@ HN_DEVICE void load_lines(const struct operand *o, int along, int inside, int i0
     for (int f = 0; f < fours; f++) {
         const struct place at = place_of(along, tile, f * HN_BLOCK + t);
         const int ok = inside || (i0 + at.i < o->n && k0 + at.k < o->k);
-        hn_load4(to + 4 * f, safe(o, ok, from[f] + on));
+        hn_copy4(to + 4 * f, safe(o, ok, from[f] + on));
     }
 }
 
@@ -144,7 +144,7 @@ HN_DEVICE void load_rows(const struct operand *o, int whole, int i0, int k0, int
         const struct place at = place_of(0, tile, f * HN_BLOCK + t);
         const int i = i0 + at.i, ok = k0 + at.k < o->k;
         if (whole) {
-            hn_load4(to + 4 * f, safe(o, ok && i < o->n, from[f] + (uint32_t)i));
+            hn_copy4(to + 4 * f, safe(o, ok && i < o->n, from[f] + (uint32_t)i));
         } else {
             HN_UNROLL
             for (int e = 0; e < 4; e++)

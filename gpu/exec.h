@@ -20,12 +20,12 @@
 enum hn_gpu_pick {
     HN_GPU_AUTO, /* by the table of measurements, choice.c */
     HN_GPU_NATIVE,
-    HN_GPU_CUDNN,
-    HN_GPU_WAY /* and above: cuDNN, seen in the way HN_GPU_WAY + enum hn_gpu_norm_way */
+    HN_GPU_LIBRARY, /* cuDNN, cuBLASLt */
+    HN_GPU_WAY      /* and above: cuDNN, seen in the way HN_GPU_WAY + enum hn_gpu_norm_way */
 };
 struct hn_gpu_options {
     enum hn_gpu_math math;
-    int gemm;       /* gemm-impl=: enum hn_gpu_pick; CUDNN is cuBLASLt here */
+    int gemm;       /* gemm-impl=: enum hn_gpu_pick */
     int no_graph;   /* graph=off */
     int no_overlap; /* overlap=off: nothing runs beside or begins before the end of something else */
     int stream;     /* data=stream: never resident */

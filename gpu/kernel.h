@@ -322,7 +322,6 @@ typedef double real;
 
 #ifdef __CUDACC__
 #define HN_DEVICE static __device__ __forceinline__
-#define HN_SLOW   static __device__ __noinline__ /* kept out of the way of what is usual */
 #define HN_SHARED __shared__
 /* HN_KERNEL_OF: so many blocks at least are to fit a processor at once.
  * A kernel may be started while the one before it still runs (layer.c); it waits here until that one's results are there. */
@@ -359,7 +358,6 @@ struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
 };
 #define HN_DEVICE static inline
-#define HN_SLOW   static inline
 #define HN_SHARED
 #define HN_KERNEL(name, args)                                                                      \
     static void kernel_##name(const struct args a, const struct hn_k_at at_);                      \
@@ -441,19 +439,8 @@ HN_DEVICE double *hn_double_at(const struct hn_k_env *e, struct hn_k_ref r, int6
     return (double *)hn_bytes_at(e, r, z);
 }
 
-/* Four neighbours at once; `from` is a multiple of 16 bytes. */
-HN_DEVICE void hn_load4(real *to, const real *from)
-{
-#ifdef __CUDACC__
-    struct HN_ALIGNED four {
-        real v[4];
-    };
-    *(four *)to = *(const four *)from;
-#else
-    for (int i = 0; i < 4; i++) to[i] = from[i];
-#endif
-}
-HN_DEVICE void hn_store4(real *to, const real *from)
+/* Four neighbours at once, from or to memory; both are multiples of 16 bytes there. */
+HN_DEVICE void hn_copy4(real *to, const real *from)
 {
 #ifdef __CUDACC__
     struct HN_ALIGNED four {

@@ -134,14 +134,14 @@ HN_KERNEL(optim, hn_k_optim)
     for (int i = 4 * t; i < c.n; i += 4 * HN_BLOCK) {
         real e[4] = { 0 }, g[4] = { 0 }, mi[4] = { 0 }, vi[4] = { 0 };
         if (i + 4 <= c.n) {
-            hn_load4(e, w + i), hn_load4(g, dw + i);
-            if (m) hn_load4(mi, m + i);
-            if (v) hn_load4(vi, v + i);
+            hn_copy4(e, w + i), hn_copy4(g, dw + i);
+            if (m) hn_copy4(mi, m + i);
+            if (v) hn_copy4(vi, v + i);
             HN_UNROLL
             for (int k = 0; k < 4; k++) e[k] = moved(&r, e[k], g[k], &mi[k], &vi[k]);
-            hn_store4(w + i, e);
-            if (m) hn_store4(m + i, mi);
-            if (v) hn_store4(v + i, vi);
+            hn_copy4(w + i, e);
+            if (m) hn_copy4(m + i, mi);
+            if (v) hn_copy4(v + i, vi);
             continue;
         }
         for (int k = i; k < c.n; k++) {

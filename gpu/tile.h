@@ -64,7 +64,7 @@ TILE_KERNEL
                 real x[TN(OWN)], y[4];
                 HN_UNROLL
                 for (int e = 0; e < TN(OWN); e++) x[e] = pa[e];
-                hn_load4(y, pb);
+                hn_copy4(y, pb);
                 HN_UNROLL
                 for (int e = 0; e < TN(OWN) * 4; e++) HN_MINE(acc, t)[e] += x[e / 4] * y[e % 4];
             }

@@ -108,15 +108,15 @@ static const struct hn_column *column_at(const struct hn_dataset *d, int i)
     return i < d->n_inputs ? &d->inputs[i] : &d->targets[i - d->n_inputs];
 }
 
+static int columns_of(const struct hn_dataset *d) { return d->n_inputs + d->n_targets; }
+
 static int same_set(const struct hn_dataset *a, const struct hn_dataset *b)
 {
     if (a->rows != b->rows || a->n_inputs != b->n_inputs || a->n_targets != b->n_targets) return 0;
-    for (int i = 0; i < a->n_inputs + a->n_targets; i++)
+    for (int i = 0; i < columns_of(a); i++)
         if (!same_column(column_at(a, i), column_at(b, i), a->rows)) return 0;
     return 1;
 }
-
-static int columns_of(const struct hn_dataset *d) { return d->n_inputs + d->n_targets; }
 
 static void take_columns(struct hn_column *to, const struct hn_dataset *d)
 {
