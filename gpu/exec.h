@@ -25,10 +25,10 @@ enum hn_gpu_pick {
 };
 struct hn_gpu_options {
     enum hn_gpu_math math;
-    int gemm;       /* gemm-impl=: enum hn_gpu_pick */
-    int no_graph;   /* graph=off */
-    int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
-    int stream;     /* data=stream: never resident */
+    int gemm;             /* gemm-impl=: enum hn_gpu_pick */
+    int no_graph;         /* graph=off */
+    int no_overlap;       /* overlap=: bits of enum hn_gpu_overlap that are not to be */
+    int stream;           /* data=stream: never resident */
     int norm, drop;       /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
     int64_t stream_bytes; /* of one buffer of streamed rows */
     int64_t unroll;       /* steps of one captured graph where many follow each other */
