@@ -30,6 +30,9 @@ static const struct choice choices[] = {
     CHOICE("math=fp32", math, HN_GPU_FP32),
     CHOICE("math=tf32", math, HN_GPU_TF32),
     CHOICE("math=bf16", math, HN_GPU_BF16),
+    CHOICE("operands=plain", form, HN_GPU_PLAIN),
+    CHOICE("operands=converted", form, HN_GPU_CONVERTED),
+    CHOICE("operands=transposed", form, HN_GPU_TRANSPOSED),
     CHOICE("gemm-impl=auto", gemm, HN_GPU_AUTO),
     CHOICE("gemm-impl=native", gemm, HN_GPU_NATIVE),
     CHOICE("gemm-impl=library", gemm, HN_GPU_LIBRARY),
@@ -91,7 +94,8 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
     }
     return hn_fail(
         err, HONE_E_USAGE, "cuda backend",
-        "found option '%.*s', wanted math=fp32|tf32|bf16, gemm-impl=auto|native|library, "
+        "found option '%.*s', wanted math=fp32|tf32|bf16, operands=plain|converted|transposed, "
+        "gemm-impl=auto|native|library, "
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
         "dropout-impl=auto|native|cudnn, graph=on|off, overlap=on|off|early|beside, unroll=1..256, "
         "data=auto|stream, "
@@ -108,6 +112,16 @@ static hone_status read_options(const char *text, struct hn_gpu_options *o, hone
         text += text[n] ? n + 1 : n;
     }
     return HONE_OK;
+}
+
+/* Each form of the operands is made for one precision. */
+static hone_status check_form(const struct hn_gpu_options *o, hone_error *err)
+{
+    if (o->form == HN_GPU_PLAIN || (o->form == HN_GPU_CONVERTED && o->math == HN_GPU_BF16) ||
+        (o->form == HN_GPU_TRANSPOSED && o->math == HN_GPU_TF32))
+        return HONE_OK;
+    return hn_fail(err, HONE_E_USAGE, "cuda backend",
+                   "operands=converted is for math=bf16, operands=transposed for math=tf32");
 }
 
 /* ---- device ---------------------------------------------------------------------------------------------------- */
@@ -131,6 +145,7 @@ static hone_status open_device(const struct hn_host *host, const char *options, 
     if (st == HONE_OK && elem == 8 && d->o.math != HN_GPU_FP32)
         st = hn_fail(err, HONE_E_USAGE, "cuda backend",
                      "math=tf32 and bf16 are for float32 models, this one is float64");
+    if (st == HONE_OK) st = check_form(&d->o, err);
     if (st == HONE_OK) st = d->layer->open(d->mem, d->o.ordinal, ~d->o.no_overlap, &d->ctx, err);
     if (st != HONE_OK) {
         gpu_close(d);

@@ -204,24 +204,35 @@ static hone_status backward(struct hn_gpu_build *b, const struct dense *d, int w
 
 /* ---- the library ------------------------------------------------------------------------------------------------------ */
 
-/* Behind a product comes the kernel for where the library cannot (behind one with sums: for the sums alone). */
-static hone_status library(struct hn_gpu_build *b, const struct hn_k_product *p,
-                           const struct hn_gpu_gemm *g)
+static struct hn_gpu_operand operand_of(const struct hn_gpu_build *b, const struct dense *d,
+                                        struct hn_k_ref at)
 {
-    struct hn_k_gemm k = { .n_columns = b->e->n_columns, .n = 1 };
+    const int x = at.space == d->x.space && at.off == d->x.off,
+              w = at.space == d->w.space && at.off == d->w.off;
+    return (struct hn_gpu_operand){ x ? b->op->in[0] : w ? b->op->in[1] : b->op->out[0], !x && !w };
+}
+
+/* Behind a product comes the kernel for where the library cannot (behind one with sums: for the sums alone). */
+static hone_status library(struct hn_gpu_build *b, const struct dense *d,
+                           const struct hn_k_product *p, const struct hn_gpu_gemm *as)
+{
+    struct hn_k_gemm k = { .n_columns = b->e->n_columns, .n = 1, .p = { *p } };
+    struct hn_gpu_gemm g = *as;
+    struct hn_k_ref ab[2] = { p->a.at, p->b.at };
+    const struct hn_gpu_operand is[2] = { operand_of(b, d, ab[0]), operand_of(b, d, ab[1]) };
+    HN_TRY(hn_gpu_operands(b, p, is, &g, ab));
     const int at = b->e->n_nodes;
-    k.p[0] = *p;
     if (!hn_gpu_library(b, HN_GPU_GEMM)) return no_memory(b);
     b->e->n_gemms++;
-    if (!g->sums) {
+    if (!g.sums) {
         HN_TRY(native(b, &k));
         b->e->nodes[at + 1].stage = HN_GPU_INSTEAD;
     }
     struct hn_gpu_node *n = &b->e->nodes[at];
     n->m = p->m, n->n = p->n, n->k = p->k;
-    n->a = p->a.at, n->b = p->b.at, n->c = p->tail.how ? p->tail.y : p->tail.c;
-    n->bias = g->sums ? p->sums : p->bias;
-    n->gemm = *g;
+    n->a = ab[0], n->b = ab[1], n->c = p->tail.how ? p->tail.y : p->tail.c;
+    n->bias = g.sums ? p->sums : p->bias;
+    n->gemm = g;
     n->gemm.acc = p->acc, n->gemm.relu = p->tail.how != 0, n->gemm.alpha = p->alpha;
     n->gemm.elem = b->e->dev->elem, n->gemm.math = b->e->dev->o.math;
     return HONE_OK;
@@ -234,7 +245,7 @@ static hone_status library_forward(struct hn_gpu_build *b, const struct dense *d
     p.tail.c = d->y;
     if ((b->fused = hn_gpu_relu_follows(b)))
         p.tail = (struct hn_k_tail){ .y = d->y, .kind = HN_U_RELU, .how = 1 };
-    return library(b, &p, &g);
+    return library(b, d, &p, &g);
 }
 
 static hone_status library_backward(struct hn_gpu_build *b, const struct dense *d, int weights,
@@ -247,12 +258,12 @@ static hone_status library_backward(struct hn_gpu_build *b, const struct dense *
     if (hn_gpu_wants(b, 0)) {
         struct hn_gpu_gemm g = { .trans_b = !t };
         struct hn_k_product p = input_gradient(b, d);
-        HN_TRY(library(b, &p, &g));
+        HN_TRY(library(b, d, &p, &g));
     }
     if (weights) {
         struct hn_gpu_gemm g = { .trans_a = 1, .sums = !sums ? 0 : t ? 1 : 2 };
         struct hn_k_product p = weight_gradient(b, d, sums);
-        HN_TRY(library(b, &p, &g));
+        HN_TRY(library(b, d, &p, &g));
     }
     if (!bias) return HONE_OK;
     HN_TRY(bias_gradient(b, d));

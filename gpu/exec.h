@@ -23,8 +23,14 @@ enum hn_gpu_pick {
     HN_GPU_LIBRARY, /* cuDNN, cuBLASLt */
     HN_GPU_WAY      /* and above: cuDNN, seen in the way HN_GPU_WAY + enum hn_gpu_norm_way */
 };
+enum hn_gpu_form { /* operands=: how the library gets a large layer's matrices */
+                   HN_GPU_PLAIN,
+                   HN_GPU_CONVERTED, /* math=bf16: as bfloat16 */
+                   HN_GPU_TRANSPOSED /* math=tf32: with the terms of a sum as neighbours */
+};
 struct hn_gpu_options {
     enum hn_gpu_math math;
+    int form;             /* operands=: enum hn_gpu_form */
     int gemm;             /* gemm-impl=: enum hn_gpu_pick */
     int no_graph;         /* graph=off */
     int no_overlap;       /* overlap=: bits of enum hn_gpu_overlap that are not to be */
@@ -161,7 +167,8 @@ struct hn_gpu_build {
     int loss_done;             /* the loss's gradient was */
     uint8_t *in_place;         /* per column: nobody needs it gathered */
     int *loss_of;
-    struct hn_k_ref *kept; /* per op: reserve of a Dropout that cuDNN does */
+    struct hn_k_ref *kept;   /* per op: reserve of a Dropout that cuDNN does */
+    struct hn_k_ref *copies; /* operand.c */
     hone_error *err;
 };
 hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err);
@@ -185,6 +192,15 @@ int hn_gpu_slope_by(const struct hn_gpu_build *b, const struct hn_op *op);
 int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows);
 int hn_gpu_gemm_fits(const struct hn_gpu_node *n, int64_t rows);
 int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int64_t k);
+
+/* operand.c: the two operands of a library's product, in places at[2], become copies in the form that operands= asks for; g
+ * follows. What an operand is: a value of the program, or the gradient of one. */
+struct hn_gpu_operand {
+    int32_t value, gradient;
+};
+hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p,
+                            const struct hn_gpu_operand is[2], struct hn_gpu_gemm *g,
+                            struct hn_k_ref at[2]);
 
 /* fuse.c: what a launch may take in from around it. */
 static inline int hn_gpu_same(struct hn_ref a, struct hn_ref b)

@@ -94,6 +94,17 @@ struct hn_k_fill { /* zeros */
     struct hn_k_ref to;
     struct hn_k_dim n;
 };
+struct hn_k_convert { /* bfloat16 copies of n elements, a multiple of 8 */
+    struct hn_k_env env;
+    struct hn_k_ref from, to;
+    struct hn_k_dim n;
+};
+struct hn_k_turn { /* to[c, r] = from[r, c] */
+    struct hn_k_env env;
+    struct hn_k_ref from, to;
+    struct hn_k_dim rows;
+    int64_t cols;
+};
 struct hn_k_emit { /* an output of this step behind those of the steps before */
     struct hn_k_env env;
     struct hn_k_ref from;
@@ -286,7 +297,7 @@ struct hn_k_optim {
 #define HN_K_LIST(X)                                                                               \
     X(gather)                                                                                      \
     X(fill)                                                                                        \
-    X(emit)                                                                                        \
+    X(emit) X(convert) X(turn)                                                                     \
     X(unary) X(unary_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(colsum) X(norm) X(norm_back)         \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
@@ -302,8 +313,9 @@ enum {
     HN_K_CHUNK = 1024,
     HN_K_TILE = 16,
     HN_K_LANES = 32,
-    HN_K_NORM = 64
-}; /* tiles of a product: 16 or 32 rows, 16 columns */
+    HN_K_NORM = 64,
+    HN_K_SIDE = 64
+}; /* tiles of a product: 16 or 32 rows, 16 columns; of a transposed copy: 64 x 64 */
 
 /* ---- inside kernels ------------------------------------------------------------------------------------------ */
 

@@ -325,12 +325,16 @@ static hone_status set(struct product *p, cublasLtMatmulDescAttributes_t what, c
 }
 
 /* c' = b' a' in column-major: the library's first operand is our b. Its sums over k go with its first operand as BGRADA, with
- * its second as BGRADB. */
+ * its second as BGRADB. A bias, and such sums, are of the result's type. */
 static hone_status describe_product(struct product *p, const struct hn_gpu_gemm *g, hone_error *err)
 {
     static const cublasComputeType_t compute[] = { CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32,
                                                    CUBLAS_COMPUTE_32F_FAST_16BF };
-    const cudaDataType type = g->elem == 8 ? CUDA_R_64F : CUDA_R_32F;
+    const cudaDataType type = g->elem == 8 ? CUDA_R_64F : CUDA_R_32F,
+                       operands = g->bf16 ? CUDA_R_16BF : type;
+    const cublasComputeType_t how = g->elem == 8 ? CUBLAS_COMPUTE_64F
+                                    : g->bf16    ? CUBLAS_COMPUTE_32F
+                                                 : compute[g->math];
     const cublasOperation_t first = g->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N,
                             second = g->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     const uint64_t m = (uint64_t)g->m, n = (uint64_t)g->n, k = (uint64_t)g->k;
@@ -338,16 +342,14 @@ static hone_status describe_product(struct product *p, const struct hn_gpu_gemm 
     if (g->bias) epilogue = g->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
     if (!g->bias && g->relu) epilogue = CUBLASLT_EPILOGUE_RELU;
     if (g->sums) epilogue = g->sums == 2 ? CUBLASLT_EPILOGUE_BGRADA : CUBLASLT_EPILOGUE_BGRADB;
-    HN_TRY(check_blas(cublasLtMatmulDescCreate(
-                          &p->op, g->elem == 8 ? CUBLAS_COMPUTE_64F : compute[g->math], type),
-                      "a matrix product", err));
+    HN_TRY(check_blas(cublasLtMatmulDescCreate(&p->op, how, type), "a matrix product", err));
     HN_TRY(set(p, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first, err));
     HN_TRY(set(p, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second, err));
     HN_TRY(set(p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue, err));
-    HN_TRY(check_blas(cublasLtMatrixLayoutCreate(&p->a, type, g->trans_b ? k : n,
+    HN_TRY(check_blas(cublasLtMatrixLayoutCreate(&p->a, operands, g->trans_b ? k : n,
                                                  g->trans_b ? n : k, g->trans_b ? g->k : g->n),
                       "a matrix product", err));
-    HN_TRY(check_blas(cublasLtMatrixLayoutCreate(&p->b, type, g->trans_a ? m : k,
+    HN_TRY(check_blas(cublasLtMatrixLayoutCreate(&p->b, operands, g->trans_a ? m : k,
                                                  g->trans_a ? k : m, g->trans_a ? g->m : g->k),
                       "a matrix product", err));
     return check_blas(cublasLtMatrixLayoutCreate(&p->c, type, n, m, g->n), "a matrix product", err);

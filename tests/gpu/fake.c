@@ -179,6 +179,24 @@ static void store(void *p, size_t elem, int64_t i, double v)
         ((double *)p)[i] = v;
 }
 
+/* An element of a product's operand, as the product sees it: with math=bf16 rounded, whether it was converted before or not. */
+static double operand(const struct hn_gpu_gemm *g, const void *p, int64_t i)
+{
+    union {
+        float f;
+        uint32_t u;
+    } w;
+    if (g->bf16) {
+        w.u = (uint32_t)((const uint16_t *)p)[i] << 16;
+        return (double)w.f;
+    }
+    if (g->math != HN_GPU_BF16) return element(p, g->elem, i);
+    w.f = ((const float *)p)[i];
+    if (w.f - w.f == 0) /* a number, to the nearest of 8 bits, ties to even */
+        w.u = (w.u + 0x7fff + (w.u >> 16 & 1)) & 0xffff0000u;
+    return (double)w.f;
+}
+
 static void multiply(const struct record *r)
 {
     const struct hn_gpu_gemm *g = &((const struct product *)r->handle)->g;
@@ -186,8 +204,8 @@ static void multiply(const struct record *r)
         for (int64_t j = 0; j < g->n; j++) {
             double sum = 0;
             for (int64_t k = 0; k < g->k; k++)
-                sum += element(r->a, g->elem, g->trans_a ? k * g->m + i : i * g->k + k) *
-                       element(r->b, g->elem, g->trans_b ? j * g->k + k : k * g->n + j);
+                sum += operand(g, r->a, g->trans_a ? k * g->m + i : i * g->k + k) *
+                       operand(g, r->b, g->trans_b ? j * g->k + k : k * g->n + j);
             sum = g->alpha * sum + (g->acc ? element(r->c, g->elem, i * g->n + j) : 0);
             if (g->bias) sum += element(r->bias, g->elem, j);
             store(r->c, g->elem, i * g->n + j, g->relu && sum <= 0 ? 0 : sum);
@@ -195,8 +213,8 @@ static void multiply(const struct record *r)
     for (int64_t i = 0; g->sums && i < (g->sums == 1 ? g->m : g->n); i++) {
         double sum = 0;
         for (int64_t k = 0; k < g->k; k++)
-            sum += g->sums == 1 ? element(r->a, g->elem, g->trans_a ? k * g->m + i : i * g->k + k)
-                                : element(r->b, g->elem, g->trans_b ? i * g->k + k : k * g->n + i);
+            sum += g->sums == 1 ? operand(g, r->a, g->trans_a ? k * g->m + i : i * g->k + k)
+                                : operand(g, r->b, g->trans_b ? i * g->k + k : k * g->n + i);
         store(r->bias, g->elem, i, sum);
     }
 }

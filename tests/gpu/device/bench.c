@@ -240,6 +240,8 @@ static void curves(const struct task *k)
     } ways[] = { { "", "fp32 against float64", 1e-3 },
                  { "math=tf32", "TF32 against float64", 2e-2 },
                  { "math=bf16", "bfloat16 against float64", 5e-2 },
+                 { "math=bf16,operands=converted", "bfloat16, converted, against float64", 5e-2 },
+                 { "math=tf32,operands=transposed", "TF32, transposed, against float64", 2e-2 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
     struct curve want = { { 0 }, NULL }, got = { { 0 }, NULL };
     if (setjmp(no_check_out)) {
@@ -254,7 +256,7 @@ static void curves(const struct task *k)
         compare(k, "float64 against the CPU's reference kernels", &got, &want, 1e-9);
         free(got.w);
     }
-    for (int i = 0; i < 3 + k->s->norm; i++) {
+    for (int i = 0; i < 5 + k->s->norm; i++) {
         learn(k, &hn_backend_cuda_f32, ways[i].options, &got);
         compare(k, ways[i].what, &want, &got, ways[i].bound);
         free(got.w);
@@ -271,6 +273,8 @@ static const struct {
     { "", "fp32", 0, 0 },
     { "math=tf32", "TF32", 0, 0 },
     { "math=bf16", "bfloat16", 0, 0 },
+    { "math=bf16,operands=converted", "bfloat16, operands converted", 0, 0 },
+    { "math=tf32,operands=transposed", "TF32, operands transposed", 0, 0 },
     { "unroll=1", "fp32, one step a graph", 0, 0 },
     { "unroll=8", "fp32, 8 steps a graph", 0, 0 },
     { "graph=off", "fp32, no graph", 0, 0 },

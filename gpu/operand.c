@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Copies of a large layer's matrices in the form the library's quickest products want. math=bf16: bfloat16 numbers. math=tf32:
+ * both operands with the terms of a sum as neighbours, so that one that lies the other way is transposed. The values themselves
+ * stay float32 where they are; a copy lies in the slot's own memory behind the arena.
+ *
+ * A copy is made before the first product of a step that reads the matrix and serves all others of that step: input and weights
+ * forward and backward, the gradient in both products backward. It is found by what it is, a value or a value's gradient, never by
+ * its place, which later values share. Nothing changes a value between its first and its last reader, and a gradient is whole
+ * when the op that made the value reads it, so that a copy cannot be out of date. */
+#include "gpu/exec.h"
+#include "ops/base/status.h"
+
+enum { NEIGHBOURS = 8 }; /* a conversion takes so many at once; lines of a matrix are multiples */
+
+static struct hn_gpu_node *convert(struct hn_gpu_build *b, struct hn_k_ref from,
+                                   struct hn_k_dim lines, int64_t units, struct hn_k_ref to)
+{
+    struct hn_k_convert k = { .from = from, .to = to };
+    k.n = (struct hn_k_dim){ lines.per_row * units, lines.fixed * units };
+    return hn_gpu_add(b, HN_KN_convert, &k, sizeof k, k.n, NEIGHBOURS * HN_BLOCK);
+}
+
+static struct hn_gpu_node *transpose(struct hn_gpu_build *b, struct hn_k_ref from,
+                                     struct hn_k_dim lines, int64_t units, struct hn_k_ref to)
+{
+    const struct hn_k_turn k = { .from = from, .to = to, .rows = lines, .cols = units };
+    struct hn_gpu_node *n = hn_gpu_add(b, HN_KN_turn, &k, sizeof k, lines, HN_K_SIDE);
+    if (n) n->y = hn_gpu_fixed(units), n->per_y = HN_K_SIDE;
+    return n;
+}
+
+/* The copy of m, whose lines are as many as `lines`. */
+static hone_status copied(struct hn_gpu_build *b, const struct hn_k_matrix *m,
+                          struct hn_k_dim lines, struct hn_gpu_operand is, struct hn_k_ref *at)
+{
+    struct hn_k_ref *copy = &b->copies[2 * is.value + is.gradient];
+    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED;
+    *at = *copy;
+    if (copy->space != HN_KS_NONE) return HONE_OK;
+    const size_t n = (size_t)(hn_gpu_n(lines, b->e->plan->max_rows) * m->stride);
+    *copy =
+        (struct hn_k_ref){ HN_KS_ARENA, hn_gpu_extra(b, n * (bf16 ? 2 : (size_t)b->e->dev->elem)) };
+    *at = *copy;
+    return (bf16 ? convert : transpose)(b, m->at, lines, m->stride, *copy)
+               ? HONE_OK
+               : hn_nomem(b->err, "the execution plan", sizeof(struct hn_gpu_node));
+}
+
+hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p,
+                            const struct hn_gpu_operand is[2], struct hn_gpu_gemm *g,
+                            struct hn_k_ref at[2])
+{
+    const int form = b->e->dev->o.form;
+    /* where lines are no multiple of 16 bytes the library has no quick way, and the product is small: a model's last layer */
+    if (form == HN_GPU_PLAIN || p->a.stride % NEIGHBOURS != 0 || p->b.stride % NEIGHBOURS != 0)
+        return HONE_OK;
+    if (form == HN_GPU_CONVERTED || !p->a.along)
+        HN_TRY(copied(b, &p->a, p->a.along ? p->m : p->k, is[0], &at[0]));
+    if (form == HN_GPU_CONVERTED || !p->b.along)
+        HN_TRY(copied(b, &p->b, p->b.along ? p->n : p->k, is[1], &at[1]));
+    if (form == HN_GPU_CONVERTED)
+        g->bf16 = 1;
+    else
+        g->trans_a = 0, g->trans_b = 1;
+    return HONE_OK;
+}
