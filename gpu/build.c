@@ -201,8 +201,8 @@ static int has_optimizer(const struct hn_gpu_exec *e)
 static int commit_of(const struct hn_gpu_node *n, struct hn_k_commit *c)
 {
     const struct hn_k_norm *k = n->args;
-    if (n->kind != HN_GPU_KERNEL || n->kernel != HN_KN_norm || k->stats.space == HN_KS_NONE)
-        return 0;
+    const int is = n->kernel == HN_KN_norm || n->kernel == HN_KN_norm8 || n->kernel == HN_KN_norm16;
+    if (n->kind != HN_GPU_KERNEL || !is || k->stats.space == HN_KS_NONE) return 0;
     *c = (struct hn_k_commit){ k->stats, k->mean, k->var, k->channels, k->momentum, k->copied };
     return 1;
 }

@@ -36,13 +36,15 @@ struct hn_gpu_options {
     int no_overlap;       /* overlap=: bits of enum hn_gpu_overlap that are not to be */
     int stream;           /* data=stream: never resident */
     int norm, drop;       /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
+    int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
     int64_t unroll;       /* steps of one captured graph where many follow each other */
     int ordinal;
 };
 /* choice.c */
 enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t channels);
-int hn_gpu_choose_drop(const struct hn_gpu_options *o); /* is it cuDNN's? */
+int hn_gpu_choose_width(const struct hn_gpu_options *o); /* channels a block of the native norm */
+int hn_gpu_choose_drop(const struct hn_gpu_options *o);  /* is it cuDNN's? */
 /* For a run's record. */
 const char *hn_gpu_norm_text(const struct hn_gpu_options *o);
 const char *hn_gpu_drop_text(const struct hn_gpu_options *o);

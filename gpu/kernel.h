@@ -299,6 +299,7 @@ struct hn_k_optim {
     X(fill)                                                                                        \
     X(emit) X(convert) X(turn)                                                                     \
     X(unary) X(unary_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(colsum) X(norm) X(norm_back)         \
+    X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
     X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(optim)

@@ -76,6 +76,26 @@ static int takes_relu(const struct hn_gpu_build *b, const struct hn_step *norm)
     return hn_gpu_same(norm->dx[0], relu) || !hn_gpu_overlap(norm->dx[0], bytes, relu, bytes);
 }
 
+/* How many neighbouring channels a thread takes at once: where rows follow each other and all begin at multiples of them. */
+static int neighbours(const struct hn_gpu_build *b, const struct hn_k_norm *k)
+{
+    const uint64_t places = k->x.off | k->y.off | k->dy.off | k->dx.off | k->relu.off;
+    int n = hn_gpu_choose_width(&b->e->dev->o) / (HN_BLOCK / HN_K_NORM);
+    while (n > 1 && (k->inner != 1 || k->channels % n != 0 || places % 16 != 0)) n /= 2;
+    return n;
+}
+
+static hone_status native(struct hn_gpu_build *b, const struct hn_k_norm *k)
+{
+    static const enum hn_k_id kernels[2][5] = {
+        { [1] = HN_KN_norm, [2] = HN_KN_norm8, [4] = HN_KN_norm16 },
+        { [1] = HN_KN_norm_back, [2] = HN_KN_norm8_back, [4] = HN_KN_norm16_back }
+    };
+    const int n = neighbours(b, k);
+    return added(b, hn_gpu_add(b, kernels[b->s->backward][n], k, sizeof *k,
+                               hn_gpu_fixed(k->channels), n * (HN_BLOCK / HN_K_NORM)));
+}
+
 static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
 {
     k->dy = hn_gpu_ref(b, b->s->dy[0]);
@@ -88,8 +108,7 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
                        "BatchNormalization's backward has no gradient to work on");
     enum hn_gpu_norm_way way = k->relu.space ? HN_GPU_NORM_NATIVE : way_of(b, b->s->op);
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, k);
-    return added(b, hn_gpu_add(b, HN_KN_norm_back, k, sizeof *k, hn_gpu_fixed(k->channels),
-                               HN_BLOCK / HN_K_NORM));
+    return native(b, k);
 }
 
 hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
@@ -108,8 +127,7 @@ hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
         k.stats = (struct hn_k_ref){ HN_KS_ARENA,
                                      hn_gpu_extra(b, 2 * (size_t)k.channels * sizeof(double)) };
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, &k);
-    return added(
-        b, hn_gpu_add(b, HN_KN_norm, &k, sizeof k, hn_gpu_fixed(k.channels), HN_BLOCK / HN_K_NORM));
+    return native(b, &k);
 }
 
 /* ReLU's backward, given to the BatchNorm behind it where that is possible. */

@@ -113,7 +113,7 @@ check() { # NAME SECONDS PARTS PROGRAM...: the program's cases dealt out to so m
 check "every op against the reference, fp32 to 1e-5, float64 to 1e-9" 150 6 "$build/test_fake_rows"
 check "training against the reference: random programs, cohorts, streams" 120 4 "$build/test_fake_train"
 check "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
-check "ways of large layers: copied operands" 60 2 "$build/test_fake_large"
+check "ways of large layers: copied operands, wide norms" 60 2 "$build/test_fake_large"
 check "the module as the library loads it" 60 1 "$build/load"
 loaded=$(grep '^|' "$build/part.0")
 if [ -n "${HONE_GPU_COMMAND:-}" ]; then

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * BatchNorm for blocks of 4 * NEIGHBOURS channels, kernels FORWARD and BACKWARD; norm.cu takes it in once per width. A thread has
+ * NEIGHBOURS channels that are one load, and every 64th row: with 2 or 4 of them a warp uses whole sectors of what it loads, where
+ * rows follow each other (inner == 1) and begin at multiples of such a load. Up to KEEP rows a thread are read once and kept. */
+
+enum { CN(WIDE) = ACROSS * NEIGHBOURS, CN(ALL) = KEEP * NEIGHBOURS };
+
+/* Sums, or with `around` sums of squares around it, of what the thread has of its channels, to sum. */
+HN_DEVICE void CN(part)(const struct hn_k_norm *a, const real *x, const real *kept, int64_t ch,
+                        int64_t n, int t, const double *around, double *sum)
+{
+    double v[NEIGHBOURS], m[NEIGHBOURS];
+    HN_UNROLL
+    for (int c = 0; c < NEIGHBOURS; c++) v[c] = 0, m[c] = around ? around[c] : 0;
+    if (ch < a->channels && keeps(a, n)) {
+        HN_UNROLL
+        for (int e = 0; e < CN(ALL); e++) {
+            const double d = own(t, e / NEIGHBOURS) < n ? (double)kept[e] - m[e % NEIGHBOURS] : 0;
+            v[e % NEIGHBOURS] += around ? d * d : d;
+        }
+    } else if (ch < a->channels) {
+        for (int64_t j = t / ACROSS; j < n; j += LANES) {
+            real from[NEIGHBOURS];
+            move(from, x + place(a, ch, j), NEIGHBOURS);
+            HN_UNROLL
+            for (int c = 0; c < NEIGHBOURS; c++) {
+                const double d = (double)from[c] - m[c];
+                v[c] += around ? d * d : d;
+            }
+        }
+    }
+    HN_UNROLL
+    for (int c = 0; c < NEIGHBOURS; c++) sum[c] = v[c];
+}
+
+FORWARD
+{
+    HN_SHARED double sum[HN_BLOCK * NEIGHBOURS], mean[CN(WIDE)], var[CN(WIDE)];
+    HN_PRIVATE(real, kept, CN(ALL));
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
+               *bias = hn_at(&a.env, a.bias, HN_Z);
+    real *y = hn_at(&a.env, a.y, HN_Z);
+    const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * CN(WIDE);
+    HN_EACH(t)
+    {
+        const int64_t ch = c0 + t % ACROSS * NEIGHBOURS;
+        if (keeps(&a, n)) { /* what is not there is read from the beginning and not used */
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++)
+                move(HN_MINE(kept, t) + e * NEIGHBOURS,
+                     x + (ch < a.channels && own(t, e) < n ? own(t, e) * a.channels + ch : 0),
+                     NEIGHBOURS);
+        }
+        if (a.batch) CN(part)(&a, x, HN_MINE(kept, t), ch, n, t, 0, sum + t * NEIGHBOURS);
+    }
+    if (a.batch) {
+        ADD_LANES(sum, CN(WIDE));
+        HN_EACH(t) if (t < CN(WIDE)) mean[t] = n > 0 ? sum[t] / (double)n : 0;
+        HN_EACH(t)
+        {
+            const int at = t % ACROSS * NEIGHBOURS;
+            CN(part)(&a, x, HN_MINE(kept, t), c0 + at, n, t, mean + at, sum + t * NEIGHBOURS);
+        }
+        ADD_LANES(sum, CN(WIDE));
+        HN_EACH(t) if (t < CN(WIDE)) var[t] = n > 0 ? sum[t] / (double)n : 0;
+    }
+    HN_EACH(t) if (t < CN(WIDE) && c0 + t < a.channels)
+    {
+        if (!a.batch) {
+            mean[t] = (double)hn_at(&a.env, a.mean, HN_Z)[c0 + t];
+            var[t] = (double)hn_at(&a.env, a.var, HN_Z)[c0 + t];
+        }
+        keep_statistics(&a, HN_Z, c0 + t, n, mean[t], var[t]);
+    }
+    HN_EACH(t)
+    {
+        const int at = t % ACROSS * NEIGHBOURS;
+        const int64_t ch = c0 + at;
+        if (ch < a.channels) {
+            real m[NEIGHBOURS], k[NEIGHBOURS], b[NEIGHBOURS];
+            HN_UNROLL
+            for (int c = 0; c < NEIGHBOURS; c++) {
+                m[c] = (real)mean[at + c], b[c] = bias[ch + c];
+                k[c] = (real)((double)scale[ch + c] * inverse_root(var[at + c] + a.eps));
+            }
+            for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
+                real v[NEIGHBOURS];
+                move(v, x + place(&a, ch, j), NEIGHBOURS);
+                HN_UNROLL
+                for (int c = 0; c < NEIGHBOURS; c++) {
+                    v[c] = k[c] * (v[c] - m[c]) + b[c];
+                    v[c] = a.fuse_relu && v[c] <= 0 ? 0 : v[c];
+                }
+                move(y + place(&a, ch, j), v, NEIGHBOURS);
+            }
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++) {
+                real v[NEIGHBOURS];
+                HN_UNROLL
+                for (int c = 0; c < NEIGHBOURS; c++) {
+                    v[c] = k[c] * (HN_MINE(kept, t)[e * NEIGHBOURS + c] - m[c]) + b[c];
+                    v[c] = a.fuse_relu && v[c] <= 0 ? 0 : v[c];
+                }
+                if (keeps(&a, n) && own(t, e) < n)
+                    move(y + own(t, e) * a.channels + ch, v, NEIGHBOURS);
+            }
+        }
+    }
+}
+
+struct CN(terms) { /* of a row backward: dy where the ReLU let it through, and x around its mean */
+    real g[NEIGHBOURS], x[NEIGHBOURS];
+};
+
+/* `relu` is dy where there is none. Not there: read from the beginning, and 0. */
+HN_DEVICE struct CN(terms)
+    CN(terms_at)(const real *dy, const real *relu, const real *x, int64_t at, int there)
+{
+    struct CN(terms) k;
+    real r[NEIGHBOURS];
+    const int masked = relu != dy;
+    move(r, relu + at, NEIGHBOURS);
+    move(k.g, dy + at, NEIGHBOURS);
+    move(k.x, x + at, NEIGHBOURS);
+    HN_UNROLL
+    for (int c = 0; c < NEIGHBOURS; c++) k.g[c] = !there || (masked && !(r[c] > 0)) ? 0 : k.g[c];
+    return k;
+}
+HN_DEVICE void CN(around)(struct CN(terms) * k, const real *mean, int there)
+{
+    HN_UNROLL
+    for (int c = 0; c < NEIGHBOURS; c++) k->x[c] = there ? k->x[c] - mean[c] : 0;
+}
+
+struct CN(sums) { /* of a thread's rows of its channels: dy, and dy times x around its mean */
+    double g[NEIGHBOURS], dot[NEIGHBOURS];
+};
+HN_DEVICE void CN(add_terms)(struct CN(sums) * s, const struct CN(terms) * k)
+{
+    HN_UNROLL
+    for (int c = 0; c < NEIGHBOURS; c++)
+        s->g[c] += (double)k->g[c], s->dot[c] += (double)k->g[c] * (double)k->x[c];
+}
+
+struct CN(slopes) { /* of a thread's channels: dx = k (g - g0 - x i g1) */
+    real k[NEIGHBOURS], g0[NEIGHBOURS], g1[NEIGHBOURS], i[NEIGHBOURS];
+};
+HN_DEVICE void CN(give)(const struct CN(slopes) * s, const struct CN(terms) * k, real *dx, int add)
+{
+    real v[NEIGHBOURS], before[NEIGHBOURS];
+    if (add) move(before, dx, NEIGHBOURS);
+    HN_UNROLL
+    for (int c = 0; c < NEIGHBOURS; c++) {
+        const real g = s->k[c] * (k->g[c] - s->g0[c] - k->x[c] * s->i[c] * s->g1[c]);
+        v[c] = add ? before[c] + g : g;
+    }
+    move(dx, v, NEIGHBOURS);
+}
+
+BACKWARD
+{
+    HN_SHARED double sum[HN_BLOCK * NEIGHBOURS], dot[HN_BLOCK * NEIGHBOURS];
+    HN_PRIVATE(struct CN(terms), kept, KEEP);
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s)) return;
+    const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
+               *dy = hn_at(&a.env, a.dy, HN_Z),
+               *relu = a.relu.space ? hn_at(&a.env, a.relu, HN_Z) : dy;
+    const double *mean = hn_double_at(&a.env, a.save_mean, HN_Z),
+                 *inv = hn_double_at(&a.env, a.save_inv, HN_Z);
+    real *dx = hn_at(&a.env, a.dx, HN_Z);
+    const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * CN(WIDE);
+    HN_EACH(t)
+    {
+        const int64_t ch = c0 + t % ACROSS * NEIGHBOURS;
+        struct CN(sums) v;
+        real m[NEIGHBOURS];
+        HN_UNROLL
+        for (int c = 0; c < NEIGHBOURS; c++)
+            v.g[c] = v.dot[c] = 0, m[c] = ch < a.channels ? (real)mean[ch + c] : 0;
+        if (ch < a.channels && keeps(&a, n)) { /* all loads first */
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++) {
+                struct CN(terms) *k = &HN_MINE(kept, t)[e];
+                const int there = own(t, e) < n;
+                *k = CN(terms_at)(dy, relu, x, there ? own(t, e) * a.channels + ch : 0, there);
+            }
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++) {
+                CN(around)(&HN_MINE(kept, t)[e], m, own(t, e) < n);
+                CN(add_terms)(&v, &HN_MINE(kept, t)[e]);
+            }
+        } else if (ch < a.channels) {
+            for (int64_t j = t / ACROSS; j < n; j += LANES) {
+                struct CN(terms) k = CN(terms_at)(dy, relu, x, place(&a, ch, j), 1);
+                CN(around)(&k, m, 1);
+                CN(add_terms)(&v, &k);
+            }
+        }
+        HN_UNROLL
+        for (int c = 0; c < NEIGHBOURS; c++) {
+            const double off = ch < a.channels ? mean[ch + c] - (double)m[c] : 0;
+            sum[t * NEIGHBOURS + c] = v.g[c];
+            dot[t * NEIGHBOURS + c] = /* around the mean itself */
+                (v.dot[c] - off * v.g[c]) * (ch < a.channels ? inv[ch + c] : 0);
+        }
+    }
+    ADD_LANES(sum, CN(WIDE));
+    ADD_LANES(dot, CN(WIDE));
+    HN_EACH(t)
+    {
+        const int at = t % ACROSS * NEIGHBOURS;
+        const int64_t ch = c0 + at;
+        if (dx && ch < a.channels) {
+            struct CN(slopes) v;
+            real m[NEIGHBOURS];
+            HN_UNROLL
+            for (int c = 0; c < NEIGHBOURS; c++) {
+                m[c] = (real)mean[ch + c], v.i[c] = (real)inv[ch + c];
+                v.k[c] = (real)((double)scale[ch + c] * inv[ch + c]);
+                v.g0[c] = a.batch ? (real)(sum[at + c] / (double)n) : 0;
+                v.g1[c] = a.batch ? (real)(dot[at + c] / (double)n) : 0;
+            }
+            for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
+                struct CN(terms) k = CN(terms_at)(dy, relu, x, place(&a, ch, j), 1);
+                CN(around)(&k, m, 1);
+                CN(give)(&v, &k, dx + place(&a, ch, j), a.acc & 1);
+            }
+            HN_UNROLL
+            for (int e = 0; e < KEEP; e++)
+                if (keeps(&a, n) && own(t, e) < n)
+                    CN(give)(&v, &HN_MINE(kept, t)[e], dx + own(t, e) * a.channels + ch, a.acc & 1);
+        }
+    }
+    HN_EACH(t)
+    if (t < CN(WIDE) && c0 + t < a.channels)
+        channel_back(&a, HN_Z, c0 + t, sum[t], dot[t], (double)scale[c0 + t] * inv[c0 + t],
+                     inv[c0 + t]);
+}
