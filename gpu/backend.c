@@ -3,14 +3,14 @@
  * The CUDA backend's two tables of functions, float and double: device, buffers, prepared plans. Everything that reaches the
  * device goes through the layer (gpu.h). Buffers are device memory; close frees what the device held, also after a fault. */
 #include "gpu/backend.h"
-#include "gpu/exec.h"
+#include "gpu/stream.h"
 #include "ops/base/status.h"
 #include <stdio.h>
 #include <string.h>
 
 enum {
     OUT_BYTES = 64 << 20,
-    STREAM_BYTES = 64 << 20, /* of outputs of one call; of one buffer of streamed rows */
+    STREAM_BYTES = 32 << 20, /* of outputs of one call; of one buffer of streamed rows */
     UNROLL = 16,
     MOST_UNROLL = 256 /* steps of one captured graph */
 };
@@ -135,6 +135,7 @@ static void gpu_close(void *dev)
 {
     struct hn_gpu_dev *d = dev;
     if (!d) return;
+    hn_gpu_stream_free(d);
     if (d->ctx) d->layer->close(d->ctx);
     hn_free(d->mem, d);
 }
@@ -145,7 +146,7 @@ static hone_status open_device(const struct hn_host *host, const char *options, 
     *dev = NULL;
     struct hn_gpu_dev *d = hn_calloc(host->mem, 1, sizeof *d);
     if (!d) return hn_nomem(err, "the cuda backend", sizeof *d);
-    d->mem = host->mem, d->layer = &hn_gpu_layer, d->elem = elem;
+    d->mem = host->mem, d->layer = &hn_gpu_layer, d->elem = elem, d->threads = host->threads;
     hone_status st = read_options(options, &d->o, err);
     if (st == HONE_OK && elem == 8 && d->o.math != HN_GPU_FP32)
         st = hn_fail(err, HONE_E_USAGE, "cuda backend",
@@ -239,9 +240,9 @@ static void gpu_finish(void *exec)
     struct hn_gpu_exec *e = exec;
     if (!e) return;
     const struct hn_gpu_dev *d = e->dev;
-    void *const device[] = { e->arena,  e->consts,  e->grads,     e->table,     e->lists,
-                             e->chunks, e->squares, e->stream[0], e->stream[1], e->states };
-    void *const pinned[] = { e->host_table, e->host_lists, e->host_stream[0], e->host_stream[1] };
+    void *const device[] = { e->arena, e->consts, e->grads,   e->table,
+                             e->lists, e->chunks, e->squares, e->states };
+    void *const pinned[] = { e->host_table, e->host_lists };
     hone_error ignored;
     hone_status idle = d->layer->sync(
         d->ctx, &ignored); /* nothing is freed under a running kernel; a fault is told elsewhere */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Bound data sets: on the device as they are (uint8 stays uint8; the gather kernel converts), or, where they take more than
- * half of the free memory, left with the host and streamed (see run.c). */
+ * half of the free memory, left with the host and streamed (see stream.h). */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -9,6 +9,13 @@
 static const struct hn_column *column_at(const struct hn_dataset *set, int i)
 {
     return i < set->n_inputs ? &set->inputs[i] : &set->targets[i - set->n_inputs];
+}
+
+const struct hn_column *hn_gpu_column(const struct hn_gpu_exec *e, const struct hn_slot *s, int i)
+{
+    const struct hn_dataset *set = ((const struct hn_gpu_data *)s->data)->set;
+    int n = e->plan->prog->n_inputs;
+    return i < n ? &set->inputs[i] : &set->targets[i - n];
 }
 
 static size_t bytes_of(const struct hn_dataset *set, const struct hn_column *c)

@@ -54,6 +54,8 @@ struct hn_gpu_dev {
     const struct hn_gpu_layer *layer;
     void *ctx;
     size_t elem;
+    int threads;                  /* of the host's, to pack rows with */
+    struct hn_gpu_stream *stream; /* stream.c; NULL: nothing was streamed yet */
     struct hn_gpu_options o;
 };
 
@@ -128,10 +130,9 @@ struct hn_gpu_exec {
     unsigned char *states; /* of cuDNN's dropout; NULL: not used */
     void **outs;           /* per output, NULL: none */
     int64_t out_chunk;     /* steps that fit an output buffer */
-    unsigned char *stream[2];
     /* pinned */
-    unsigned char *host_table, *host_lists, *host_stream[2];
-    size_t table_bytes, columns_at, totals_at, lists_bytes, stream_bytes;
+    unsigned char *host_table, *host_lists;
+    size_t table_bytes, columns_at, totals_at, lists_bytes;
     uint8_t *column_used,
         *column_in_place; /* in place: products read it where it lies, if its type allows it */
     int32_t n_chunks;
@@ -274,4 +275,5 @@ hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots
 /* data.c */
 hone_status hn_gpu_bind(void *dev, const struct hn_dataset *set, void **handle, hone_error *err);
 void hn_gpu_unbind(void *dev, void *handle);
+const struct hn_column *hn_gpu_column(const struct hn_gpu_exec *e, const struct hn_slot *s, int i);
 #endif

@@ -4,6 +4,7 @@
  * every caller in a process (it is the library's own), so it is kept in one pointer, set before anything else can run. */
 #include "gpu/backend.h"
 #include "ops/base/host.h"
+#include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -66,4 +67,13 @@ struct hn_dim hn_shape_count(const struct hn_shape *s)
 uint32_t hn_optim_slabs(enum hn_optimizer o, double momentum)
 {
     return of()->optim_slabs((int)o, momentum);
+}
+hone_status hn_pool_create(struct hn_mem *m, int threads, struct hn_pool **out, hone_error *err)
+{
+    return of()->pool_create(m, threads, out, err);
+}
+void hn_pool_destroy(struct hn_pool *p) { of()->pool_destroy(p); }
+void hn_pool_run(struct hn_pool *p, int n, void (*fn)(void *user, int i, int worker), void *user)
+{
+    of()->pool_run(p, n, fn, user);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * One call of run(): check the slots, upload the table (slots, columns, totals so far) and the lists (learning rates, row numbers),
- * queue the steps, read the table back, advance the clocks. Steps go in chunks only where outputs or streamed rows would not fit
- * their buffers: between chunks the table comes back and goes up again. Streamed rows of the next chunk are packed and copied
- * while the current one computes. */
-#include "gpu/exec.h"
+ * queue the steps, read the table back, advance the clocks. Steps go in chunks only where outputs or streamed rows (stream.h) would
+ * not fit their buffers: between chunks the table comes back and goes up again. */
+#include "gpu/stream.h"
 #include "ops/base/status.h"
 #include <string.h>
 
@@ -15,7 +14,7 @@ struct call { /* one call of run */
     struct hn_slot *slots;
     int n_slots, streamed;
     struct hn_gpu_graph variant; /* rows: most of any slot; more where several slots are at work */
-    int64_t n_steps, chunk;
+    int64_t n_steps, most, before; /* most: steps of a chunk; before: of the chunk before */
     const struct hn_replica *one;
     hone_error *err;
 };
@@ -128,14 +127,6 @@ static void fill_slot(struct call *c, int z)
     }
 }
 
-static const struct hn_column *column_of(const struct hn_gpu_exec *e, const struct hn_slot *s,
-                                         int i)
-{
-    const struct hn_gpu_data *data = s->data;
-    int n = e->plan->prog->n_inputs;
-    return i < n ? &data->set->inputs[i] : &data->set->targets[i - n];
-}
-
 /* The bound set's own number of column i. */
 static int resident_at(const struct hn_gpu_exec *e, const struct hn_slot *s, int i)
 {
@@ -144,26 +135,13 @@ static int resident_at(const struct hn_gpu_exec *e, const struct hn_slot *s, int
     return i < n ? i : data->set->n_inputs + i - n;
 }
 
-static size_t row_bytes(const struct hn_column *c)
-{
-    return (size_t)c->per_row * hn_dtype_size(c->dtype);
-}
-
 static size_t aligned(size_t n) { return (n + 255) / 256 * 256; }
-
-/* Column i's rows of one chunk of a slot, in a stream buffer. */
-static size_t streamed_bytes(const struct call *c, int z, int i)
-{
-    const struct hn_slot *s = &c->slots[z];
-    if (s->rows <= 0 || !c->e->column_used[i]) return 0;
-    return aligned((size_t)(s->rows * c->chunk) * row_bytes(column_of(c->e, s, i)));
-}
 
 /* Can products read the rows of a column where they lie? */
 static int in_place(const struct call *c, const struct hn_slot *s, const struct hn_column *from)
 {
     const struct hn_gpu_data *data = s->data;
-    const int64_t rows = c->streamed ? s->rows * c->chunk : data->set->rows;
+    const int64_t rows = c->streamed ? s->rows * c->most : data->set->rows;
     return from->dtype == (c->e->dev->elem == 4 ? HN_F32 : HN_F64) && !(from->scale < 1) &&
            !(from->scale > 1) && rows < INT32_MAX / (from->per_row > 0 ? from->per_row : 1);
 }
@@ -175,16 +153,13 @@ static void fill_columns(struct call *c, int z, int64_t chunk)
     const struct hn_gpu_data *data = s->data;
     struct hn_k_column *k =
         (struct hn_k_column *)(e->host_table + e->columns_at) + (size_t)z * (size_t)e->n_columns;
-    size_t at = 0;
-    for (int y = 0; c->streamed && y < z; y++)
-        for (int i = 0; i < e->n_columns; i++) at += streamed_bytes(c, y, i);
     for (int i = 0; i < e->n_columns; i++) {
         if (!e->column_used[i]) continue;
-        const struct hn_column *from = column_of(e, s, i);
+        const struct hn_column *from = hn_gpu_column(e, s, i);
         k[i].dtype = (int32_t)from->dtype, k[i].scale = from->scale;
         k[i].in_place = in_place(c, s, from);
-        k[i].data = c->streamed ? e->stream[chunk & 1] + at : data->resident[resident_at(e, s, i)];
-        at += streamed_bytes(c, z, i);
+        k[i].data = c->streamed ? hn_gpu_stream_rows(e->dev, z, i, chunk)
+                                : data->resident[resident_at(e, s, i)];
     }
 }
 
@@ -236,64 +211,6 @@ static hone_status fill_lists(struct call *c)
     return n ? d->layer->copy(d->ctx, e->lists, e->host_lists, n, HN_GPU_UP, c->err) : HONE_OK;
 }
 
-/* ---- streamed rows --------------------------------------------------------------------------------------------- */
-
-/* Packs the rows of steps [from, from + n) into one of two buffers and starts the copy. */
-static hone_status stream_rows(struct call *c, int64_t chunk, int64_t from, int64_t n)
-{
-    struct hn_gpu_exec *e = c->e;
-    const struct hn_gpu_dev *d = e->dev;
-    size_t at = 0;
-    for (int z = 0; z < c->n_slots; z++)
-        for (int i = 0; i < e->n_columns; i++) {
-            const struct hn_slot *s = &c->slots[z];
-            if (s->rows <= 0 || !e->column_used[i]) continue;
-            const struct hn_column *k = column_of(e, s, i);
-            size_t bytes = row_bytes(k);
-            unsigned char *to = e->host_stream[chunk & 1] + at;
-            for (int64_t r = 0; r < n * s->rows; r++) {
-                int64_t row = from * s->rows + r;
-                row = s->index ? (int64_t)s->index[row] : s->first + row;
-                memcpy(to + (size_t)r * bytes, (const unsigned char *)k->data + (size_t)row * bytes,
-                       bytes);
-            }
-            at += streamed_bytes(c, z, i);
-        }
-    return at ? d->layer->upload(d->ctx, e->stream[chunk & 1], e->host_stream[chunk & 1], at,
-                                 c->err)
-              : HONE_OK;
-}
-
-static size_t step_bytes(const struct call *c)
-{
-    size_t n = 0;
-    for (int z = 0; z < c->n_slots; z++)
-        for (int i = 0; i < c->e->n_columns; i++)
-            if (c->slots[z].rows > 0 && c->e->column_used[i])
-                n += (size_t)c->slots[z].rows * row_bytes(column_of(c->e, &c->slots[z], i)) + 256;
-    return n;
-}
-
-static hone_status make_streams(struct call *c, size_t n)
-{
-    struct hn_gpu_exec *e = c->e;
-    const struct hn_gpu_dev *d = e->dev;
-    if (n <= e->stream_bytes) return HONE_OK;
-    e->stream_bytes = 0;
-    for (int i = 0; i < 2; i++) {
-        void *p = NULL;
-        if (e->stream[i]) d->layer->release(d->ctx, e->stream[i]);
-        if (e->host_stream[i]) d->layer->unpin(d->ctx, e->host_stream[i]);
-        e->stream[i] = e->host_stream[i] = NULL;
-        HN_TRY(d->layer->alloc(d->ctx, n, &p, c->err));
-        e->stream[i] = p, p = NULL;
-        HN_TRY(d->layer->pin(d->ctx, n, &p, c->err));
-        e->host_stream[i] = p;
-    }
-    e->stream_bytes = n;
-    return HONE_OK;
-}
-
 /* ---- one call --------------------------------------------------------------------------------------------------- */
 
 /* What a chunk changes in a slot whose clock the device has moved. */
@@ -302,10 +219,9 @@ static void aim(struct call *c, int z, int64_t chunk, int64_t from, int64_t n)
     struct hn_k_slot *k = slot_at(c->e, z);
     const struct hn_slot *s = &c->slots[z];
     if (s->rows <= 0) return;
-    if (from > 0) { /* the lists begin at this chunk's first step */
-        if (k->lr) k->lr += c->chunk;
-        if (k->index) k->index += c->chunk * s->rows;
-    }
+    /* the lists begin at this chunk's first step */
+    if (k->lr) k->lr += c->before;
+    if (k->index) k->index += c->before * s->rows;
     k->first = c->streamed ? 0 : s->first + from * s->rows;
     if (c->e->plan->pass == HN_PASS_TRAIN) k->batch0 += (uint64_t)k->ahead;
     k->n_steps = n, k->ahead = 0;
@@ -342,14 +258,13 @@ static hone_status run_chunk(struct call *c, int64_t chunk, int64_t from, int64_
     HN_TRY(d->layer->copy(d->ctx, e->table, e->host_table, e->table_bytes, HN_GPU_UP, c->err));
     if (c->streamed) HN_TRY(d->layer->upload_join(d->ctx, c->err));
     HN_TRY(hn_gpu_steps(e, &c->variant, c->one, n, c->err));
-    HN_TRY(outputs_down(c, from, n));
     HN_TRY(d->layer->copy(d->ctx, e->host_table, e->table, e->table_bytes, HN_GPU_DOWN, c->err));
-    int64_t then = from + n, left = c->n_steps - then;
-    if (c->streamed && left > 0)
-        HN_TRY(stream_rows(c, chunk + 1, then, left < c->chunk ? left : c->chunk));
+    if (c->streamed) HN_TRY(hn_gpu_stream_ahead(e->dev, chunk, c->err));
+    HN_TRY(outputs_down(c, from, n)); /* may wait for the device */
     HN_TRY(d->layer->sync(d->ctx, c->err));
+    c->before = n;
     for (int z = 0; z < c->n_slots; z++)
-        if (slot_at(e, z)->bad_step >= 0 && c->slots[z].bad_step < 0)
+        if (c->slots[z].rows > 0 && slot_at(e, z)->bad_step >= 0 && c->slots[z].bad_step < 0)
             c->slots[z].bad_step = from + slot_at(e, z)->bad_step;
     return HONE_OK;
 }
@@ -407,7 +322,7 @@ static void find_gathered(struct call *c)
     for (int z = 0; z < c->n_slots; z++)
         for (int i = 0; i < c->e->n_columns && c->slots[z].rows > 0; i++)
             if (c->e->column_in_place[i] &&
-                !in_place(c, &c->slots[z], column_of(c->e, &c->slots[z], i)))
+                !in_place(c, &c->slots[z], hn_gpu_column(c->e, &c->slots[z], i)))
                 c->variant.gathers = 1;
 }
 
@@ -423,19 +338,24 @@ static hone_status make_gradients(struct call *c)
     return d->layer->fill(d->ctx, p, e->env.grad_stride * (size_t)e->max_slots, c->err);
 }
 
-static hone_status choose_chunk(struct call *c)
+static hone_status choose_chunks(struct call *c)
 {
     const struct hn_gpu_exec *e = c->e;
     int writes = e->plan->pass == HN_PASS_EVAL || e->plan->pass == HN_PASS_PREDICT;
-    c->chunk = c->n_steps;
-    if (writes && c->chunk > e->out_chunk) c->chunk = e->out_chunk;
+    c->most = c->n_steps;
+    if (writes && c->most > e->out_chunk) c->most = e->out_chunk;
     if (!c->streamed) return HONE_OK;
-    size_t each = step_bytes(c);
-    int64_t fit = each ? e->dev->o.stream_bytes / (int64_t)each : c->chunk;
-    if (fit < 1) fit = 1;
-    if (c->chunk > fit) c->chunk = fit;
-    HN_TRY(make_streams(c, each * (size_t)c->chunk));
-    return stream_rows(c, 0, 0, c->chunk);
+    const struct hn_gpu_reads reads = { e, c->slots, c->n_slots, c->n_steps, c->most };
+    HN_TRY(hn_gpu_stream_begin(e->dev, &reads, c->err));
+    c->most = hn_gpu_stream_most(e->dev);
+    return HONE_OK;
+}
+
+/* Steps of the chunk that begins at step `from`. */
+static int64_t chunk_steps(const struct call *c, int64_t chunk, int64_t from)
+{
+    if (c->streamed) return hn_gpu_stream_steps(c->e->dev, chunk, from);
+    return c->n_steps - from < c->most ? c->n_steps - from : c->most;
 }
 
 hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots, int n_steps,
@@ -453,10 +373,10 @@ hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots
     HN_TRY(make_gradients(&c));
     HN_TRY(fill_lists(&c));
     if (e->n_norms + e->n_drops) HN_TRY(hn_gpu_begin_library(e, c.one, err));
-    HN_TRY(choose_chunk(&c));
+    HN_TRY(choose_chunks(&c));
     find_gathered(&c);
-    for (int64_t from = 0, chunk = 0; from < n_steps; from += c.chunk, chunk++)
-        HN_TRY(run_chunk(&c, chunk, from, n_steps - from < c.chunk ? n_steps - from : c.chunk));
+    for (int64_t from = 0, chunk = 0; from < n_steps; from += c.before, chunk++)
+        HN_TRY(run_chunk(&c, chunk, from, chunk_steps(&c, chunk, from)));
     take_back(&c);
     return HONE_OK;
 }

@@ -52,8 +52,13 @@ static hone_status open_gpu(hone_context *ctx, const hone_params *p, int64_t ord
     const char *device = hn_param_s(p, "device");
     struct hn_device d = { .threads = 1 };
     hone_error why = { 0 };
-    const struct hn_gpu_ask ask = { ordinal, dtype == HN_F64, hn_param_s(p, "math"),
-                                    hn_param_s(p, "bn-impl"), hn_param_s(p, "dropout-impl") };
+    const int threads = (int)hn_param_i(p, "threads");
+    const struct hn_gpu_ask ask = { .ordinal = ordinal,
+                                    .is_double = dtype == HN_F64,
+                                    .threads = threads > 0 ? threads : hn_cpu_count(),
+                                    .math = hn_param_s(p, "math"),
+                                    .bn_impl = hn_param_s(p, "bn-impl"),
+                                    .dropout_impl = hn_param_s(p, "dropout-impl") };
     hone_status st = hn_gpu_module_open(&ctx->mem, &ask, &d.backend, &d.dev, &why);
     if (st == HONE_E_USAGE) return hn_fail(err, st, "device", "%s", why.text);
     if (st != HONE_OK)

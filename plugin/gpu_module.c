@@ -6,6 +6,7 @@
 #include "plugin/gpu_module.h"
 #include "hone.h"
 #include "ops/base/host.h"
+#include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include <dlfcn.h>
 #include <stdio.h>
@@ -40,6 +41,9 @@ static const struct hn_host_functions functions = {
     .convert = hn_convert,
     .shape_count = shape_count,
     .optim_slabs = optim_slabs,
+    .pool_create = hn_pool_create,
+    .pool_destroy = hn_pool_destroy,
+    .pool_run = hn_pool_run,
 };
 
 /* Where the module would be; 0 when this library's own place is not known. */
@@ -85,7 +89,7 @@ hone_status hn_gpu_module_open(struct hn_mem *mem, const struct hn_gpu_ask *ask,
     char options[128];
     const char *why = hn_gpu_module_load(&m);
     if (why) return hn_fail(err, HONE_E_DEVICE, "device", "%s", why);
-    struct hn_host host = { sizeof host, mem, 1 };
+    struct hn_host host = { sizeof host, mem, ask->threads > 1 ? ask->threads : 1 };
     const struct hn_backend *b = ask->is_double ? m->f64 : m->f32;
     (void)snprintf(options, sizeof options, "device=%d,math=%s,bn-impl=%s,dropout-impl=%s",
                    (int)(ask->ordinal & 0xffff), ask->math ? ask->math : "fp32",

@@ -12,6 +12,7 @@ const char *hn_gpu_module_load(const struct hn_module **out);
 struct hn_gpu_ask {
     int64_t ordinal; /* which device */
     int is_double;
+    int threads;                               /* of the host's, at most; 0 as 1 */
     const char *math, *bn_impl, *dropout_impl; /* NULL: the module's own default */
 };
 /* The module's backend for float or double. HONE_E_DEVICE with the reason; HONE_E_USAGE when it cannot do as asked. */

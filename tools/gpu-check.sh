@@ -45,13 +45,13 @@ export arch
 echo "== build"
 kernels=$(sed -n 's/^set(HN_GPU_KERNELS \(.*\))/\1/p' gpu/gpu.cmake)
 host="$(sed -n 's/^set(HN_GPU_HOST \(.*\))/\1/p' gpu/gpu.cmake) layer cudnn"
-tests="test_fake_rows test_fake_train test_fake_cudnn test_fake_large"
+tests="test_fake_rows test_fake_train test_fake_stream test_fake_cudnn test_fake_large"
 jobs=()
 for k in $kernels; do for b in 32 64; do
   jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
 done; done
 for f in $host module; do jobs+=("cc $cflags $include -c -o $build/h_$f.o gpu/$f.c"); done
-for f in memory status tensor half rng format number; do jobs+=("cc $cflags $include -c -o $build/o_base_$f.o ops/base/$f.c"); done
+for f in memory status tensor half rng format number pool; do jobs+=("cc $cflags $include -c -o $build/o_base_$f.o ops/base/$f.c"); done
 for f in ops/math/*.c; do jobs+=("cc $cflags $include -c -o $build/o_math_$(basename "$f" .c).o $f"); done
 for t in $tests; do jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$t.o tests/gpu/$t.c"); done
 for t in device bench load; do jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$t.o tests/gpu/device/$t.c"); done
@@ -112,6 +112,7 @@ check() { # NAME SECONDS PARTS PROGRAM...: the program's cases dealt out to so m
 }
 check "every op against the reference, fp32 to 1e-5, float64 to 1e-9" 150 6 "$build/test_fake_rows"
 check "training against the reference: random programs, cohorts, streams" 120 4 "$build/test_fake_train"
+check "streamed rows: the same bits as resident ones" 60 4 "$build/test_fake_stream"
 check "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
 check "ways of large layers: copied operands, wide norms" 60 2 "$build/test_fake_large"
 check "the module as the library loads it" 60 1 "$build/load"

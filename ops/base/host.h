@@ -9,6 +9,7 @@
 #include "ops/base/memory.h"
 #include "ops/base/tensor.h"
 
+struct hn_pool;
 struct hn_shape;
 struct hn_backend;
 
@@ -27,6 +28,12 @@ struct hn_host_functions {
     void (*convert)(void *dst, enum hn_dtype to, const void *src, enum hn_dtype from, int64_t n);
     void (*shape_count)(const struct hn_shape *s, int64_t count[2]); /* per_row, fixed */
     uint32_t (*optim_slabs)(int optimizer, double momentum);
+    /* pool.h */
+    hone_status (*pool_create)(struct hn_mem *m, int threads, struct hn_pool **out,
+                               hone_error *err);
+    void (*pool_destroy)(struct hn_pool *p);
+    void (*pool_run)(struct hn_pool *p, int n, void (*fn)(void *user, int i, int worker),
+                     void *user);
 };
 
 struct hn_module { /* what a module answers with; constant, alive as long as the module */

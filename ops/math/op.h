@@ -437,7 +437,7 @@ uint32_t hn_optim_slabs(enum hn_optimizer o, double momentum);
 struct hn_host { /* what a backend may use of its host */
     uint32_t size;
     struct hn_mem *mem;
-    int threads; /* for the CPU backends; >= 1 */
+    int threads; /* that compute, on the CPU; that pack rows, for a GPU; >= 1 */
 };
 struct hn_backend { /* version-locked with the host by `build`; not a public ABI */
     uint32_t size;

@@ -29,7 +29,18 @@ static kernel *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K_LIST
 struct product {
     struct hn_gpu_gemm g;
 };
-enum { PRODUCT = -1, NORM = -2, NORM_BACK = -3, DROP = -4, DROP_BACK = -5, SEED = -6 };
+enum {
+    PRODUCT = -1,
+    NORM = -2,
+    NORM_BACK = -3,
+    DROP = -4,
+    DROP_BACK = -5,
+    SEED = -6,
+    COPY = -7,
+    FILL = -8,
+    REPLAY = -9,
+    UPLOADS = -10
+};
 struct record { /* a launch or a library's call */
     struct record *next;
     int kernel; /* negative: see above */
@@ -37,6 +48,7 @@ struct record { /* a launch or a library's call */
     struct hn_gpu_grid grid;
     const void *handle, *a, *b;
     void *c, *bias;
+    struct record *uploads; /* that are done here at the latest */
     struct hn_gpu_norm_at at;
     uint64_t seed;
     unsigned char args[];
@@ -45,13 +57,16 @@ struct context {
     struct hn_mem *mem;
     struct record *recorded, **end;
     int capturing, lost, side;
-    struct record *late, **late_end; /* queued beside, not done yet */
+    struct record *late, **late_end;      /* queued beside, not done yet */
+    struct record *queue, **queue_end;    /* of the compute stream, when that is late */
+    struct record *uploads, **upload_end; /* when these are */
 };
 
 static void free_records(struct record *r)
 {
     while (r) {
         struct record *next = r->next;
+        free_records(r->uploads);
         free(r);
         r = next;
     }
@@ -75,6 +90,7 @@ static hone_status fake_open(struct hn_mem *mem, int ordinal, int overlap, void 
                        ordinal);
     struct context *c = calloc(1, sizeof *c);
     c->mem = mem, c->end = &c->recorded, c->late_end = &c->late;
+    c->queue_end = &c->queue, c->upload_end = &c->uploads;
     fake.contexts++;
     *ctx = c;
     return HONE_OK;
@@ -93,6 +109,8 @@ static void fake_close(void *ctx)
     struct context *c = ctx;
     fake.contexts--;
     free_records(c->late);
+    free_records(c->queue);
+    free_records(c->uploads);
     free(ctx);
     tell();
 }
@@ -128,43 +146,6 @@ static void fake_release(void *ctx, void *p)
     fake.live -= block[0];
     free(block);
 }
-static hone_status fake_fill(void *ctx, void *p, size_t n, hone_error *err)
-{
-    (void)ctx;
-    STEP("fill");
-    memset(p, 0, n);
-    return HONE_OK;
-}
-static hone_status fake_copy(void *ctx, void *to, const void *from, size_t n, enum hn_gpu_copy way,
-                             hone_error *err)
-{
-    (void)ctx, (void)way;
-    STEP("copy");
-    memcpy(to, from, n);
-    return HONE_OK;
-}
-static hone_status fake_sync(void *ctx, hone_error *err)
-{
-    (void)ctx;
-    STEP("sync");
-    fake.syncs++;
-    return HONE_OK;
-}
-static hone_status fake_upload(void *ctx, void *to, const void *from, size_t n, hone_error *err)
-{
-    (void)ctx;
-    STEP("upload");
-    fake.uploads++;
-    memcpy(to, from, n);
-    return HONE_OK;
-}
-static hone_status fake_join(void *ctx, hone_error *err)
-{
-    (void)ctx;
-    STEP("join");
-    return HONE_OK;
-}
-
 /* ---- work ------------------------------------------------------------------------------------------------------- */
 
 static double element(const void *p, size_t elem, int64_t i)
@@ -219,6 +200,10 @@ static void multiply(const struct record *r)
     }
 }
 
+struct graph {
+    struct record *first;
+};
+static void perform_all(const struct record *r);
 static void perform(const struct record *r)
 {
     switch (r->kernel) {
@@ -228,6 +213,10 @@ static void perform(const struct record *r)
     case DROP: fake_drop_forward(r->handle, r->a, r->c, r->bias); return;
     case DROP_BACK: fake_drop_backward(r->handle, r->a, r->c, r->bias); return;
     case SEED: fake_drop_fill(r->c, r->seed); return;
+    case COPY: memcpy(r->c, r->a, r->bytes); return;
+    case UPLOADS: perform_all(r->uploads); return;
+    case FILL: memset(r->c, 0, r->bytes); return;
+    case REPLAY: perform_all(((const struct graph *)r->handle)->first); return;
     default: break;
     }
     /* blocks in reverse: nothing may depend on their order */
@@ -239,16 +228,85 @@ static void perform(const struct record *r)
             }
 }
 
+static void perform_all(const struct record *r)
+{
+    for (; r; r = r->next) perform(r);
+}
+
+static void append(struct record ***end, struct record *r)
+{
+    r->next = NULL;
+    **end = r;
+    *end = &r->next;
+}
+
 static void record_or_do(struct context *c, struct record *r)
 {
-    if (!c->capturing) {
+    if (c->capturing) {
+        append(&c->end, r);
+    } else if (fake.late) {
+        append(&c->queue_end, r);
+    } else {
         perform(r);
-        free(r);
-        return;
+        free_records(r);
     }
-    r->next = NULL;
-    *c->end = r;
-    c->end = &r->next;
+}
+
+static void perform_list(struct record **list, struct record ***end)
+{
+    perform_all(*list);
+    free_records(*list);
+    *list = NULL, *end = list;
+}
+
+static struct record *copying(int what, void *to, const void *from, size_t n)
+{
+    struct record *r = calloc(1, sizeof *r);
+    r->kernel = what, r->c = to, r->a = from, r->bytes = n;
+    return r;
+}
+
+static hone_status fake_fill(void *ctx, void *p, size_t n, hone_error *err)
+{
+    STEP("fill");
+    record_or_do(ctx, copying(FILL, p, NULL, n));
+    return HONE_OK;
+}
+static hone_status fake_copy(void *ctx, void *to, const void *from, size_t n, enum hn_gpu_copy way,
+                             hone_error *err)
+{
+    (void)way;
+    STEP("copy");
+    record_or_do(ctx, copying(COPY, to, from, n));
+    return HONE_OK;
+}
+static hone_status fake_sync(void *ctx, hone_error *err)
+{
+    struct context *c = ctx;
+    perform_list(&c->queue, &c->queue_end);
+    STEP("sync");
+    fake.syncs++;
+    return HONE_OK;
+}
+static hone_status fake_upload(void *ctx, void *to, const void *from, size_t n, hone_error *err)
+{
+    struct context *c = ctx;
+    STEP("upload");
+    fake.uploads++;
+    fake.uploaded += n;
+    append(&c->upload_end, copying(COPY, to, from, n));
+    if (fake.late != FAKE_ALL_LATE) perform_list(&c->uploads, &c->upload_end);
+    return HONE_OK;
+}
+static hone_status fake_join(void *ctx, hone_error *err)
+{
+    struct context *c = ctx;
+    STEP("join");
+    struct record *r = copying(UPLOADS, NULL, NULL, 0);
+    r->uploads = c->uploads;
+    c->uploads = NULL, c->upload_end = &c->uploads;
+    record_or_do(c, r);
+    return HONE_OK;
 }
 
 static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct hn_gpu_grid grid,
@@ -268,8 +326,7 @@ static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct h
         record_or_do(c, r);
         return HONE_OK;
     }
-    *c->late_end = r;
-    c->late_end = &r->next;
+    append(&c->late_end, r);
     return HONE_OK;
 }
 
@@ -285,6 +342,7 @@ static hone_status fake_side(void *ctx, enum hn_gpu_side what, hone_error *err)
     while (c->late) {
         struct record *r = c->late;
         c->late = r->next;
+        r->next = NULL;
         record_or_do(c, r);
     }
     c->late_end = &c->late;
@@ -298,9 +356,6 @@ static hone_status fake_begin(void *ctx, hone_error *err)
     c->capturing = 1, c->recorded = NULL, c->end = &c->recorded;
     return HONE_OK;
 }
-struct graph {
-    struct record *first;
-};
 static hone_status fake_end(void *ctx, void **graph, hone_error *err)
 {
     struct context *c = ctx;
@@ -321,10 +376,11 @@ static hone_status fake_end(void *ctx, void **graph, hone_error *err)
 }
 static hone_status fake_replay(void *ctx, void *graph, hone_error *err)
 {
-    (void)ctx;
     STEP("replay");
     fake.replays++;
-    for (const struct record *r = ((struct graph *)graph)->first; r; r = r->next) perform(r);
+    struct record *r = calloc(1, sizeof *r);
+    r->kernel = REPLAY, r->handle = graph;
+    record_or_do(ctx, r);
     return HONE_OK;
 }
 static void fake_graph_release(void *ctx, void *graph)

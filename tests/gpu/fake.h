@@ -9,17 +9,25 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* When a device does what is queued: its streams allow all of these. */
+enum fake_late {
+    FAKE_AT_ONCE,
+    FAKE_COMPUTE_LATE, /* the compute stream at the next sync only, uploads at once */
+    FAKE_ALL_LATE      /* uploads, too: when the compute stream comes to where it waits for them */
+};
 struct fake {
     int present; /* this is the fake device, not a real one */
     int fail_at; /* the n-th call that may fail does; 0: none */
     int calls;   /* so far */
     int no_epilogue; /* products know no bias, ReLU or sums; 2: and only those of a weight gradient at all */
-    int no_norm;  /* cuDNN takes no BatchNorm */
+    int no_norm; /* cuDNN takes no BatchNorm */
+    enum fake_late late;
     size_t limit; /* bytes of device memory; 0: no limit */
     size_t live;  /* bytes held, pinned ones too */
     int contexts, graphs, gemms;
     int calls_held; /* prepared cuDNN calls */
     int launches, products, captured, replays, syncs, uploads, norms, drops, seeds;
+    size_t uploaded; /* bytes */
 };
 extern struct fake fake;
 void fake_reset(void);
