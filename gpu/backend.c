@@ -403,6 +403,12 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
                        "cuDNN's BatchNormalization and Dropout train one model at a time, found %d "
                        "in one plan: bn-impl=native, dropout-impl=native or auto can",
                        max_slots);
+    if (max_slots > 1 && !hn_gpu_exact_anyway(d, plan))
+        return hn_fail(
+            err, HONE_E_UNSUPPORTED, "cuda backend",
+            "products on tensor cores are for one model at a time, found %d in one plan: "
+            "math=fp32 can",
+            max_slots);
     struct hn_gpu_exec *e = hn_calloc(d->mem, 1, sizeof *e);
     if (!e) return hn_nomem(err, "the cuda backend", sizeof *e);
     e->dev = d, e->plan = plan, e->max_slots = max_slots;

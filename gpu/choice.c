@@ -51,3 +51,19 @@ int hn_gpu_choose_drop(const struct hn_gpu_options *o)
     if (o->drop != HN_GPU_AUTO) return o->drop == HN_GPU_LIBRARY;
     return table[sizeof table / sizeof *table - 1].cudnn_drop;
 }
+
+/* Several slots have all their products from the native kernel, in fp32. Another precision allows that where one slot's products
+ * come from there, too. */
+int hn_gpu_exact_anyway(struct hn_gpu_dev *d, const struct hn_plan *plan)
+{
+    const struct hn_gpu_exec alone = { .dev = d, .library = 1 };
+    const struct hn_program *p = plan->prog;
+    for (int i = 0; i < p->n_ops && d->o.math != HN_GPU_FP32; i++) {
+        if (hn_gpu_builder_of(p->ops[i].row) != hn_gpu_dense) continue;
+        const struct hn_shape *x = &p->values[p->ops[i].in[0]].shape;
+        const struct hn_shape *w = &p->values[p->ops[i].in[1]].shape;
+        int64_t rows = hn_gpu_n(hn_gpu_span(x, 0, x->rank - 1), plan->max_rows);
+        if (!hn_gpu_native_product(&alone, rows, w->d[0].fixed, w->d[1].fixed)) return 0;
+    }
+    return 1;
+}

@@ -195,6 +195,8 @@ int hn_gpu_slope_by(const struct hn_gpu_build *b, const struct hn_op *op);
 int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows);
 int hn_gpu_gemm_fits(const struct hn_gpu_node *n, int64_t rows);
 int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int64_t k);
+/* choice.c: are a plan's products in fp32 with one slot, too, whatever math= says? */
+int hn_gpu_exact_anyway(struct hn_gpu_dev *d, const struct hn_plan *plan);
 
 /* operand.c: the two operands of a library's product, in places at[2], become copies in the form that operands= asks for; g
  * follows. What an operand is: a value of the program, or the gradient of one. */

@@ -7,7 +7,7 @@
  *   data     sets with the same content are bound once, for as long as anybody uses them
  *   group    prepared plans that are the same but for names, rates and max_rows (rounded up) are one plan of `slots` slots, made
  *            from copies. A pass of training or evaluation; other passes, and what the backend refuses for several slots
- *            (HONE_E_UNSUPPORTED: cuDNN), are prepared for one slot and run one after the other
+ *            (HONE_E_UNSUPPORTED: cuDNN, products on tensor cores), are prepared for one slot and run one after the other
  *   round    whoever finds the device free runs the calls that wait in one group, as many steps as suit them; calls with more
  *            steps go on in the next round. Nobody waits for long for others to come: that decides about speed only
  *

@@ -221,9 +221,8 @@ hone_status hn_tune_open(struct hn_tune *t, hone_error *err)
 static hone_status open_gpu(struct hn_tune *t, hone_error *err)
 {
     if (!hn_device_is_gpu(t->base)) return HONE_OK;
-    int slots = strcmp(hn_param_s(t->base, "math"), "fp32") == 0 ? GPU_SLOTS : 1;
     HN_TRY(hn_device_open(t->ctx, t->params, hn_model_graph(t->model)->dtype, &t->gpu, err));
-    HN_TRY(hn_gang_create(&t->ctx->mem, t->gpu.backend, t->gpu.dev, slots, &t->gang, err));
+    HN_TRY(hn_gang_create(&t->ctx->mem, t->gpu.backend, t->gpu.dev, GPU_SLOTS, &t->gang, err));
     t->front = (struct hn_device){ hn_gang_backend(t->gang), t->gang, 1 };
     t->data->device = &t->front;
     if (!hone_params_is_set(t->params, "jobs")) t->jobs = GPU_SLOTS;

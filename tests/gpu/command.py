@@ -125,12 +125,12 @@ def cudnn_dropout():
         bad.append(f"the run's record does not name the choices: '{core}'")
 
 
-def search(name, *options):
+def search(name, *options, of=model):
     """The trials without what a clock says, the model's bytes, and how many captured steps the device replayed."""
     counts = folder / "counts"
     counts.unlink(missing_ok=True)
     env["HONE_FAKE_COUNTS"] = str(counts)
-    hone("tune", model, "--data", data, "--target", "y", "--folds", "4", "--sampler", "random", "--seed", "5", "--device", "cuda", "--force", "--quiet",
+    hone("tune", of, "--data", data, "--target", "y", "--folds", "4", "--sampler", "random", "--seed", "5", "--device", "cuda", "--force", "--quiet",
          *options, "-o", name)
     del env["HONE_FAKE_COUNTS"]
     rows = list(csv.DictReader(open(folder / f"{name}.run/trials.csv")))
@@ -163,11 +163,23 @@ def gathered():
 
 def shared():
     """What is for one replica at a time: the workers share the device, and each does all of its own steps."""
-    for options in (["--math", "tf32"], ["--bn-impl", "cudnn"], ["--dropout-impl", "cudnn"]):
+    hone("new", "4-1030-3 relu", "-o", "large.onnx", "--seed", "1")  # so many terms are for tensor cores
+    for of, options in (("large.onnx", ["--math", "tf32"]), (model, ["--bn-impl", "cudnn"]), (model, ["--dropout-impl", "cudnn"])):
         few = ["--trials", "3", "--epochs", "2", "--search", "lr=log:1e-3..1e-1", *options]
-        one, four = search("one.onnx", *few, "--jobs", "1"), search("four.onnx", *few, "--jobs", "4")
+        one, four = search("one.onnx", *few, "--jobs", "1", of=of), search("four.onnx", *few, "--jobs", "4", of=of)
         if one != four:
             bad.append(f"a search with {options}: something else by four workers than by one; {one[2]} and {four[2]} captured steps replayed")
+
+
+def rounded():
+    """Layers that are too small for tensor cores are gathered whatever --math says, with the numbers of fp32."""
+    few = ["--lag", "4", "--trials", "4", "--epochs", "3", "--search", "lr=log:1e-3..1e-1"]
+    exact, one = search("exact.onnx", *few), search("one.onnx", *few, "--math", "bf16", "--jobs", "1")
+    many = search("many.onnx", *few, "--math", "bf16")
+    if not exact[0] == one[0] == many[0] or one[1] != many[1]:
+        bad.append("a search of small layers with --math bf16: something else with many workers than with one, or than with fp32")
+    if not real and not many[2] < 0.5 * one[2]:
+        bad.append(f"small layers with --math bf16: captured steps replayed with 1 and 32 workers: {one[2]} and {many[2]}")
 
 
 def timed():
@@ -208,6 +220,7 @@ else:
     cudnn_dropout()
     gathered()
     shared()
+    rounded()
     hone("train", model, "--data", data, "--target", "y", "--device", "cuda:1", "-o", "x.onnx", code=5)
     hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
          "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")

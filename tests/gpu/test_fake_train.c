@@ -183,10 +183,10 @@ START_TEST(same)
     train(m, &d, &u, &got);
     if (fake.present) expect_same(&want, &got, m->t.p.n_slab);
     fake.no_norm = 0;
-    u.options = "";
     for (u.slots = 2; u.slots <= 4; u.slots++)
         for (u.place = 0; u.place < u.slots; u.place++)
             for (u.ragged = 0; u.ragged < 2; u.ragged++) {
+                u.options = u.ragged ? "" : "math=tf32"; /* small layers: in fp32 anyway */
                 train(m, &d, &u, &got);
                 expect_same(&want, &got, m->t.p.n_slab);
             }
@@ -307,6 +307,44 @@ START_TEST(options)
 }
 END_TEST
 
+/* Which plans of several slots a precision allows: those whose products would be in fp32 for one slot, too. */
+START_TEST(precision)
+{
+    static const struct {
+        const char *options;
+        int64_t rows;
+        int slots;
+        hone_status st;
+    } cases[] = {
+        { "math=tf32", 1000, 2, HONE_OK },
+        { "math=bf16", 1000, 2, HONE_OK },
+        { "math=tf32", 1025, 2, HONE_E_UNSUPPORTED }, /* a gradient's sum of so many terms */
+        { "math=bf16", 1025, 2, HONE_E_UNSUPPORTED },
+        { "math=bf16", 1025, 1, HONE_OK },
+        { "math=fp32", 1025, 2, HONE_OK },
+        { "math=tf32,gemm-impl=native", 1025, 2, HONE_OK },
+        { "math=tf32,gemm-impl=library", 8, 2, HONE_E_UNSUPPORTED },
+    };
+    struct made *m = made_program(3, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig g;
+        struct hn_plan *plan;
+        void *exec;
+        hone_error err = { 0 };
+        fake_reset();
+        rig_open(&g, &hn_backend_cuda_f32, &m->t, 1, cases[i].options);
+        HN_OK(hn_plan_create(g.mem, g.p, HN_PASS_TRAIN, cases[i].rows, 4, 0, &plan, &err), err);
+        hone_status st = g.b->prepare(g.dev, plan, cases[i].slots, &exec, &err);
+        ck_assert_msg(st == cases[i].st, "%s, %d rows, %d slots: %d %s", cases[i].options,
+                      (int)cases[i].rows, cases[i].slots, (int)st, err.text);
+        if (st == HONE_OK) g.b->finish(exec);
+        hn_plan_destroy(plan, g.mem);
+        rig_close(&g);
+    }
+    made_free(m);
+}
+END_TEST
+
 /* The native product counts an operand's elements in 31 bits: what has more is refused, not cut off. */
 START_TEST(counts)
 {
@@ -324,6 +362,7 @@ START_TEST(counts)
 }
 END_TEST
 
-HN_TEST_MAIN("gpu training", tcase_add_test(tc, counts); tcase_add_loop_test(tc, programs, 0, 60);
-             tcase_add_loop_test(tc, same, 0, 7); tcase_add_loop_test(tc, bad, 0, 6);
-             tcase_add_loop_test(tc, faults, 0, 3); tcase_add_test(tc, options);)
+HN_TEST_MAIN("gpu training", tcase_add_test(tc, counts); tcase_add_test(tc, precision);
+             tcase_add_loop_test(tc, programs, 0, 60); tcase_add_loop_test(tc, same, 0, 7);
+             tcase_add_loop_test(tc, bad, 0, 6); tcase_add_loop_test(tc, faults, 0, 3);
+             tcase_add_test(tc, options);)
