@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Who shares a prepared plan: see gang.h. A group outlives its members for a while, so that folds that follow each other find
- * their plan, and the steps that the backend has captured, again. */
+ * their plan, and the steps that the backend has captured, again: the last few do, as long as they are small. */
 #include "ops/base/status.h"
 #include "plugin/tune/gang_own.h"
 #include <time.h>
 
 enum { LEAST_ROWS = 64, KEPT = 4 };
 static const size_t GROUP_BYTES = (size_t)1 << 28; /* of a group's slots together */
+static const size_t KEPT_BYTES = (size_t)1 << 28;  /* of all that are kept without members */
 
 /* Plans with batches of about the same size are one plan: rows up to 64, 256, 1024, … */
 static int64_t rounded_rows(int64_t rows)
@@ -39,18 +40,20 @@ static void free_group(struct hn_gang *g, struct hn_gang_group *p)
     hn_free(g->mem, p);
 }
 
-/* The one without members that was left first, out of the list; NULL when no more than keep of them are there. */
+/* The one without members that was left first, out of the list; NULL when no more than keep of them are there, nor more bytes. */
 static struct hn_gang_group *unlink_idle(struct hn_gang *g, int keep)
 {
     struct hn_gang_group *oldest = NULL, **at = &g->groups;
+    size_t bytes = 0;
     int n = 0;
     pthread_mutex_lock(&g->lock);
     for (struct hn_gang_group *p = g->groups; p; p = p->next) {
         if (p->n_members) continue;
         n++;
+        bytes += (size_t)p->slots * p->plan->arena_bytes;
         if (!oldest || p->used < oldest->used) oldest = p;
     }
-    if (n <= keep) oldest = NULL;
+    if (n <= keep && bytes <= KEPT_BYTES) oldest = NULL;
     while (oldest && *at != oldest) at = &(*at)->next;
     if (oldest) *at = oldest->next;
     pthread_mutex_unlock(&g->lock);
@@ -236,7 +239,12 @@ void hn_gang_finish(void *exec)
     struct hn_gang_member *m = exec;
     if (!m) return;
     struct hn_gang *g = m->gang;
-    if (m->group) leave(g, m);
+    if (m->group) {
+        leave(g, m);
+        pthread_mutex_lock(&g->shop);
+        hn_gang_drop_groups(g, KEPT);
+        pthread_mutex_unlock(&g->shop);
+    }
     if (m->alone) {
         hn_gang_enter(g);
         g->backend->finish(m->alone);

@@ -91,7 +91,8 @@ void hn_gang_leave(struct hn_gang *g);
 hone_status hn_gang_prepare(void *dev, const struct hn_plan *plan, int max_slots, void **exec,
                             hone_error *err);
 void hn_gang_finish(void *exec);
-void hn_gang_drop_groups(struct hn_gang *g, int keep); /* without members, all but the last used */
+/* Without members: all but the last used, and of these what takes too much. Under shop. */
+void hn_gang_drop_groups(struct hn_gang *g, int keep);
 
 /* gang_run.c */
 hone_status hn_gang_run(void *exec, struct hn_slot *slots, int n_slots, int n_steps,

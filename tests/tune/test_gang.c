@@ -494,28 +494,60 @@ START_TEST(groups)
         ck_assert_msg(hn_gang_count(s.gang).groups == wanted[i], "plan %d: %d groups, wanted %d", i,
                       hn_gang_count(s.gang).groups, wanted[i]);
     }
-    for (int i = 0; i < 8; i++) {
+    for (int i = 8; i-- > 0;) {
         gang.b->finish(exec[i]);
         hn_plan_destroy(plan[i], &m[i]->t.mem);
     }
-    struct hn_gang_counts c = hn_gang_count(s.gang);
-    ck_assert_int_eq(c.groups, 5); /* kept for a while … */
+    ck_assert_int_eq(hn_gang_count(s.gang).groups, 4); /* the last ones are kept for a while … */
     exec[0] = prepared(&gang, m[0], 12, HN_PASS_TRAIN, &plan[0]);
     ck_assert_int_eq(hn_gang_count(s.gang).prepared, 5); /* … and found again */
-    ck_assert_int_eq(hn_gang_count(s.gang).groups, 5);
     exec[1] = prepared(&gang, m[0], 300, HN_PASS_TRAIN, &plan[1]);
     exec[2] = prepared(&gang, m[0], 2000, HN_PASS_TRAIN, &plan[2]);
-    ck_assert_int_eq(hn_gang_count(s.gang).groups, 7); /* 4 idle ones */
     exec[3] = prepared(&gang, m[0], 2000, HN_PASS_EVAL, &plan[3]);
+    ck_assert_int_eq(hn_gang_count(s.gang).groups, 7); /* 3 idle ones */
     for (int i = 0; i < 4; i++) {
         gang.b->finish(exec[i]);
         hn_plan_destroy(plan[i], &m[0]->t.mem);
     }
-    exec[0] = prepared(&gang, m[0], 12, HN_PASS_TRAIN, &plan[0]);
-    ck_assert_int_eq(hn_gang_count(s.gang).groups, 5); /* itself and 4 */
+    ck_assert_int_eq(hn_gang_count(s.gang).groups, 4);
+    for (int i = 0; i < 8; i++) made_free(m[i]);
+    stage_close(&s);
+}
+END_TEST
+
+/* Of large groups without members only one is kept: that which was left last. */
+START_TEST(idle_bytes)
+{
+    enum { SLOTS = 4 };
+    const size_t half = (size_t)1 << 27;
+    struct stage s;
+    stage_open(&s, &hn_backend_reference, "", SLOTS);
+    struct device gang = { hn_gang_backend(s.gang), s.gang, 1 };
+    struct made *m[2] = { made_program(1, 1), made_program(1, 1) };
+    struct hn_plan *plan[3];
+    void *exec[3];
+    int64_t rows = 16;
+    m[1]->loss.weight = 2;
+    do { /* two are more than what may be kept */
+        hone_error err = { 0 };
+        rows *= 4;
+        HN_OK(hn_plan_create(&m[0]->t.mem, &m[0]->t.p, HN_PASS_TRAIN, rows, 8, 0, plan, &err), err);
+        size_t bytes = SLOTS * plan[0]->arena_bytes;
+        hn_plan_destroy(plan[0], &m[0]->t.mem);
+        if (bytes > half) break;
+    } while (rows < 1 << 24);
+    for (int i = 0; i < 3; i++)
+        exec[i] = prepared(&gang, m[i & 1], i == 2 ? 8 : rows, HN_PASS_TRAIN, &plan[i]);
+    for (int i = 3; i-- > 0;) {
+        gang.b->finish(exec[i]);
+        hn_plan_destroy(plan[i], &m[i & 1]->t.mem);
+        ck_assert_int_eq(hn_gang_count(s.gang).groups, i == 0 ? 1 : 3);
+    }
+    exec[0] = prepared(&gang, m[0], rows, HN_PASS_TRAIN, &plan[0]);
+    ck_assert_int_eq(hn_gang_count(s.gang).prepared, 3);
     gang.b->finish(exec[0]);
     hn_plan_destroy(plan[0], &m[0]->t.mem);
-    for (int i = 0; i < 8; i++) made_free(m[i]);
+    for (int i = 0; i < 2; i++) made_free(m[i]);
     stage_close(&s);
 }
 END_TEST
@@ -553,4 +585,5 @@ END_TEST
 HN_TEST_MAIN("gang", tcase_add_loop_test(tc, company, 0, CASES); tcase_add_test(tc, one_by_one);
              tcase_add_test(tc, one_launch); tcase_add_test(tc, an_error_is_everybodys);
              tcase_add_test(tc, one_data_set); tcase_add_test(tc, columns_change_hands);
-             tcase_add_test(tc, groups); tcase_add_test(tc, every_failed_allocation_is_an_error);)
+             tcase_add_test(tc, groups); tcase_add_test(tc, idle_bytes);
+             tcase_add_test(tc, every_failed_allocation_is_an_error);)
