@@ -34,6 +34,19 @@ HN_DEVICE void CN(part)(const struct hn_k_norm *a, const real *x, const real *ke
     for (int c = 0; c < NEIGHBOURS; c++) sum[c] = v[c];
 }
 
+/* y = k (x - m) + b of a row, and its ReLU. */
+HN_DEVICE void CN(put)(real *y, const real *x, const real *m, const real *k, const real *b,
+                       int relu)
+{
+    real v[NEIGHBOURS];
+    HN_UNROLL
+    for (int c = 0; c < NEIGHBOURS; c++) {
+        const real u = k[c] * (x[c] - m[c]) + b[c];
+        v[c] = relu && u <= 0 ? 0 : u;
+    }
+    hn_store(y, v, NEIGHBOURS);
+}
+
 FORWARD
 {
     HN_SHARED double sum[HN_BLOCK * NEIGHBOURS], mean[CN(WIDE)], var[CN(WIDE)];
@@ -89,24 +102,13 @@ FORWARD
             for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
                 real v[NEIGHBOURS];
                 move(v, x + place(&a, ch, j), NEIGHBOURS);
-                HN_UNROLL
-                for (int c = 0; c < NEIGHBOURS; c++) {
-                    v[c] = k[c] * (v[c] - m[c]) + b[c];
-                    v[c] = a.fuse_relu && v[c] <= 0 ? 0 : v[c];
-                }
-                move(y + place(&a, ch, j), v, NEIGHBOURS);
+                CN(put)(y + place(&a, ch, j), v, m, k, b, a.fuse_relu);
             }
             HN_UNROLL
-            for (int e = 0; e < KEEP; e++) {
-                real v[NEIGHBOURS];
-                HN_UNROLL
-                for (int c = 0; c < NEIGHBOURS; c++) {
-                    v[c] = k[c] * (HN_MINE(kept, t)[e * NEIGHBOURS + c] - m[c]) + b[c];
-                    v[c] = a.fuse_relu && v[c] <= 0 ? 0 : v[c];
-                }
-                if (keeps(&a, n) && own(t, e) < n)
-                    move(y + own(t, e) * a.channels + ch, v, NEIGHBOURS);
-            }
+            for (int e = 0; e < KEEP; e++)
+                if (keeps(&a, n) && own(t, e) < n) CN(put)
+            (y + own(t, e) * a.channels + ch, HN_MINE(kept, t) + e * NEIGHBOURS, m, k, b,
+             a.fuse_relu);
         }
     }
 }
@@ -157,7 +159,7 @@ HN_DEVICE void CN(give)(const struct CN(slopes) * s, const struct CN(terms) * k,
         const real g = s->k[c] * (k->g[c] - s->g0[c] - k->x[c] * s->i[c] * s->g1[c]);
         v[c] = add ? before[c] + g : g;
     }
-    move(dx, v, NEIGHBOURS);
+    hn_store(dx, v, NEIGHBOURS);
 }
 
 BACKWARD

@@ -41,16 +41,25 @@ HN_KERNEL(convert, hn_k_convert)
     }
 }
 
-/* Four neighbours, as many of them as there are. */
-HN_DEVICE void move4(real *to, const real *from, int64_t there, int whole)
+/* Four neighbours, or as many of them as there are. */
+HN_DEVICE void load4(real *v, const real *from, int64_t there, int whole)
 {
     if (whole && there >= 4) {
-        hn_copy4(to, from);
+        hn_copy4(v, from);
+        return;
+    }
+    HN_UNROLL
+    for (int k = 0; k < 4; k++) v[k] = k < there ? from[k] : 0;
+}
+HN_DEVICE void store4(real *to, const real *v, int64_t there, int whole)
+{
+    if (whole && there >= 4) {
+        hn_store(to, v, 4);
         return;
     }
     HN_UNROLL
     for (int k = 0; k < 4; k++)
-        if (k < there) to[k] = from[k];
+        if (k < there) to[k] = v[k];
 }
 
 HN_KERNEL(turn, hn_k_turn)
@@ -68,7 +77,7 @@ HN_KERNEL(turn, hn_k_turn)
             const int r = (t + e * HN_BLOCK) / (SIDE / 4), c = (t + e * HN_BLOCK) % (SIDE / 4) * 4;
             real v[4] = { 0, 0, 0, 0 };
             if (r0 + r < rows)
-                move4(v, from + (r0 + r) * a.cols + c0 + c, a.cols - c0 - c, (a.cols & 3) == 0);
+                load4(v, from + (r0 + r) * a.cols + c0 + c, a.cols - c0 - c, (a.cols & 3) == 0);
             HN_UNROLL
             for (int k = 0; k < 4; k++) tile[r * PITCH + c + k] = v[k];
         }
@@ -82,7 +91,7 @@ HN_KERNEL(turn, hn_k_turn)
             HN_UNROLL
             for (int k = 0; k < 4; k++) v[k] = tile[(r + k) * PITCH + c];
             if (c0 + c < a.cols)
-                move4(to + (c0 + c) * rows + r0 + r, v, rows - r0 - r, (rows & 3) == 0);
+                store4(to + (c0 + c) * rows + r0 + r, v, rows - r0 - r, (rows & 3) == 0);
         }
     }
 }

@@ -103,6 +103,6 @@ HN_DEVICE void channel_back(const struct hn_k_norm *a, int64_t z, int64_t ch, do
 #undef FORWARD
 #undef BACKWARD
 #define NEIGHBOURS 4
-#define FORWARD    HN_KERNEL_OF(norm16, hn_k_norm, 2)
+#define FORWARD    HN_KERNEL_OF(norm16, hn_k_norm, 64 / HN_BITS)
 #define BACKWARD   HN_KERNEL(norm16_back, hn_k_norm)
 #include "gpu/channels.h"
