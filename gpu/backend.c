@@ -47,6 +47,8 @@ static const struct choice choices[] = {
     CHOICE("dropout-impl=auto", drop, HN_GPU_AUTO),
     CHOICE("dropout-impl=native", drop, HN_GPU_NATIVE),
     CHOICE("dropout-impl=cudnn", drop, HN_GPU_LIBRARY),
+    CHOICE("bias-sums=auto", layer_sums, 0),
+    CHOICE("bias-sums=layer", layer_sums, 1),
     CHOICE("norm-width=auto", norm_width, 0),
     CHOICE("norm-width=4", norm_width, 4),
     CHOICE("norm-width=8", norm_width, 8),
@@ -101,7 +103,8 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         "found option '%.*s', wanted math=fp32|tf32|bf16, operands=plain|converted|transposed, "
         "gemm-impl=auto|native|library, "
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
-        "norm-width=auto|4|8|16, dropout-impl=auto|native|cudnn, graph=on|off, "
+        "norm-width=auto|4|8|16, bias-sums=auto|layer, dropout-impl=auto|native|cudnn, "
+        "graph=on|off, "
         "overlap=on|off|early|beside, unroll=1..256, "
         "data=auto|stream, "
         "stream-bytes=N or device=N",

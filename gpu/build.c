@@ -343,7 +343,7 @@ static hone_status rows_of_losses(struct hn_gpu_build *b)
 
 hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
 {
-    struct hn_gpu_build b = { .e = e, .p = e->plan->prog, .err = err };
+    struct hn_gpu_build b = { .e = e, .p = e->plan->prog, .summed = -1, .err = err };
     const struct hn_plan *plan = e->plan;
     e->extra = (plan->arena_bytes + 255) / 256 * 256;
     HN_TRY(rows_of_losses(&b));

@@ -147,10 +147,13 @@ HN_DEVICE void CN(add_terms)(struct CN(sums) * s, const struct CN(terms) * k)
         s->g[c] += (double)k->g[c], s->dot[c] += (double)k->g[c] * (double)k->x[c];
 }
 
-struct CN(slopes) { /* of a thread's channels: dx = k (g - g0 - x i g1) */
+struct CN(
+    slopes) { /* of a thread's channels: dx = k (g - g0 - x i g1); sums: its sums are asked for, in sum */
     real k[NEIGHBOURS], g0[NEIGHBOURS], g1[NEIGHBOURS], i[NEIGHBOURS];
+    int sums;
+    double sum[NEIGHBOURS];
 };
-HN_DEVICE void CN(give)(const struct CN(slopes) * s, const struct CN(terms) * k, real *dx, int add)
+HN_DEVICE void CN(give)(struct CN(slopes) * s, const struct CN(terms) * k, real *dx, int add)
 {
     real v[NEIGHBOURS], before[NEIGHBOURS];
     if (add) move(before, dx, NEIGHBOURS);
@@ -158,6 +161,7 @@ HN_DEVICE void CN(give)(const struct CN(slopes) * s, const struct CN(terms) * k,
     for (int c = 0; c < NEIGHBOURS; c++) {
         const real g = s->k[c] * (k->g[c] - s->g0[c] - k->x[c] * s->i[c] * s->g1[c]);
         v[c] = add ? before[c] + g : g;
+        if (s->sums) s->sum[c] += (double)v[c];
     }
     hn_store(dx, v, NEIGHBOURS);
 }
@@ -166,6 +170,7 @@ BACKWARD
 {
     HN_SHARED double sum[HN_BLOCK * NEIGHBOURS], dot[HN_BLOCK * NEIGHBOURS];
     HN_PRIVATE(struct CN(terms), kept, KEEP);
+    HN_PRIVATE(double, given, NEIGHBOURS); /* sums of dx */
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
     const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
@@ -216,8 +221,11 @@ BACKWARD
     {
         const int at = t % ACROSS * NEIGHBOURS;
         const int64_t ch = c0 + at;
+        HN_UNROLL
+        for (int c = 0; c < NEIGHBOURS; c++) HN_MINE(given, t)[c] = 0;
         if (dx && ch < a.channels) {
             struct CN(slopes) v;
+            v.sums = a.below.space != HN_KS_NONE;
             real m[NEIGHBOURS];
             HN_UNROLL
             for (int c = 0; c < NEIGHBOURS; c++) {
@@ -225,6 +233,7 @@ BACKWARD
                 v.k[c] = (real)((double)scale[ch + c] * inv[ch + c]);
                 v.g0[c] = a.batch ? (real)(sum[at + c] / (double)n) : 0;
                 v.g1[c] = a.batch ? (real)(dot[at + c] / (double)n) : 0;
+                v.sum[c] = 0;
             }
             for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
                 struct CN(terms) k = CN(terms_at)(dy, relu, x, place(&a, ch, j), 1);
@@ -235,10 +244,21 @@ BACKWARD
             for (int e = 0; e < KEEP; e++)
                 if (keeps(&a, n) && own(t, e) < n)
                     CN(give)(&v, &HN_MINE(kept, t)[e], dx + own(t, e) * a.channels + ch, a.acc & 1);
+            HN_UNROLL
+            for (int c = 0; c < NEIGHBOURS; c++) HN_MINE(given, t)[c] = v.sum[c];
         }
     }
     HN_EACH(t)
     if (t < CN(WIDE) && c0 + t < a.channels)
         channel_back(&a, HN_Z, c0 + t, sum[t], dot[t], (double)scale[c0 + t] * inv[c0 + t],
                      inv[c0 + t]);
+    if (a.below.space == HN_KS_NONE) return;
+    HN_EACH(t)
+    {
+        HN_UNROLL
+        for (int c = 0; c < NEIGHBOURS; c++) sum[t * NEIGHBOURS + c] = HN_MINE(given, t)[c];
+    }
+    ADD_LANES(sum, CN(WIDE));
+    HN_EACH(t)
+    if (t < CN(WIDE) && c0 + t < a.channels) bias_back(&a, HN_Z, c0 + t, sum[t]);
 }

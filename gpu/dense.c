@@ -278,8 +278,25 @@ hone_status hn_gpu_dense(struct hn_gpu_build *b)
         int simple = !d.has_bias || (d.a->beta == 1 && !d.one_bias);
         return d.native || !simple ? forward(b, &d) : library_forward(b, &d);
     }
-    const int bias = d.has_bias && hn_gpu_wants(b, 2), weights = hn_gpu_wants(b, 1);
+    const int bias = d.has_bias && hn_gpu_wants(b, 2) && b->summed != b->s->op,
+              weights = hn_gpu_wants(b, 1);
     return d.native ? backward(b, &d, weights, bias) : library_backward(b, &d, weights, bias);
+}
+
+int hn_gpu_bias_below(struct hn_gpu_build *b, struct hn_ref dx, struct hn_k_ref *bias, int *acc,
+                      double *scale)
+{
+    struct hn_gpu_build below = *b;
+    const int32_t value = b->op->in[0];
+    below.s = b->s + 1;
+    if (b->e->dev->o.layer_sums || below.s == b->end || !hn_gpu_same(below.s->dy[0], dx)) return 0;
+    below.op = &b->p->ops[below.s->op];
+    if (strcmp(below.op->row->name, "dense") != 0 || below.op->out[0] != value) return 0;
+    const struct dense d = dense_of(&below);
+    if (d.native || !d.has_bias || d.one_bias || below.s->dx[2].space != HN_SP_DW) return 0;
+    *bias = hn_gpu_ref(b, below.s->dx[2]), *acc = hn_gpu_acc(&below, 2), *scale = d.a->beta;
+    b->summed = below.s->op;
+    return 1;
 }
 
 /* ---- MatMul ---------------------------------------------------------------------------------------------------- */

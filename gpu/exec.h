@@ -30,12 +30,13 @@ enum hn_gpu_form { /* operands=: how the library gets a large layer's matrices *
 };
 struct hn_gpu_options {
     enum hn_gpu_math math;
-    int form;             /* operands=: enum hn_gpu_form */
-    int gemm;             /* gemm-impl=: enum hn_gpu_pick */
-    int no_graph;         /* graph=off */
-    int no_overlap;       /* overlap=: bits of enum hn_gpu_overlap that are not to be */
-    int stream;           /* data=stream: never resident */
-    int norm, drop;       /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
+    int form;       /* operands=: enum hn_gpu_form */
+    int gemm;       /* gemm-impl=: enum hn_gpu_pick */
+    int no_graph;   /* graph=off */
+    int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
+    int stream;     /* data=stream: never resident */
+    int norm, drop; /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
+    int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
     int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
     int64_t unroll;       /* steps of one captured graph where many follow each other */
@@ -168,7 +169,8 @@ struct hn_gpu_build {
     const struct hn_step *end; /* behind the last step of this direction */
     int fused;                 /* how many steps behind this one were taken in */
     int loss_done;             /* the loss's gradient was */
-    uint8_t *in_place;         /* per column: nobody needs it gathered */
+    int32_t summed;    /* the dense op whose bias gradient the norm before it made, -1: none */
+    uint8_t *in_place; /* per column: nobody needs it gathered */
     int *loss_of;
     struct hn_k_ref *kept;   /* per op: reserve of a Dropout that cuDNN does */
     struct hn_k_ref *copies; /* operand.c */
@@ -206,6 +208,11 @@ struct hn_gpu_operand {
 hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p,
                             const struct hn_gpu_operand is[2], struct hn_gpu_gemm *g,
                             struct hn_k_ref at[2]);
+
+/* dense.c: the gradient of its bias, when the step behind the one at work is the layer whose output's gradient lies in dx, and the
+ * library makes its products. b->summed says so. 0: it is not. */
+int hn_gpu_bias_below(struct hn_gpu_build *b, struct hn_ref dx, struct hn_k_ref *bias, int *acc,
+                      double *scale);
 
 /* fuse.c: what a launch may take in from around it. */
 static inline int hn_gpu_same(struct hn_ref a, struct hn_ref b)

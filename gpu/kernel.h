@@ -190,6 +190,10 @@ struct hn_k_norm { /* batch norm: x[o, ch, i] at (o * channels + ch) * inner + i
     int32_t batch, population, fuse_relu,
         acc;        /* acc: bits as the inputs x, scale, bias, mean, var */
     int32_t copied; /* stats are running values after the batch */
+    struct hn_k_ref
+        below; /* backward: below[ch] (+)= below_scale sum of dx, the gradient of the bias in front; inner is 1 */
+    int32_t below_acc;
+    double below_scale;
 };
 struct hn_k_layernorm {
     struct hn_k_env env;

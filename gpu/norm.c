@@ -108,6 +108,10 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
                        "BatchNormalization's backward has no gradient to work on");
     enum hn_gpu_norm_way way = k->relu.space ? HN_GPU_NORM_NATIVE : way_of(b, b->s->op);
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, k);
+    int acc = 0;
+    if (k->inner == 1 && k->dx.space != HN_KS_NONE &&
+        hn_gpu_bias_below(b, b->s->dx[0], &k->below, &acc, &k->below_scale))
+        k->below_acc = acc;
     return native(b, k);
 }
 

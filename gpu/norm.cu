@@ -7,7 +7,7 @@
  *     y = scale (x - m) inv + bias,  inv = 1 / sqrt(v + eps)
  *     batch statistics:    dx = scale inv (dy - sum dy / n - h sum(dy h) / n),  h = (x - m) inv
  *     running statistics:  dx = scale inv dy,  dm = -scale inv sum dy,  dv = -scale inv^2 sum(dy h) / 2
- *     dscale = sum dy h,  dbias = sum dy */
+ *     dscale = sum dy h,  dbias = sum dy,  and of a layer's bias in front of it: db = sum dx */
 #include "gpu/kernel.h"
 
 enum { LANES = HN_K_NORM, ACROSS = HN_BLOCK / LANES, KEEP = 512 / HN_BITS }; /* threads of a block: lane t / 4, and the t % 4-th of 4 across the channels */
@@ -82,6 +82,13 @@ HN_DEVICE void channel_back(const struct hn_k_norm *a, int64_t z, int64_t ch, do
     if (d2) d2[ch] = (real)((a->acc & 4 ? (double)d2[ch] : 0) + sum);
     if (d3) d3[ch] = (real)((a->acc & 8 ? (double)d3[ch] : 0) + gm);
     if (d4) d4[ch] = (real)((a->acc & 16 ? (double)d4[ch] : 0) + gv);
+}
+
+/* The gradient of the bias in front of the norm. */
+HN_DEVICE void bias_back(const struct hn_k_norm *a, int64_t z, int64_t ch, double sum)
+{
+    real *d = hn_at(&a->env, a->below, z);
+    d[ch] = (real)((a->below_acc ? (double)d[ch] : 0) + a->below_scale * sum);
 }
 
 #define CN_(name, n)  name##_##n

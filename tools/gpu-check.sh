@@ -114,7 +114,7 @@ check "every op against the reference, fp32 to 1e-5, float64 to 1e-9" 150 6 "$bu
 check "training against the reference: random programs, cohorts, streams" 120 4 "$build/test_fake_train"
 check "streamed rows: the same bits as resident ones" 60 4 "$build/test_fake_stream"
 check "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
-check "ways of large layers: copied operands, wide norms" 60 2 "$build/test_fake_large"
+check "ways of large layers: copied operands, wide norms, bias gradients" 60 2 "$build/test_fake_large"
 check "the module as the library loads it" 60 1 "$build/load"
 loaded=$(grep '^|' "$build/part.0")
 if [ -n "${HONE_GPU_COMMAND:-}" ]; then

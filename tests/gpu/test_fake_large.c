@@ -2,7 +2,7 @@
  *
  * What the backend does for large layers, on small ones over the fake device: copies of a product's operands, rounded right, one
  * a step and never out of date (the fake's products round as the copies do, so that results have the same bits either way);
- * BatchNorm by blocks of more channels, which has the same bits, too. */
+ * BatchNorm by blocks of more channels, which has the same bits, too, and what it does for the layer in front of it. */
 #include "gpu/backend.h"
 #include "gpu/gpu.h"
 #include "tests/cpu/programs.h"
@@ -242,6 +242,64 @@ START_TEST(widths)
 }
 END_TEST
 
+/* ---- bias gradients by the norm behind a layer -------------------------------------------------------------------------- */
+
+/* Three layers with a norm behind them: with running statistics, where the sums are not nearly 0; scaled; the first one's bias
+ * once more, so that its gradient is added to. Behind the last one there is none, and behind the fourth only part of the way. */
+static void biases_init(struct norms *n, struct hn_dense dense[2])
+{
+    struct tb *t = &n->t;
+    *n = (struct norms){ .bn = { { 1e-3, 0.9, 0, 0 }, { 1e-3, 0.9, 0, 1 } },
+                         .relu = { HN_U_RELU, 0, 0 },
+                         .loss = { .weight = 1 } };
+    dense[0] = (struct hn_dense){ 1, 1, 0 }, dense[1] = (struct hn_dense){ 0.75, 0.5, 1 };
+    tb_init(t);
+    int y = tb_input(t, tb_shape(2, TB_N, 12)), b = tb_param(t, tb_shape(1, 12), 1);
+    for (int i = 0; i < 4; i++) {
+        const int bias = i % 2 ? tb_param(t, tb_shape(1, 12), 1) : b;
+        y = tb_op(t, &hn_op_dense, &dense[i == 1], 3,
+                  (int[]){ y, tb_param(t, tb_shape(2, 12, 12), 1), bias });
+        if (i == 3) y = tb_op(t, &hn_op_unary, &n->relu, 1, &y);
+        y = normalised(n, y, 12, i != 1);
+        if (i == 0) y = tb_op(t, &hn_op_unary, &n->relu, 1, &y);
+    }
+    y = tb_op(t, &hn_op_dense, &dense[0], 3,
+              (int[]){ y, tb_param(t, tb_shape(2, 12, 3), 1), tb_param(t, tb_shape(1, 3), 1) });
+    tb_output(t, y);
+    tb_loss(t, &hn_op_loss_ce, &n->loss, y, tb_target(t, tb_shape(1, TB_N)), -1);
+    tb_finish(t);
+}
+
+START_TEST(biases)
+{
+    static const char *const channels[] = { "4", "8", "16" };
+    static struct norms n;
+    static struct hn_dense dense[2];
+    static const int64_t rows[] = { 9, 130, 700 };
+    struct rig_data d;
+    char text[128], layer[160];
+    biases_init(&n, dense);
+    rig_data_init(&d, &n.t, 3, 9);
+    (void)snprintf(text, sizeof text, "bn-impl=native,gemm-impl=library,graph=off,norm-width=%s",
+                   channels[_i % 3]);
+    (void)snprintf(layer, sizeof layer, "%s,bias-sums=layer", text);
+    for (int k = 0; k < 2; k++) { /* the second accumulates */
+        static struct outcome by_layer;
+        fake_reset();
+        fake.no_epilogue = 1; /* a layer's own sums are a launch */
+        train(&n.t, &d, &hn_backend_reference, "", &hypers[k], rows[_i / 3], &want);
+        train(&n.t, &d, &hn_backend_cuda_f64, layer, &hypers[k], rows[_i / 3], &by_layer);
+        train(&n.t, &d, &hn_backend_cuda_f64, text, &hypers[k], rows[_i / 3], &got);
+        if (fake.present) ck_assert_int_eq(by_layer.launches - got.launches, 3 * STEPS);
+        for (size_t i = 0; i < n.t.p.n_slab; i++)
+            ck_assert_msg(fabs(got.w[i] - want.w[i]) <= 1e-9 * (1 + fabs(want.w[i])),
+                          "w[%zu] is %.12g, wanted %.12g", i, got.w[i], want.w[i]);
+    }
+    rig_data_free(&d);
+    tb_free(&n.t);
+}
+END_TEST
+
 /* ---- the kernels ------------------------------------------------------------------------------------------------- */
 
 struct bench { /* one slot, its arena in two halves: what a kernel reads and what it writes */
@@ -321,6 +379,7 @@ END_TEST
 START_TEST(options)
 {
     static const char *const wrong[] = { "norm-width=2",
+                                         "bias-sums=norm",
                                          "operands=converted",
                                          "operands=transposed",
                                          "math=tf32,operands=converted",
@@ -342,4 +401,4 @@ END_TEST
 HN_TEST_MAIN("gpu, large layers", tcase_add_loop_test(tc, copies, 0, 8);
              tcase_add_loop_test(tc, programs, 0, 40); tcase_add_test(tc, rounding);
              tcase_add_loop_test(tc, turned, 0, 5); tcase_add_loop_test(tc, widths, 0, 12);
-             tcase_add_test(tc, options);)
+             tcase_add_loop_test(tc, biases, 0, 9); tcase_add_test(tc, options);)

@@ -285,6 +285,7 @@ static const struct {
     { "gemm-impl=library", "fp32, cuBLASLt's products", 0, 0 },
     { "data=stream", "fp32, rows streamed from the host", 0, 0 },
     { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", 0, 0 },
+    { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", 1, 0 },
     { "bn-impl=native,norm-width=4", "BatchNormalization native, 4 channels a block", 1, 0 },
     { "bn-impl=native,norm-width=8", "BatchNormalization native, 8 channels a block", 1, 0 },
     { "bn-impl=native,norm-width=16", "BatchNormalization native, 16 channels a block", 1, 0 },
