@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * The benchmark of the GPU backend: models A to D trained from a resident data set, time of a replayed step (median over rounds of a
- * whole call of run) in every precision and with every BatchNormalization and Dropout, 50-step learning curves against float64
+ * whole call of run) in every precision and with every BatchNormalization and Dropout, and from a large one that stays with the
+ * host; 50-step learning curves against float64
  * (and float64 against the reference kernels), 64 models of A together. Prints rows for gpu/RESULTS.md.
  *   usage: bench [ROUNDS [MODELS]] | bench probe | bench steps MODEL [OPTIONS [SLOTS]] (a few steps, for a profiler)
  * Exit 77 where no device opens, 1 where a curve left its bounds. */
 #include "gpu/backend.h"
 #include "gpu/gpu.h"
+#include "ops/base/pool.h"
 #include "tests/cpu/rig.h"
 #include <time.h>
 
@@ -114,11 +116,12 @@ static void job_open(struct job *j, const struct hn_backend *b, const char *opti
     double *w = malloc((m->t.p.n_slab + 1) * sizeof *w);
     uint64_t seed = 5;
     j->slots = slots;
-    rig_open(&j->g, b, &m->t, 1, options);
+    rig_open(&j->g, b, &m->t, hn_cpu_count(), options); /* pack rows */
     rig_prepare(&j->g, HN_PASS_TRAIN, s->batch, slots, d);
     j->index = malloc((size_t)s->batch * MOST_STEPS * sizeof *j->index);
     for (int64_t i = 0; i < s->batch * MOST_STEPS; i++)
-        j->index[i] = (uint32_t)((tb_random(&seed) + 1) / 2 * RIG_ROWS) % RIG_ROWS;
+        j->index[i] =
+            (uint32_t)((tb_random(&seed) + 1) / 2 * (double)d->set.rows) % (uint32_t)d->set.rows;
     for (int i = 0; i < MOST_STEPS; i++) j->lr[i] = s->optimizer == HN_SGD ? 0.01 : 0.001;
     weights(m, w, 3);
     for (int i = 0; i < slots; i++) {
@@ -283,7 +286,6 @@ static const struct {
     { "overlap=beside", "fp32, launches beside, none early", 0, 0 },
     { "gemm-impl=native", "fp32, native products", 0, 0 },
     { "gemm-impl=library", "fp32, cuBLASLt's products", 0, 0 },
-    { "data=stream", "fp32, rows streamed from the host", 0, 0 },
     { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", 0, 0 },
     { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", 1, 0 },
     { "bn-impl=native,norm-width=4", "BatchNormalization native, 4 channels a block", 1, 0 },
@@ -297,6 +299,46 @@ static const struct {
     { "dropout-impl=cudnn", "Dropout cuDNN", 0, 1 },
 };
 
+/* The rows of d again and again, as many as a processor's caches do not hold. */
+static void data_repeat(struct rig_data *large, const struct rig_data *d)
+{
+    const int n = d->set.n_inputs;
+    int64_t row_bytes = 0, times;
+    *large = *d;
+    for (int i = 0; i < n + d->set.n_targets; i++)
+        row_bytes += (i < n ? d->inputs[i] : d->targets[i - n]).per_row * (int64_t)sizeof(float);
+    times = ((int64_t)512 << 20) / (row_bytes * RIG_ROWS) + 1;
+    large->set.rows = times * RIG_ROWS;
+    large->set.inputs = large->inputs, large->set.targets = large->targets;
+    for (int i = 0; i < n + d->set.n_targets; i++) {
+        struct hn_column *c = i < n ? &large->inputs[i] : &large->targets[i - n];
+        const size_t bytes = (size_t)(c->per_row * RIG_ROWS) * sizeof(float);
+        char *to = large->memory[i] = malloc((size_t)times * bytes);
+        ck_assert_ptr_nonnull(to);
+        for (int64_t k = 0; k < times; k++) memcpy(to + (size_t)k * bytes, c->data, bytes);
+        c->data = to;
+    }
+}
+
+static void streamed(const struct task *k, double together)
+{
+    struct rig_data large;
+    struct task l = *k;
+    data_repeat(&large, k->d);
+    l.d = &large;
+    row(k, "fp32, resident rows of 512 MB", step_time(&l, &hn_backend_cuda_f32, "data=auto", 1));
+    row(k, "fp32, rows streamed from the host",
+        step_time(&l, &hn_backend_cuda_f32, "data=stream", 1));
+    if (together > 0) {
+        double t = step_time(&l, &hn_backend_cuda_f32, "data=stream", MOST_SLOTS);
+        if (t > 0)
+            printf("| %s | step of %d together, the same rows streamed | %.1f us | resident %.1f "
+                   "us |\n",
+                   k->s->name, MOST_SLOTS, 1e6 * t, 1e6 * together);
+    }
+    rig_data_free(&large);
+}
+
 static void measure(const struct task *k)
 {
     double one = 0;
@@ -308,12 +350,16 @@ static void measure(const struct task *k)
         row(k, ways[i].what, t);
     }
     row(k, "float64", step_time(k, &hn_backend_cuda_f64, "", 1));
-    if (strcmp(k->s->name, "A") != 0) return;
+    if (strcmp(k->s->name, "A") != 0) {
+        streamed(k, 0);
+        return;
+    }
     double t = step_time(k, &hn_backend_cuda_f32, "", MOST_SLOTS);
     if (t > 0)
         printf("| A | step of %d together, fp32 | %.1f us | %.1f times as many trial-steps as one "
                "after another |\n",
                MOST_SLOTS, 1e6 * t, MOST_SLOTS * one / t);
+    streamed(k, t);
 }
 
 /* Steps without a graph, so that a profiler sees the kernels of each. */
