@@ -36,6 +36,14 @@ static const struct choice choices[] = {
     CHOICE("gemm-impl=auto", gemm, HN_GPU_AUTO),
     CHOICE("gemm-impl=native", gemm, HN_GPU_NATIVE),
     CHOICE("gemm-impl=library", gemm, HN_GPU_LIBRARY),
+    CHOICE("gemm-native=tiles", native, HN_GPU_TILES),
+    CHOICE("gemm-native=panels", native, HN_GPU_PANELS),
+    CHOICE("gemm-native=16x16", native, HN_GPU_SHAPE + HN_KP_16x16),
+    CHOICE("gemm-native=32x16", native, HN_GPU_SHAPE + HN_KP_32x16),
+    CHOICE("gemm-native=64x16", native, HN_GPU_SHAPE + HN_KP_64x16),
+    CHOICE("gemm-native=64x32", native, HN_GPU_SHAPE + HN_KP_64x32),
+    CHOICE("gemm-native=64x48", native, HN_GPU_SHAPE + HN_KP_64x48),
+    CHOICE("gemm-native=64x64", native, HN_GPU_SHAPE + HN_KP_64x64),
     CHOICE("overlap=on", no_overlap, 0),
     CHOICE("overlap=early", no_overlap, HN_GPU_BESIDE_EACH_OTHER),
     CHOICE("overlap=beside", no_overlap, HN_GPU_EARLY),
@@ -101,7 +109,8 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
     return hn_fail(
         err, HONE_E_USAGE, "cuda backend",
         "found option '%.*s', wanted math=fp32|tf32|bf16, operands=plain|converted|transposed, "
-        "gemm-impl=auto|native|library, "
+        "gemm-impl=auto|native|library, gemm-native=tiles|panels (or a panel's shape, see "
+        "gpu/README.md), "
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
         "norm-width=auto|4|8|16, bias-sums=auto|layer, dropout-impl=auto|native|cudnn, "
         "graph=on|off, "
@@ -356,8 +365,7 @@ static void settle(struct hn_gpu_exec *e)
         if (n->kind != HN_GPU_KERNEL) continue;
         const struct hn_k_column *columns = (const struct hn_k_column *)(e->table + e->columns_at);
         if (n->kernel == HN_KN_gather) ((struct hn_k_gather *)n->args)->columns = columns;
-        if (n->kernel == HN_KN_gemm16 || n->kernel == HN_KN_gemm32)
-            ((struct hn_k_gemm *)n->args)->columns = columns;
+        if (hn_gpu_is_product(n->kernel)) ((struct hn_k_gemm *)n->args)->columns = columns;
         if (n->kernel == HN_KN_loss || n->kernel == HN_KN_loss_back)
             ((struct hn_k_loss *)n->args)->columns = columns;
         if (n->kernel == HN_KN_emit) {

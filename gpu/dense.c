@@ -87,6 +87,11 @@ static int64_t blocks(const struct hn_gpu_exec *e, const struct hn_k_gemm *k, in
 int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows)
 {
     const struct hn_gpu_exec one = { .max_slots = 1 };
+    const struct hn_k_gemm *g = n->args;
+    int64_t panels = 0;
+    for (int i = 0; n->kernel == HN_KN_panel && i < g->n; i++)
+        panels += hn_gpu_panel_blocks(&g->p[i], rows);
+    if (n->kernel == HN_KN_panel) return panels;
     return blocks(&one, n->args, rows, n->kernel == HN_KN_gemm32 ? 32 : 16);
 }
 
@@ -112,6 +117,13 @@ int hn_gpu_gemm_fits(const struct hn_gpu_node *node, int64_t rows)
 /* The tile follows from the plan and the number of slots alone. */
 static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
 {
+    if (b->e->dev->o.native != HN_GPU_TILES && hn_gpu_panel_takes(k)) {
+        struct hn_k_gemm panels = *k;
+        for (int i = 0; i < k->n; i++) hn_gpu_panel_shape(b->e, &panels.p[i]);
+        return hn_gpu_add(b, HN_KN_panel, &panels, sizeof panels, hn_gpu_fixed(1), 1)
+                   ? HONE_OK
+                   : no_memory(b);
+    }
     const int64_t n = blocks(b->e, k, b->e->plan->max_rows, 32);
     return hn_gpu_add(b, n >= BUSY_BLOCKS ? HN_KN_gemm32 : HN_KN_gemm16, k, sizeof *k,
                       hn_gpu_fixed(1), 1)

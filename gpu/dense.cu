@@ -1,43 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Matrix products with what stands before and behind them, and column sums. One launch makes one or two products (the gradients
- * of a layer's input and weights); rows of the data set are read where they lie; bias, activation and Dropout are applied on
- * the way out, forward and backward; the gradient of a bias is one more row of ones. Tiles: tile.h.
- *     c[i,j] (+)= f(alpha sum_k a[i,k] b[k,j] + beta bias[j])        d[j] (+)= scale sum_r x[r,j] */
-#include "gpu/act.h"
-#include "gpu/column.h"
-#include "gpu/mask.h"
-
-struct operand { /* elements [unit of line l]: base + l * stride + unit, or of the data set's row that is line l */
-    const real *base;
-    struct rows rows;
-    int64_t stride;
-    int n, k, along; /* how many i and k there are; lines run along k */
-    int gathered, fours; /* lines are rows of the data set; four neighbours are one load */
-    int ones;            /* the i that is one for every k; -1: none */
-};
-struct job { /* of a block: a tile of one product */
-    const struct hn_k_product *p;
-    struct operand a, b;
-    int m, n, k, i0, j0;
-    int64_t z;
-};
-
-HN_DEVICE struct operand operand_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                                    const struct hn_k_matrix *x, int64_t z, int n, int k, int ones)
-{
-    struct operand o;
-    o.base = hn_at(&g->env, x->at, z);
-    o.stride = x->stride, o.along = x->along, o.ones = ones ? n : -1;
-    o.n = n, o.k = k, o.gathered = 0;
-    if (x->column >= 0) {
-        o.rows = rows_of(s, g->columns[z * g->n_columns + x->column]);
-        o.gathered = o.rows.c.in_place;
-        if (o.gathered) o.base = (const real *)o.rows.c.data;
-    }
-    o.fours = hn_is_aligned(o.base) && ((o.stride | (o.along ? k : n)) & 3) == 0;
-    return o;
-}
+ * Matrix products in small tiles (tile.h), and column sums. One launch makes one or two products (the gradients of a layer's
+ * input and weights); rows of the data set are read where they lie; the gradient of a bias is one more row of ones; the way out:
+ * product.h.                                                                            d[j] (+)= scale sum_r x[r,j] */
+#include "gpu/product.h"
 
 /* The tile of block x, in slot z; 0: there is none. */
 HN_DEVICE int find_job(const struct hn_k_gemm *g, const struct hn_k_slot *s, int x, int tile,
@@ -207,54 +173,20 @@ HN_DEVICE void store(real *sh, const struct operand *o, int i0, int k0, int tile
         store_lines(sh, o, 0, 0, i0, k0, tile, fours, t, from);
 }
 
-HN_DEVICE real dropped(const struct hn_k_slot *s, const struct hn_k_drop *d, int64_t i, int64_t j,
-                       real v)
-{
-    const struct mask m = mask_of(s, d);
-    if (!m.below) return v * m.scale;
-    struct bits r =
-        philox((uint32_t)j, (uint32_t)(i / 8), m.batch, d->stream, s->key[0], s->key[1]);
-    return bits_of(r, (int)(i % 8)) < m.below ? 0 : v * m.scale;
-}
-
-HN_DEVICE void put(const struct hn_k_gemm *g, const struct job *j, struct hn_k_ref to, int64_t at,
-                   real v)
-{
-    if (to.space) hn_at(&g->env, to, j->z)[at] = v;
-}
-
-/* A result on its way out. */
-HN_DEVICE void finish(const struct hn_k_gemm *g, const struct hn_k_slot *s, const struct job *j,
-                      int row, int col, real v)
+/* A result on its way out; those of ones are the sums of the other operand. */
+HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const struct job *j,
+                   const struct way_out *o, int row, int col, real v)
 {
     const struct hn_k_product *p = j->p;
-    const struct hn_k_tail *tail = &p->tail;
-    if (row > j->m || col > j->n) return;
-    if (row == j->m || col == j->n) { /* of ones */
-        const int is = p->ones == 1 ? row == j->m && col < j->n
-                                    : p->ones == 2 && col == j->n && row < j->m;
-        if (!is) return;
+    const real sum[4] = { v };
+    if (row < j->m && col < j->n) {
+        finish(s, j, o, row, col, 1, sum);
+    } else if (p->ones == 1 ? row == j->m && col < j->n
+                            : p->ones == 2 && col == j->n && row < j->m) {
         real *sums = hn_at(&g->env, p->sums, j->z) + (p->ones == 1 ? col : row);
         v *= (real)p->beta;
         *sums = p->acc_sums ? *sums + v : v;
-        return;
     }
-    const int64_t at = (int64_t)row * j->n + col;
-    v *= (real)p->alpha;
-    if (p->bias.space) v += (real)p->beta * hn_at(&g->env, p->bias, j->z)[p->one_bias ? 0 : col];
-    if (p->acc) v += hn_at(&g->env, tail->c, j->z)[at];
-    if (tail->backward && tail->drops) v = dropped(s, &tail->drop, row, col, v);
-    if (tail->backward && tail->how) {
-        real x = tail->by.space ? hn_at(&g->env, tail->by, j->z)[at] : 0;
-        v *= slope(tail->kind, tail->how - 1, x, (real)tail->a, (real)tail->b);
-    }
-    put(g, j, tail->c, at, v);
-    if (tail->backward) return;
-    if (tail->how) {
-        v = value(tail->kind, v, (real)tail->a, (real)tail->b);
-        put(g, j, tail->y, at, v);
-    }
-    if (tail->drops) put(g, j, tail->z, at, dropped(s, &tail->drop, row, col, v));
 }
 
 #define TN(name) TN_(name, TILE)

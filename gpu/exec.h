@@ -28,10 +28,16 @@ enum hn_gpu_form { /* operands=: how the library gets a large layer's matrices *
                    HN_GPU_CONVERTED, /* math=bf16: as bfloat16 */
                    HN_GPU_TRANSPOSED /* math=tf32: with the terms of a sum as neighbours */
 };
+enum hn_gpu_product {                /* gemm-native=: the kernel of the GPU's own products */
+                      HN_GPU_TILES,  /* gemm16, gemm32 */
+                      HN_GPU_PANELS, /* panel, each product in the shape that panel.c chooses */
+                      HN_GPU_SHAPE /* and above: panel, all in shape HN_GPU_SHAPE + enum hn_k_panel */
+};
 struct hn_gpu_options {
     enum hn_gpu_math math;
     int form;       /* operands=: enum hn_gpu_form */
     int gemm;       /* gemm-impl=: enum hn_gpu_pick */
+    int native;     /* gemm-native=: enum hn_gpu_product */
     int no_graph;   /* graph=off */
     int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
     int stream;     /* data=stream: never resident */
@@ -199,6 +205,16 @@ int hn_gpu_gemm_fits(const struct hn_gpu_node *n, int64_t rows);
 int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int64_t k);
 /* choice.c: are a plan's products in fp32 with one slot, too, whatever math= says? */
 int hn_gpu_exact_anyway(struct hn_gpu_dev *d, const struct hn_plan *plan);
+
+static inline int hn_gpu_is_product(enum hn_k_id k)
+{
+    return k == HN_KN_gemm16 || k == HN_KN_gemm32 || k == HN_KN_panel;
+}
+
+/* panel.c: the tiles of a product in the kernel `panel`, and how many blocks it has; does the kernel take these products? */
+void hn_gpu_panel_shape(const struct hn_gpu_exec *e, struct hn_k_product *p);
+int64_t hn_gpu_panel_blocks(const struct hn_k_product *p, int64_t rows);
+int hn_gpu_panel_takes(const struct hn_k_gemm *g);
 
 /* operand.c: the two operands of a library's product, in places at[2], become copies in the form that operands= asks for; g
  * follows. What an operand is: a value of the program, or the gradient of one. */

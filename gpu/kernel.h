@@ -158,6 +158,7 @@ struct
     int32_t ones,
         acc_sums; /* 1: sums[j] (+)= beta sum_k b[k,j], 2: sums[i] (+)= beta sum_k a[i,k] */
     double alpha, beta;
+    int32_t shape, rows, cols; /* of the tiles of `panel` */
     struct hn_k_tail tail;
 };
 struct
@@ -302,7 +303,7 @@ struct hn_k_optim {
     X(gather)                                                                                      \
     X(fill)                                                                                        \
     X(emit) X(convert) X(turn)                                                                     \
-    X(unary) X(unary_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(colsum) X(norm) X(norm_back)         \
+    X(unary) X(unary_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(panel) X(colsum) X(norm) X(norm_back)         \
     X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
@@ -319,8 +320,24 @@ enum {
     HN_K_TILE = 16,
     HN_K_LANES = 32,
     HN_K_NORM = 64,
-    HN_K_SIDE = 64
-}; /* tiles of a product: 16 or 32 rows, 16 columns; of a transposed copy: 64 x 64 */
+    HN_K_SIDE = 64,
+    HN_K_SUMS = 16
+}; /* tiles of a product: 16 or 32 rows, 16 columns; of a transposed copy: 64 x 64; sums beside a product in panels: 16 columns */
+
+/* Tiles of `panel`: rows, columns; its shared memory, given to it by the launch: two blocks fit a processor. */
+enum { HN_K_PANEL_BYTES = 80 * 1024 };
+#define HN_K_PANELS_32(X) X(16, 16) X(32, 16) X(64, 16) X(64, 32) X(64, 48) X(64, 64)
+#define HN_K_PANELS_64(X) X(16, 16) X(32, 16) X(32, 32)
+enum hn_k_panel {
+    HN_KP_16x16,
+    HN_KP_32x16,
+    HN_KP_32x32,
+    HN_KP_64x16,
+    HN_KP_64x32,
+    HN_KP_64x48,
+    HN_KP_64x64,
+    HN_KP_COUNT
+};
 
 /* ---- inside kernels ------------------------------------------------------------------------------------------ */
 
@@ -338,8 +355,9 @@ typedef double real;
 #endif
 
 #ifdef __CUDACC__
-#define HN_DEVICE static __device__ __forceinline__
-#define HN_SHARED __shared__
+#define HN_DEVICE                 static __device__ __forceinline__
+#define HN_SHARED                 __shared__
+#define HN_DYNAMIC(type, name, n) extern __shared__ __align__(16) type name[]
 /* HN_KERNEL_OF: so many blocks at least are to fit a processor at once.
  * A kernel may be started while the one before it still runs (layer.c); it waits here until that one's results are there. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -369,13 +387,18 @@ typedef double real;
 #define HN_NX                     ((int64_t)gridDim.x)
 #define HN_UNROLL                 _Pragma("unroll")
 #define HN_UNROLL4                _Pragma("unroll 4")
-#define HN_ALIGNED                __align__(16)
+#define HN_UNROLL8                _Pragma("unroll 8")
+#define HN_ROLLED                 _Pragma("unroll 1")
+/* What follows from a number is found again from here on, and does not take up registers until then. */
+#define HN_ANEW(t) asm volatile("" : "+r"(t))
+#define HN_ALIGNED __align__(16)
 #else
 struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
 };
 #define HN_DEVICE static inline
 #define HN_SHARED
+#define HN_DYNAMIC(type, name, n) type name[n]
 #define HN_KERNEL(name, args)                                                                      \
     static void kernel_##name(const struct args a, const struct hn_k_at at_);                      \
     void HN_K(name)(const void *args_, const struct hn_k_at *at_);                                 \
@@ -394,6 +417,9 @@ struct hn_k_at { /* a block's place in the grid */
 #define HN_NX                            (at_.nx)
 #define HN_UNROLL
 #define HN_UNROLL4
+#define HN_UNROLL8
+#define HN_ROLLED
+#define HN_ANEW(t) ((void)0)
 #define HN_ALIGNED
 #endif
 

@@ -226,6 +226,18 @@ static function_of *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K
 static const char *const names[HN_KN_COUNT] = { HN_K_LIST(NAME) };
 #undef NAME
 
+/* More shared memory than a kernel gets unasked has to be allowed, once. */
+static hone_status make_room(struct hn_gpu_context *c, enum hn_k_id kernel, size_t elem, int deep,
+                             hone_error *err)
+{
+    if (!deep || c->deep[elem == 8]) return HONE_OK;
+    HN_TRY(check(cudaFuncSetAttribute(kernels[elem == 8][kernel](),
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, deep),
+                 names[kernel], err));
+    c->deep[elem == 8] = 1;
+    return HONE_OK;
+}
+
 /* A launch behind another one of ours may be made ready while that one still runs: its kernel waits for its turn (HN_TURN). */
 static hone_status layer_launch(void *ctx, enum hn_k_id kernel, size_t elem,
                                 struct hn_gpu_grid grid, const void *args, size_t bytes,
@@ -234,14 +246,17 @@ static hone_status layer_launch(void *ctx, enum hn_k_id kernel, size_t elem,
     struct hn_gpu_context *c = ctx;
     cudaLaunchAttribute early = { .id = cudaLaunchAttributeProgrammaticStreamSerialization };
     early.val.programmaticStreamSerializationAllowed = 1;
+    const int deep = kernel == HN_KN_panel ? HN_K_PANEL_BYTES : 0;
     const cudaLaunchConfig_t how = { .gridDim = { grid.x, grid.y, grid.z },
                                      .blockDim = { HN_BLOCK, 1, 1 },
+                                     .dynamicSmemBytes = (size_t)deep,
                                      .stream = c->now,
                                      .attrs = &early,
                                      .numAttrs = (c->overlap & HN_GPU_EARLY) && c->follows };
     void *list[1] = { (void *)(uintptr_t)args };
     (void)bytes; /* the kernel knows the size of its one argument */
     HN_TRY(hn_gpu_here(c, err));
+    HN_TRY(make_room(c, kernel, elem, deep, err));
     c->follows = c->now == c->stream;
     return check(cudaLaunchKernelExC(&how, kernels[elem == 8][kernel](), list), names[kernel], err);
 }

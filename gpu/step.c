@@ -52,7 +52,7 @@ static hone_status launch(const struct hn_gpu_step *s, const struct hn_gpu_node 
     struct hn_gpu_exec *e = s->e;
     const struct hn_gpu_dev *d = e->dev;
     int64_t x = hn_gpu_n(n->x, s->g->rows), y = hn_gpu_n(n->y, s->g->rows);
-    if (n->kernel == HN_KN_gemm16 || n->kernel == HN_KN_gemm32) {
+    if (hn_gpu_is_product(n->kernel)) {
         if (!hn_gpu_gemm_fits(n, s->g->rows))
             return hn_fail(s->err, HONE_E_UNSUPPORTED, n->name,
                            "a batch of %lld rows makes an operand of more than 2^31 elements, "

@@ -77,11 +77,12 @@ TILE_KERNEL
         for (int e = 0; e < TN(OWN) * 4; e++)
             sh[(t / 32 * TILE + ti + e / 4) * HN_K_TILE + tj + e % 4] = HN_MINE(acc, t)[e];
     }
+    const struct way_out way = way_out_of(&a, s, &j);
     HN_EACH(t)
     for (int e = t; e < TILE * HN_K_TILE; e += HN_BLOCK) {
         real v = 0;
         HN_UNROLL
         for (int w = 0; w < 8; w++) v += sh[w * TILE * HN_K_TILE + e];
-        finish(&a, s, &j, j.i0 + e / HN_K_TILE, j.j0 + e % HN_K_TILE, v);
+        put(&a, s, &j, &way, j.i0 + e / HN_K_TILE, j.j0 + e % HN_K_TILE, v);
     }
 }

@@ -45,7 +45,7 @@ export arch
 echo "== build"
 kernels=$(sed -n 's/^set(HN_GPU_KERNELS \(.*\))/\1/p' gpu/gpu.cmake)
 host="$(sed -n 's/^set(HN_GPU_HOST \(.*\))/\1/p' gpu/gpu.cmake) layer cudnn"
-tests="test_fake_rows test_fake_train test_fake_stream test_fake_cudnn test_fake_large"
+tests="test_fake_rows test_fake_train test_fake_stream test_fake_cudnn test_fake_large test_fake_panel"
 jobs=()
 for k in $kernels; do for b in 32 64; do
   jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
@@ -115,6 +115,7 @@ check "training against the reference: random programs, cohorts, streams" 120 4 
 check "streamed rows: the same bits as resident ones" 60 4 "$build/test_fake_stream"
 check "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
 check "ways of large layers: copied operands, wide norms, bias gradients" 60 2 "$build/test_fake_large"
+check "products in panels, every shape, against the reference, and the same bits in company" 60 4 "$build/test_fake_panel"
 check "the module as the library loads it" 60 1 "$build/load"
 loaded=$(grep '^|' "$build/part.0")
 if [ -n "${HONE_GPU_COMMAND:-}" ]; then

@@ -12,7 +12,7 @@ struct unit { /* the program of one sample, and how each column and parameter is
     uint8_t input_how[TB_LIST], target_how[TB_LIST], param_how[TB_PARAMS];
     double constant[CASE_IN][512];
     double classes;
-    const char *options; /* of the device, one slot */
+    const char *options; /* of the device */
     struct rig_data d;
     struct hn_loss mse;
     struct hn_binary add;
@@ -124,7 +124,7 @@ static void run(struct unit *u, const struct hn_backend *b, enum hn_pass pass, i
     void *outs[1] = { host };
     uint32_t index[2 * 64];
     for (int i = 0; i < 2 * 64; i++) index[i] = (uint32_t)(i * 37 % RIG_ROWS);
-    rig_open(&g, b, &u->t, 1, slots == 1 ? u->options : NULL);
+    rig_open(&g, b, &u->t, 1, u->options);
     rig_prepare(&g, pass, rows, slots, &u->d);
     for (int i = 0; i < slots; i++) {
         rig_replica_init(&r[i], &g, &u->t, &rig_sgd, 3);
@@ -199,6 +199,13 @@ static const char *const norm_ways[N_WAYS] = {
     "bn-impl=cudnn-persistent", "bn-impl=cudnn-persistent-nhwc"
 };
 
+/* A layer's products in panels, of every shape */
+enum { N_PANELS = 7 };
+static const char *const panels[N_PANELS] = { "gemm-native=panels", "gemm-native=16x16",
+                                              "gemm-native=32x16",  "gemm-native=64x16",
+                                              "gemm-native=64x32",  "gemm-native=64x48",
+                                              "gemm-native=64x64" };
+
 START_TEST(rows)
 {
     static const int64_t sizes[] = { 1, 3, 17, 40 };
@@ -215,15 +222,17 @@ START_TEST(rows)
         if (!fake.present && k / 3 % 2 == 0) continue; /* a device takes its time to open */
         w.rows = sizes[k / 3], u->options = NULL;
         run(u, &hn_backend_reference, passes[k % 3], w.rows, 1, want);
-        const int norm = strcmp(w.row->name, "batchnorm") == 0;
-        for (int v = 0; v < 4 + (norm ? 2 * N_WAYS : 0); v++) {
+        const int norm = strcmp(w.row->name, "batchnorm") == 0,
+                  dense = strcmp(w.row->name, "dense") == 0;
+        for (int v = 0; v < 4 + (norm ? 2 * N_WAYS : dense ? 2 * N_PANELS : 0); v++) {
             const struct hn_backend *b = v & 1 ? &hn_backend_cuda_f64 : &hn_backend_cuda_f32;
-            w.slots = v == 2 || v == 3 ? SLOTS : 1, w.elem = (int)b->elem;
+            w.slots = v == 2 || v == 3 || (v >= 4 && dense && (v / 2 + k) % 2) ? SLOTS : 1;
+            w.elem = (int)b->elem;
             w.tolerance = b->elem == 8 ? 1e-9 : tolerance_of(w.row);
-            u->options = v < 4 ? NULL : norm_ways[v / 2 - 2];
+            u->options = v < 4 ? NULL : (norm ? norm_ways : panels)[v / 2 - 2];
             w.options = u->options;
             run(u, b, passes[k % 3], w.rows, w.slots, got);
-            ck_assert(!got->refused || v >= 4);
+            ck_assert(!got->refused || (norm && v >= 4));
             if (got->refused) continue;
             w.what = "loss";
             compare(&w, want->partial, got->partial, 3);

@@ -107,8 +107,8 @@ static void expect_same(const struct outcome *a, const struct outcome *b, size_t
 static struct outcome want, got;
 
 /* library; without epilogues; native; cohort; BatchNorm by cuDNN in every way to see it; several steps a graph, where the
- * library refuses most products */
-enum { WAYS = 10 };
+ * library refuses most products; products in panels, one replica and a cohort */
+enum { WAYS = 12 };
 START_TEST(programs)
 {
     static const char *const ways[WAYS] = { "",
@@ -120,7 +120,9 @@ START_TEST(programs)
                                             "bn-impl=cudnn-spatial-nhwc,gemm-impl=native",
                                             "bn-impl=cudnn-persistent,graph=off",
                                             "bn-impl=cudnn-persistent-nhwc,data=stream",
-                                            "unroll=3" };
+                                            "unroll=3",
+                                            "gemm-native=panels,bn-impl=native",
+                                            "gemm-native=64x48" };
     struct made *m = made_program((uint64_t)_i, 1);
     struct rig_data d;
     rig_data_init(&d, &m->t, m->classes, 9);
@@ -132,7 +134,8 @@ START_TEST(programs)
         fake_reset();
         fake.no_epilogue = k == 1 ? 1 : k == 9 ? 2 : 0;
         u.b = &hn_backend_cuda_f64, u.options = ways[k];
-        u.slots = k == 3 ? 4 : 1, u.place = k == 3 ? 2 : 0, u.ragged = k == 3;
+        const int cohort = k == 3 || k == 11;
+        u.slots = cohort ? 4 : 1, u.place = cohort ? 2 : 0, u.ragged = cohort;
         train(m, &d, &u, &got);
         if (got.refused && k >= 4 && k <= 8) continue;
         ck_assert_int_eq(got.st, HONE_OK);
@@ -281,8 +284,9 @@ END_TEST
 START_TEST(options)
 {
     static const char *const wrong[] = {
-        "math=fp8",       "fast", "device=1", "bn-impl=cudnn-best", "dropout-impl=curand",
-        "stream-bytes=0", ",",    "device=x", "unroll=0",           "unroll=257"
+        "math=fp8",         "fast", "device=1", "bn-impl=cudnn-best", "dropout-impl=curand",
+        "stream-bytes=0",   ",",    "device=x", "unroll=0",           "unroll=257",
+        "gemm-native=32x32"
     };
     hone_error err = { 0 };
     struct hn_mem mem;

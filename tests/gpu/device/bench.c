@@ -245,6 +245,7 @@ static void curves(const struct task *k)
                  { "math=bf16", "bfloat16 against float64", 5e-2 },
                  { "math=bf16,operands=converted", "bfloat16, converted, against float64", 5e-2 },
                  { "math=tf32,operands=transposed", "TF32, transposed, against float64", 2e-2 },
+                 { "gemm-native=panels", "fp32, products in panels, against float64", 1e-3 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
     struct curve want = { { 0 }, NULL }, got = { { 0 }, NULL };
     if (setjmp(no_check_out)) {
@@ -259,7 +260,7 @@ static void curves(const struct task *k)
         compare(k, "float64 against the CPU's reference kernels", &got, &want, 1e-9);
         free(got.w);
     }
-    for (int i = 0; i < 5 + k->s->norm; i++) {
+    for (int i = 0; i < 6 + k->s->norm; i++) {
         learn(k, &hn_backend_cuda_f32, ways[i].options, &got);
         compare(k, ways[i].what, &want, &got, ways[i].bound);
         free(got.w);
@@ -285,6 +286,11 @@ static const struct {
     { "overlap=early", "fp32, launches made ready early, none beside", 0, 0 },
     { "overlap=beside", "fp32, launches beside, none early", 0, 0 },
     { "gemm-impl=native", "fp32, native products", 0, 0 },
+    { "gemm-native=panels", "fp32, products in panels", 0, 0 },
+    { "gemm-native=16x16", "fp32, products in panels of 16 x 16", 0, 0 },
+    { "gemm-native=32x16", "fp32, products in panels of 32 x 16", 0, 0 },
+    { "gemm-native=64x32", "fp32, products in panels of 64 x 32", 0, 0 },
+    { "gemm-impl=native,gemm-native=panels", "fp32, native products, in panels", 0, 0 },
     { "gemm-impl=library", "fp32, cuBLASLt's products", 0, 0 },
     { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", 0, 0 },
     { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", 1, 0 },
@@ -339,6 +345,17 @@ static void streamed(const struct task *k, double together)
     rig_data_free(&large);
 }
 
+/* MOST_SLOTS replicas in each launch; one: a step of one alone. */
+static double together(const struct task *k, const char *options, const char *what, double one)
+{
+    double t = step_time(k, &hn_backend_cuda_f32, options, MOST_SLOTS);
+    if (t > 0)
+        printf("| %s | step of %d together, %s | %.1f us | %.1f times as many trial-steps as one "
+               "after another |\n",
+               k->s->name, MOST_SLOTS, what, 1e6 * t, MOST_SLOTS * one / t);
+    return t;
+}
+
 static void measure(const struct task *k)
 {
     double one = 0;
@@ -350,15 +367,15 @@ static void measure(const struct task *k)
         row(k, ways[i].what, t);
     }
     row(k, "float64", step_time(k, &hn_backend_cuda_f64, "", 1));
+    row(k, "float64, products in panels",
+        step_time(k, &hn_backend_cuda_f64, "gemm-native=panels", 1));
     if (strcmp(k->s->name, "A") != 0) {
         streamed(k, 0);
         return;
     }
-    double t = step_time(k, &hn_backend_cuda_f32, "", MOST_SLOTS);
-    if (t > 0)
-        printf("| A | step of %d together, fp32 | %.1f us | %.1f times as many trial-steps as one "
-               "after another |\n",
-               MOST_SLOTS, 1e6 * t, MOST_SLOTS * one / t);
+    const double t = together(k, "", "fp32", one);
+    together(k, "gemm-native=panels", "fp32, products in panels", one);
+    together(k, "gemm-native=64x16", "fp32, products in panels of 64 x 16", one);
     streamed(k, t);
 }
 
