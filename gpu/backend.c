@@ -55,6 +55,8 @@ static const struct choice choices[] = {
     CHOICE("dropout-impl=auto", drop, HN_GPU_AUTO),
     CHOICE("dropout-impl=native", drop, HN_GPU_NATIVE),
     CHOICE("dropout-impl=cudnn", drop, HN_GPU_LIBRARY),
+    CHOICE("updates=end", updates_beside, 0),
+    CHOICE("updates=beside", updates_beside, 1),
     CHOICE("bias-sums=auto", layer_sums, 0),
     CHOICE("bias-sums=layer", layer_sums, 1),
     CHOICE("norm-width=auto", norm_width, 0),
@@ -112,7 +114,8 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         "gemm-impl=auto|native|library, gemm-native=tiles|panels (or a panel's shape, see "
         "gpu/README.md), "
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
-        "norm-width=auto|4|8|16, bias-sums=auto|layer, dropout-impl=auto|native|cudnn, "
+        "norm-width=auto|4|8|16, bias-sums=auto|layer, updates=end|beside, "
+        "dropout-impl=auto|native|cudnn, "
         "graph=on|off, "
         "overlap=on|off|early|beside, unroll=1..256, "
         "data=auto|stream, "
@@ -279,13 +282,14 @@ static hone_status device_bytes(struct hn_gpu_exec *e, size_t n, unsigned char *
     return HONE_OK;
 }
 
-/* Trained parameters cut into chunks, the table of the optimizer's blocks. Built before the nodes, uploaded after. */
+/* Trained parameters cut into chunks, the table of the optimizer's blocks, with room for all of them twice (update.c). Built
+ * before the nodes, uploaded after. */
 static struct hn_k_chunk *make_chunks(struct hn_gpu_exec *e)
 {
     const struct hn_program *p = e->plan->prog;
     size_t n = 0;
     for (int i = 0; i < p->n_params; i++) n += p->params[i].n / HN_K_CHUNK + 1;
-    struct hn_k_chunk *c = hn_arena_alloc(&e->mem, n + 1, sizeof *c);
+    struct hn_k_chunk *c = hn_arena_alloc(&e->mem, 2 * n + 1, sizeof *c);
     for (int i = 0; c && i < p->n_params; i++) {
         const struct hn_param *q = &p->params[i];
         for (size_t at = 0; q->flags & HN_PARAM_TRAINED && at < q->n; at += HN_K_CHUNK) {
@@ -385,7 +389,7 @@ static hone_status make_memory(struct hn_gpu_exec *e, const struct hn_k_chunk *c
                                hone_error *err)
 {
     const struct hn_gpu_dev *d = e->dev;
-    const size_t slots = (size_t)e->max_slots, n = (size_t)e->n_chunks;
+    const size_t slots = (size_t)e->max_slots, n = (size_t)(e->n_chunks + e->n_again);
     unsigned char *p = NULL;
     HN_TRY(device_bytes(e, e->extra * slots, &e->arena, err));
     HN_TRY(make_table(e, err));
@@ -428,7 +432,7 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
     hn_arena_init(&e->mem, d->mem);
     e->column_used = hn_arena_alloc(&e->mem, (size_t)e->n_columns + 1, 1);
     e->column_in_place = hn_arena_alloc(&e->mem, (size_t)e->n_columns + 1, 1);
-    const struct hn_k_chunk *chunks = make_chunks(e);
+    struct hn_k_chunk *const chunks = e->all_chunks = make_chunks(e);
     hone_status st = e->column_used && e->column_in_place && chunks
                          ? HONE_OK
                          : hn_nomem(err, "the execution plan", sizeof *chunks);

@@ -252,29 +252,6 @@ static hone_status judge(struct hn_gpu_build *b, int from, int to)
     return hn_gpu_add(b, HN_KN_judge, &k, sizeof k, hn_gpu_fixed(1), 1) ? HONE_OK : no_memory(b);
 }
 
-static hone_status optimizer(struct hn_gpu_build *b)
-{
-    struct hn_gpu_exec *e = b->e;
-    struct hn_k_optim k = { .n_chunks = e->n_chunks };
-    static const struct {
-        enum hn_k_id id;
-        enum hn_gpu_stage stage;
-    } order[] = { { HN_KN_sums, HN_GPU_SUMS },
-                  { HN_KN_squares, HN_GPU_CLIPS },
-                  { HN_KN_clip, HN_GPU_CLIPS },
-                  { HN_KN_optim, HN_GPU_ALWAYS } };
-    for (size_t i = 0; e->n_chunks > 0 && i < sizeof order / sizeof *order; i++) {
-        if (order[i].id != HN_KN_sums && e->plan->pass != HN_PASS_TRAIN) continue;
-        struct hn_k_dim x = hn_gpu_fixed(order[i].id == HN_KN_clip ? 1 : e->n_chunks);
-        struct hn_gpu_node *n = hn_gpu_add(b, order[i].id, &k, sizeof k, x, 1);
-        if (!n) return no_memory(b);
-        n->stage = order[i].stage;
-        ((struct hn_k_optim *)n->args)->last =
-            order[i].id == (e->plan->pass == HN_PASS_TRAIN ? HN_KN_optim : HN_KN_sums);
-    }
-    return HONE_OK;
-}
-
 static hone_status side(struct hn_gpu_build *b, enum hn_gpu_side what)
 {
     struct hn_gpu_node *n = hn_gpu_library(b, HN_GPU_SIDE);
@@ -297,6 +274,7 @@ static hone_status steps(struct hn_gpu_build *b, int from, int to)
                            b->op->row->name);
         HN_TRY(build(b));
         i += b->fused;
+        if (to == plan->n_steps) HN_TRY(hn_gpu_update_soon(b, i));
     }
     b->s = b->next = NULL, b->op = NULL;
     return HONE_OK;
@@ -362,6 +340,6 @@ hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
     if (beside) HN_TRY(side(&b, HN_GPU_BACK));
     HN_TRY(steps(&b, plan->n_forward, plan->n_steps));
     if (beside) HN_TRY(side(&b, HN_GPU_JOIN));
-    if (hn_gpu_trains(plan->pass)) HN_TRY(optimizer(&b));
+    if (hn_gpu_trains(plan->pass)) HN_TRY(hn_gpu_update(&b));
     return HONE_OK;
 }

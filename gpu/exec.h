@@ -35,13 +35,14 @@ enum hn_gpu_product {                /* gemm-native=: the kernel of the GPU's ow
 };
 struct hn_gpu_options {
     enum hn_gpu_math math;
-    int form;       /* operands=: enum hn_gpu_form */
-    int gemm;       /* gemm-impl=: enum hn_gpu_pick */
-    int native;     /* gemm-native=: enum hn_gpu_product */
-    int no_graph;   /* graph=off */
-    int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
-    int stream;     /* data=stream: never resident */
-    int norm, drop; /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
+    int form;           /* operands=: enum hn_gpu_form */
+    int gemm;           /* gemm-impl=: enum hn_gpu_pick */
+    int native;         /* gemm-native=: enum hn_gpu_product */
+    int no_graph;       /* graph=off */
+    int no_overlap;     /* overlap=: bits of enum hn_gpu_overlap that are not to be */
+    int stream;         /* data=stream: never resident */
+    int norm, drop;     /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
+    int updates_beside; /* updates=beside: the optimizer beside the gradients */
     int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
     int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
@@ -68,8 +69,10 @@ struct hn_gpu_dev {
 
 enum hn_gpu_stage { /* nodes that only some variants of a step have */
                     HN_GPU_ALWAYS,
-                    HN_GPU_SUMS,    /* gradients of several batches are added up */
-                    HN_GPU_CLIPS,   /* a slot clips */
+                    HN_GPU_SUMS,  /* gradients of several batches are added up */
+                    HN_GPU_CLIPS, /* a slot clips */
+                    HN_GPU_SOON, /* neither of these: parameters are updated as soon as they can be */
+                    HN_GPU_LATE,    /* one of the two, where others update soon */
                     HN_GPU_GATHERS, /* a data set cannot be read in place */
                     HN_GPU_INSTEAD, /* does what the call before it could not: the whole of it, or the sums of a bias gradient */
                     HN_GPU_BESIDE /* completes the call before the one before it, unless that one is replaced */
@@ -142,7 +145,9 @@ struct hn_gpu_exec {
     size_t table_bytes, columns_at, totals_at, lists_bytes;
     uint8_t *column_used,
         *column_in_place; /* in place: products read it where it lies, if its type allows it */
-    int32_t n_chunks;
+    struct hn_k_chunk *
+        all_chunks; /* the host's, while building: n_chunks, then n_again as they are updated soon */
+    int32_t n_chunks, n_again;
     int n_norms, n_drops, n_gemms; /* nodes of these kinds */
     size_t state_bytes;
     uint32_t state_key[2]; /* whose random numbers the states hold */
@@ -180,6 +185,8 @@ struct hn_gpu_build {
     int *loss_of;
     struct hn_k_ref *kept;   /* per op: reserve of a Dropout that cuDNN does */
     struct hn_k_ref *copies; /* operand.c */
+    int32_t *last_use;       /* update.c: per parameter; NULL: not asked for yet */
+    uint8_t *updated;
     hone_error *err;
 };
 hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err);
@@ -229,6 +236,10 @@ hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p
  * library makes its products. b->summed says so. 0: it is not. */
 int hn_gpu_bias_below(struct hn_gpu_build *b, struct hn_ref dx, struct hn_k_ref *bias, int *acc,
                       double *scale);
+
+/* update.c: the optimizer, at the end of a step or, of what is ready behind step `step` backward, at once. */
+hone_status hn_gpu_update(struct hn_gpu_build *b);
+hone_status hn_gpu_update_soon(struct hn_gpu_build *b, int step);
 
 /* fuse.c: what a launch may take in from around it. */
 static inline int hn_gpu_same(struct hn_ref a, struct hn_ref b)

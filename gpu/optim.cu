@@ -111,7 +111,7 @@ HN_KERNEL(optim, hn_k_optim)
     if (!hn_live(s)) return;
     HN_EACH(t) if (a.last && HN_X == 0 && t == 0) hn_move_on(s);
     if (s->failing || !s->apply) return;
-    const struct hn_k_chunk c = a.chunks[HN_X];
+    const struct hn_k_chunk c = a.chunks[a.first + HN_X];
     const double lr = s->rate * (double)c.lr_mult;
     const struct rule r = { (real)lr,
                             (real)(s->weight_decay * (double)c.decay_mult),

@@ -20,6 +20,7 @@ struct fake {
     int fail_at; /* the n-th call that may fail does; 0: none */
     int calls;   /* so far */
     int no_epilogue; /* products know no bias, ReLU or sums; 2: and only those of a weight gradient at all */
+    int eager;   /* what runs beside runs when it is queued; else as late as it may */
     int no_norm; /* cuDNN takes no BatchNorm */
     enum fake_late late;
     size_t limit; /* bytes of device memory; 0: no limit */

@@ -107,8 +107,9 @@ static void expect_same(const struct outcome *a, const struct outcome *b, size_t
 static struct outcome want, got;
 
 /* library; without epilogues; native; cohort; BatchNorm by cuDNN in every way to see it; several steps a graph, where the
- * library refuses most products; products in panels, one replica and a cohort */
-enum { WAYS = 12 };
+ * library refuses most products; products in panels, one replica and a cohort; updates beside the gradients, run as late and as
+ * early as they may */
+enum { WAYS = 14 };
 START_TEST(programs)
 {
     static const char *const ways[WAYS] = { "",
@@ -122,7 +123,9 @@ START_TEST(programs)
                                             "bn-impl=cudnn-persistent-nhwc,data=stream",
                                             "unroll=3",
                                             "gemm-native=panels,bn-impl=native",
-                                            "gemm-native=64x48" };
+                                            "gemm-native=64x48",
+                                            "updates=beside,gemm-impl=library",
+                                            "updates=beside,graph=off" };
     struct made *m = made_program((uint64_t)_i, 1);
     struct rig_data d;
     rig_data_init(&d, &m->t, m->classes, 9);
@@ -133,6 +136,7 @@ START_TEST(programs)
     for (int k = 0; k < WAYS; k++) {
         fake_reset();
         fake.no_epilogue = k == 1 ? 1 : k == 9 ? 2 : 0;
+        fake.eager = k == 13;
         u.b = &hn_backend_cuda_f64, u.options = ways[k];
         const int cohort = k == 3 || k == 11;
         u.slots = cohort ? 4 : 1, u.place = cohort ? 2 : 0, u.ragged = cohort;
@@ -147,7 +151,7 @@ START_TEST(programs)
                           want.w[i]);
         ck_assert_double_eq_tol(got.partial[0], want.partial[0],
                                 1e-8 * (1 + fabs(want.partial[0])));
-        ck_assert(!fake.present || fake.replays > 0 || k == 7);
+        ck_assert(!fake.present || fake.replays > 0 || k == 7 || k == 13);
         ck_assert_int_eq(
             (int)fake.live + fake.contexts + fake.graphs + fake.gemms + fake.calls_held, 0);
     }
@@ -165,7 +169,8 @@ START_TEST(same)
         "bn-impl=native,gemm-impl=native,data=stream,stream-bytes=9000",
         "bn-impl=native,gemm-impl=native,unroll=1",
         "bn-impl=native,gemm-impl=native,unroll=2",
-        "bn-impl=native,gemm-impl=native,unroll=3"
+        "bn-impl=native,gemm-impl=native,unroll=3",
+        "bn-impl=native,gemm-impl=native,updates=beside,unroll=2"
     };
     struct made *m = made_program(100 + (uint64_t)_i, 1);
     struct rig_data d;
@@ -176,7 +181,7 @@ START_TEST(same)
                        .slots = 1,
                        .options = "bn-impl=native,gemm-impl=native" };
     train(m, &d, &u, &want);
-    for (int k = 0; k < 6; k++) {
+    for (int k = 0; k < 7; k++) {
         u.options = ways[k];
         train(m, &d, &u, &got);
         expect_same(&want, &got, m->t.p.n_slab);
@@ -233,7 +238,7 @@ static hone_status save_and_load(const struct hn_backend *b, void *exec, hone_er
 /* The device fails at its n-th call: the error comes up, nothing stays behind. */
 START_TEST(faults)
 {
-    static const char *const options[] = { "data=stream",
+    static const char *const options[] = { "data=stream,updates=beside",
                                            "bn-impl=cudnn,dropout-impl=cudnn,unroll=2",
                                            "bn-impl=cudnn,graph=off" };
     struct made *m = made_program(3, 1);
