@@ -48,6 +48,8 @@ static const struct choice choices[] = {
     CHOICE("overlap=early", no_overlap, HN_GPU_BESIDE_EACH_OTHER),
     CHOICE("overlap=beside", no_overlap, HN_GPU_EARLY),
     CHOICE("overlap=off", no_overlap, HN_GPU_EARLY | HN_GPU_BESIDE_EACH_OTHER),
+    CHOICE("steps=launches", whole, 0),
+    CHOICE("steps=whole", whole, 1),
     CHOICE("graph=on", no_graph, 0),
     CHOICE("graph=off", no_graph, 1),
     CHOICE("data=auto", stream, 0),
@@ -116,7 +118,7 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
         "norm-width=auto|4|8|16, bias-sums=auto|layer, updates=end|beside, "
         "dropout-impl=auto|native|cudnn, "
-        "graph=on|off, "
+        "steps=launches|whole, graph=on|off, "
         "overlap=on|off|early|beside, unroll=1..256, "
         "data=auto|stream, "
         "stream-bytes=N or device=N",
@@ -267,6 +269,7 @@ static void gpu_finish(void *exec)
         if (device[i]) d->layer->release(d->ctx, device[i]);
     for (size_t i = 0; i < sizeof pinned / sizeof *pinned; i++)
         if (pinned[i]) d->layer->unpin(d->ctx, pinned[i]);
+    if (e->whole && e->whole->tables) d->layer->release(d->ctx, e->whole->tables);
     for (int i = 0; e->outs && i < e->plan->prog->n_outputs; i++)
         if (e->outs[i]) d->layer->release(d->ctx, e->outs[i]);
     hn_arena_clear(&e->mem);
@@ -438,11 +441,12 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
                          : hn_nomem(err, "the execution plan", sizeof *chunks);
     if (st == HONE_OK) st = hn_gpu_build(e, err);
     if (st == HONE_OK) st = make_memory(e, chunks, err);
+    if (st == HONE_OK) settle(e);
+    if (st == HONE_OK && e->whole) st = hn_gpu_whole_prepare(e, err);
     if (st != HONE_OK) {
         gpu_finish(e);
         return st;
     }
-    settle(e);
     *exec = e;
     return HONE_OK;
 }

@@ -3,7 +3,7 @@
  * The verdict on a step: sums of its losses in a fixed order, is it good (all finite), the clock, what the optimizer needs; and
  * BatchNormalization's running statistics, which only a good step moves. All this may run beside the kernels backward, which do
  * not look at it. */
-#include "gpu/kernel.h"
+#include "gpu/optim.h"
 
 /* What the optimizer needs in this step, and the clock. */
 HN_DEVICE void move_clock(struct hn_k_slot *s)
@@ -13,11 +13,8 @@ HN_DEVICE void move_clock(struct hn_k_slot *s)
     s->batch++;
     s->micro++;
     if (!s->apply) return;
-    double t = (double)(s->step + 1);
     s->scale = 1.0 / (double)s->micro, s->clip = 1;
-    s->rate = s->lr[s->ahead];
-    s->grow1 = 1 / (1 - pow(s->beta1, t));
-    s->root2 = sqrt(1 - pow(s->beta2, t));
+    rates(s);
     s->micro = 0;
     s->step++;
 }

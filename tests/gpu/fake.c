@@ -13,6 +13,7 @@ void fake_reset(void) { fake = (struct fake){ .present = 1 }; }
 
 struct at {
     int64_t x, y, z, nx;
+    unsigned char *memory;
 };
 typedef void kernel(const void *args, const struct at *at);
 #define DECLARE(name)                                                                              \
@@ -219,13 +220,17 @@ static void perform(const struct record *r)
     case REPLAY: perform_all(((const struct graph *)r->handle)->first); return;
     default: break;
     }
+    unsigned char *memory = NULL;
+    if (r->kernel == HN_KN_whole) memory = malloc((size_t)r->grid.x * HN_K_SHARED);
+    if (memory) memset(memory, 0xff, (size_t)r->grid.x * HN_K_SHARED); /* NaN */
     /* blocks in reverse: nothing may depend on their order */
     for (int64_t z = r->grid.z; z-- > 0;)
         for (int64_t y = r->grid.y; y-- > 0;)
             for (int64_t x = r->grid.x; x-- > 0;) {
-                struct at at = { x, y, z, r->grid.x };
+                struct at at = { x, y, z, r->grid.x, memory };
                 kernels[r->elem == 8][r->kernel](r->args, &at);
             }
+    free(memory);
 }
 
 static void perform_all(const struct record *r)
@@ -309,6 +314,13 @@ static hone_status fake_join(void *ctx, hone_error *err)
     return HONE_OK;
 }
 
+static hone_status fake_resident(void *ctx, size_t elem, uint32_t *blocks, hone_error *err)
+{
+    (void)ctx, (void)elem;
+    STEP("resident");
+    *blocks = fake.resident ? fake.resident : 20;
+    return HONE_OK;
+}
 static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct hn_gpu_grid grid,
                                const void *args, size_t bytes, hone_error *err)
 {
@@ -321,6 +333,7 @@ static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct h
     r->kernel = (int)id, r->elem = elem, r->grid = grid, r->bytes = bytes;
     memcpy(r->args, args, bytes);
     fake.launches++;
+    fake.wholes += id == HN_KN_whole;
     struct context *c = ctx;
     if (!c->side || fake.eager) {
         record_or_do(c, r);
@@ -533,6 +546,7 @@ const struct hn_gpu_layer hn_gpu_layer = {
     .sync = fake_sync,
     .upload = fake_upload,
     .upload_join = fake_join,
+    .resident = fake_resident,
     .launch = fake_launch,
     .side = fake_side,
     .capture_begin = fake_begin,

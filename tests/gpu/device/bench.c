@@ -246,6 +246,7 @@ static void curves(const struct task *k)
                  { "math=bf16,operands=converted", "bfloat16, converted, against float64", 5e-2 },
                  { "math=tf32,operands=transposed", "TF32, transposed, against float64", 2e-2 },
                  { "gemm-native=panels", "fp32, products in panels, against float64", 1e-3 },
+                 { "steps=whole", "fp32, all steps as one launch, against float64", 1e-3 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
     struct curve want = { { 0 }, NULL }, got = { { 0 }, NULL };
     if (setjmp(no_check_out)) {
@@ -260,7 +261,7 @@ static void curves(const struct task *k)
         compare(k, "float64 against the CPU's reference kernels", &got, &want, 1e-9);
         free(got.w);
     }
-    for (int i = 0; i < 6 + k->s->norm; i++) {
+    for (int i = 0; i < 7 + k->s->norm; i++) {
         learn(k, &hn_backend_cuda_f32, ways[i].options, &got);
         compare(k, ways[i].what, &want, &got, ways[i].bound);
         free(got.w);
@@ -296,6 +297,7 @@ static const struct {
     { "gemm-native=64x32", "fp32, products in panels of 64 x 32", 0, 0 },
     { "gemm-impl=native,gemm-native=panels", "fp32, native products, in panels", 0, 0 },
     { "gemm-impl=library", "fp32, cuBLASLt's products", 0, 0 },
+    { "steps=whole", "fp32, all steps as one launch", 0, 0 },
     { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", 0, 0 },
     { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", 1, 0 },
     { "bn-impl=native,norm-width=4", "BatchNormalization native, 4 channels a block", 1, 0 },
@@ -362,24 +364,25 @@ static double together(const struct task *k, const char *options, const char *wh
 
 static void measure(const struct task *k)
 {
-    double one = 0;
+    double one = 0, whole = 0;
     curves(k);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         if ((ways[i].norm && !k->s->norm) || (ways[i].dropout && !(k->s->dropout > 0))) continue;
         double t = step_time(k, &hn_backend_cuda_f32, ways[i].options, 1);
         if (i == 0) one = t;
+        if (strcmp(ways[i].options, "steps=whole") == 0) whole = t;
         row(k, ways[i].what, t);
     }
     row(k, "float64", step_time(k, &hn_backend_cuda_f64, "", 1));
     row(k, "float64, products in panels",
         step_time(k, &hn_backend_cuda_f64, "gemm-native=panels", 1));
-    if (strcmp(k->s->name, "A") != 0) {
-        streamed(k, 0);
-        return;
+    const int both = strcmp(k->s->name, "A") == 0 || strcmp(k->s->name, "B") == 0;
+    const double t = both ? together(k, "", "fp32", one) : 0;
+    if (both) together(k, "steps=whole", "fp32, all steps as one launch", whole);
+    if (strcmp(k->s->name, "A") == 0) {
+        together(k, "gemm-native=panels", "fp32, products in panels", one);
+        together(k, "gemm-native=64x16", "fp32, products in panels of 64 x 16", one);
     }
-    const double t = together(k, "", "fp32", one);
-    together(k, "gemm-native=panels", "fp32, products in panels", one);
-    together(k, "gemm-native=64x16", "fp32, products in panels of 64 x 16", one);
     streamed(k, t);
 }
 

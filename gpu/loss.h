@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Losses, for kernels: a team of threads owns a row; the row's weighted loss and weight are kept in double and summed by
+ * judge (judge.cu), in a fixed order.
+ * Formulas as in ops/math/loss_ce.c and loss_element.c. */
+#ifndef HN_GPU_LOSS_H
+#define HN_GPU_LOSS_H
+
+#include "gpu/column.h"
+
+enum { CE, NLL, BCE, REGRESSION };
+enum { MSE, MAE, HUBER };
+
+HN_DEVICE double log_not_below(double x)
+{
+    double l = log(x);
+    return l < -100 ? -100 : l;
+}
+
+HN_DEVICE double element_value(const struct hn_k_loss *a, double p, double t)
+{
+    double d = p - t, m = fabs(d);
+    if (a->form == BCE && a->from_logits) return (p > 0 ? p : 0) - p * t + log1p(exp(-fabs(p)));
+    if (a->form == BCE) return -t * log_not_below(p) - (1 - t) * log_not_below(1 - p);
+    if (a->kind == MSE) return d * d;
+    if (a->kind == MAE) return m;
+    return m < a->delta ? 0.5 * d * d : a->delta * (m - 0.5 * a->delta);
+}
+
+HN_DEVICE double element_slope(const struct hn_k_loss *a, double p, double t)
+{
+    double d = p - t, sign = (double)((d > 0) - (d < 0)), v = p * (1 - p);
+    if (a->form == BCE && a->from_logits) {
+        double e = exp(-fabs(p));
+        return (p < 0 ? e : 1) / (1 + e) - t;
+    }
+    if (a->form == BCE) return d / (v < 1e-12 ? 1e-12 : v);
+    if (a->kind == MSE) return 2 * d;
+    if (a->kind == MAE) return sign;
+    return fabs(d) < a->delta ? d : a->delta * sign;
+}
+
+struct labels { /* targets, gathered or where the data set lies; each: elements of a row */
+    const real *p;
+    struct rows rows;
+    int64_t each;
+};
+/* Rows of a column of the data set; or, gathered, of the slot's memory. */
+HN_DEVICE struct labels labels_in(const struct hn_k_loss *a, const struct hn_k_slot *s,
+                                  struct hn_k_column column, int64_t cols)
+{
+    struct labels l;
+    l.p = 0;
+    l.each = a->form < BCE && !a->dense ? 1 : cols;
+    l.rows = rows_of(s, column);
+    return l;
+}
+HN_DEVICE struct labels labels_of(const struct hn_k_loss *a, const struct hn_k_slot *s, int64_t z,
+                                  int64_t cols)
+{
+    struct labels l;
+    if (a->column >= 0) return labels_in(a, s, a->columns[z * a->n_columns + a->column], cols);
+    l.p = hn_at(&a->env, a->target, z);
+    l.each = a->form < BCE && !a->dense ? 1 : cols;
+    return l;
+}
+HN_DEVICE real label_at(const struct labels *l, int64_t row, int64_t k)
+{
+    if (l->p) return l->p[row * l->each + k];
+    return rows_load(&l->rows, rows_at(&l->rows, row) * l->each + k);
+}
+
+HN_DEVICE int64_t class_of(const struct labels *l, int64_t row, int64_t n)
+{
+    const real c = label_at(l, row, 0);
+    return c >= 0 && c < (real)n ? (int64_t)c : -1;
+}
+
+/* One element's share of the row's loss. */
+HN_DEVICE double share(const struct hn_k_loss *a, int64_t cols, const real *x,
+                       const struct labels *l, int64_t row, int64_t k, double lse)
+{
+    const double v = (double)x[row * cols + k];
+    if (a->form >= BCE) return element_value(a, v, (double)label_at(l, row, k)) / (double)cols;
+    if (a->dense) {
+        const double share = (double)label_at(l, row, k);
+        return share != 0 ? share * (lse - v) : 0;
+    }
+    int64_t c = class_of(l, row, cols);
+    if (c < 0) return k == 0 ? (double)NAN : 0;
+    return k == c ? lse - v : 0;
+}
+
+struct slopes { /* of the rows a block has: see write_slopes */
+    const struct hn_k_loss *a;
+    struct labels labels;
+    const real *x, *w;
+    real *dx;
+    int64_t rows, cols, share_of;
+    double scale;
+};
+
+/* ce: dx_c = w (e^(x_c - lse) sum_k t_k - t_c)   nll: -w t_c   by element: w / cols slope
+ * The log of the sum of exponentials of thread t's row is lse[row], or top[first thread of its team]. */
+HN_DEVICE void write_slopes(const struct slopes *g, int64_t r0, const double *lse,
+                            const double *top, double *total)
+{
+    const struct hn_k_loss *a = g->a;
+    const int64_t cols = g->cols;
+    if (a->form == CE && a->dense) {
+        HN_EACH(t)
+        {
+            int64_t row = r0 + t / a->team;
+            total[t] = 0;
+            for (int64_t k = t % a->team; row < g->rows && k < cols; k += a->team)
+                total[t] += (double)label_at(&g->labels, row, k);
+        }
+        HN_TREE(total, a->team);
+    }
+    HN_EACH(t)
+    {
+        int64_t row = r0 + t / a->team, c = -1;
+        const int first = t / a->team * a->team, skip = row >= g->rows;
+        double f = skip ? 0 : g->scale * (g->w ? (double)g->w[row / g->share_of] : 1);
+        double labels = a->dense && a->form == CE ? total[first] : 1, base = 0;
+        if (!skip && a->form == CE) base = top ? top[first] : lse[row];
+        if (!skip && a->form < BCE && !a->dense) c = class_of(&g->labels, row, cols);
+        const int known = a->form < BCE && (a->dense || c >= 0);
+        for (int64_t k = t % a->team; !skip && k < cols; k += a->team) {
+            int64_t at = row * cols + k;
+            double v = a->form == NLL ? 0 : (double)g->x[at], d = 0; /* nll needs no x */
+            if (a->form >= BCE)
+                d = f / (double)cols * element_slope(a, v, (double)label_at(&g->labels, row, k));
+            else if (known)
+                d = f * ((a->form == CE ? exp(v - base) * labels : 0) -
+                         (a->dense ? (double)label_at(&g->labels, row, k) : (double)(k == c)));
+            g->dx[at] = a->acc ? g->dx[at] + (real)d : (real)d;
+        }
+    }
+}
+
+struct outcome { /* doubles, one a row: see struct hn_k_loss */
+    double *loss, *weight, *lse;
+};
+
+/* The losses of a block's rows from r0 on: as many as it has teams, those below g->rows; `top` and `sum` are shared, a number a
+ * thread. */
+HN_DEVICE void loss_rows(const struct slopes *g, const struct outcome *o, int64_t r0, double *top,
+                         double *sum)
+{
+    const struct hn_k_loss *a = g->a;
+    const int64_t cols = g->cols;
+    HN_EACH(t)
+    {
+        int64_t row = r0 + t / a->team;
+        top[t] = sum[t] = 0;
+        if (a->form == CE && row < g->rows) {
+            top[t] = (double)g->x[row * cols];
+            for (int64_t k = t % a->team; k < cols; k += a->team)
+                top[t] =
+                    (double)g->x[row * cols + k] > top[t] ? (double)g->x[row * cols + k] : top[t];
+        }
+    }
+    for (int v = a->team / 2; a->form == CE && v > 0; v /= 2)
+        HN_EACH(t) if (t % a->team < v) top[t] = top[t + v] > top[t] ? top[t + v] : top[t];
+    HN_EACH(t)
+    {
+        int64_t row = r0 + t / a->team;
+        for (int64_t k = t % a->team; a->form == CE && row < g->rows && k < cols; k += a->team)
+            sum[t] += exp((double)g->x[row * cols + k] - top[t / a->team * a->team]);
+    }
+    HN_TREE(sum, a->team);
+    HN_EACH(t) if (a->form == CE && t % a->team == 0) top[t] += log(sum[t]);
+    HN_EACH(t)
+    {
+        int64_t row = r0 + t / a->team;
+        double base = a->form == CE ? top[t / a->team * a->team] : 0;
+        sum[t] = 0;
+        for (int64_t k = t % a->team; row < g->rows && k < cols; k += a->team)
+            sum[t] += share(a, cols, g->x, &g->labels, row, k, base);
+    }
+    HN_TREE(sum, a->team);
+    HN_EACH(t)
+    {
+        int64_t row = r0 + t / a->team;
+        if (t % a->team == 0 && row < g->rows) {
+            double weight = g->w ? (double)g->w[row / g->share_of] : 1;
+            o->loss[row] = weight * sum[t], o->weight[row] = weight;
+            if (a->form == CE) o->lse[row] = top[t];
+        }
+    }
+    if (a->both) write_slopes(g, r0, o->lse, top, sum);
+}
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whole steps as one launch (steps=whole): chains of layers of many widths against the reference backend; the same bits for any number
+ * of blocks, alone and in company, streamed or resident, with columns as they lie or converted; a step that goes bad; programs
+ * it must leave to launches. */
+#include "gpu/backend.h"
+#include "gpu/exec.h"
+#include "tests/cpu/programs.h"
+#include "tests/cpu/rig.h"
+#include "tests/gpu/fake.h"
+
+enum { MOST = 60000, STEPS = 6, ROWS = 128 };
+
+static const struct hn_hyper hypers[] = {
+    { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1, .weight_decay = 0.01, .l1 = 0.001 },
+    { .optimizer = HN_ADAM,
+      .beta1 = 0.9,
+      .beta2 = 0.999,
+      .eps = 1e-6,
+      .accumulate = 1,
+      .dropout = -1 },
+    { .optimizer = HN_NESTEROV, .momentum = 0.8, .accumulate = 1, .dropout = 0.3 },
+    { .optimizer = HN_RMSPROP, .alpha = 0.9, .eps = 1e-6, .accumulate = 1, .dropout = -1 },
+    { .optimizer = HN_ADAMW,
+      .beta1 = 0.9,
+      .beta2 = 0.99,
+      .eps = 1e-6,
+      .weight_decay = 0.1,
+      .accumulate = 1,
+      .dropout = -1 },
+};
+
+/* Layers of widths with and without whole fours, tiles and chunks, norms before and behind the function. */
+static struct made *chain(uint64_t number)
+{
+    static const int widths[] = { 1, 3, 8, 17, 24, 48, 64, 65, 100, 131 };
+    struct made *m = calloc(1, sizeof *m);
+    m->state = number * 104729 + 7, m->dropout = 1;
+    for (int i = 0; i < 5; i++) tb_random(&m->state);
+    tb_init(&m->t);
+    int width = widths[made_pick(m, 10)], layers = made_pick(m, 4);
+    int y = tb_input(&m->t, tb_shape(2, TB_N, width));
+    for (int i = 0; i < layers; i++) {
+        const int out = widths[1 + made_pick(m, 9)], norm = made_pick(m, 4);
+        y = made_dense(m, y, width, out), width = out;
+        for (int k = 0; k < 2; k++) { /* before the function, or behind it */
+            if (norm == k + 1 && out <= 65) {
+                struct hn_batchnorm *a = &m->bn[m->n_bn++];
+                struct tb *t = &m->t;
+                *a = (struct hn_batchnorm){ 1e-3, 0.9, made_pick(m, 3) ? 0 : 2, made_pick(m, 2) };
+                int scale = tb_param(t, tb_shape(1, out), made_pick(m, 3) != 0),
+                    bias = tb_param(t, tb_shape(1, out), 1);
+                int mean = tb_state(t, tb_shape(1, out)), var = tb_state(t, tb_shape(1, out));
+                y = tb_op(t, &hn_op_batchnorm, a, 5, (int[]){ y, scale, bias, mean, var });
+            }
+            if (k == 0 && made_pick(m, 5)) y = made_unary(m, y);
+        }
+        if (made_pick(m, 2)) y = made_dropout(m, y);
+    }
+    const int out = 2 + made_pick(m, 9);
+    y = made_dense(m, y, width, out);
+    if (made_pick(m, 4) == 0) y = made_unary(m, y);
+    tb_output(&m->t, y);
+    struct hn_loss *l = &m->loss;
+    const int kind = made_pick(m, 3);
+    *l = (struct hn_loss){ .weight = 0.5 + 0.5 * made_pick(m, 2), .from_logits = 1 };
+    if (kind == 0) m->classes = out;
+    tb_loss(&m->t,
+            kind == 0   ? &hn_op_loss_ce
+            : kind == 1 ? &hn_op_loss_bce
+                        : &hn_op_loss_regression,
+            l, y, tb_target(&m->t, kind ? tb_shape(2, TB_N, out) : tb_shape(1, TB_N)), -1);
+    tb_finish(&m->t);
+    return m;
+}
+
+struct outcome {
+    double w[MOST], partial[2];
+    struct hn_clock now;
+    int64_t bad;
+};
+struct setup {
+    const struct hn_backend *b;
+    const char *options;
+    const struct hn_hyper *hyper;
+    int64_t rows;
+    int slots, place;
+    double bad_lr; /* in the third step */
+};
+
+static void train(struct made *m, const struct rig_data *d, const struct setup *u,
+                  struct outcome *out)
+{
+    struct rig g;
+    struct rig_replica r[3];
+    struct hn_slot s[3] = { 0 };
+    hone_error err = { 0 };
+    static uint32_t index[STEPS * ROWS];
+    double lr[STEPS];
+    for (int i = 0; i < STEPS; i++) lr[i] = u->bad_lr != 0 && i == 2 ? u->bad_lr : 0.05 / (1 + i);
+    for (int i = 0; i < STEPS * ROWS; i++) index[i] = (uint32_t)(i * 61 % RIG_ROWS);
+    rig_open(&g, u->b, &m->t, 1, u->options);
+    rig_prepare(&g, HN_PASS_TRAIN, u->rows, u->slots, d);
+    for (int i = 0; i < u->slots; i++) {
+        rig_replica_init(&r[i], &g, &m->t, u->hyper, i == u->place ? 3 : 50 + (uint64_t)i);
+        s[i] = (struct hn_slot){
+            .r = &r[i].r, .data = g.data, .index = index, .lr = lr, .partial = r[i].partial
+        };
+        s[i].rows = i == u->place ? u->rows : i % 2 ? 0 : (u->rows + 1) / 2;
+    }
+    HN_OK(u->b->run(g.exec, s, u->slots, STEPS, &err), err);
+    out->bad = s[u->place].bad_step;
+    for (int i = 0; i < u->slots; i++) s[i].index = NULL, s[i].first = 5;
+    if (out->bad < 0) HN_OK(u->b->run(g.exec, s, u->slots, 2, &err), err);
+    memcpy(out->partial, r[u->place].partial, sizeof out->partial);
+    out->now = r[u->place].r.now;
+    ck_assert_int_lt((int)m->t.p.n_slab, MOST);
+    rig_get(&g, r[u->place].r.slab[HN_SLAB_W], out->w, m->t.p.n_slab);
+    for (int i = 0; i < u->slots; i++) rig_replica_free(&r[i], &g);
+    rig_unprepare(&g);
+    rig_close(&g);
+}
+
+static struct outcome want, got;
+
+static void expect_near(const struct made *m, const char *what, int number, double bound)
+{
+    ck_assert_int_eq(got.bad, want.bad);
+    ck_assert_mem_eq(&got.now, &want.now, sizeof got.now);
+    for (size_t i = 0; i < m->t.p.n_slab; i++)
+        ck_assert_msg(fabs(got.w[i] - want.w[i]) <= bound * (1 + fabs(want.w[i])),
+                      "chain %d, %s: w[%zu] is %.12g, wanted %.12g", number, what, i, got.w[i],
+                      want.w[i]);
+    ck_assert_double_eq_tol(got.partial[0], want.partial[0], bound * (1 + fabs(want.partial[0])));
+    ck_assert_mem_eq(&got.partial[1], &want.partial[1], sizeof got.partial[1]);
+}
+static void expect_same(const struct made *m)
+{
+    ck_assert_int_eq(got.bad, want.bad);
+    ck_assert_mem_eq(&got.now, &want.now, sizeof got.now);
+    ck_assert_mem_eq(got.partial, want.partial, sizeof got.partial);
+    ck_assert_mem_eq(got.w, want.w, m->t.p.n_slab * sizeof *got.w);
+}
+
+static int64_t rows_for(int number)
+{
+    static const int64_t rows[] = { 1, 2, 8, 9, 50, 64, 127, 128 };
+    return rows[number % 8];
+}
+
+START_TEST(chains)
+{
+    struct made *m = chain((uint64_t)_i);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = {
+        .b = &hn_backend_reference, .hyper = &hypers[_i % 5], .rows = rows_for(_i), .slots = 1
+    };
+    train(m, &d, &u, &want);
+    fake_reset();
+    u.b = &hn_backend_cuda_f64, u.options = "steps=whole";
+    train(m, &d, &u, &got);
+    expect_near(m, "float64", _i, 1e-7);
+    ck_assert(!fake.present || fake.wholes == 2);
+    u.b = &hn_backend_cuda_f32;
+    train(m, &d, &u, &got);
+    if (want.bad < 0 && u.rows > 2) expect_near(m, "float32", _i, 2e-2);
+    ck_assert_int_eq((int)fake.live + fake.contexts + fake.graphs + fake.gemms + fake.calls_held,
+                     0);
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* Any number of blocks, company, and way of the rows. */
+START_TEST(same)
+{
+    static const unsigned residents[] = { 3, 7, 40, 1000 };
+    struct made *m = chain(1000 + (uint64_t)_i);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = { .b = &hn_backend_cuda_f32,
+                       .options = "steps=whole",
+                       .hyper = &hypers[_i % 5],
+                       .rows = rows_for(_i),
+                       .slots = 1 };
+    fake_reset();
+    fake.resident = 1;
+    train(m, &d, &u, &want);
+    for (int i = 0; i < 4; i++) {
+        fake.resident = residents[i];
+        train(m, &d, &u, &got);
+        expect_same(m);
+    }
+    u.options = "steps=whole,data=stream,stream-bytes=50000";
+    train(m, &d, &u, &got);
+    expect_same(m);
+    u.slots = 3, u.options = "steps=whole";
+    for (u.place = 0; u.place < 3; u.place += 2) {
+        train(m, &d, &u, &got);
+        expect_same(m);
+    }
+    ck_assert(!fake.present || fake.wholes > 0);
+    fake_reset();
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* Columns that have to be converted: bytes with a scale give what the same numbers as floats do. */
+START_TEST(converted)
+{
+    struct made *m = chain(2000 + (uint64_t)_i);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = { .b = &hn_backend_cuda_f32,
+                       .options = "steps=whole",
+                       .hyper = &hypers[_i % 5],
+                       .rows = rows_for(_i),
+                       .slots = 1 };
+    const int64_t n = d.inputs[0].per_row * RIG_ROWS;
+    float *as_float = d.memory[0];
+    uint8_t *as_bytes = malloc((size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        as_bytes[i] = (uint8_t)(i * 37 % 256);
+        as_float[i] = (float)as_bytes[i] * 0.0078125f;
+    }
+    train(m, &d, &u, &want);
+    d.inputs[0].data = as_bytes, d.inputs[0].dtype = HN_U8, d.inputs[0].scale = 0.0078125;
+    train(m, &d, &u, &got);
+    expect_same(m);
+    free(as_bytes);
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* A step whose loss is not finite changes nothing and ends the run. */
+START_TEST(bad)
+{
+    struct made *m = chain(3000 + (uint64_t)_i);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = { .b = &hn_backend_reference,
+                       .hyper = &hypers[0],
+                       .rows = rows_for(_i + 2),
+                       .slots = 1,
+                       .bad_lr = 1e305 };
+    train(m, &d, &u, &want);
+    u.b = &hn_backend_cuda_f64, u.options = "steps=whole";
+    train(m, &d, &u, &got);
+    ck_assert_int_eq(got.bad, want.bad);
+    ck_assert_mem_eq(&got.now, &want.now, sizeof got.now);
+    for (size_t i = 0; want.bad >= 0 && i < m->t.p.n_slab; i++)
+        if (isfinite(want.w[i]))
+            ck_assert_double_eq_tol(got.w[i], want.w[i], 1e-6 * fabs(want.w[i]) + 1e-9);
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+/* What is no chain, or has batches added up or clipped, is left to launches; any program trains right. */
+START_TEST(others)
+{
+    static const struct hn_hyper two[] = {
+        { .optimizer = HN_MOMENTUM, .momentum = 0.9, .accumulate = 3, .dropout = -1 },
+        { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1, .clip_norm = 0.4 }
+    };
+    struct made *m = _i < 2 ? chain(6) : made_program((uint64_t)_i, 1);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, m->classes, 9);
+    struct setup u = { .b = &hn_backend_reference,
+                       .hyper = _i < 2 ? &two[_i] : &hypers[_i % 5],
+                       .rows = 3 + _i % 29,
+                       .slots = 1 };
+    train(m, &d, &u, &want);
+    fake_reset();
+    u.b = &hn_backend_cuda_f64, u.options = "steps=whole";
+    train(m, &d, &u, &got);
+    expect_near(m, "float64", _i, 1e-6);
+    ck_assert(_i > 1 || fake.wholes == 0);
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+HN_TEST_MAIN("gpu whole steps", tcase_add_loop_test(tc, chains, 0, 80);
+             tcase_add_loop_test(tc, same, 0, 16); tcase_add_loop_test(tc, converted, 0, 8);
+             tcase_add_loop_test(tc, bad, 0, 8); tcase_add_loop_test(tc, others, 0, 40);)
