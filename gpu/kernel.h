@@ -370,7 +370,8 @@ enum {
     HN_K_NORM = 64,
     HN_K_SIDE = 64,
     HN_K_SUMS = 16,
-    HN_K_SHARED = 110 << 10 /* bytes of a block's memory in `whole`, asked for when it is launched */
+    HN_K_SHARED =
+        110 << 10 /* bytes of a block's memory in `whole`, asked for when it is launched */
 }; /* tiles of a product: 16 or 32 rows, 16 columns; of a transposed copy: 64 x 64; sums beside a product in panels: 16 columns */
 
 /* Tiles of `panel`: rows, columns; its shared memory, given to it by the launch: two blocks fit a processor. */
