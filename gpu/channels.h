@@ -36,7 +36,7 @@ HN_DEVICE void CN(part)(const struct hn_k_norm *a, const real *x, const real *ke
 
 /* y = k (x - m) + b of a row, and its ReLU. */
 HN_DEVICE void CN(put)(real *y, const real *x, const real *m, const real *k, const real *b,
-                       int relu)
+                       int relu, const struct copy *copy, int64_t row, int64_t ch)
 {
     real v[NEIGHBOURS];
     HN_UNROLL
@@ -45,6 +45,7 @@ HN_DEVICE void CN(put)(real *y, const real *x, const real *m, const real *k, con
         v[c] = relu && u <= 0 ? 0 : u;
     }
     hn_store(y, v, NEIGHBOURS);
+    leave(copy, v, row, ch, NEIGHBOURS);
 }
 
 FORWARD
@@ -57,6 +58,7 @@ FORWARD
                *bias = hn_at(&a.env, a.bias, HN_Z);
     real *y = hn_at(&a.env, a.y, HN_Z);
     const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * CN(WIDE);
+    const struct copy copy = copy_of(&a, HN_Z, n);
     HN_EACH(t)
     {
         const int64_t ch = c0 + t % ACROSS * NEIGHBOURS;
@@ -102,13 +104,13 @@ FORWARD
             for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
                 real v[NEIGHBOURS];
                 move(v, x + place(&a, ch, j), NEIGHBOURS);
-                CN(put)(y + place(&a, ch, j), v, m, k, b, a.fuse_relu);
+                CN(put)(y + place(&a, ch, j), v, m, k, b, a.fuse_relu, &copy, j, ch);
             }
             HN_UNROLL
             for (int e = 0; e < KEEP; e++)
                 if (keeps(&a, n) && own(t, e) < n) CN(put)
             (y + own(t, e) * a.channels + ch, HN_MINE(kept, t) + e * NEIGHBOURS, m, k, b,
-             a.fuse_relu);
+             a.fuse_relu, &copy, own(t, e), ch);
         }
     }
 }
@@ -153,7 +155,8 @@ struct CN(
     int sums;
     double sum[NEIGHBOURS];
 };
-HN_DEVICE void CN(give)(struct CN(slopes) * s, const struct CN(terms) * k, real *dx, int add)
+HN_DEVICE void CN(give)(struct CN(slopes) * s, const struct CN(terms) * k, real *dx, int add,
+                        const struct copy *copy, int64_t row, int64_t ch)
 {
     real v[NEIGHBOURS], before[NEIGHBOURS];
     if (add) move(before, dx, NEIGHBOURS);
@@ -164,6 +167,7 @@ HN_DEVICE void CN(give)(struct CN(slopes) * s, const struct CN(terms) * k, real 
         if (s->sums) s->sum[c] += (double)v[c];
     }
     hn_store(dx, v, NEIGHBOURS);
+    leave(copy, v, row, ch, NEIGHBOURS);
 }
 
 BACKWARD
@@ -180,6 +184,7 @@ BACKWARD
                  *inv = hn_double_at(&a.env, a.save_inv, HN_Z);
     real *dx = hn_at(&a.env, a.dx, HN_Z);
     const int64_t n = hn_n(a.outer, s->rows) * a.inner, c0 = HN_X * CN(WIDE);
+    const struct copy copy = copy_of(&a, HN_Z, n);
     HN_EACH(t)
     {
         const int64_t ch = c0 + t % ACROSS * NEIGHBOURS;
@@ -238,12 +243,13 @@ BACKWARD
             for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
                 struct CN(terms) k = CN(terms_at)(dy, relu, x, place(&a, ch, j), 1);
                 CN(around)(&k, m, 1);
-                CN(give)(&v, &k, dx + place(&a, ch, j), a.acc & 1);
+                CN(give)(&v, &k, dx + place(&a, ch, j), a.acc & 1, &copy, j, ch);
             }
             HN_UNROLL
             for (int e = 0; e < KEEP; e++)
-                if (keeps(&a, n) && own(t, e) < n)
-                    CN(give)(&v, &HN_MINE(kept, t)[e], dx + own(t, e) * a.channels + ch, a.acc & 1);
+                if (keeps(&a, n) && own(t, e) < n) CN(give)
+            (&v, &HN_MINE(kept, t)[e], dx + own(t, e) * a.channels + ch, a.acc & 1, &copy,
+             own(t, e), ch);
             HN_UNROLL
             for (int c = 0; c < NEIGHBOURS; c++) HN_MINE(given, t)[c] = v.sum[c];
         }

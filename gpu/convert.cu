@@ -1,27 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Copies of a product's operands for the library (operand.c): as bfloat16, rounded to the nearest (ties to even; infinite and
- * NaN stay so); transposed, by tiles of 64 x 64 in shared memory, so that both sides are read and written in lines. */
-#include "gpu/kernel.h"
+ * Copies of a product's operands for the library (operand.c): as bfloat16; transposed, by tiles of 64 x 64 in shared memory, so that both sides are read and written in lines. */
+#include "gpu/narrow.h"
 
 enum { SIDE = HN_K_SIDE, PITCH = SIDE + 1, FOURS = SIDE * SIDE / 4 / HN_BLOCK };
 
-union number {
-    float f;
-    uint32_t u;
-};
 struct HN_ALIGNED eight {
     uint16_t v[8];
 };
-
-HN_DEVICE uint16_t narrowed(real v)
-{
-    union number w;
-    w.f = (float)v;
-    return (uint16_t)((w.u & 0x7fffffffu) > 0x7f800000u
-                          ? w.u >> 16 | 0x40u
-                          : (w.u + 0x7fffu + (w.u >> 16 & 1u)) >> 16);
-}
 
 HN_KERNEL(convert, hn_k_convert)
 {

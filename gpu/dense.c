@@ -283,31 +283,54 @@ static hone_status library_backward(struct hn_gpu_build *b, const struct dense *
     return HONE_OK;
 }
 
+/* Can the library add the bias? */
+static int is_simple(const struct dense *d)
+{
+    return !d->has_bias || (d->a->beta == 1 && !d->one_bias);
+}
+
 hone_status hn_gpu_dense(struct hn_gpu_build *b)
 {
     const struct dense d = dense_of(b);
     if (!b->s->backward) {
-        int simple = !d.has_bias || (d.a->beta == 1 && !d.one_bias);
-        return d.native || !simple ? forward(b, &d) : library_forward(b, &d);
+        return d.native || !is_simple(&d) ? forward(b, &d) : library_forward(b, &d);
     }
     const int bias = d.has_bias && hn_gpu_wants(b, 2) && b->summed != b->s->op,
               weights = hn_gpu_wants(b, 1);
     return d.native ? backward(b, &d, weights, bias) : library_backward(b, &d, weights, bias);
 }
 
+static struct dense dense_at(const struct hn_gpu_build *b, const struct hn_step *s)
+{
+    struct hn_gpu_build at = *b;
+    at.s = s, at.op = &b->p->ops[s->op];
+    return dense_of(&at);
+}
+
+int hn_gpu_by_library(const struct hn_gpu_build *b, const struct hn_step *s, int multiple)
+{
+    const struct dense d = dense_at(b, s);
+    return !d.native && (s->backward || is_simple(&d)) && d.in % multiple == 0 &&
+           d.out % multiple == 0;
+}
+
+int hn_gpu_layer_below(const struct hn_gpu_build *b, struct hn_ref dx)
+{
+    const struct hn_step *s = b->s + 1;
+    if (s == b->end || !hn_gpu_same(s->dy[0], dx)) return 0;
+    const struct hn_op *op = &b->p->ops[s->op];
+    return strcmp(op->row->name, "dense") == 0 && op->out[0] == b->op->in[0];
+}
+
 int hn_gpu_bias_below(struct hn_gpu_build *b, struct hn_ref dx, struct hn_k_ref *bias, int *acc,
                       double *scale)
 {
-    struct hn_gpu_build below = *b;
-    const int32_t value = b->op->in[0];
-    below.s = b->s + 1;
-    if (b->e->dev->o.layer_sums || below.s == b->end || !hn_gpu_same(below.s->dy[0], dx)) return 0;
-    below.op = &b->p->ops[below.s->op];
-    if (strcmp(below.op->row->name, "dense") != 0 || below.op->out[0] != value) return 0;
-    const struct dense d = dense_of(&below);
-    if (d.native || !d.has_bias || d.one_bias || below.s->dx[2].space != HN_SP_DW) return 0;
-    *bias = hn_gpu_ref(b, below.s->dx[2]), *acc = hn_gpu_acc(&below, 2), *scale = d.a->beta;
-    b->summed = below.s->op;
+    const struct hn_step *s = b->s + 1;
+    if (b->e->dev->o.layer_sums || !hn_gpu_layer_below(b, dx)) return 0;
+    const struct dense d = dense_at(b, s);
+    if (d.native || !d.has_bias || d.one_bias || s->dx[2].space != HN_SP_DW) return 0;
+    *bias = hn_gpu_ref(b, s->dx[2]), *acc = (int)(s->acc >> 2 & 1u), *scale = d.a->beta;
+    b->summed = s->op;
     return 1;
 }
 

@@ -244,6 +244,13 @@ hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p
                             const struct hn_gpu_operand is[2], struct hn_gpu_gemm *g,
                             struct hn_k_ref at[2]);
 
+/* Where a norm is to leave a copy of its result, [lines, units], as well; nowhere if no product takes one. */
+struct hn_k_ref hn_gpu_copy_wanted(struct hn_gpu_build *b, struct hn_gpu_operand is,
+                                   struct hn_k_dim lines, int64_t units);
+/* dense.c: are the products of this step of a dense layer the library's, on lines of multiples of so many elements? */
+int hn_gpu_by_library(const struct hn_gpu_build *b, const struct hn_step *s, int multiple);
+/* Is the step behind the one at work the layer whose output's gradient lies in dx? */
+int hn_gpu_layer_below(const struct hn_gpu_build *b, struct hn_ref dx);
 /* dense.c: the gradient of its bias, when the step behind the one at work is the layer whose output's gradient lies in dx, and the
  * library makes its products. b->summed says so. 0: it is not. */
 int hn_gpu_bias_below(struct hn_gpu_build *b, struct hn_ref dx, struct hn_k_ref *bias, int *acc,

@@ -192,6 +192,9 @@ struct hn_k_norm { /* batch norm: x[o, ch, i] at (o * channels + ch) * inner + i
         acc;        /* acc: bits as the inputs x, scale, bias, mean, var */
     int32_t copied; /* stats are running values after the batch */
     struct hn_k_ref
+        copy; /* of y or dx, for products (operand.c), where inner is 1: bfloat16, or transposed */
+    int32_t copy_turned;
+    struct hn_k_ref
         below; /* backward: below[ch] (+)= below_scale sum of dx, the gradient of the bias in front; inner is 1 */
     int32_t below_acc;
     double below_scale;

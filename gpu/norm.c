@@ -96,6 +96,12 @@ static hone_status native(struct hn_gpu_build *b, const struct hn_k_norm *k)
                                hn_gpu_fixed(k->channels), n * (HN_BLOCK / HN_K_NORM)));
 }
 
+static void leave_copy(struct hn_gpu_build *b, struct hn_k_norm *k, struct hn_gpu_operand is)
+{
+    k->copy = hn_gpu_copy_wanted(b, is, k->outer, k->channels);
+    k->copy_turned = b->e->dev->o.form == HN_GPU_TRANSPOSED;
+}
+
 static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
 {
     k->dy = hn_gpu_ref(b, b->s->dy[0]);
@@ -109,6 +115,8 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
     enum hn_gpu_norm_way way = k->relu.space ? HN_GPU_NORM_NATIVE : way_of(b, b->s->op);
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, k);
     int acc = 0;
+    if (k->inner == 1 && k->dx.space != HN_KS_NONE && hn_gpu_layer_below(b, b->s->dx[0]))
+        leave_copy(b, k, (struct hn_gpu_operand){ b->op->in[0], 1 });
     if (k->inner == 1 && k->dx.space != HN_KS_NONE &&
         hn_gpu_bias_below(b, b->s->dx[0], &k->below, &acc, &k->below_scale))
         k->below_acc = acc;
@@ -131,6 +139,8 @@ hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
         k.stats = (struct hn_k_ref){ HN_KS_ARENA,
                                      hn_gpu_extra(b, 2 * (size_t)k.channels * sizeof(double)) };
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, &k);
+    const struct hn_op *result = k.fuse_relu ? &b->p->ops[b->next->op] : b->op;
+    if (k.inner == 1) leave_copy(b, &k, (struct hn_gpu_operand){ result->out[0], 0 });
     return native(b, &k);
 }
 

@@ -8,7 +8,7 @@
  *     batch statistics:    dx = scale inv (dy - sum dy / n - h sum(dy h) / n),  h = (x - m) inv
  *     running statistics:  dx = scale inv dy,  dm = -scale inv sum dy,  dv = -scale inv^2 sum(dy h) / 2
  *     dscale = sum dy h,  dbias = sum dy,  and of a layer's bias in front of it: db = sum dx */
-#include "gpu/kernel.h"
+#include "gpu/narrow.h"
 
 enum { LANES = HN_K_NORM, ACROSS = HN_BLOCK / LANES, KEEP = 512 / HN_BITS }; /* threads of a block: lane t / 4, and the t % 4-th of 4 across the channels */
 
@@ -52,6 +52,38 @@ HN_DEVICE void move(real *to, const real *from, int n)
 #define ADD_LANES(sh, wide)                                                                        \
     for (int w_ = 8 * (wide); w_ > 0; w_ = w_ > (wide) ? (wide) : 0)                               \
     HN_EACH(t_) if (t_ < w_) hn_add_up(sh, t_, w_, LANES / 8)
+
+struct copy { /* of a result: bfloat16, or transposed; at is NULL where nobody wants one */
+    unsigned char *at;
+    int64_t rows, channels;
+    int turned;
+};
+HN_DEVICE struct copy copy_of(const struct hn_k_norm *a, int64_t z, int64_t rows)
+{
+    struct copy c;
+    c.at = hn_bytes_at(&a->env, a->copy, z), c.turned = a->copy_turned;
+    c.rows = rows, c.channels = a->channels;
+    return c;
+}
+/* n neighbours of a row, 1, 2 or 4. */
+HN_DEVICE void leave(const struct copy *c, const real *v, int64_t row, int64_t ch, int n)
+{
+    if (!c->at) return;
+    if (c->turned) {
+        HN_UNROLL
+        for (int k = 0; k < n; k++) ((real *)c->at)[(ch + k) * c->rows + row] = v[k];
+        return;
+    }
+    uint16_t *const to = (uint16_t *)c->at + row * c->channels + ch;
+    if (n == 1) to[0] = narrowed(v[0]);
+    if (n == 1) return;
+    const uint32_t low = narrowed(v[0]) | (uint32_t)narrowed(v[1]) << 16,
+                   high = narrowed(v[n - 2]) | (uint32_t)narrowed(v[n - 1]) << 16;
+    if (n == 2)
+        *(uint32_t *)to = low;
+    else
+        *(uint64_t *)to = low | (uint64_t)high << 32;
+}
 
 /* What becomes of a channel's mean and variance. */
 HN_DEVICE void keep_statistics(const struct hn_k_norm *a, int64_t z, int64_t ch, int64_t n,

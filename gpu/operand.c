@@ -4,12 +4,13 @@
  * both operands with the terms of a sum as neighbours, so that one that lies the other way is transposed. The values themselves
  * stay float32 where they are; a copy lies in the slot's own memory behind the arena.
  *
- * A copy is made before the first product of a step that reads the matrix and serves all others of that step: input and weights
- * forward and backward, the gradient in both products backward. It is found by what it is, a value or a value's gradient, never by
- * its place, which later values share. Nothing changes a value between its first and its last reader, and a gradient is whole
+ * A copy is made by the BatchNorm whose result it is, else by a launch before the first product of a step that reads it, and
+ * serves all others of that step: input and weights forward and backward, the gradient in both products backward. It is found by
+ * what it is, a value or a value's gradient, never by its place, which later values share. Nothing changes a value between its first and its last reader, and a gradient is whole
  * when the op that made the value reads it, so that a copy cannot be out of date. */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
+#include <string.h>
 
 enum { NEIGHBOURS = 8 }; /* a conversion takes so many at once; lines of a matrix are multiples */
 
@@ -30,19 +31,24 @@ static struct hn_gpu_node *transpose(struct hn_gpu_build *b, struct hn_k_ref fro
     return n;
 }
 
+/* Room for the copy of a matrix. */
+static struct hn_k_ref room(struct hn_gpu_build *b, struct hn_k_dim lines, int64_t units)
+{
+    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED;
+    const size_t n = (size_t)(hn_gpu_n(lines, b->e->plan->max_rows) * units);
+    return (struct hn_k_ref){ HN_KS_ARENA, hn_gpu_extra(b, n * (bf16 ? 2 : b->e->dev->elem)) };
+}
+
 /* The copy of m, whose lines are as many as `lines`. */
 static hone_status copied(struct hn_gpu_build *b, const struct hn_k_matrix *m,
                           struct hn_k_dim lines, struct hn_gpu_operand is, struct hn_k_ref *at)
 {
     struct hn_k_ref *copy = &b->copies[2 * is.value + is.gradient];
-    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED;
     *at = *copy;
     if (copy->space != HN_KS_NONE) return HONE_OK;
-    const size_t n = (size_t)(hn_gpu_n(lines, b->e->plan->max_rows) * m->stride);
-    *copy =
-        (struct hn_k_ref){ HN_KS_ARENA, hn_gpu_extra(b, n * (bf16 ? 2 : (size_t)b->e->dev->elem)) };
-    *at = *copy;
-    return (bf16 ? convert : transpose)(b, m->at, lines, m->stride, *copy)
+    *at = *copy = room(b, lines, m->stride);
+    return (b->e->dev->o.form == HN_GPU_CONVERTED ? convert : transpose)(b, m->at, lines, m->stride,
+                                                                         *copy)
                ? HONE_OK
                : hn_nomem(b->err, "the execution plan", sizeof(struct hn_gpu_node));
 }
@@ -64,4 +70,28 @@ hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p
     else
         g->trans_a = 0, g->trans_b = 1;
     return HONE_OK;
+}
+
+/* Does a product of the library's in step s take a copy of it? */
+static int is_taken(const struct hn_gpu_build *b, const struct hn_step *s, struct hn_gpu_operand is)
+{
+    const struct hn_op *op = &b->p->ops[s->op];
+    const int converted = b->e->dev->o.form == HN_GPU_CONVERTED;
+    if (strcmp(op->row->name, "dense") != 0 || !hn_gpu_by_library(b, s, NEIGHBOURS)) return 0;
+    if (is.value != (is.gradient ? op->out[0] : op->in[0])) return 0;
+    if (!s->backward) return converted && !is.gradient;
+    return s->dx[1].space != HN_SP_NONE ||
+           (converted && is.gradient && s->dx[0].space != HN_SP_NONE);
+}
+
+struct hn_k_ref hn_gpu_copy_wanted(struct hn_gpu_build *b, struct hn_gpu_operand is,
+                                   struct hn_k_dim lines, int64_t units)
+{
+    const struct hn_plan *plan = b->e->plan;
+    struct hn_k_ref *copy = &b->copies[2 * is.value + is.gradient];
+    int taken = 0;
+    for (int i = 0; i < plan->n_steps && b->e->dev->o.form != HN_GPU_PLAIN; i++)
+        taken |= is_taken(b, &plan->steps[i], is);
+    if (taken) *copy = room(b, lines, units);
+    return *copy;
 }

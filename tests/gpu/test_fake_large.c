@@ -119,13 +119,13 @@ static const struct form forms[] = {
 static struct outcome want, got;
 
 /* The same numbers, with one launch more a step for each matrix: inputs, weights and gradients of the layers but the last, the
- * shared input and the matrix used twice once. Transposed: of a weight only what some product reads the other way, so that of the
+ * shared input and the matrix used twice once, the gradient that the norm makes by the norm. Transposed: of a weight only what some product reads the other way, so that of the
  * first layer, whose input wants no gradient, there is one only if it lies the other way forward. */
 START_TEST(copies)
 {
     const struct form *f = &forms[_i % 2];
     const int trans = _i / 2 % 2, rows = _i < 4 ? 12 : 7;
-    const int each = 5 + 5 + 6 - (_i % 2 && trans);
+    const int each = 5 + 5 + 5 - (_i % 2 && trans);
     static struct net n;
     struct rig_data d;
     char plain[96], copied[96];
@@ -148,6 +148,59 @@ START_TEST(copies)
         for (size_t i = 0; i < n.t.p.n_slab; i++)
             ck_assert_msg(fabs(got.w[i] - want.w[i]) <= f->bound * (1 + fabs(want.w[i])),
                           "w[%zu] is %.9g, wanted %.9g", i, got.w[i], want.w[i]);
+    }
+    rig_data_free(&d);
+    tb_free(&n.t);
+}
+END_TEST
+
+/* Layers with a norm between them leave their own copies: launches are one for the input and one for each matrix. */
+static void chain_init(struct net *n, int trans)
+{
+    struct tb *t = &n->t;
+    static const int width[] = { 16, 24, 32, 8 };
+    *n = (struct net){ .dense = { { 1, 1, 0 }, { 1, 1, 1 } },
+                       .bn = { 1e-3, 0.9, 0, 0 },
+                       .relu = { HN_U_RELU, 0, 0 },
+                       .loss = { .weight = 1 },
+                       .trans = trans };
+    tb_init(t);
+    int y = tb_input(t, tb_shape(2, TB_N, width[0]));
+    for (int i = 1; i < 4; i++) {
+        const struct hn_shape s = tb_shape(1, width[i]);
+        y = layer(n, y, width[i - 1], width[i], trans);
+        y = tb_op(
+            t, &hn_op_batchnorm, &n->bn, 5,
+            (int[]){ y, tb_param(t, s, 1), tb_param(t, s, 1), tb_state(t, s), tb_state(t, s) });
+        if (i != 2) y = tb_op(t, &hn_op_unary, &n->relu, 1, &y);
+    }
+    y = layer(n, y, 8, 3, 0);
+    tb_output(t, y);
+    tb_loss(t, &hn_op_loss_ce, &n->loss, y, tb_target(t, tb_shape(1, TB_N)), -1);
+    tb_finish(t);
+}
+
+START_TEST(copies_by_norms)
+{
+    static const char *const channels[] = { "4", "8", "16" };
+    static const int64_t rows[] = { 9, 130, MOST_ROWS };
+    const struct form *f = &forms[_i % 2];
+    const int trans = _i / 2 % 2;
+    static struct net n;
+    struct rig_data d;
+    char plain[128], copied[128];
+    chain_init(&n, trans);
+    rig_data_init(&d, &n.t, 3, 9);
+    fake_reset();
+    for (int k = 0; k < 3; k++) {
+        (void)snprintf(plain, sizeof plain, "%s,graph=off", f->plain);
+        (void)snprintf(copied, sizeof copied, "%s,graph=off,norm-width=%s", f->copied,
+                       channels[_i / 4]);
+        train(&n.t, &d, &hn_backend_cuda_f32, plain, &hypers[0], rows[k], &want);
+        train(&n.t, &d, &hn_backend_cuda_f32, copied, &hypers[0], rows[k], &got);
+        expect(&n.t, &want, &got, f->bound);
+        if (fake.present)
+            ck_assert_int_eq(got.launches - want.launches, (4 - (_i % 2 && trans)) * STEPS);
     }
     rig_data_free(&d);
     tb_free(&n.t);
@@ -399,6 +452,7 @@ START_TEST(options)
 END_TEST
 
 HN_TEST_MAIN("gpu, large layers", tcase_add_loop_test(tc, copies, 0, 8);
+             tcase_add_loop_test(tc, copies_by_norms, 0, 12);
              tcase_add_loop_test(tc, programs, 0, 40); tcase_add_test(tc, rounding);
              tcase_add_loop_test(tc, turned, 0, 5); tcase_add_loop_test(tc, widths, 0, 12);
              tcase_add_loop_test(tc, biases, 0, 9); tcase_add_test(tc, options);)
