@@ -117,9 +117,14 @@ int hn_gpu_gemm_fits(const struct hn_gpu_node *node, int64_t rows)
 /* The tile follows from the plan and the number of slots alone. */
 static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
 {
-    if (b->e->dev->o.native != HN_GPU_TILES && hn_gpu_panel_takes(k)) {
+    if (b->e->dev->o.native != HN_GPU_TILES && hn_gpu_panel_takes(b->e, k)) {
         struct hn_k_gemm panels = *k;
-        for (int i = 0; i < k->n; i++) hn_gpu_panel_shape(b->e, &panels.p[i]);
+        panels.column = -1;
+        for (int i = 0; i < k->n; i++) {
+            hn_gpu_panel_shape(b->e, &panels.p[i]);
+            if (k->p[i].a.column >= 0) panels.column = k->p[i].a.column;
+            if (k->p[i].b.column >= 0) panels.column = k->p[i].b.column;
+        }
         return hn_gpu_add(b, HN_KN_panel, &panels, sizeof panels, hn_gpu_fixed(1), 1)
                    ? HONE_OK
                    : no_memory(b);

@@ -3,11 +3,42 @@
  * Matrix products in small tiles (tile.h), and column sums. One launch makes one or two products (the gradients of a layer's
  * input and weights); rows of the data set are read where they lie; the gradient of a bias is one more row of ones; the way out:
  * product.h.                                                                            d[j] (+)= scale sum_r x[r,j] */
+#include "gpu/column.h"
 #include "gpu/product.h"
+
+struct
+    operand { /* elements [unit of line l]: base + l * stride + unit, or of the data set's row that is line l */
+    const real *base;
+    struct rows rows;
+    int64_t stride;
+    int n, k, along;     /* how many i and k there are; lines run along k */
+    int gathered, fours; /* lines are rows of the data set; four neighbours are one load */
+    int ones;            /* the i that is one for every k; -1: none */
+};
+struct tile { /* of one product */
+    struct job job;
+    struct operand a, b;
+};
+
+HN_DEVICE struct operand operand_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
+                                    const struct hn_k_matrix *x, int64_t z, int n, int k, int ones)
+{
+    struct operand o;
+    o.base = hn_at(&g->env, x->at, z);
+    o.stride = x->stride, o.along = x->along, o.ones = ones ? n : -1;
+    o.n = n, o.k = k, o.gathered = 0;
+    if (x->column >= 0) {
+        o.rows = rows_of(s, g->columns[z * g->n_columns + x->column]);
+        o.gathered = o.rows.c.in_place;
+        if (o.gathered) o.base = (const real *)o.rows.c.data;
+    }
+    o.fours = hn_is_aligned(o.base) && ((o.stride | (o.along ? k : n)) & 3) == 0;
+    return o;
+}
 
 /* The tile of block x, in slot z; 0: there is none. */
 HN_DEVICE int find_job(const struct hn_k_gemm *g, const struct hn_k_slot *s, int x, int tile,
-                       int64_t z, struct job *j)
+                       int64_t z, struct tile *to)
 {
     for (int i = 0; i < g->n; i++) {
         const struct hn_k_product *p = &g->p[i];
@@ -21,10 +52,11 @@ HN_DEVICE int find_job(const struct hn_k_gemm *g, const struct hn_k_slot *s, int
             continue;
         }
         const int row = (int)((uint32_t)x / (uint32_t)across);
-        j->p = p, j->m = m, j->n = n, j->k = k, j->z = z;
+        struct job *const j = &to->job;
+        j->which = i, j->m = m, j->n = n, j->k = k, j->z = z;
         j->i0 = row * tile, j->j0 = (x - row * across) * HN_K_TILE;
-        j->a = operand_of(g, s, &p->a, z, m, k, p->ones == 1);
-        j->b = operand_of(g, s, &p->b, z, n, k, p->ones == 2);
+        to->a = operand_of(g, s, &p->a, z, m, k, p->ones == 1);
+        to->b = operand_of(g, s, &p->b, z, n, k, p->ones == 2);
         return 1;
     }
     return 0;
@@ -175,12 +207,13 @@ HN_DEVICE void store(real *sh, const struct operand *o, int i0, int k0, int tile
 
 /* A result on its way out; those of ones are the sums of the other operand. */
 HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const struct job *j,
-                   const struct way_out *o, int row, int col, real v)
+                   const struct way_out *o, const struct mask *m, int row, int col, real v)
 {
-    const struct hn_k_product *p = j->p;
+    const struct hn_k_product *p = &g->p[j->which];
     const real sum[4] = { v };
     if (row < j->m && col < j->n) {
-        finish(s, j, o, row, col, 1, sum);
+        const struct ahead ahead = look_ahead(g, j, o, row, col, 1);
+        finish(g, j, o, &ahead, dropped(g, s, j, m, row, col, 1), m->scale, row, col, sum);
     } else if (p->ones == 1 ? row == j->m && col < j->n
                             : p->ones == 2 && col == j->n && row < j->m) {
         real *sums = hn_at(&g->env, p->sums, j->z) + (p->ones == 1 ? col : row);

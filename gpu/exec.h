@@ -233,7 +233,7 @@ static inline int hn_gpu_is_product(enum hn_k_id k)
 /* panel.c: the tiles of a product in the kernel `panel`, and how many blocks it has; does the kernel take these products? */
 void hn_gpu_panel_shape(const struct hn_gpu_exec *e, struct hn_k_product *p);
 int64_t hn_gpu_panel_blocks(const struct hn_k_product *p, int64_t rows);
-int hn_gpu_panel_takes(const struct hn_k_gemm *g);
+int hn_gpu_panel_takes(const struct hn_gpu_exec *e, const struct hn_k_gemm *g);
 
 /* operand.c: the two operands of a library's product, in places at[2], become copies in the form that operands= asks for; g
  * follows. What an operand is: a value of the program, or the gradient of one. */

@@ -158,7 +158,9 @@ struct
     int32_t ones,
         acc_sums; /* 1: sums[j] (+)= beta sum_k b[k,j], 2: sums[i] (+)= beta sum_k a[i,k] */
     double alpha, beta;
-    int32_t shape, rows, cols; /* of the tiles of `panel` */
+    /* `panel`: a tile's shape, its rows 1 << row_bits; tiles side by side, and 2^31 / across, rounded up; blocks of sums */
+    int32_t shape, row_bits, cols, across, sums_blocks;
+    uint32_t magic;
     struct hn_k_tail tail;
 };
 struct
@@ -166,6 +168,7 @@ struct
     struct hn_k_env env;
     const struct hn_k_column *columns; /* n_columns per slot */
     int32_t n_columns, n;
+    int32_t column; /* `panel`: the column of the data set that an operand is; -1: none is */
     struct hn_k_product p[2];
 };
 struct hn_k_colsum { /* d[j] (+)= scale * sum_r x[r, j]; one: a single sum over all */
@@ -445,6 +448,8 @@ typedef double real;
 #define HN_ROLLED                 _Pragma("unroll 1")
 /* What follows from a number is found again from here on, and does not take up registers until then. */
 #define HN_ANEW(t) asm volatile("" : "+r"(t))
+/* A pointer or an int64 is loaded by here, not where it is first used. */
+#define HN_HERE(x) asm volatile("" ::"l"(x))
 #define HN_ALIGNED __align__(16)
 #else
 struct
@@ -477,6 +482,7 @@ struct
 #define HN_UNROLL8
 #define HN_ROLLED
 #define HN_ANEW(t) ((void)0)
+#define HN_HERE(x) ((void)(x))
 #define HN_ALIGNED
 #endif
 
@@ -506,7 +512,10 @@ HN_DEVICE int hn_first_round(int team) { return team > 64 ? 16 : team > 4 ? team
     HN_EACH(t_) if (t_ < w_) hn_add_up(sh, t_, w_, n_)
 
 HN_DEVICE int64_t hn_n(struct hn_k_dim d, int64_t rows) { return d.per_row * rows + d.fixed; }
-HN_DEVICE int hn_live(const struct hn_k_slot *s) { return s->rows > 0 && !s->stop; }
+HN_DEVICE int hn_live(const struct hn_k_slot *s) /* both are loaded at once */
+{
+    return (s->rows > 0) & (s->stop == 0);
+}
 /* By one thread of the last kernel of a step. A kernel's threads agree on hn_live: only this writes `stop`, and then nothing of
  * the same kernel does anything else. */
 HN_DEVICE void hn_move_on(struct hn_k_slot *s)

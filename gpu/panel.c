@@ -32,7 +32,7 @@ int64_t hn_gpu_panel_blocks(const struct hn_k_product *p, int64_t rows)
 {
     const int64_t m = hn_gpu_n(p->m, rows), n = hn_gpu_n(p->n, rows);
     if (m <= 0 || n <= 0) return 0;
-    return up(m, p->rows) * up(n, p->cols) + (p->ones ? up(p->ones == 1 ? n : m, HN_K_SUMS) : 0);
+    return up(m, (int64_t)1 << p->row_bits) * p->across + p->sums_blocks;
 }
 
 static double cost_of(const struct hn_gpu_exec *e, const struct hn_k_product *p,
@@ -47,11 +47,17 @@ static double cost_of(const struct hn_gpu_exec *e, const struct hn_k_product *p,
            (double)up(tiles, 2 * PROCESSORS) * PAIR_WAITS;
 }
 
-/* Lines of b along k beside lines of a across it: no layer has such a product, and the kernel has no code for it. */
-int hn_gpu_panel_takes(const struct hn_k_gemm *g)
+/* Lines of b along k beside lines of a across it, or a number of columns that follows the batch: no layer has such a product, and
+ * the kernel has no code for it. It divides numbers of tiles by those of a row in 31 bits. */
+int hn_gpu_panel_takes(const struct hn_gpu_exec *e, const struct hn_k_gemm *g)
 {
-    for (int i = 0; i < g->n; i++)
-        if (g->p[i].b.along && !g->p[i].a.along) return 0;
+    for (int i = 0; i < g->n; i++) {
+        const struct hn_k_product *p = &g->p[i];
+        const int64_t across = up(p->n.fixed, 16), down = up(hn_gpu_n(p->m, e->plan->max_rows), 16);
+        if ((p->b.along && !p->a.along) || p->n.per_row || (p->ones == 2 && p->m.per_row) ||
+            across * across > INT32_MAX / (down + 1))
+            return 0;
+    }
     return 1;
 }
 
@@ -64,5 +70,9 @@ void hn_gpu_panel_shape(const struct hn_gpu_exec *e, struct hn_k_product *p)
     for (int i = 1; i < n; i++)
         if (asked >= 0 ? asked >= s[i].id : cost_of(e, p, &s[i]) < cost_of(e, p, &s[best]))
             best = i;
-    p->shape = s[best].id, p->rows = s[best].rows, p->cols = s[best].cols;
+    p->shape = s[best].id, p->cols = s[best].cols;
+    for (p->row_bits = 4; 1 << p->row_bits < s[best].rows;) p->row_bits++;
+    p->across = (int32_t)up(p->n.fixed, p->cols);
+    p->magic = p->across ? (uint32_t)up((int64_t)1 << 31, p->across) : 0;
+    p->sums_blocks = p->ones ? (int32_t)up(p->ones == 1 ? p->n.fixed : p->m.fixed, HN_K_SUMS) : 0;
 }

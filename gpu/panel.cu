@@ -2,154 +2,72 @@
  *
  * Matrix products in tiles of several shapes (panel.h), for what is large or has many slots; the way out: product.h. One launch
  * makes one or two products, each in the shape the host chose for it (panel.c), and the gradient of a bias in blocks of its own.
- * Operands come to shared memory by asynchronous copies, several chunks ahead; a chunk sent off in one phase is waited for at the
- * end of the phase before the one that reads it. Lines that run along k lie there line by line, their fours of terms exchanged by
- * `twist`, lines across it k by k: both ways neighbouring threads read and write different banks. */
+ * Operands come to shared memory by asynchronous copies (source.h), several chunks ahead; a chunk sent off in one phase is
+ * waited for at the end of the phase before the one that reads it. */
 #include "gpu/product.h"
-#include "gpu/send.h"
+#include "gpu/source.h"
 
 enum { SHARED = HN_K_PANEL_BYTES / sizeof(real), SUM_LANES = HN_BLOCK / HN_K_SUMS };
 
 struct parts { /* a tile's partial sums in shared memory */
     int rows, cols, pitch, n;
 };
-struct source { /* an operand, as little of it as the copies need */
-    const real *base;
-    const uint32_t *index; /* line l begins at stride * index[l], or, without one, at stride * (first + l) */
-    uint32_t first, stride, step; /* step: from a chunk to the next */
-    int n, k, i0, along, fours;
-};
-struct piece { /* four elements of an operand that a thread sends every chunk */
-    uint32_t from; /* where they are in the chunk to be sent next */
-    int last;      /* they are there while the chunk's first k is below this */
-    int to;        /* where they are kept */
-};
-
-/* The tile of block x, in slot z: 1; 2: sums of an operand, now b, for the gradient of a bias, beginning at j0;
- * 0: nothing. */
-HN_DEVICE int find_panel(const struct hn_k_gemm *g, const struct hn_k_slot *s, int x, int64_t z,
-                         struct job *j)
+/* The tile of block x, in slot z, and its operands: 1; 2: sums of an operand, b, for the gradient of a bias, beginning at
+ * j0; 0: nothing. */
+HN_DEVICE int find_panel(const struct hn_k_gemm *g, const struct known *w,
+                         const struct bases *bases, uint32_t x, int64_t z, struct job *j,
+                         struct source *a, struct source *b)
 {
     for (int i = 0; i < g->n; i++) {
         const struct hn_k_product *p = &g->p[i];
-        const int m = (int)hn_n(p->m, s->rows), n = (int)hn_n(p->n, s->rows);
-        if (m <= 0 || n <= 0) continue;
-        const int across = (n + p->cols - 1) / p->cols,
-                  tiles = (m + p->rows - 1) / p->rows * across,
-                  sums = p->ones ? ((p->ones == 1 ? n : m) + HN_K_SUMS - 1) / HN_K_SUMS : 0;
+        const int m = (int)hn_n(p->m, w->rows), n = (int)hn_n(p->n, w->rows);
+        const uint32_t down = (uint32_t)((m + (1 << p->row_bits) - 1) >> p->row_bits),
+                       tiles = down * (uint32_t)p->across, sums = (uint32_t)p->sums_blocks;
+        if (m <= 0) continue;
         if (x >= tiles + sums) {
             x -= tiles + sums;
             continue;
         }
-        const int row = (int)((uint32_t)x / (uint32_t)across);
-        j->p = p, j->m = m, j->n = n, j->k = (int)hn_n(p->k, s->rows), j->z = z;
-        j->i0 = row * p->rows, j->j0 = (x - row * across) * p->cols;
+        const uint32_t row = (uint32_t)((uint64_t)x * p->magic >> 31);
+        j->which = i, j->m = m, j->n = n, j->k = (int)hn_n(p->k, w->rows), j->z = z;
+        j->i0 = (int)row << p->row_bits, j->j0 = (int)(x - row * (uint32_t)p->across) * p->cols;
         if (x < tiles) {
-            j->a = operand_of(g, s, &p->a, z, m, j->k, 0);
-            j->b = operand_of(g, s, &p->b, z, n, j->k, 0);
+            *a = source_of(w, bases, &p->a, m, j->k, j->i0);
+            *b = source_of(w, bases, &p->b, n, j->k, j->j0);
             return 1;
         }
-        j->j0 = (x - tiles) * HN_K_SUMS;
-        j->b = operand_of(g, s, p->ones == 1 ? &p->b : &p->a, z, p->ones == 1 ? n : m, j->k, 0);
+        j->j0 = (int)(x - tiles) * HN_K_SUMS;
+        *b = source_of(w, bases, p->ones == 1 ? &p->b : &p->a, p->ones == 1 ? n : m, j->k, j->j0);
         return 2;
     }
     return 0;
 }
 
-/* ---- copies ---------------------------------------------------------------------------------------------------- */
-
-/* Where element k of line i of a chunk is kept. */
-HN_DEVICE int twist(int i, int four) { return four ^ (i >> 2 & 7); }
-HN_DEVICE int kept_at(int along, int i, int k, int lines, int deep)
+/* A thread's results leave in strips: up to four rows of a column, HN_BLOCK strips after each other. */
+HN_DEVICE int strip_rows(int rows, int cols)
 {
-    return along ? i * deep + 4 * twist(i, k >> 2) + (k & 3) : k * lines + i;
+    return rows * cols < 4 * HN_BLOCK ? rows * cols / HN_BLOCK : 4;
 }
-
-HN_DEVICE struct source source_of(const struct operand *o, int i0, int deep)
-{
-    struct source s = { .base = o->base, .stride = (uint32_t)o->stride, .n = o->n, .k = o->k };
-    s.i0 = i0, s.along = o->along, s.fours = o->fours;
-    s.step = (uint32_t)deep * (o->along ? 1 : s.stride);
-    if (o->gathered) s.index = o->rows.index, s.first = (uint32_t)o->rows.first;
-    return s;
-}
-
-/* What a line's elements begin at, counted from the base. */
-HN_DEVICE uint32_t line_at(const struct source *o, int line)
-{
-    return (o->index ? o->index[line] : o->first + (uint32_t)line) * o->stride;
-}
-
-/* The place of piece p in a chunk. */
-struct spot {
-    int i, k;
+struct chance { /* what Dropout does to a thread's results: 4 bits a strip */
+    uint32_t off;
+    real scale;
 };
-HN_DEVICE struct spot spot_of(int along, int lines, int deep, uint32_t p)
+/* Found while the first chunk is on its way. */
+HN_DEVICE struct chance chance_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
+                                  const struct job *j, int rows, int cols, int t)
 {
-    const uint32_t each = (uint32_t)(along ? deep : lines) / 4, line = p / each,
-                   unit = p % each * 4;
-    return along ? (struct spot){ (int)line, (int)unit } : (struct spot){ (int)unit, (int)line };
-}
-
-/* Where this thread's pieces of the first chunk are. */
-HN_DEVICE void aim(const struct source *o, int lines, int deep, int pieces, int t, struct piece *at)
-{
-    if (!o->fours) return;
-    HN_UNROLL
-    for (int f = 0; f < pieces; f++) {
-        const int p = f * HN_BLOCK + t, along = o->along;
-        const struct spot x = along ? spot_of(1, lines, deep, (uint32_t)p)
-                                    : spot_of(0, lines, deep, (uint32_t)p);
-        const int i = o->i0 + x.i, line = along ? i : x.k, most = along ? o->n : o->k;
-        at[f].from = line_at(o, line < most ? line : 0) + (uint32_t)(along ? x.k : i);
-        at[f].last = (i < o->n && p < lines * deep / 4 ? o->k : 0) - x.k;
-        at[f].to = kept_at(along, x.i, x.k, lines, deep);
+    struct chance c = { 0, 1 };
+    if (!g->p[j->which].tail.drops) return c;
+    const struct mask m = mask_of(s, &g->p[j->which].tail.drop);
+    const int n = strip_rows(rows, cols);
+    c.scale = m.scale;
+    HN_ROLLED
+    for (uint32_t u = (uint32_t)t, at = 0; u < (uint32_t)(rows * cols / n);
+         u += HN_BLOCK, at += 4) {
+        const int row = (int)(u / (uint32_t)cols) * n, col = (int)(u % (uint32_t)cols);
+        c.off |= dropped(g, s, j, &m, j->i0 + row, j->j0 + col, n) << at;
     }
-}
-/* The same for chunk c, from those of the chunk before it. Rows of the data set that are terms are looked up here, a chunk ahead
- * of the one that is sent. */
-HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, int c, int t,
-                      const struct piece *before, struct piece *at)
-{
-    HN_UNROLL
-    for (int f = 0; f < pieces; f++) {
-        at[f] = before[f];
-        at[f].from += o->step;
-    }
-    if (o->along || !o->index || !o->fours) return;
-    HN_UNROLL
-    for (int f = 0; f < pieces; f++) {
-        const struct spot x = spot_of(0, lines, deep, (uint32_t)(f * HN_BLOCK + t));
-        const int k = c * deep + x.k;
-        at[f].from = o->index[k < o->k ? k : 0] * o->stride + (uint32_t)(o->i0 + x.i);
-    }
-}
-
-/* Chunk c on its way to `to`; zeros where there is nothing. */
-HN_DEVICE void send(const struct source *o, int lines, int deep, int pieces, int c, int t,
-                    const struct piece *at, hn_place to)
-{
-    if (!o->fours) return;
-    HN_UNROLL
-    for (int f = 0; f < pieces; f++)
-        if (lines * deep / 4 % HN_BLOCK == 0 || f * HN_BLOCK + t < lines * deep / 4)
-            hn_send4(hn_place_on(to, at[f].to), o->base, at[f].from, c * deep < at[f].last);
-}
-/* The same element by element, where lines are not whole fours: only for those. */
-HN_DEVICE void send_ones(const struct source *o, int lines, int deep, int c, int t, hn_place to)
-{
-    if (o->fours) return;
-    HN_UNROLL4
-    for (uint32_t p = (uint32_t)t; p < (uint32_t)(lines * deep); p += HN_BLOCK) {
-        const uint32_t each = (uint32_t)(o->along ? deep : lines);
-        const int line = (int)(p / each), unit = (int)(p % each);
-        const int i = o->along ? line : unit, k = o->along ? unit : line;
-        const int there = o->i0 + i < o->n && c * deep + k < o->k;
-        const int l = o->along ? o->i0 + i : c * deep + k;
-        const uint32_t from =
-            line_at(o, there ? l : 0) + (uint32_t)(o->along ? c * deep + k : o->i0 + i);
-        hn_send1(hn_place_on(to, kept_at(o->along, i, k, lines, deep)), o->base, from, there);
-    }
+    return c;
 }
 
 /* ---- sums ------------------------------------------------------------------------------------------------------ */
@@ -165,9 +83,10 @@ HN_DEVICE int lane_down(uint32_t l, int across)
     return (int)((l >> 1 & 1) | l / (uint32_t)(2 * across) << 1);
 }
 
-/* One load of four from a chunk: terms 4 * four … of line i + e, or lines i … of term 4 * four + e; into x, `wide` lines a term. */
-HN_DEVICE void pick_up(real *x, const real *from, int along, int lines, int deep, int wide, int four,
-                       int e, int place, int i)
+/* One load of four from a chunk: terms 4 * four … of line i + e, or lines i … of term 4 * four + e; into x, `wide` lines a
+ * term. */
+HN_DEVICE void pick_up(real *x, const real *from, int along, int lines, int deep, int wide,
+                       int four, int e, int place, int i)
 {
     real v[4];
     hn_copy4(v, along ? from + kept_at(1, i + e, 4 * four, lines, deep)
@@ -176,100 +95,99 @@ HN_DEVICE void pick_up(real *x, const real *from, int along, int lines, int deep
     for (int n = 0; n < 4; n++) x[along ? n * wide + place + e : e * wide + place + n] = v[n];
 }
 
-#define PN(name) PN_(name, ROWS, COLS)
-#define PN_(name, rows, cols) PN2_(name, rows, cols)
+#define PN(name)               PN_(name, ROWS, COLS)
+#define PN_(name, rows, cols)  PN2_(name, rows, cols)
 #define PN2_(name, rows, cols) name##_##rows##x##cols
 
 #if HN_BITS == 32
-#define ROWS 16
-#define COLS 16
-#define DOWN 1
+#define ROWS   16
+#define COLS   16
+#define DOWN   1
 #define ACROSS 1
-#define DEEP 128
+#define DEEP   128
 #define STAGES 4
-#define PITCH 20
+#define PITCH  20
 #include "gpu/panel.h"
-#define ROWS 32
-#define COLS 16
-#define DOWN 2
+#define ROWS   32
+#define COLS   16
+#define DOWN   2
 #define ACROSS 1
-#define DEEP 128
+#define DEEP   128
 #define STAGES 3
-#define PITCH 20
+#define PITCH  20
 #include "gpu/panel.h"
-#define ROWS 64
-#define COLS 16
-#define DOWN 2
+#define ROWS   64
+#define COLS   16
+#define DOWN   2
 #define ACROSS 1
-#define DEEP 64
+#define DEEP   64
 #define STAGES 4
-#define PITCH 20
+#define PITCH  20
 #include "gpu/panel.h"
-#define ROWS 64
-#define COLS 32
-#define DOWN 2
+#define ROWS   64
+#define COLS   32
+#define DOWN   2
 #define ACROSS 1
-#define DEEP 64
+#define DEEP   64
 #define STAGES 3
-#define PITCH 36
+#define PITCH  36
 #include "gpu/panel.h"
-#define ROWS 64
-#define COLS 48
-#define DOWN 1
+#define ROWS   64
+#define COLS   48
+#define DOWN   1
 #define ACROSS 3
-#define DEEP 32
+#define DEEP   32
 #define STAGES 5
-#define PITCH 52
+#define PITCH  52
 #include "gpu/panel.h"
-#define ROWS 64
-#define COLS 64
-#define DOWN 2
+#define ROWS   64
+#define COLS   64
+#define DOWN   2
 #define ACROSS 2
-#define DEEP 32
+#define DEEP   32
 #define STAGES 5
-#define PITCH 68
+#define PITCH  68
 #include "gpu/panel.h"
 #else
-#define ROWS 16
-#define COLS 16
-#define DOWN 1
+#define ROWS   16
+#define COLS   16
+#define DOWN   1
 #define ACROSS 1
-#define DEEP 64
+#define DEEP   64
 #define STAGES 4
-#define PITCH 20
+#define PITCH  20
 #include "gpu/panel.h"
-#define ROWS 32
-#define COLS 16
-#define DOWN 1
+#define ROWS   32
+#define COLS   16
+#define DOWN   1
 #define ACROSS 1
-#define DEEP 64
+#define DEEP   64
 #define STAGES 3
-#define PITCH 20
+#define PITCH  20
 #include "gpu/panel.h"
-#define ROWS 32
-#define COLS 32
-#define DOWN 1
+#define ROWS   32
+#define COLS   32
+#define DOWN   1
 #define ACROSS 1
-#define DEEP 32
+#define DEEP   32
 #define STAGES 4
-#define PITCH 36
+#define PITCH  36
 #include "gpu/panel.h"
 #endif
 
 /* Sums over the terms of an operand whose lines are terms, the gradient of a bias. */
-HN_DEVICE void add_terms(const struct hn_k_gemm *g, const struct job *j, double *sum)
+HN_DEVICE void add_terms(const struct hn_k_gemm *g, const struct bases *bases, const struct job *j,
+                         const struct source *o, double *sum)
 {
-    const struct hn_k_product *p = j->p;
-    const struct operand *o = &j->b;
-    real *sums = hn_at(&g->env, p->sums, j->z);
+    const struct hn_k_product *p = &g->p[j->which];
+    real *sums = at_base(bases, p->sums);
     HN_EACH(t)
     {
         const int at = j->j0 + t % HN_K_SUMS;
         const real *from = o->base + (at < o->n ? at : 0);
         double v = 0;
         HN_UNROLL8
-        for (int k = t / HN_K_SUMS; k < o->k; k += SUM_LANES)
-            v += (double)from[(o->gathered ? rows_at(&o->rows, k) : k) * o->stride];
+        for (int k = t / HN_K_SUMS; k < o->k; k += SUM_LANES) v += (double)from[line_at(o, k)];
         sum[t] = v;
     }
     HN_LANES(sum, HN_K_SUMS);
@@ -280,42 +198,51 @@ HN_DEVICE void add_terms(const struct hn_k_gemm *g, const struct job *j, double 
     }
 }
 
-/* Partial sums are added in order; a thread takes up to four rows of a column. */
-HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct hn_k_slot *s, const struct job *j,
-                       const struct parts *is, const real *sh)
+/* Partial sums are added in order. */
+HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct bases *bases, const struct job *j,
+                       const struct parts *is, const real *sh, HN_PRIVATE(struct chance, chance, 1))
 {
-    const struct way_out way = way_out_of(g, s, j);
-    const int each = is->rows * is->cols / HN_BLOCK, n = each < 4 ? each : 4;
+    const struct way_out way = way_out_of(g, bases, j);
+    const int n = strip_rows(is->rows, is->cols);
     HN_EACH(t)
     HN_ROLLED
-    for (int u = t; u < is->rows * is->cols / n; u += HN_BLOCK) {
-        const int row = u / is->cols * n, col = u % is->cols;
+    for (uint32_t u = (uint32_t)t, at = 0; u < (uint32_t)(is->rows * is->cols / n);
+         u += HN_BLOCK, at += 4) {
+        const int row = (int)(u / (uint32_t)is->cols) * n, col = (int)(u % (uint32_t)is->cols);
+        const struct ahead ahead = look_ahead(g, j, &way, j->i0 + row, j->j0 + col, n);
         real sum[4] = { 0 };
         for (int w = 0; w < is->n; w++) {
             HN_UNROLL
             for (int e = 0; e < 4; e++)
                 if (e < n) sum[e] += sh[(w * is->rows + row + e) * is->pitch + col];
         }
-        finish(s, j, &way, j->i0 + row, j->j0 + col, n, sum);
+        finish(g, j, &way, &ahead, HN_MINE(chance, t)->off >> at, HN_MINE(chance, t)->scale,
+               j->i0 + row, j->j0 + col, sum);
     }
 }
 
 HN_KERNEL_OF(panel, hn_k_gemm, 2)
 {
     HN_DYNAMIC(real, sh, SHARED);
+    HN_PRIVATE(struct chance, chance, 1);
+    const struct known known = know(&a, HN_Z);
+    if (!known.live) return;
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!hn_live(s)) return;
+    const struct bases bases = bases_of(&a.env, known.w, known.dw, HN_Z);
     struct job j;
+    struct source of[2];
     struct parts is;
-    const int what = find_panel(&a, s, (int)HN_X, HN_Z, &j);
+    const int what = find_panel(&a, &known, &bases, (uint32_t)HN_X, HN_Z, &j, &of[0], &of[1]);
     if (!what) return;
     if (what == 2) {
-        add_terms(&a, &j, (double *)sh);
+        add_terms(&a, &bases, &j, &of[1], (double *)sh);
         return;
     }
-    switch (j.p->shape) {
+    switch (a.p[j.which].shape) {
 #define SHAPE(rows, cols)                                                                          \
-    case HN_KP_##rows##x##cols: is = panel_##rows##x##cols(&j, sh); break;
+    case HN_KP_##rows##x##cols:                                                                    \
+        is = panel_##rows##x##cols(&a, s, &j, of[0], of[1], sh, chance);                           \
+        break;
 #if HN_BITS == 32
         HN_K_PANELS_32(SHAPE)
 #else
@@ -323,5 +250,5 @@ HN_KERNEL_OF(panel, hn_k_gemm, 2)
 #endif
     default: return;
     }
-    let_out(&a, s, &j, &is, sh);
+    let_out(&a, &bases, &j, &is, sh, chance);
 }

@@ -47,14 +47,16 @@ HN_DEVICE void PN(multiply)(int by_a, int by_b, const real *as, const real *bs, 
     }
 }
 
-HN_DEVICE struct parts PN(panel)(const struct job *j, real *sh)
+HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_slot *s,
+                                 const struct job *j, struct source a, struct source b, real *sh,
+                                 HN_PRIVATE(struct chance, chance, 1))
 {
     HN_PRIVATE(real, acc, PN(RESULTS));
     HN_PRIVATE(struct piece, at_a, PN(PIECES_A));
     HN_PRIVATE(struct piece, at_b, PN(PIECES_B));
-    const struct source a = source_of(&j->a, j->i0, DEEP), b = source_of(&j->b, j->j0, DEEP);
     const hn_place places = hn_place_of(sh);
     const int chunks = (j->k + DEEP - 1) / DEEP;
+    a.step = DEEP * (a.along ? 1 : a.stride), b.step = DEEP * (b.along ? 1 : b.stride);
     HN_EACH(t)
     {
         HN_UNROLL
@@ -89,6 +91,7 @@ HN_DEVICE struct parts PN(panel)(const struct job *j, real *sh)
         for (int f = 0; f < PN(PIECES_A); f++) pa[f] = first_a[(STAGES - 1) * PN(PIECES_A) + f];
         HN_UNROLL
         for (int f = 0; f < PN(PIECES_B); f++) pb[f] = first_b[(STAGES - 1) * PN(PIECES_B) + f];
+        *HN_MINE(chance, t) = chance_of(g, s, j, ROWS, COLS, t);
         HN_ARRIVED(STAGES - 2);
     }
     for (int c = 0, from = 0, to = STAGES - 1; c < chunks; c++) {

@@ -29,32 +29,33 @@ TILE_KERNEL
     HN_PRIVATE(uint32_t, from_b, TN(FOURS_B));
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
-    struct job j;
-    if (!find_job(&a, s, (int)HN_X, TILE, HN_Z, &j)) return;
+    struct tile at;
+    if (!find_job(&a, s, (int)HN_X, TILE, HN_Z, &at)) return;
     real *const as = sh, *const bs = sh + TN(CHUNK) * TN(WIDE_A);
     HN_EACH(t)
     {
         HN_UNROLL
         for (int e = 0; e < TN(OWN) * 4; e++) HN_MINE(acc, t)[e] = 0;
-        aim(&j.a, j.i0, TILE, TN(FOURS_A), t, HN_MINE(from_a, t));
-        aim(&j.b, j.j0, HN_K_TILE, TN(FOURS_B), t, HN_MINE(from_b, t));
+        aim(&at.a, at.job.i0, TILE, TN(FOURS_A), t, HN_MINE(from_a, t));
+        aim(&at.b, at.job.j0, HN_K_TILE, TN(FOURS_B), t, HN_MINE(from_b, t));
     }
-    for (int k0 = -TN(CHUNK); k0 < j.k; k0 += TN(CHUNK)) {
+    for (int k0 = -TN(CHUNK); k0 < at.job.k; k0 += TN(CHUNK)) {
         if (k0 >= 0) {
             HN_EACH(t)
             {
-                store(as, &j.a, j.i0, k0, TILE, TN(FOURS_A), t, HN_MINE(next_a, t));
-                store(bs, &j.b, j.j0, k0, HN_K_TILE, TN(FOURS_B), t, HN_MINE(next_b, t));
+                store(as, &at.a, at.job.i0, k0, TILE, TN(FOURS_A), t, HN_MINE(next_a, t));
+                store(bs, &at.b, at.job.j0, k0, HN_K_TILE, TN(FOURS_B), t, HN_MINE(next_b, t));
             }
         }
-        const int rest = j.k - k0 < TN(CHUNK) ? j.k - k0 : TN(CHUNK),
+        const int rest = at.job.k - k0 < TN(CHUNK) ? at.job.k - k0 : TN(CHUNK),
                   share = k0 < 0 ? 0 : (rest + 7) / 8, k1 = k0 + TN(CHUNK);
         HN_EACH(t)
         {
             const int ti = t % 32 / 4 * TN(OWN), tj = t % 4 * 4;
-            if (k1 < j.k) {
-                fetch(&j.a, j.i0, k1, TILE, TN(FOURS_A), t, HN_MINE(from_a, t), HN_MINE(next_a, t));
-                fetch(&j.b, j.j0, k1, HN_K_TILE, TN(FOURS_B), t, HN_MINE(from_b, t),
+            if (k1 < at.job.k) {
+                fetch(&at.a, at.job.i0, k1, TILE, TN(FOURS_A), t, HN_MINE(from_a, t),
+                      HN_MINE(next_a, t));
+                fetch(&at.b, at.job.j0, k1, HN_K_TILE, TN(FOURS_B), t, HN_MINE(from_b, t),
                       HN_MINE(next_b, t));
             }
             const real *pa = as + t / 32 * share * TN(WIDE_A) + ti,
@@ -77,12 +78,16 @@ TILE_KERNEL
         for (int e = 0; e < TN(OWN) * 4; e++)
             sh[(t / 32 * TILE + ti + e / 4) * HN_K_TILE + tj + e % 4] = HN_MINE(acc, t)[e];
     }
-    const struct way_out way = way_out_of(&a, s, &j);
+    const struct bases bases =
+        bases_of(&a.env, (unsigned char *)s->w, (unsigned char *)s->dw, HN_Z);
+    const struct way_out way = way_out_of(&a, &bases, &at.job);
+    struct mask mask = { 0 };
+    if (a.p[at.job.which].tail.drops) mask = mask_of(s, &a.p[at.job.which].tail.drop);
     HN_EACH(t)
     for (int e = t; e < TILE * HN_K_TILE; e += HN_BLOCK) {
         real v = 0;
         HN_UNROLL
         for (int w = 0; w < 8; w++) v += sh[w * TILE * HN_K_TILE + e];
-        put(&a, s, &j, &way, j.i0 + e / HN_K_TILE, j.j0 + e % HN_K_TILE, v);
+        put(&a, s, &at.job, &way, &mask, at.job.i0 + e / HN_K_TILE, at.job.j0 + e % HN_K_TILE, v);
     }
 }

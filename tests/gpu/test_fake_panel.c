@@ -195,10 +195,11 @@ START_TEST(choice)
         p->k = hn_gpu_fixed(cases[i].k);
         hn_gpu_panel_shape(&e, p);
         ck_assert_msg(p->shape == cases[i].shape, "case %zu: shape %d", i, p->shape);
-        ck_assert_int_eq((int)hn_gpu_gemm_blocks(&node, p->rows + 1),
+        ck_assert_int_eq((int)hn_gpu_gemm_blocks(&node, (1 << p->row_bits) + 1),
                          2 * (int)((cases[i].n + p->cols - 1) / p->cols));
         p->ones = 1; /* and the sums of b's columns, 16 a block */
-        ck_assert_int_eq((int)hn_gpu_gemm_blocks(&node, p->rows),
+        hn_gpu_panel_shape(&e, p);
+        ck_assert_int_eq((int)hn_gpu_gemm_blocks(&node, 1 << p->row_bits),
                          (int)((cases[i].n + p->cols - 1) / p->cols + (cases[i].n + 15) / 16));
         for (int f = HN_KP_16x16; f < HN_KP_COUNT && cases[i].elem == 4; f++) {
             dev.o.native = HN_GPU_SHAPE + f;
@@ -206,12 +207,39 @@ START_TEST(choice)
             ck_assert(p->shape == f || f == HN_KP_32x32);
         }
     }
+}
+END_TEST
+
+/* What the kernel has no code for goes to the other one; rows of tiles are found by a multiplication. */
+START_TEST(taken)
+{
+    struct hn_gpu_dev dev = { .elem = 4, .o = { .native = HN_GPU_SHAPE } };
+    const struct hn_plan plan = { .max_rows = 1000 };
+    const struct hn_gpu_exec e = { .dev = &dev, .plan = &plan, .max_slots = 1 };
     struct hn_k_gemm g = { .n = 1 };
-    ck_assert(hn_gpu_panel_takes(&g));
-    g.p[0].b.along = 1;
-    ck_assert(!hn_gpu_panel_takes(&g));
+    struct hn_k_product *p = &g.p[0];
+    p->m = (struct hn_k_dim){ 1, 0 }, p->n = hn_gpu_fixed(16), p->k = hn_gpu_fixed(9);
+    for (p->n.fixed = 1; hn_gpu_panel_takes(&e, &g); p->n.fixed += 1009) {
+        hn_gpu_panel_shape(&e, p);
+        const int64_t tiles = hn_gpu_panel_blocks(p, 1000);
+        for (int64_t row = 0; row < tiles / p->across; row++) { /* a row's first and last tile */
+            ck_assert_int_eq((int)((uint64_t)(row * p->across) * p->magic >> 31), (int)row);
+            ck_assert_int_eq((int)((uint64_t)((row + 1) * p->across - 1) * p->magic >> 31),
+                             (int)row);
+        }
+    }
+    ck_assert_int_gt((int)p->n.fixed, 50000);
+    p->n.fixed = 16;
+    ck_assert(hn_gpu_panel_takes(&e, &g));
+    p->b.along = 1;
+    ck_assert(!hn_gpu_panel_takes(&e, &g));
+    p->a.along = 1;
+    ck_assert(hn_gpu_panel_takes(&e, &g));
+    p->n.per_row = 1;
+    ck_assert(!hn_gpu_panel_takes(&e, &g));
 }
 END_TEST
 
 HN_TEST_MAIN("gpu, products in panels", tcase_add_loop_test(tc, products, 0, 10);
-             tcase_add_loop_test(tc, same, 0, 10); tcase_add_test(tc, choice);)
+             tcase_add_loop_test(tc, same, 0, 10); tcase_add_test(tc, choice);
+             tcase_add_test(tc, taken);)

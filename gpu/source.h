@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Operands of the kernel `panel` and their way to shared memory, in chunks of `deep` terms of the `lines` lines of a tile. Lines
+ * that run along k lie there line by line, their fours of terms exchanged by `twist`, lines across it k by k: both ways
+ * neighbouring threads read and write different banks. Rows of the data set are read where they lie. */
+#ifndef HN_GPU_SOURCE_H
+#define HN_GPU_SOURCE_H
+
+#include "gpu/product.h"
+#include "gpu/send.h"
+
+struct
+    known { /* of the slot and its column: all of it is loaded at once, as each load is a wait of its own */
+    int64_t rows, first, ahead;
+    const uint32_t *index;
+    unsigned char *w, *dw;
+    const void *data; /* of the column; NULL: none is read in place */
+    int live;
+};
+struct source { /* an operand; lines: as in struct hn_k_matrix */
+    const real *base;
+    const uint32_t
+        *index; /* line l begins at stride * index[l], or, without one, at stride * (first + l) */
+    uint32_t first, stride;
+    int n, k, i0; /* how many i and k there are; where the tile begins */
+    int along, fours;
+    uint32_t step; /* from a chunk to the next */
+};
+struct piece {     /* four elements of an operand that a thread sends every chunk */
+    uint32_t from; /* where they are in the chunk to be sent next */
+    int last;      /* they are there while the chunk's first k is below this */
+    int to;        /* where they are kept */
+};
+
+HN_DEVICE struct known know(const struct hn_k_gemm *g, int64_t z)
+{
+    const struct hn_k_slot *s = &g->env.slots[z];
+    struct known k = { .rows = s->rows, .first = s->first, .ahead = s->ahead };
+    int in_place = 0;
+    k.index = s->index, k.w = (unsigned char *)s->w, k.dw = (unsigned char *)s->dw;
+    if (g->column >= 0) {
+        const struct hn_k_column *c = &g->columns[z * g->n_columns + g->column];
+        k.data = c->data, in_place = c->in_place;
+    }
+    k.live = (k.rows > 0) & (s->stop == 0);
+    HN_HERE(k.first);
+    HN_HERE(k.ahead);
+    HN_HERE(k.index);
+    HN_HERE(k.w);
+    HN_HERE(k.dw);
+    HN_HERE(k.data);
+    if (!in_place) k.data = 0;
+    return k;
+}
+
+HN_DEVICE struct source source_of(const struct known *w, const struct bases *bases,
+                                  const struct hn_k_matrix *x, int n, int k, int i0)
+{
+    struct source s = { .stride = (uint32_t)x->stride, .n = n, .k = k, .i0 = i0 };
+    s.along = x->along;
+    s.base = at_base(bases, x->at);
+    if (x->column >= 0 && w->data) {
+        const int64_t from = w->ahead * w->rows;
+        s.base = (const real *)w->data;
+        if (w->index)
+            s.index = w->index + from;
+        else
+            s.first = (uint32_t)(w->first + from);
+    }
+    s.fours = hn_is_aligned(s.base) && ((x->stride | (x->along ? k : n)) & 3) == 0;
+    return s;
+}
+
+/* Where element k of line i of a chunk is kept. */
+HN_DEVICE int twist(int i, int four) { return four ^ (i >> 2 & 7); }
+HN_DEVICE int kept_at(int along, int i, int k, int lines, int deep)
+{
+    return along ? i * deep + 4 * twist(i, k >> 2) + (k & 3) : k * lines + i;
+}
+
+/* The place of piece f of thread t in a chunk: its first element's i and k. */
+struct spot {
+    int i, k;
+};
+HN_DEVICE struct spot spot_of(int along, int lines, int deep, int f, int t)
+{
+    const uint32_t each = (uint32_t)(along ? deep : lines) / 4, p = (uint32_t)(f * HN_BLOCK + t);
+    uint32_t line = p / each, unit = p % each * 4;
+    if (HN_BLOCK % each == 0) { /* the same, of what all pieces of a thread share */
+        line = (uint32_t)t / each + (uint32_t)f * (HN_BLOCK / each);
+        unit = (uint32_t)t % each * 4;
+    }
+    return along ? (struct spot){ (int)line, (int)unit } : (struct spot){ (int)unit, (int)line };
+}
+
+/* Where lines begin, counted from the base; in: their numbers. */
+HN_DEVICE void find_lines(const struct source *o, int pieces, struct piece *at)
+{
+    if (o->index) {
+        HN_UNROLL
+        for (int f = 0; f < pieces; f++) at[f].from = o->index[at[f].from];
+    }
+    HN_UNROLL
+    for (int f = 0; f < pieces; f++) at[f].from = (at[f].from + o->first) * o->stride;
+}
+
+/* Where this thread's pieces of the first chunk are. */
+HN_DEVICE void aim_as(const struct source *o, int along, int lines, int deep, int pieces, int t,
+                      struct piece *at)
+{
+    HN_UNROLL
+    for (int f = 0; f < pieces; f++) {
+        const struct spot x = spot_of(along, lines, deep, f, t);
+        const int line = along ? o->i0 + x.i : x.k, most = along ? o->n : o->k;
+        const int i = o->i0 + x.i, there = i < o->n && f * HN_BLOCK + t < lines * deep / 4;
+        at[f].from = (uint32_t)(line < most ? line : 0);
+        at[f].last = (there ? o->k : 0) - x.k;
+        at[f].to = kept_at(along, x.i, x.k, lines, deep);
+    }
+    find_lines(o, pieces, at);
+    HN_UNROLL
+    for (int f = 0; f < pieces; f++) {
+        const struct spot x = spot_of(along, lines, deep, f, t);
+        at[f].from += (uint32_t)(along ? x.k : o->i0 + x.i);
+    }
+}
+HN_DEVICE void aim(const struct source *o, int lines, int deep, int pieces, int t, struct piece *at)
+{
+    if (o->fours && o->along)
+        aim_as(o, 1, lines, deep, pieces, t, at);
+    else if (o->fours)
+        aim_as(o, 0, lines, deep, pieces, t, at);
+}
+/* The same for chunk c, from those of the chunk before it. Rows of the data set that are terms are looked up here, a chunk ahead
+ * of the one that is sent. */
+HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, int c, int t,
+                      const struct piece *before, struct piece *at)
+{
+    HN_UNROLL
+    for (int f = 0; f < pieces; f++) {
+        at[f] = before[f];
+        at[f].from += o->step;
+    }
+    if (o->along || !o->index || !o->fours) return;
+    HN_UNROLL
+    for (int f = 0; f < pieces; f++) {
+        const int k = c * deep + spot_of(0, lines, deep, f, t).k;
+        at[f].from = (uint32_t)(k < o->k ? k : 0);
+    }
+    find_lines(o, pieces, at);
+    HN_UNROLL
+    for (int f = 0; f < pieces; f++)
+        at[f].from += (uint32_t)(o->i0 + spot_of(0, lines, deep, f, t).i);
+}
+
+/* Chunk c on its way to `to`; zeros where there is nothing. */
+HN_DEVICE void send(const struct source *o, int lines, int deep, int pieces, int c, int t,
+                    const struct piece *at, hn_place to)
+{
+    if (!o->fours) return;
+    HN_UNROLL
+    for (int f = 0; f < pieces; f++)
+        if (lines * deep / 4 % HN_BLOCK == 0 || f * HN_BLOCK + t < lines * deep / 4)
+            hn_send4(hn_place_on(to, at[f].to), o->base, at[f].from, c * deep < at[f].last);
+}
+HN_DEVICE uint32_t line_at(const struct source *o, int line)
+{
+    return ((o->index ? o->index[line] : (uint32_t)line) + o->first) * o->stride;
+}
+/* The same element by element, where lines are not whole fours: only for those. */
+HN_DEVICE void send_ones(const struct source *o, int lines, int deep, int c, int t, hn_place to)
+{
+    if (o->fours) return;
+    HN_ANEW(t);
+    HN_UNROLL4
+    for (uint32_t p = (uint32_t)t; p < (uint32_t)(lines * deep); p += HN_BLOCK) {
+        const uint32_t each = (uint32_t)(o->along ? deep : lines);
+        const int line = (int)(p / each), unit = (int)(p % each);
+        const int i = o->along ? line : unit, k = o->along ? unit : line;
+        const int there = o->i0 + i < o->n && c * deep + k < o->k;
+        const int l = o->along ? o->i0 + i : c * deep + k;
+        const uint32_t from =
+            line_at(o, there ? l : 0) + (uint32_t)(o->along ? c * deep + k : o->i0 + i);
+        hn_send1(hn_place_on(to, kept_at(o->along, i, k, lines, deep)), o->base, from, there);
+    }
+}
+#endif
