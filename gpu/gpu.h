@@ -29,7 +29,8 @@ struct
     int trans_a, trans_b; /* a is stored [k,m], b is stored [n,k] */
     int bias, relu, acc;
     int sums; /* gradient of a bias beside the product: 1 sums of a over k (m of them), 2 sums of b over k (n); into `bias` */
-    int bf16; /* a and b are bfloat16; c and bias are elements as ever */
+    int choice; /* which of the library's ways, in its order; 0, the first, but for a benchmark */
+    int bf16;   /* a and b are bfloat16; c and bias are elements as ever */
     size_t elem;
     enum hn_gpu_math math;
     double alpha;

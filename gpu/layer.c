@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORKSPACE = 32 << 20, ALIGNED = 16 };
+enum { WORKSPACE = 32 << 20, ALIGNED = 16, CHOICES = 8 };
 
 struct product {
     cublasLtMatmulDesc_t op;
@@ -402,10 +402,11 @@ static hone_status describe_product(struct product *p, const struct hn_gpu_gemm 
     return check_blas(cublasLtMatrixLayoutCreate(&p->c, type, n, m, g->n), "a matrix product", err);
 }
 
-static hone_status choose(const struct hn_gpu_context *c, struct product *p, hone_error *err)
+static hone_status choose(const struct hn_gpu_context *c, struct product *p, int choice,
+                          hone_error *err)
 {
     cublasLtMatmulPreference_t wish = NULL;
-    cublasLtMatmulHeuristicResult_t found;
+    cublasLtMatmulHeuristicResult_t found[CHOICES];
     const uint64_t workspace = WORKSPACE;
     const uint32_t aligned = ALIGNED;
     static const cublasLtMatmulPreferenceAttributes_t of[] = {
@@ -419,13 +420,13 @@ static hone_status choose(const struct hn_gpu_context *c, struct product *p, hon
     for (size_t i = 0; s == CUBLAS_STATUS_SUCCESS && i < sizeof of / sizeof *of; i++)
         s = cublasLtMatmulPreferenceSetAttribute(wish, of[i], &aligned, sizeof aligned);
     if (s == CUBLAS_STATUS_SUCCESS)
-        s = cublasLtMatmulAlgoGetHeuristic(c->lt, p->op, p->a, p->b, p->c, p->c, wish, 1, &found,
-                                           &n);
+        s = cublasLtMatmulAlgoGetHeuristic(c->lt, p->op, p->a, p->b, p->c, p->c, wish, choice + 1,
+                                           found, &n);
     (void)cublasLtMatmulPreferenceDestroy(wish);
     HN_TRY(check_blas(s, "a matrix product", err));
-    if (n < 1 || found.state != CUBLAS_STATUS_SUCCESS)
+    if (n <= choice || found[choice].state != CUBLAS_STATUS_SUCCESS)
         return hn_fail(err, HONE_E_UNSUPPORTED, "a matrix product", "cuBLASLt knows no way for it");
-    p->algo = found.algo;
+    p->algo = found[choice].algo;
     return HONE_OK;
 }
 
@@ -446,7 +447,7 @@ static hone_status layer_gemm_create(void *ctx, const struct hn_gpu_gemm *g, voi
     void *const somewhere = (char *)c->workspace + 64;
     if (st == HONE_OK && p->has_bias)
         st = set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &somewhere, sizeof somewhere, err);
-    if (st == HONE_OK) st = choose(c, p, err);
+    if (st == HONE_OK) st = choose(c, p, g->choice < CHOICES ? g->choice : CHOICES - 1, err);
     if (st != HONE_OK) {
         layer_gemm_release(ctx, p);
         return st;

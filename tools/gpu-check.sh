@@ -54,14 +54,14 @@ for f in $host module; do jobs+=("cc $cflags $include -c -o $build/h_$f.o gpu/$f
 for f in memory status tensor half rng format number pool; do jobs+=("cc $cflags $include -c -o $build/o_base_$f.o ops/base/$f.c"); done
 for f in ops/math/*.c; do jobs+=("cc $cflags $include -c -o $build/o_math_$(basename "$f" .c).o $f"); done
 for t in $tests; do jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$t.o tests/gpu/$t.c"); done
-for t in device bench load; do jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$t.o tests/gpu/device/$t.c"); done
+for t in device bench products load; do jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$t.o tests/gpu/device/$t.c"); done
 jobs+=("cc $cflags $include -c -o $build/p_gpu_module.o plugin/gpu_module.c")
 printf '%s\n' "${jobs[@]}" | xargs -P "$(nproc)" -I{} sh -c '{} || { echo "FAILED: {}"; exit 255; }' || exit 1
 hobjects=$(for f in $host; do echo "$build/h_$f.o"; done)
 libs="$lt $dnn $rt -lstdc++ -lm -ldl -lpthread"
 for l in "$lt" "$dnn" "$rt"; do libs="$libs -Wl,-rpath,$(dirname "$l")"; done
 cc -shared -o "$build/libhone_cuda.so" "$build"/k_*.o $hobjects "$build/h_module.o" $libs -Wl,-z,defs -Wl,--version-script="$root/gpu/hone_cuda.map" || exit 1
-for t in $tests bench; do
+for t in $tests bench products; do
   cc -o "$build/$t" "$build/t_$t.o" "$build/t_device.o" "$build"/k_*.o $hobjects "$build"/o_*.o $libs || exit 1
 done
 cc -o "$build/load" "$build/t_load.o" "$build/p_gpu_module.o" "$build"/o_*.o -lm -ldl -lpthread || exit 1
@@ -130,6 +130,9 @@ echo "== benchmark"
 limit=$(room 200) # 0 would be no limit to timeout
 timeout $((limit + 1)) "$build/bench" 3 | tee "$build/bench.txt"
 say "benchmark, learning curves within bounds" "${PIPESTATUS[0]}"
+limit=$(room 40)
+timeout $((limit + 1)) "$build/products" | tee "$build/products.txt"
+say "products of large layers, timed" "${PIPESTATUS[0]}"
 limit=$(room 70)
 timeout $((limit + 1)) python3 tests/gpu/device/bench_torch.py | tee "$build/torch.txt"
 [ "${PIPESTATUS[0]}" = 0 ] || report+=("- PyTorch: $(tail -n 1 "$build/torch.txt")")
@@ -154,6 +157,7 @@ printf '%s\n' "${report[@]}" ${timed:+"- $timed"}
 sort "$build/refused.txt" | uniq -c | sort -rn | head -12 | sed 's/^ */- cases left out: /'
 echo
 grep '^|' "$build/bench.txt"
+grep '^|' "$build/products.txt"
 echo "$loaded"
 grep '^|' "$build/torch.txt"
 echo
