@@ -115,7 +115,7 @@ check "training against the reference: random programs, cohorts, streams" 120 4 
 check "whole steps as one launch: chains of layers, any number of blocks, company" 60 4 "$build/test_fake_whole"
 check "streamed rows: the same bits as resident ones" 60 4 "$build/test_fake_stream"
 check "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
-check "ways of large layers: copied operands, wide norms, bias gradients" 60 2 "$build/test_fake_large"
+check "ways of large layers: copied operands, wide norms, bias gradients" 60 4 "$build/test_fake_large"
 check "products in panels, every shape, against the reference, and the same bits in company" 60 4 "$build/test_fake_panel"
 check "the module as the library loads it" 60 1 "$build/load"
 loaded=$(grep '^|' "$build/part.0")
