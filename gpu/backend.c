@@ -298,7 +298,7 @@ static struct hn_k_chunk *make_chunks(struct hn_gpu_exec *e)
         for (size_t at = 0; q->flags & HN_PARAM_TRAINED && at < q->n; at += HN_K_CHUNK) {
             size_t len = q->n - at < HN_K_CHUNK ? q->n - at : HN_K_CHUNK;
             c[e->n_chunks++] =
-                (struct hn_k_chunk){ q->off + at, (int32_t)len, q->lr_mult, q->decay_mult };
+                (struct hn_k_chunk){ q->off + at, (int32_t)len, q->lr_mult, q->decay_mult, 0 };
         }
     }
     return c;

@@ -73,7 +73,8 @@ enum hn_gpu_stage { /* nodes that only some variants of a step have */
                     HN_GPU_SUMS,  /* gradients of several batches are added up */
                     HN_GPU_CLIPS, /* a slot clips */
                     HN_GPU_SOON, /* neither of these: parameters are updated as soon as they can be */
-                    HN_GPU_LATE,    /* one of the two, where others update soon */
+                    HN_GPU_LATE, /* one of the two, where others update soon */
+                    HN_GPU_FRESH, /* in front of the steps of a call, not in any: copies of weights, which may be new */
                     HN_GPU_GATHERS, /* a data set cannot be read in place */
                     HN_GPU_INSTEAD, /* does what the call before it could not: the whole of it, or the sums of a bias gradient */
                     HN_GPU_BESIDE /* completes the call before the one before it, unless that one is replaced */
@@ -195,9 +196,9 @@ struct hn_gpu_build {
     int32_t summed;    /* the dense op whose bias gradient the norm before it made, -1: none */
     uint8_t *in_place; /* per column: nobody needs it gathered */
     int *loss_of;
-    struct hn_k_ref *kept;   /* per op: reserve of a Dropout that cuDNN does */
-    struct hn_k_ref *copies; /* operand.c */
-    int32_t *last_use;       /* update.c: per parameter; NULL: not asked for yet */
+    struct hn_k_ref *kept;             /* per op: reserve of a Dropout that cuDNN does */
+    struct hn_k_ref *copies, *weights; /* operand.c: per value and gradient; per parameter */
+    int32_t *last_use;                 /* update.c: per parameter; NULL: not asked for yet */
     uint8_t *updated;
     hone_error *err;
 };

@@ -294,6 +294,8 @@ struct hn_k_chunk { /* elements of one trained parameter */
     uint64_t off;   /* elements */
     int32_t n;
     float lr_mult, decay_mult;
+    uint64_t
+        copy; /* place in the slot's memory of the chunk as bfloat16, which follows every update; 0: none */
 };
 struct hn_k_optim {
     struct hn_k_env env;

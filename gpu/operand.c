@@ -7,7 +7,8 @@
  * A copy is made by the BatchNorm whose result it is, else by a launch before the first product of a step that reads it, and
  * serves all others of that step: input and weights forward and backward, the gradient in both products backward. It is found by
  * what it is, a value or a value's gradient, never by its place, which later values share. Nothing changes a value between its first and its last reader, and a gradient is whole
- * when the op that made the value reads it, so that a copy cannot be out of date. */
+ * when the op that made the value reads it, so that a copy cannot be out of date. Parameters as bfloat16 are converted once a
+ * call of run, in front of its steps: the optimizer writes what it moves to both places. */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -39,6 +40,26 @@ static struct hn_k_ref room(struct hn_gpu_build *b, struct hn_k_dim lines, int64
     return (struct hn_k_ref){ HN_KS_ARENA, hn_gpu_extra(b, n * (bf16 ? 2 : b->e->dev->elem)) };
 }
 
+/* The number of the parameter that m is, whose copy follows the optimizer: in a call of run it is made once. -1: it is none. */
+static int of_parameter(const struct hn_gpu_build *b, struct hn_k_ref at, int64_t n)
+{
+    if (b->e->dev->o.form != HN_GPU_CONVERTED || at.space != HN_KS_W) return -1;
+    for (int i = 0; i < b->p->n_params; i++) {
+        const struct hn_param *q = &b->p->params[i];
+        if (q->off * b->e->dev->elem == at.off && q->n == (size_t)n && !(q->flags & HN_PARAM_STATE))
+            return i;
+    }
+    return -1;
+}
+
+static void keep_up(struct hn_gpu_build *b, const struct hn_param *q, struct hn_k_ref copy)
+{
+    for (int i = 0; i < b->e->n_chunks; i++) {
+        struct hn_k_chunk *c = &b->e->all_chunks[i];
+        if (c->off >= q->off && c->off < q->off + q->n) c->copy = copy.off + 2 * (c->off - q->off);
+    }
+}
+
 /* The copy of m, whose lines are as many as `lines`. */
 static hone_status copied(struct hn_gpu_build *b, const struct hn_k_matrix *m,
                           struct hn_k_dim lines, struct hn_gpu_operand is, struct hn_k_ref *at)
@@ -46,11 +67,21 @@ static hone_status copied(struct hn_gpu_build *b, const struct hn_k_matrix *m,
     struct hn_k_ref *copy = &b->copies[2 * is.value + is.gradient];
     *at = *copy;
     if (copy->space != HN_KS_NONE) return HONE_OK;
+    const int parameter = of_parameter(b, m->at, hn_gpu_n(lines, 0) * m->stride);
+    if (parameter >= 0 && b->weights[parameter].space != HN_KS_NONE) { /* by another name */
+        *at = *copy = b->weights[parameter];
+        return HONE_OK;
+    }
     *at = *copy = room(b, lines, m->stride);
-    return (b->e->dev->o.form == HN_GPU_CONVERTED ? convert : transpose)(b, m->at, lines, m->stride,
-                                                                         *copy)
-               ? HONE_OK
-               : hn_nomem(b->err, "the execution plan", sizeof(struct hn_gpu_node));
+    if (parameter >= 0) b->weights[parameter] = *copy;
+    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED;
+    struct hn_gpu_node *node = (bf16 ? convert : transpose)(b, m->at, lines, m->stride, *copy);
+    if (!node) return hn_nomem(b->err, "the execution plan", sizeof *node);
+    if (parameter >= 0) {
+        node->stage = HN_GPU_FRESH;
+        keep_up(b, &b->p->params[parameter], *copy);
+    }
+    return HONE_OK;
 }
 
 hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p,

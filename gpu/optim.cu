@@ -2,7 +2,9 @@
  *
  * The optimizer: all trained parameters of all slots in one launch, a block for each chunk of one parameter, formulas and order
  * of ops/math/optim.c: average, L1, clip by the global norm, coupled decay, update. Padding is not touched. Gradients of one
- * batch (env.grads) are added up by `sums` when several batches make a step. */
+ * batch (env.grads) are added up by `sums` when several batches make a step. A parameter that products take as bfloat16
+ * (operand.c; a multiple of 8 elements) is written as such, too. */
+#include "gpu/narrow.h"
 #include "gpu/optim.h"
 
 HN_KERNEL(sums, hn_k_optim)
@@ -55,8 +57,16 @@ HN_KERNEL(clip, hn_k_optim)
     }
 }
 
+/* Four neighbours of a parameter to its copy. */
+HN_DEVICE void follow(uint16_t *to, const real *v)
+{
+    const uint32_t low = narrowed(v[0]) | (uint32_t)narrowed(v[1]) << 16,
+                   high = narrowed(v[2]) | (uint32_t)narrowed(v[3]) << 16;
+    *(uint64_t *)to = low | (uint64_t)high << 32;
+}
+
 /* A thread has four neighbours of a chunk, which begins at a multiple of 16 elements. */
-HN_KERNEL(optim, hn_k_optim)
+HN_KERNEL_OF(optim, hn_k_optim, 128 / HN_BITS)
 {
     struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
@@ -67,6 +77,8 @@ HN_KERNEL(optim, hn_k_optim)
     real *const w = (real *)s->w + c.off, *const m = s->m ? (real *)s->m + c.off : 0,
                 *const v = s->v ? (real *)s->v + c.off : 0;
     const real *const dw = (const real *)s->dw + c.off;
+    uint16_t *const copy =
+        c.copy ? (uint16_t *)(a.env.arena + (uint64_t)HN_Z * a.env.stride + c.copy) : 0;
     HN_EACH(t)
     for (int i = 4 * t; i < c.n; i += 4 * HN_BLOCK) {
         real e[4] = { 0 }, g[4] = { 0 }, mi[4] = { 0 }, vi[4] = { 0 };
@@ -77,6 +89,7 @@ HN_KERNEL(optim, hn_k_optim)
             HN_UNROLL
             for (int k = 0; k < 4; k++) e[k] = moved(&r, e[k], g[k], &mi[k], &vi[k]);
             hn_copy4(w + i, e);
+            if (copy) follow(copy + i, e);
             if (m) hn_copy4(m + i, mi);
             if (v) hn_copy4(v + i, vi);
             continue;

@@ -197,6 +197,13 @@ static hone_status replay(const struct hn_gpu_step *s, int64_t steps)
     return HONE_OK;
 }
 
+static hone_status refresh(const struct hn_gpu_step *s)
+{
+    for (int i = 0; i < s->e->n_nodes; i++)
+        if (s->e->nodes[i].stage == HN_GPU_FRESH) HN_TRY(launch(s, &s->e->nodes[i]));
+    return HONE_OK;
+}
+
 hone_status hn_gpu_steps(struct hn_gpu_exec *e, const struct hn_gpu_graph *variant,
                          const struct hn_replica *r, int64_t n_steps, hone_error *err)
 {
@@ -207,6 +214,7 @@ hone_status hn_gpu_steps(struct hn_gpu_exec *e, const struct hn_gpu_graph *varia
     if (e->n_drops && r->hyper) want.dropout = r->hyper->dropout;
     struct hn_gpu_step s = { e, NULL, r, err };
     HN_TRY(find(e, &want, &s.g, err));
+    HN_TRY(refresh(&s));
     while (n_steps > 0 && (d->o.no_graph || !s.g->warm)) {
         HN_TRY(queue(&s));
         s.g->warm = 1;
