@@ -445,6 +445,7 @@ typedef double real;
 #define HN_Z                      ((int64_t)blockIdx.z)
 #define HN_NX                     ((int64_t)gridDim.x)
 #define HN_UNROLL                 _Pragma("unroll")
+#define HN_UNROLL2                _Pragma("unroll 2")
 #define HN_UNROLL4                _Pragma("unroll 4")
 #define HN_UNROLL8                _Pragma("unroll 8")
 #define HN_ROLLED                 _Pragma("unroll 1")
@@ -480,6 +481,7 @@ struct
 #define HN_Z                             (at_.z)
 #define HN_NX                            (at_.nx)
 #define HN_UNROLL
+#define HN_UNROLL2
 #define HN_UNROLL4
 #define HN_UNROLL8
 #define HN_ROLLED

@@ -74,8 +74,8 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
         HN_ROLLED
         for (int c = 0; c < STAGES - 1 && c < chunks; c++) {
             const hn_place to = hn_place_on(places, c * PN(STAGE));
-            send_ones(&b, COLS, DEEP, c, t, hn_place_on(to, ROWS * DEEP));
-            send_ones(&a, ROWS, DEEP, c, t, to);
+            send_few(&b, COLS, DEEP, c, t, hn_place_on(to, ROWS * DEEP));
+            send_few(&a, ROWS, DEEP, c, t, to);
         }
         HN_UNROLL
         for (int c = 0; c < STAGES - 1; c++) {
@@ -105,8 +105,8 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
                                to_b = hn_place_on(to_a, ROWS * DEEP);
                 send(&b, COLS, DEEP, PN(PIECES_B), next, t, pb, to_b);
                 send(&a, ROWS, DEEP, PN(PIECES_A), next, t, pa, to_a);
-                send_ones(&b, COLS, DEEP, next, t, to_b);
-                send_ones(&a, ROWS, DEEP, next, t, to_a);
+                send_few(&b, COLS, DEEP, next, t, to_b);
+                send_few(&a, ROWS, DEEP, next, t, to_a);
                 aim_on(&b, COLS, DEEP, PN(PIECES_B), next + 1, t, pb, pb);
                 aim_on(&a, ROWS, DEEP, PN(PIECES_A), next + 1, t, pa, pa);
             }

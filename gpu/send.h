@@ -21,20 +21,18 @@ HN_DEVICE hn_place hn_place_of(real *shared)
     return p;
 }
 HN_DEVICE hn_place hn_place_on(hn_place p, int n) { return p + (uint32_t)n * sizeof(real); }
-HN_DEVICE void hn_send4(hn_place to, const real *base, uint32_t from, int there)
+#define HN_SEND(how, bytes, to, from, there)                                                       \
+    asm volatile("cp.async." how ".shared.global [%0], [%1], " bytes ", %2;" ::"r"(to), "l"(from), \
+                 "r"(there)                                                                        \
+                 : "memory")
+HN_DEVICE void hn_send(hn_place to, const real *base, uint32_t from, int there, int n)
 {
+    const char *at = (const char *)(base + from);
+    const int bytes = n * (int)sizeof(real);
+    if (bytes == 4) HN_SEND("ca", "4", to, at, there ? 4 : 0);
+    if (bytes == 8) HN_SEND("ca", "8", to, at, there ? 8 : 0);
     HN_UNROLL
-    for (int i = 0; i < 4 * (int)sizeof(real); i += 16)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to + i),
-                     "l"((const char *)(base + from) + i), "r"(there ? 16 : 0)
-                     : "memory");
-}
-HN_DEVICE void hn_send1(hn_place to, const real *base, uint32_t from, int there)
-{
-    const int n = sizeof(real);
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(base + from),
-                 "n"(n), "r"(there ? n : 0)
-                 : "memory");
+    for (int i = 0; i + 16 <= bytes; i += 16) HN_SEND("cg", "16", to + i, at + i, there ? 16 : 0);
 }
 #else
 #define HN_SENT()     ((void)0)
@@ -42,13 +40,9 @@ HN_DEVICE void hn_send1(hn_place to, const real *base, uint32_t from, int there)
 typedef real *hn_place;
 HN_DEVICE hn_place hn_place_of(real *shared) { return shared; }
 HN_DEVICE hn_place hn_place_on(hn_place p, int n) { return p + n; }
-HN_DEVICE void hn_send1(hn_place to, const real *base, uint32_t from, int there)
+HN_DEVICE void hn_send(hn_place to, const real *base, uint32_t from, int there, int n)
 {
-    *to = there ? base[from] : 0;
-}
-HN_DEVICE void hn_send4(hn_place to, const real *base, uint32_t from, int there)
-{
-    for (uint32_t i = 0; i < 4; i++) hn_send1(to + i, base, from + i, there);
+    for (int i = 0; i < n; i++) to[i] = there ? base[from + (uint32_t)i] : 0;
 }
 #endif
 #endif

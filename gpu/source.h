@@ -22,8 +22,8 @@ struct source { /* an operand; lines: as in struct hn_k_matrix */
     const uint32_t
         *index; /* line l begins at stride * index[l], or, without one, at stride * (first + l) */
     uint32_t first, stride;
-    int n, k, i0; /* how many i and k there are; where the tile begins */
-    int along, fours;
+    int n, k, i0;  /* how many i and k there are; where the tile begins */
+    int along, by; /* by: neighbours that one copy takes: 4, 2 or 1 */
     uint32_t step; /* from a chunk to the next */
 };
 struct piece {     /* four elements of an operand that a thread sends every chunk */
@@ -67,7 +67,10 @@ HN_DEVICE struct source source_of(const struct known *w, const struct bases *bas
         else
             s.first = (uint32_t)(w->first + from);
     }
-    s.fours = hn_is_aligned(s.base) && ((x->stride | (x->along ? k : n)) & 3) == 0;
+    const int64_t length = x->stride | (x->along ? k : n);
+    s.by = (length & 3) == 0 && hn_is_aligned(s.base)                         ? 4
+           : (length & 1) == 0 && (uintptr_t)s.base % (2 * sizeof(real)) == 0 ? 2
+                                                                              : 1;
     return s;
 }
 
@@ -126,9 +129,9 @@ HN_DEVICE void aim_as(const struct source *o, int along, int lines, int deep, in
 }
 HN_DEVICE void aim(const struct source *o, int lines, int deep, int pieces, int t, struct piece *at)
 {
-    if (o->fours && o->along)
+    if (o->by == 4 && o->along)
         aim_as(o, 1, lines, deep, pieces, t, at);
-    else if (o->fours)
+    else if (o->by == 4)
         aim_as(o, 0, lines, deep, pieces, t, at);
 }
 /* The same for chunk c, from those of the chunk before it. Rows of the data set that are terms are looked up here, a chunk ahead
@@ -141,7 +144,7 @@ HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, i
         at[f] = before[f];
         at[f].from += o->step;
     }
-    if (o->along || !o->index || !o->fours) return;
+    if (o->along || !o->index || o->by != 4) return;
     HN_UNROLL
     for (int f = 0; f < pieces; f++) {
         const int k = c * deep + spot_of(0, lines, deep, f, t).k;
@@ -157,31 +160,42 @@ HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, i
 HN_DEVICE void send(const struct source *o, int lines, int deep, int pieces, int c, int t,
                     const struct piece *at, hn_place to)
 {
-    if (!o->fours) return;
+    if (o->by != 4) return;
     HN_UNROLL
     for (int f = 0; f < pieces; f++)
         if (lines * deep / 4 % HN_BLOCK == 0 || f * HN_BLOCK + t < lines * deep / 4)
-            hn_send4(hn_place_on(to, at[f].to), o->base, at[f].from, c * deep < at[f].last);
+            hn_send(hn_place_on(to, at[f].to), o->base, at[f].from, c * deep < at[f].last, 4);
 }
 HN_DEVICE uint32_t line_at(const struct source *o, int line)
 {
     return ((o->index ? o->index[line] : (uint32_t)line) + o->first) * o->stride;
 }
-/* The same element by element, where lines are not whole fours: only for those. */
-HN_DEVICE void send_ones(const struct source *o, int lines, int deep, int c, int t, hn_place to)
+/* The same where lines are not whole fours, only for those: by twos or element by element. */
+HN_DEVICE void send_by(const struct source *o, int along, int few, int lines, int deep, int c,
+                       int t, hn_place to)
 {
-    if (o->fours) return;
-    HN_ANEW(t);
-    HN_UNROLL4
-    for (uint32_t p = (uint32_t)t; p < (uint32_t)(lines * deep); p += HN_BLOCK) {
-        const uint32_t each = (uint32_t)(o->along ? deep : lines);
-        const int line = (int)(p / each), unit = (int)(p % each);
-        const int i = o->along ? line : unit, k = o->along ? unit : line;
-        const int there = o->i0 + i < o->n && c * deep + k < o->k;
-        const int l = o->along ? o->i0 + i : c * deep + k;
+    const uint32_t each = (uint32_t)((along ? deep : lines) / few);
+    HN_UNROLL2
+    for (uint32_t p = (uint32_t)t; p < (uint32_t)(lines * deep / few); p += HN_BLOCK) {
+        const int line = (int)(p / each), unit = (int)(p % each) * few;
+        const int i = along ? line : unit, k = along ? unit : line;
+        const int at_i = o->i0 + i, at_k = c * deep + k, there = at_i < o->n && at_k < o->k;
         const uint32_t from =
-            line_at(o, there ? l : 0) + (uint32_t)(o->along ? c * deep + k : o->i0 + i);
-        hn_send1(hn_place_on(to, kept_at(o->along, i, k, lines, deep)), o->base, from, there);
+            line_at(o, there ? (along ? at_i : at_k) : 0) + (uint32_t)(along ? at_k : at_i);
+        hn_send(hn_place_on(to, kept_at(along, i, k, lines, deep)), o->base, from, there, few);
     }
+}
+HN_DEVICE void send_few(const struct source *o, int lines, int deep, int c, int t, hn_place to)
+{
+    if (o->by == 4) return;
+    HN_ANEW(t);
+    if (o->along && o->by == 2)
+        send_by(o, 1, 2, lines, deep, c, t, to);
+    else if (o->along)
+        send_by(o, 1, 1, lines, deep, c, t, to);
+    else if (o->by == 2)
+        send_by(o, 0, 2, lines, deep, c, t, to);
+    else
+        send_by(o, 0, 1, lines, deep, c, t, to);
 }
 #endif
