@@ -12,7 +12,8 @@ enum {
     PN(LANES_N) = COLS / (4 * ACROSS),
     PN(GROUP) = PN(LANES_M) * PN(LANES_N),
     PN(GROUPS) = HN_BLOCK / PN(GROUP),
-    PN(SHARE) = DEEP / 4 / PN(GROUPS), /* fours of terms of a group in a chunk */
+    PN(SHARE) = DEEP / 4 / PN(GROUPS),             /* fours of terms of a group in a chunk */
+    PN(HALVES) = DEEP >= 64 && PN(SHARE) % 2 == 0, /* the last chunk may be half a one */
     PN(RESULTS) = 16 * DOWN * ACROSS,
     PN(PIECES_A) = (ROWS * DEEP / 4 + HN_BLOCK - 1) / HN_BLOCK, /* copies of a thread and chunk */
     PN(PIECES_B) = (COLS * DEEP / 4 + HN_BLOCK - 1) / HN_BLOCK,
@@ -21,15 +22,16 @@ enum {
                     PN(SHARE) >= 1 && PN(SHARE) * PN(GROUPS) * 4 == DEEP)
 };
 
-/* This thread's share of a chunk; `by_a`, `by_b`: lines run along k. */
-HN_DEVICE void PN(multiply)(int by_a, int by_b, const real *as, const real *bs, int t, real *acc)
+/* This thread's share of a chunk, or the first half of it; `by_a`, `by_b`: lines run along k. */
+HN_DEVICE void PN(multiply)(int by_a, int by_b, int share, const real *as, const real *bs, int t,
+                            real *acc)
 {
     HN_ANEW(t);
     const int group = (int)((uint32_t)t / PN(GROUP));
     const uint32_t l = (uint32_t)t % PN(GROUP);
     const int ti = lane_down(l, PN(LANES_N)), tj = lane_across(l, PN(LANES_N));
     HN_UNROLL
-    for (int s = 0; s < PN(SHARE); s++) {
+    for (int s = 0; s < share; s++) {
         const int four = s * PN(GROUPS) + group;
         real x[16 * DOWN], y[16 * ACROSS]; /* k by k of a, then of b */
         HN_UNROLL
@@ -45,6 +47,17 @@ HN_DEVICE void PN(multiply)(int by_a, int by_b, const real *as, const real *bs, 
         for (int e = 0; e < PN(RESULTS); e++)
             acc[e] += x[k * 4 * DOWN + e / (4 * ACROSS)] * y[k * 4 * ACROSS + e % (4 * ACROSS)];
     }
+}
+
+HN_DEVICE void PN(multiply_any)(int by_a, int by_b, int share, const real *as, const real *bs,
+                                int t, real *acc)
+{
+    if (by_a && by_b)
+        PN(multiply)(1, 1, share, as, bs, t, acc);
+    else if (by_a)
+        PN(multiply)(1, 0, share, as, bs, t, acc);
+    else
+        PN(multiply)(0, 0, share, as, bs, t, acc);
 }
 
 HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_slot *s,
@@ -111,12 +124,10 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
                 aim_on(&a, ROWS, DEEP, PN(PIECES_A), next + 1, t, pa, pa);
             }
             HN_SENT();
-            if (a.along && b.along)
-                PN(multiply)(1, 1, as, bs, t, HN_MINE(acc, t));
-            else if (a.along)
-                PN(multiply)(1, 0, as, bs, t, HN_MINE(acc, t));
+            if (PN(HALVES) && j->k - c * DEEP <= DEEP / 2)
+                PN(multiply_any)(a.along, b.along, PN(SHARE) / 2, as, bs, t, HN_MINE(acc, t));
             else
-                PN(multiply)(0, 0, as, bs, t, HN_MINE(acc, t));
+                PN(multiply_any)(a.along, b.along, PN(SHARE), as, bs, t, HN_MINE(acc, t));
             HN_ARRIVED(STAGES - 2);
         }
         from = from + 1 < STAGES ? from + 1 : 0;
