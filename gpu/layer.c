@@ -226,13 +226,18 @@ static function_of *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K
 static const char *const names[HN_KN_COUNT] = { HN_K_LIST(NAME) };
 #undef NAME
 
-/* More shared memory than a kernel gets unasked has to be allowed, once. */
+/* More shared memory than a kernel gets unasked has to be allowed, once; and a processor is to give it as much as it can, so that
+ * two blocks fit. */
 static hone_status make_room(struct hn_gpu_context *c, enum hn_k_id kernel, size_t elem, int deep,
                              hone_error *err)
 {
     if (!deep || c->deep[elem == 8]) return HONE_OK;
     HN_TRY(check(cudaFuncSetAttribute(kernels[elem == 8][kernel](),
                                       cudaFuncAttributeMaxDynamicSharedMemorySize, deep),
+                 names[kernel], err));
+    HN_TRY(check(cudaFuncSetAttribute(kernels[elem == 8][kernel](),
+                                      cudaFuncAttributePreferredSharedMemoryCarveout,
+                                      cudaSharedmemCarveoutMaxShared),
                  names[kernel], err));
     c->deep[elem == 8] = 1;
     return HONE_OK;
