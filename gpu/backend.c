@@ -146,6 +146,13 @@ static hone_status check_form(const struct hn_gpu_options *o, hone_error *err)
                    "operands=converted is for math=bf16, operands=transposed for math=tf32");
 }
 
+/* Updates beside the gradients are many blocks, which are not to hold up a product. */
+static int overlap_of(const struct hn_gpu_options *o)
+{
+    return ((HN_GPU_EARLY | HN_GPU_BESIDE_EACH_OTHER) & ~o->no_overlap) |
+           (o->updates_beside ? HN_GPU_FIRST : 0);
+}
+
 /* ---- device ---------------------------------------------------------------------------------------------------- */
 
 static void gpu_close(void *dev)
@@ -169,7 +176,7 @@ static hone_status open_device(const struct hn_host *host, const char *options, 
         st = hn_fail(err, HONE_E_USAGE, "cuda backend",
                      "math=tf32 and bf16 are for float32 models, this one is float64");
     if (st == HONE_OK) st = check_form(&d->o, err);
-    if (st == HONE_OK) st = d->layer->open(d->mem, d->o.ordinal, ~d->o.no_overlap, &d->ctx, err);
+    if (st == HONE_OK) st = d->layer->open(d->mem, d->o.ordinal, overlap_of(&d->o), &d->ctx, err);
     if (st != HONE_OK) {
         gpu_close(d);
         return st;
