@@ -33,6 +33,8 @@ static const struct choice choices[] = {
     CHOICE("operands=plain", form, HN_GPU_PLAIN),
     CHOICE("operands=converted", form, HN_GPU_CONVERTED),
     CHOICE("operands=transposed", form, HN_GPU_TRANSPOSED),
+    CHOICE("gemm-narrow=library", narrow_native, 0),
+    CHOICE("gemm-narrow=native", narrow_native, 1),
     CHOICE("gemm-impl=auto", gemm, HN_GPU_AUTO),
     CHOICE("gemm-impl=native", gemm, HN_GPU_NATIVE),
     CHOICE("gemm-impl=library", gemm, HN_GPU_LIBRARY),
@@ -113,7 +115,8 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
     return hn_fail(
         err, HONE_E_USAGE, "cuda backend",
         "found option '%.*s', wanted math=fp32|tf32|bf16, operands=plain|converted|transposed, "
-        "gemm-impl=auto|native|library, gemm-native=tiles|panels (or a panel's shape, see "
+        "gemm-impl=auto|native|library, gemm-narrow=library|native, gemm-native=tiles|panels (or a "
+        "panel's shape, see "
         "gpu/README.md), "
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
         "norm-width=auto|4|8|16, bias-sums=auto|layer, updates=end|beside, "
