@@ -6,9 +6,9 @@
  *
  * A copy is made by the BatchNorm whose result it is, else by a launch before the first product of a step that reads it, and
  * serves all others of that step: input and weights forward and backward, the gradient in both products backward. It is found by
- * what it is, a value or a value's gradient, never by its place, which later values share. Nothing changes a value between its first and its last reader, and a gradient is whole
- * when the op that made the value reads it, so that a copy cannot be out of date. Parameters as bfloat16 are converted once a
- * call of run, in front of its steps: the optimizer writes what it moves to both places. */
+ * what it is, a value or a value's gradient, never by its place, which later values share. Nothing changes a value between its
+ * first and its last reader, and a gradient is whole when the op that made the value reads it, so that a copy cannot be out of
+ * date. Parameters are copied once a call of run, in front of its steps; from then on their copies follow the optimizer. */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -43,7 +43,7 @@ static struct hn_k_ref room(struct hn_gpu_build *b, struct hn_k_dim lines, int64
 /* The number of the parameter that m is, whose copy follows the optimizer: in a call of run it is made once. -1: it is none. */
 static int of_parameter(const struct hn_gpu_build *b, struct hn_k_ref at, int64_t n)
 {
-    if (b->e->dev->o.form != HN_GPU_CONVERTED || at.space != HN_KS_W) return -1;
+    if (at.space != HN_KS_W) return -1;
     for (int i = 0; i < b->p->n_params; i++) {
         const struct hn_param *q = &b->p->params[i];
         if (q->off * b->e->dev->elem == at.off && q->n == (size_t)n && !(q->flags & HN_PARAM_STATE))
@@ -52,12 +52,26 @@ static int of_parameter(const struct hn_gpu_build *b, struct hn_k_ref at, int64_
     return -1;
 }
 
-static void keep_up(struct hn_gpu_build *b, const struct hn_param *q, struct hn_k_ref copy)
+/* The optimizer writes bfloat16 numbers itself, a transposed copy is made again behind it (update.c). */
+static void keep_up(struct hn_gpu_build *b, int parameter, const struct hn_gpu_node *made)
 {
-    for (int i = 0; i < b->e->n_chunks; i++) {
+    const struct hn_param *q = &b->p->params[parameter];
+    const struct hn_k_convert *k = made->args;
+    if (made->kernel == HN_KN_turn) b->turned[parameter] = made->args;
+    for (int i = 0; i < b->e->n_chunks && made->kernel == HN_KN_convert; i++) {
         struct hn_k_chunk *c = &b->e->all_chunks[i];
-        if (c->off >= q->off && c->off < q->off + q->n) c->copy = copy.off + 2 * (c->off - q->off);
+        if (c->off >= q->off && c->off < q->off + q->n) c->copy = k->to.off + 2 * (c->off - q->off);
     }
+}
+
+hone_status hn_gpu_turn_again(struct hn_gpu_build *b, int parameter, enum hn_gpu_stage stage)
+{
+    const struct hn_k_turn *k = b->turned[parameter];
+    if (!k) return HONE_OK;
+    struct hn_gpu_node *n = transpose(b, k->from, k->rows, k->cols, k->to);
+    if (!n) return hn_nomem(b->err, "the execution plan", sizeof *n);
+    n->stage = stage;
+    return HONE_OK;
 }
 
 /* The copy of m, whose lines are as many as `lines`. */
@@ -67,20 +81,20 @@ static hone_status copied(struct hn_gpu_build *b, const struct hn_k_matrix *m,
     struct hn_k_ref *copy = &b->copies[2 * is.value + is.gradient];
     *at = *copy;
     if (copy->space != HN_KS_NONE) return HONE_OK;
-    const int parameter = of_parameter(b, m->at, hn_gpu_n(lines, 0) * m->stride);
+    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED;
+    int parameter = of_parameter(b, m->at, hn_gpu_n(lines, 0) * m->stride);
     if (parameter >= 0 && b->weights[parameter].space != HN_KS_NONE) { /* by another name */
         *at = *copy = b->weights[parameter];
-        return HONE_OK;
+        if (bf16 || b->turned[parameter]->cols == m->stride) return HONE_OK;
+        parameter = -1; /* and in another shape */
     }
     *at = *copy = room(b, lines, m->stride);
-    if (parameter >= 0) b->weights[parameter] = *copy;
-    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED;
     struct hn_gpu_node *node = (bf16 ? convert : transpose)(b, m->at, lines, m->stride, *copy);
     if (!node) return hn_nomem(b->err, "the execution plan", sizeof *node);
-    if (parameter >= 0) {
-        node->stage = HN_GPU_FRESH;
-        keep_up(b, &b->p->params[parameter], *copy);
-    }
+    if (parameter < 0) return HONE_OK;
+    node->stage = HN_GPU_FRESH;
+    b->weights[parameter] = *copy;
+    keep_up(b, parameter, node);
     return HONE_OK;
 }
 

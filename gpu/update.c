@@ -78,6 +78,10 @@ static hone_status update(struct hn_gpu_build *b, int step, int last)
     struct hn_gpu_node *node = hn_gpu_add(b, HN_KN_optim, &k, sizeof k, hn_gpu_fixed(n), 1);
     if (!node) return no_memory(b);
     node->stage = HN_GPU_SOON;
+    for (int i = 0; i < b->p->n_params; i++) {
+        if (b->updated[i] == 1) HN_TRY(hn_gpu_turn_again(b, i, HN_GPU_SOON));
+        if (b->updated[i]) b->updated[i] = 2;
+    }
     return HONE_OK;
 }
 
@@ -125,6 +129,9 @@ hone_status hn_gpu_update(struct hn_gpu_build *b)
         ((struct hn_k_optim *)n->args)->last =
             order[i].id == (e->plan->pass == HN_PASS_TRAIN ? HN_KN_optim : HN_KN_sums);
     }
+    for (int i = 0; i < b->p->n_params && has_optimizer(b); i++)
+        if (b->p->params[i].flags & HN_PARAM_TRAINED)
+            HN_TRY(hn_gpu_turn_again(b, i, soon ? HN_GPU_LATE : HN_GPU_ALWAYS));
     if (!soon) return HONE_OK;
     HN_TRY(side(b, HN_GPU_JOIN));
     return update(b, e->plan->n_steps, 1);
