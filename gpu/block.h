@@ -8,6 +8,7 @@
 #define HN_GPU_BLOCK_H
 
 #include "gpu/column.h"
+#include "gpu/send.h"
 
 enum {
     CHUNK = 512 / sizeof(real), /* terms */
@@ -47,44 +48,6 @@ HN_DEVICE int spot(int along, int wide, int i, int k)
     return along ? i * LINE + k : k * wide + i;
 }
 
-/* n elements (1 or 4, then aligned) into shared memory, or zeros where they are not there; done once async_wait has been called and
- * all threads have met. */
-HN_DEVICE void async_copy(real *to, const real *from, int n, int there)
-{
-#ifdef __CUDACC__
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
-    if (n == 1) {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(at), "l"(from),
-                     "n"(sizeof(real)), "r"(there ? (int)sizeof(real) : 0));
-        return;
-    }
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from),
-                 "r"(there ? 16 : 0));
-    if (sizeof(real) == 8)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at + 16), "l"(from + 2),
-                     "r"(there ? 16 : 0));
-#else
-    for (int i = 0; i < n; i++) to[i] = there ? from[i] : 0;
-#endif
-}
-HN_DEVICE void async_commit(void)
-{
-#ifdef __CUDACC__
-    asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
-}
-HN_DEVICE void async_wait(int all) /* else all but the group committed last */
-{
-#ifdef __CUDACC__
-    if (all)
-        asm volatile("cp.async.wait_group 0;" ::: "memory");
-    else
-        asm volatile("cp.async.wait_group 1;" ::: "memory");
-#else
-    (void)all;
-#endif
-}
-
 /* A chunk of an operand whose lines are whole fours: each thread has the same four neighbours of some stored lines. */
 HN_DEVICE void bring_fours(const struct side *o, int along, int may_gather, real *sh, int tile,
                            int wide, int i0, int k0, int fill, int t)
@@ -108,8 +71,8 @@ HN_DEVICE void bring_fours(const struct side *o, int along, int may_gather, real
     HN_UNROLL
     for (int n = 0; n < times; n++)
         if (l0 + n * step < lines)
-            async_copy(to + n * step * (along ? LINE : wide), from[n], 4,
-                       there && l0 + n * step < left);
+            hn_send(hn_place_of(to + n * step * (along ? LINE : wide)), from[n], 0,
+                    there && l0 + n * step < left, 4);
 }
 
 /* Element by element: any width, the line of ones, and rows that have to be converted. */
@@ -134,8 +97,8 @@ HN_DEVICE void bring_singles(const struct side *o, int along, real *sh, int tile
         if (o->gathered == 2 || ones)
             *to = l >= left ? 0 : ones ? 1 : there ? converted(o, near, at) : 0;
         else
-            async_copy(to, base + (o->gathered ? rows_at(&o->rows, near) : near) * stride, 1,
-                       there && l < left);
+            hn_send(hn_place_of(to), base + (o->gathered ? rows_at(&o->rows, near) : near) * stride,
+                    0, there && l < left, 1);
     }
 }
 
@@ -218,8 +181,8 @@ HN_DEVICE void product(int along_a, int along_b, int own, union workspace *w, co
                 bring_chunk(a, along_a, 1, to->a, 2 * own, WIDE_DOWN, i0, next, fill, t);
                 bring_chunk(b, along_b, 0, to->b, ACROSS, ACROSS, j0, next, fill, t);
             }
-            async_commit();
-            async_wait(0);
+            HN_SENT();
+            HN_ARRIVED(1);
         }
         if (k0 < 0) continue;
         HN_EACH(t)

@@ -413,6 +413,7 @@ typedef double real;
 #endif
 
 #ifdef __CUDACC__
+#define hn_watch_exempt(p, n)     ((void)0)
 #define HN_DEVICE                 static __device__ __forceinline__
 #define HN_APART                  static __device__ __noinline__ /* rarely called: not in the caller's way */
 #define HN_SHARED                 __shared__
@@ -462,8 +463,25 @@ struct
 };
 #define HN_DEVICE static inline
 #define HN_APART  static
+#ifdef HN_WATCHED /* tests/gpu/watched: told of phases, blocks' meetings and copies under way, and of every access by the compiler */
+int hn_watch_thread(int t); /* 0: that was the last one */
+void hn_watch_block(int64_t x, int64_t y, int64_t z);
+void hn_watch_meeting(void);
+void hn_watch_exempt(const void *p, int bytes); /* from now on: no matter who sees what of it */
+void hn_watch_send(void *to, const void *from, int bytes);
+void hn_watch_sent(void);
+void hn_watch_arrived(int still);
+#define HN_SHARED                 static __attribute__((section("hn_shared")))
+#define HN_DYNAMIC(type, name, n) HN_SHARED type name[n]
+#define HN_EACH(t)                for (int t = 0; hn_watch_thread(t); t++)
+#else
+#define hn_watch_block(x, y, z) ((void)0)
+#define hn_watch_meeting()      ((void)0)
+#define hn_watch_exempt(p, n)   ((void)0)
 #define HN_SHARED
 #define HN_DYNAMIC(type, name, n) type name[n]
+#define HN_EACH(t)                for (int t = 0; t < HN_BLOCK; t++)
+#endif
 #define HN_KERNEL(name, args)                                                                      \
     static void kernel_##name(const struct args a, const struct hn_k_at at_);                      \
     void HN_K(name)(const void *args_, const struct hn_k_at *at_);                                 \
@@ -473,7 +491,6 @@ struct
     }                                                                                              \
     static void kernel_##name(const struct args a, const struct hn_k_at at_)
 #define HN_KERNEL_OF(name, args, blocks) HN_KERNEL(name, args)
-#define HN_EACH(t)                       for (int t = 0; t < HN_BLOCK; t++)
 #define HN_PRIVATE(type, name, n)        type name[HN_BLOCK][n]
 #define HN_MINE(name, t)                 (name[t])
 #define HN_X                             (at_.x)
@@ -524,10 +541,12 @@ HN_DEVICE int hn_live(const struct hn_k_slot *s) /* both are loaded at once */
  * the same kernel does anything else. */
 HN_DEVICE void hn_move_on(struct hn_k_slot *s)
 {
-    if (s->failing)
+    if (s->failing) {
+        hn_watch_exempt(&s->stop, sizeof s->stop);
         s->stop = 1;
-    else
+    } else {
         s->ahead++;
+    }
 }
 
 HN_DEVICE unsigned char *hn_bytes_at(const struct hn_k_env *e, struct hn_k_ref r, int64_t z)

@@ -35,14 +35,23 @@ HN_DEVICE void hn_send(hn_place to, const real *base, uint32_t from, int there, 
     for (int i = 0; i + 16 <= bytes; i += 16) HN_SEND("cg", "16", to + i, at + i, there ? 16 : 0);
 }
 #else
+#ifdef HN_WATCHED /* what was sent arrives when it is waited for */
+#define HN_SENT()     hn_watch_sent()
+#define HN_ARRIVED(n) hn_watch_arrived(n)
+#else
 #define HN_SENT()     ((void)0)
 #define HN_ARRIVED(n) ((void)0)
+#endif
 typedef real *hn_place;
 HN_DEVICE hn_place hn_place_of(real *shared) { return shared; }
 HN_DEVICE hn_place hn_place_on(hn_place p, int n) { return p + n; }
 HN_DEVICE void hn_send(hn_place to, const real *base, uint32_t from, int there, int n)
 {
+#ifdef HN_WATCHED
+    for (int i = 0; i < n; i++) hn_watch_send(to + i, there ? base + from + i : 0, sizeof(real));
+#else
     for (int i = 0; i < n; i++) to[i] = there ? base[from + (uint32_t)i] : 0;
+#endif
 }
 #endif
 #endif

@@ -615,10 +615,19 @@ void HN_K(whole)(const void *args, const struct hn_k_at *grid)
     const struct hn_k_whole *a = args;
     struct block at = { 0, (int)grid->nx, (int)grid->z };
     if (grid->x != 0 || !hn_live(&a->env.slots[at.z])) return;
-    for (at.x = 0; at.x < at.n; at.x++) begin(a, memory_of(grid, at.x), at);
-    for (int from = 0, next, more = 1; more; from = next)
-        for (at.x = at.n; at.x-- > 0;)
-            next = from, more = up_to_meeting(a, memory_of(grid, at.x), at, &next);
-    for (at.x = 0; at.x < at.n; at.x++) end(a, memory_of(grid, at.x), at);
+    for (at.x = 0; at.x < at.n; at.x++) {
+        hn_watch_block(at.x, 0, at.z);
+        begin(a, memory_of(grid, at.x), at);
+    }
+    for (int from = 0, next, more = 1; more; from = next, hn_watch_meeting())
+        for (at.x = at.n; at.x-- > 0;) {
+            next = from;
+            hn_watch_block(at.x, 0, at.z);
+            more = up_to_meeting(a, memory_of(grid, at.x), at, &next);
+        }
+    for (at.x = 0; at.x < at.n; at.x++) {
+        hn_watch_block(at.x, 0, at.z);
+        end(a, memory_of(grid, at.x), at);
+    }
 }
 #endif

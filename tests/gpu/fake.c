@@ -205,6 +205,13 @@ struct graph {
     struct record *first;
 };
 static void perform_all(const struct record *r);
+/* Where the kernels are watched (tests/gpu/watched), the watcher wants to know what runs. */
+void hn_watch_launch(const char *kernel) __attribute__((weak));
+void hn_watch_block(int64_t x, int64_t y, int64_t z) __attribute__((weak));
+#define NAME(name) #name,
+static const char *const names[HN_KN_COUNT] = { HN_K_LIST(NAME) };
+#undef NAME
+
 static void perform(const struct record *r)
 {
     switch (r->kernel) {
@@ -220,14 +227,16 @@ static void perform(const struct record *r)
     case REPLAY: perform_all(((const struct graph *)r->handle)->first); return;
     default: break;
     }
-    unsigned char *memory = NULL;
-    if (r->kernel == HN_KN_whole) memory = malloc((size_t)r->grid.x * HN_K_SHARED);
-    if (memory) memset(memory, 0xff, (size_t)r->grid.x * HN_K_SHARED); /* NaN */
+    const size_t room = (size_t)r->grid.x * HN_K_SHARED;
+    unsigned char *memory = r->kernel == HN_KN_whole ? malloc(room * r->grid.z) : NULL;
+    if (memory) memset(memory, 0xff, room * r->grid.z); /* NaN */
+    if (hn_watch_launch) hn_watch_launch(names[r->kernel]);
     /* blocks in reverse: nothing may depend on their order */
     for (int64_t z = r->grid.z; z-- > 0;)
         for (int64_t y = r->grid.y; y-- > 0;)
             for (int64_t x = r->grid.x; x-- > 0;) {
-                struct at at = { x, y, z, r->grid.x, memory };
+                struct at at = { x, y, z, r->grid.x, memory ? memory + (size_t)z * room : NULL };
+                if (hn_watch_block) hn_watch_block(x, y, z);
                 kernels[r->elem == 8][r->kernel](r->args, &at);
             }
     free(memory);
