@@ -62,11 +62,11 @@ FORWARD
     HN_EACH(t)
     {
         const int64_t ch = c0 + t % ACROSS * NEIGHBOURS;
-        if (keeps(&a, n)) { /* what is not there is read from the beginning and not used */
+        if (keeps(&a, n)) { /* what is not there is read from the block's beginning and not used */
             HN_UNROLL
             for (int e = 0; e < KEEP; e++)
                 move(HN_MINE(kept, t) + e * NEIGHBOURS,
-                     x + (ch < a.channels && own(t, e) < n ? own(t, e) * a.channels + ch : 0),
+                     x + (ch < a.channels && own(t, e) < n ? own(t, e) * a.channels + ch : c0),
                      NEIGHBOURS);
         }
         if (a.batch) CN(part)(&a, x, HN_MINE(kept, t), ch, n, t, 0, sum + t * NEIGHBOURS);
@@ -198,7 +198,7 @@ BACKWARD
             for (int e = 0; e < KEEP; e++) {
                 struct CN(terms) *k = &HN_MINE(kept, t)[e];
                 const int there = own(t, e) < n;
-                *k = CN(terms_at)(dy, relu, x, there ? own(t, e) * a.channels + ch : 0, there);
+                *k = CN(terms_at)(dy, relu, x, there ? own(t, e) * a.channels + ch : c0, there);
             }
             HN_UNROLL
             for (int e = 0; e < KEEP; e++) {

@@ -23,7 +23,7 @@ void hn_watch_send(void *to, const void *from, int bytes);
 void hn_watch_sent(void);
 void hn_watch_arrived(int still);
 
-enum { GRAIN = 4, ALL = -1, SEVERAL = -2, ROOM = 1 << 22, MOST_SENT = 4096, MOST_TOLD = 12 };
+enum { GRAIN = 2, ALL = -1, SEVERAL = -2, ROOM = 1 << 23, MOST_SENT = 4096, MOST_TOLD = 12 };
 
 /* ---- who has touched what ---------------------------------------------------------------------------------------- */
 
@@ -69,7 +69,7 @@ static void __attribute__((destructor)) verdict(void)
 
 static struct grain *grain_at(uintptr_t at)
 {
-    uint32_t i = (uint32_t)((at >> 2) * 0x9E3779B97F4A7C15u >> 40) % ROOM;
+    uint32_t i = (uint32_t)((at >> 1) * 0x9E3779B97F4A7C15u >> 36) % ROOM;
     while (grains[i].at && grains[i].at != at) i = (i + 1) % ROOM;
     if (!grains[i].at) {
         grains[i] = (struct grain){ .at = at };
