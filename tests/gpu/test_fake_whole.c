@@ -41,7 +41,8 @@ static struct made *chain(uint64_t number)
     int width = widths[made_pick(m, 10)], layers = made_pick(m, 4);
     int y = tb_input(&m->t, tb_shape(2, TB_N, width));
     for (int i = 0; i < layers; i++) {
-        const int wide = number % 4 == 3, norm = made_pick(m, 4); /* so that products are dealt out */
+        const int wide = number % 4 == 3,
+                  norm = made_pick(m, 4); /* so that products are dealt out */
         const int out = widths[wide ? 8 + made_pick(m, 2) : 1 + made_pick(m, 9)];
         y = made_dense(m, y, width, out), width = out;
         for (int k = 0; k < 2; k++) { /* before the function, or behind it */
