@@ -128,15 +128,26 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         (int)n, word);
 }
 
-static hone_status read_options(const char *text, struct hn_gpu_options *o, hone_error *err)
+/* A module may be built with other defaults than these, so that the command can be tried with them. */
+#ifndef HN_GPU_DEFAULTS
+#define HN_GPU_DEFAULTS ""
+#endif
+
+static hone_status read_words(const char *text, struct hn_gpu_options *o, hone_error *err)
 {
-    o->stream_bytes = STREAM_BYTES, o->unroll = UNROLL;
     while (text && *text) {
         size_t n = strcspn(text, ",");
         HN_TRY(read_option(text, n, o, err));
         text += text[n] ? n + 1 : n;
     }
     return HONE_OK;
+}
+
+static hone_status read_options(const char *text, struct hn_gpu_options *o, hone_error *err)
+{
+    o->stream_bytes = STREAM_BYTES, o->unroll = UNROLL;
+    HN_TRY(read_words(HN_GPU_DEFAULTS, o, err));
+    return read_words(text, o, err);
 }
 
 /* Each form of the operands is made for one precision. */

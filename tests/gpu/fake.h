@@ -29,7 +29,7 @@ struct fake {
     int calls_held; /* prepared cuDNN calls */
     int launches, products, captured, replays, syncs, uploads, norms, drops, seeds, wholes;
     size_t uploaded;   /* bytes */
-    unsigned resident; /* blocks of `whole` at work at once; 0: 20 */
+    unsigned resident; /* blocks of `whole` at work at once; 0: 128 */
 };
 extern struct fake fake;
 void fake_reset(void);

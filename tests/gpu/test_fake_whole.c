@@ -160,6 +160,7 @@ START_TEST(chains)
     };
     train(m, &d, &u, &want);
     fake_reset();
+    fake.resident = 20;
     u.b = &hn_backend_cuda_f64, u.options = "steps=whole";
     train(m, &d, &u, &got);
     expect_near(m, "float64", _i, 1e-7);
@@ -194,6 +195,7 @@ START_TEST(same)
         train(m, &d, &u, &got);
         expect_same(m);
     }
+    fake.resident = 20;
     u.options = "steps=whole,data=stream,stream-bytes=50000";
     train(m, &d, &u, &got);
     expect_same(m);
