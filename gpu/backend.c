@@ -108,6 +108,10 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         o->stream_bytes = v;
         return HONE_OK;
     }
+    if ((v = number_of(word, n, "whole-blocks=")) > 0) {
+        o->whole_blocks = v;
+        return HONE_OK;
+    }
     if ((v = number_of(word, n, "unroll=")) > 0 && v <= MOST_UNROLL) {
         o->unroll = v;
         return HONE_OK;
@@ -121,7 +125,7 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
         "norm-width=auto|4|8|16, bias-sums=auto|layer, updates=end|beside, "
         "dropout-impl=auto|native|cudnn, "
-        "steps=launches|whole, graph=on|off, "
+        "steps=launches|whole, whole-blocks=N, graph=on|off, "
         "overlap=on|off|early|beside, unroll=1..256, "
         "data=auto|stream, "
         "stream-bytes=N or device=N",

@@ -48,6 +48,7 @@ struct hn_gpu_options {
     int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
     int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
+    int64_t whole_blocks; /* of a slot, at most; 0: as many as are useful */
     int64_t unroll;       /* steps of one captured graph where many follow each other */
     int ordinal;
 };

@@ -288,6 +288,7 @@ hone_status hn_gpu_whole_prepare(struct hn_gpu_exec *e, hone_error *err)
     int64_t blocks = most / (uint32_t)e->max_slots;
     const int64_t useful = row_blocks > w->tasks ? row_blocks : w->tasks;
     if (blocks > useful) blocks = useful;
+    if (d->o.whole_blocks && blocks > d->o.whole_blocks) blocks = d->o.whole_blocks;
     w->blocks = (uint32_t)blocks;
     if (!blocks) return HONE_OK;
     make_acts(e);

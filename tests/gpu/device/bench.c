@@ -4,7 +4,7 @@
  * whole call of run) in every precision and with every BatchNormalization and Dropout, and from a large one that stays with the
  * host; 50-step learning curves against float64
  * (and float64 against the reference kernels), 64 models of A together. Prints rows for gpu/RESULTS.md.
- *   usage: bench [ROUNDS [MODELS]] | bench probe | bench steps MODEL [OPTIONS [SLOTS]] (a few steps, for a profiler)
+ *   usage: bench [ROUNDS [MODELS [all]]] | bench probe | bench steps MODEL [OPTIONS [SLOTS]] (a few steps, for a profiler)
  * Exit 77 where no device opens, 1 where a curve left its bounds. */
 #include "gpu/backend.h"
 #include "gpu/gpu.h"
@@ -162,7 +162,7 @@ struct task {
     const struct spec *s;
     struct model *m;
     struct rig_data *d;
-    int rounds;
+    int rounds, all;
 };
 
 /* Median time of a step; negative: it could not be measured (the reason is on standard error). */
@@ -275,57 +275,60 @@ static void curves(const struct task *k)
 /* ---- the rows of one model ---------------------------------------------------------------------------------------- */
 
 static const struct {
-    const char *options, *what;
-    int norm, dropout; /* only for models with one */
+    const char *options, *what, *models;
+    int settled; /* measured and decided (gpu/RESULTS.md): only with `all` */
 } ways[] = {
-    { "", "fp32", 0, 0 },
-    { "math=tf32", "TF32", 0, 0 },
-    { "math=bf16", "bfloat16", 0, 0 },
-    { "math=bf16,operands=converted", "bfloat16, operands converted", 0, 0 },
-    { "math=tf32,operands=transposed", "TF32, operands transposed", 0, 0 },
-    { "updates=beside", "fp32, optimizer beside the gradients", 0, 0 },
-    { "math=tf32,updates=beside", "TF32, optimizer beside the gradients", 0, 0 },
+    { "", "fp32", "ABCD", 0 },
+    { "math=tf32", "TF32", "D", 0 },
+    { "math=bf16", "bfloat16", "D", 0 },
+    { "math=bf16,operands=converted", "bfloat16, operands converted", "D", 0 },
+    { "math=tf32,operands=transposed", "TF32, operands transposed", "D", 0 },
+    { "updates=beside", "fp32, optimizer beside the gradients", "CD", 0 },
+    { "math=tf32,updates=beside", "TF32, optimizer beside the gradients", "D", 0 },
     { "math=bf16,operands=converted,updates=beside",
-      "bfloat16, operands converted, optimizer beside", 0, 0 },
-    { "unroll=1", "fp32, one step a graph", 0, 0 },
-    { "unroll=8", "fp32, 8 steps a graph", 0, 0 },
-    { "graph=off", "fp32, no graph", 0, 0 },
-    { "overlap=off", "fp32, one launch after the other", 0, 0 },
-    { "overlap=early", "fp32, launches made ready early, none beside", 0, 0 },
-    { "overlap=beside", "fp32, launches beside, none early", 0, 0 },
-    { "gemm-impl=native", "fp32, native products", 0, 0 },
-    { "gemm-native=panels", "fp32, products in panels", 0, 0 },
-    { "gemm-native=16x16", "fp32, products in panels of 16 x 16", 0, 0 },
-    { "gemm-native=32x16", "fp32, products in panels of 32 x 16", 0, 0 },
-    { "gemm-native=64x32", "fp32, products in panels of 64 x 32", 0, 0 },
-    { "gemm-impl=native,gemm-native=panels", "fp32, native products, in panels", 0, 0 },
-    { "gemm-impl=library", "fp32, cuBLASLt's products", 0, 0 },
-    { "steps=whole", "fp32, all steps as one launch", 0, 0 },
-    { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", 0, 0 },
-    { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", 1, 0 },
-    { "bn-impl=native,norm-width=4", "BatchNormalization native, 4 channels a block", 1, 0 },
-    { "bn-impl=native,norm-width=8", "BatchNormalization native, 8 channels a block", 1, 0 },
-    { "bn-impl=native,norm-width=16", "BatchNormalization native, 16 channels a block", 1, 0 },
-    { "math=tf32,gemm-narrow=native", "TF32, the last layer's products native", 1, 0 },
+      "bfloat16, operands converted, optimizer beside", "D", 0 },
+    { "unroll=1", "fp32, one step a graph", "ABCD", 1 },
+    { "unroll=8", "fp32, 8 steps a graph", "ABCD", 1 },
+    { "graph=off", "fp32, no graph", "ABCD", 1 },
+    { "overlap=off", "fp32, one launch after the other", "ABCD", 1 },
+    { "overlap=early", "fp32, launches made ready early, none beside", "ABCD", 1 },
+    { "overlap=beside", "fp32, launches beside, none early", "ABCD", 1 },
+    { "gemm-impl=native", "fp32, native products", "D", 1 },
+    { "gemm-native=panels", "fp32, products in panels", "ABC", 0 },
+    { "gemm-native=16x16", "fp32, products in panels of 16 x 16", "ABC", 0 },
+    { "gemm-native=32x16", "fp32, products in panels of 32 x 16", "ABC", 0 },
+    { "gemm-native=64x32", "fp32, products in panels of 64 x 32", "ABC", 0 },
+    { "gemm-impl=native,gemm-native=panels", "fp32, native products, in panels", "D", 0 },
+    { "gemm-impl=library", "fp32, cuBLASLt's products", "ABCD", 1 },
+    { "steps=whole", "fp32, all steps as one launch", "ABC", 0 },
+    { "steps=whole,whole-blocks=16", "fp32, all steps as one launch of 16 blocks", "ABC", 0 },
+    { "steps=whole,whole-blocks=32", "fp32, all steps as one launch of 32 blocks", "AC", 0 },
+    { "steps=whole,whole-blocks=132", "fp32, all steps as one launch of 132 blocks", "C", 0 },
+    { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", "ABCD", 1 },
+    { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", "D", 0 },
+    { "bn-impl=native,norm-width=4", "BatchNormalization native, 4 channels a block", "AD", 0 },
+    { "bn-impl=native,norm-width=8", "BatchNormalization native, 8 channels a block", "AD", 0 },
+    { "bn-impl=native,norm-width=16", "BatchNormalization native, 16 channels a block", "AD", 0 },
+    { "math=tf32,gemm-narrow=native", "TF32, the last layer's products native", "D", 0 },
     { "math=bf16,operands=converted,gemm-narrow=native,norm-width=8,updates=beside",
-      "bfloat16, converted, last layer native, 8 channels, optimizer beside", 1, 0 },
-    { "math=tf32,norm-width=8", "TF32, 8 channels a block", 1, 0 },
-    { "math=tf32,norm-width=16", "TF32, 16 channels a block", 1, 0 },
-    { "math=tf32,norm-width=8,updates=beside", "TF32, 8 channels, optimizer beside", 1, 0 },
-    { "math=tf32,operands=transposed,norm-width=8", "TF32, transposed, 8 channels", 1, 0 },
-    { "math=tf32,operands=transposed,norm-width=16", "TF32, transposed, 16 channels", 1, 0 },
+      "bfloat16, converted, last layer native, 8 channels, optimizer beside", "D", 0 },
+    { "math=tf32,norm-width=8", "TF32, 8 channels a block", "D", 0 },
+    { "math=tf32,norm-width=16", "TF32, 16 channels a block", "D", 0 },
+    { "math=tf32,norm-width=8,updates=beside", "TF32, 8 channels, optimizer beside", "D", 0 },
+    { "math=tf32,operands=transposed,norm-width=8", "TF32, transposed, 8 channels", "D", 0 },
+    { "math=tf32,operands=transposed,norm-width=16", "TF32, transposed, 16 channels", "D", 0 },
     { "math=tf32,operands=transposed,norm-width=8,updates=beside",
-      "TF32, transposed, 8 channels, optimizer beside", 1, 0 },
-    { "math=bf16,operands=converted,norm-width=8", "bfloat16, converted, 8 channels", 1, 0 },
-    { "math=bf16,operands=converted,norm-width=16", "bfloat16, converted, 16 channels", 1, 0 },
+      "TF32, transposed, 8 channels, optimizer beside", "D", 0 },
+    { "math=bf16,operands=converted,norm-width=8", "bfloat16, converted, 8 channels", "D", 0 },
+    { "math=bf16,operands=converted,norm-width=16", "bfloat16, converted, 16 channels", "D", 0 },
     { "math=bf16,operands=converted,norm-width=8,updates=beside",
-      "bfloat16, converted, 8 channels, optimizer beside", 1, 0 },
-    { "bn-impl=cudnn-per-activation", "BatchNormalization cuDNN, per activation", 1, 0 },
-    { "bn-impl=cudnn-spatial", "BatchNormalization cuDNN, spatial", 1, 0 },
-    { "bn-impl=cudnn-spatial-nhwc", "BatchNormalization cuDNN, spatial NHWC", 1, 0 },
-    { "bn-impl=cudnn-persistent", "BatchNormalization cuDNN, persistent", 1, 0 },
-    { "bn-impl=cudnn-persistent-nhwc", "BatchNormalization cuDNN, persistent NHWC", 1, 0 },
-    { "dropout-impl=cudnn", "Dropout cuDNN", 0, 1 },
+      "bfloat16, converted, 8 channels, optimizer beside", "D", 0 },
+    { "bn-impl=cudnn-per-activation", "BatchNormalization cuDNN, per activation", "AD", 1 },
+    { "bn-impl=cudnn-spatial", "BatchNormalization cuDNN, spatial", "AD", 0 },
+    { "bn-impl=cudnn-spatial-nhwc", "BatchNormalization cuDNN, spatial NHWC", "AD", 1 },
+    { "bn-impl=cudnn-persistent", "BatchNormalization cuDNN, persistent", "AD", 1 },
+    { "bn-impl=cudnn-persistent-nhwc", "BatchNormalization cuDNN, persistent NHWC", "AD", 1 },
+    { "dropout-impl=cudnn", "Dropout cuDNN", "BC", 1 },
 };
 
 /* The rows of d again and again, as many as a processor's caches do not hold. */
@@ -384,15 +387,16 @@ static void measure(const struct task *k)
     double one = 0, whole = 0;
     curves(k);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        if ((ways[i].norm && !k->s->norm) || (ways[i].dropout && !(k->s->dropout > 0))) continue;
+        if (!strchr(ways[i].models, k->s->name[0]) || (ways[i].settled && !k->all)) continue;
         double t = step_time(k, &hn_backend_cuda_f32, ways[i].options, 1);
         if (i == 0) one = t;
         if (strcmp(ways[i].options, "steps=whole") == 0) whole = t;
         row(k, ways[i].what, t);
     }
     row(k, "float64", step_time(k, &hn_backend_cuda_f64, "", 1));
-    row(k, "float64, products in panels",
-        step_time(k, &hn_backend_cuda_f64, "gemm-native=panels", 1));
+    if (!strchr("D", k->s->name[0]))
+        row(k, "float64, products in panels",
+            step_time(k, &hn_backend_cuda_f64, "gemm-native=panels", 1));
     const int both = strcmp(k->s->name, "A") == 0 || strcmp(k->s->name, "B") == 0;
     const double t = both ? together(k, "", "fp32", one) : 0;
     if (both) together(k, "steps=whole", "fp32, all steps as one launch", whole);
@@ -450,7 +454,8 @@ int main(int argc, char **argv)
         if (!strchr(models, specs[i].name[0])) continue;
         model_init(m, &specs[i]);
         rig_data_init(&d, &m->t, specs[i].classes, 9);
-        const struct task k = { &specs[i], m, &d, rounds < 1 || rounds > ROUNDS ? 5 : rounds };
+        const struct task k = { &specs[i], m, &d, rounds < 1 || rounds > ROUNDS ? 5 : rounds,
+                                argc > 3 };
         measure(&k);
         rig_data_free(&d);
         tb_free(&m->t);
