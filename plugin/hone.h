@@ -318,7 +318,7 @@ typedef struct hone_trial {
 typedef struct hone_tune_callbacks {
     size_t size;
     void *user;
-    /* Not 0: no more trials; the result is that of those there are. */
+    /* Not 0: no more trials, and it is not called again; the result is that of those there are and of those at work. */
     int (*trial)(void *user, const hone_trial *t);
 } hone_tune_callbacks;
 /* clang-format off */

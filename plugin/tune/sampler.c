@@ -116,9 +116,16 @@ int hn_any_left(const struct hn_ask *ask, const struct hn_tried *tried, double *
 
 /* ---- proposing ------------------------------------------------------------------------------------------------------ */
 
-int hn_startup(const struct hn_ask *ask)
+static int startup_of(const struct hn_sampler_opts *o) { return o->startup > 0 ? o->startup : 10; }
+int hn_startup(const struct hn_ask *ask) { return startup_of(ask->opts); }
+
+static int is_modelled(const struct hn_sampler_opts *o)
 {
-    return ask->opts->startup > 0 ? ask->opts->startup : 10;
+    return o->kind == HN_SAMPLER_GP || o->kind == HN_SAMPLER_TPE;
+}
+int hn_sampler_learns(const struct hn_sampler_opts *o, int64_t trial)
+{
+    return is_modelled(o) && trial >= startup_of(o);
 }
 
 /* A point in place of one that was tried: random ones, then whatever is left of a finite space. 0: nothing is left. */
@@ -136,7 +143,6 @@ static int replace(const struct hn_ask *ask, const struct hn_tried *tried, doubl
 static hone_status first_choice(const struct hn_ask *ask, const struct hn_tried *tried, double *x,
                                 struct hn_memo *memo, hone_error *err)
 {
-    int modelled = ask->opts->kind == HN_SAMPLER_GP || ask->opts->kind == HN_SAMPLER_TPE;
     size_t valued = hn_count_outcome(ask, HN_PAST_VALUED);
     if (ask->opts->kind == HN_SAMPLER_SOBOL ||
         (ask->opts->kind == HN_SAMPLER_GP &&
@@ -144,7 +150,7 @@ static hone_status first_choice(const struct hn_ask *ask, const struct hn_tried 
         hn_sobol_point(ask->space, ask->opts->seed, ask->trial, x);
         return HONE_OK;
     }
-    if (!modelled || valued < 1 || ask->trial < (uint32_t)hn_startup(ask)) {
+    if (!is_modelled(ask->opts) || valued < 1 || ask->trial < (uint32_t)hn_startup(ask)) {
         hn_random_point(ask, 0, x);
         return HONE_OK;
     }

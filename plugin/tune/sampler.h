@@ -71,6 +71,9 @@ struct hn_ask {
     const struct hn_memo *memo; /* of the newest trial that has one; NULL: none */
 };
 
+/* Does the proposal of this trial depend on results? Random, Sobol and grid points, and those before a model speaks, follow from
+ * the number of the trial and the points before it alone. */
+int hn_sampler_learns(const struct hn_sampler_opts *o, int64_t trial);
 /* Checks options against the space: a grid over a continuous axis without points, a grid of more than a million points
  * without a limit (says how many). Call once, before the first trial. */
 hone_status hn_sampler_check(const struct hn_search_space *s, const struct hn_sampler_opts *o,

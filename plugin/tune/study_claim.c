@@ -109,9 +109,11 @@ static hone_status propose(struct hn_study *s, struct hn_claimed *out, hone_erro
     return HONE_OK;
 }
 
-/* The first trial whose result must be there before trial `number` begins; -1: none. */
+/* The first trial whose result must be there before trial `number` begins; -1: none. Nobody waits for results that neither the
+ * proposal nor a pruner looks at. */
 static int64_t blocker(const struct hn_study *s, int64_t number)
 {
+    if (!s->opts.pruner.kind && !hn_sampler_learns(&s->opts.sampler, number)) return -1;
     for (int64_t i = 0; s->opts.lag > 0 && i <= number - s->opts.lag; i++)
         if (is_open(&s->trials[i])) return i;
     return -1;

@@ -173,7 +173,8 @@ static hone_status tell(struct round *o, const struct running *r, const struct h
     hone_trial e = { .size = sizeof e, .trial = r->number, .trials = t->limit };
     const struct hn_trial *trials;
     size_t n;
-    if (!t->cb || !t->cb->trial) return HONE_OK;
+    if (!t->cb || !t->cb->trial || t->told)
+        return HONE_OK; /* who has ended it is not asked again */
     HN_TRY(hn_study_trials(t->study, &trials, &n, err));
     e.best_trial = hn_best_trial(trials, n, t->maximize);
     e.best_value = e.best_trial < 0 ? (double)NAN : trials[e.best_trial].value;

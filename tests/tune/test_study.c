@@ -243,6 +243,7 @@ START_TEST(lag_waits_for_results)
 {
     struct hn_study_opts o = opts();
     o.lag = 3;
+    o.sampler = (struct hn_sampler_opts){ .kind = HN_SAMPLER_TPE, .seed = 5, .startup = 1 };
     struct hn_study *s = open_with(o);
     for (int i = 0; i < 3; i++) ck_assert_int_eq(claim(s).trial.number, i);
     struct hn_claimed c = claim(s);
@@ -260,11 +261,35 @@ START_TEST(lag_waits_for_results)
 }
 END_TEST
 
+/* Random points, and those before a model speaks, need no results: no worker waits for them; with a pruner trials are compared. */
+START_TEST(lag_without_results)
+{
+    struct hn_study_opts o = opts();
+    o.lag = 2;
+    struct hn_study *s = open_with(o);
+    for (int i = 0; i < 9; i++) ck_assert_int_eq(claim(s).trial.number, i);
+    hn_study_close(s);
+    new_path();
+    o.sampler = (struct hn_sampler_opts){ .kind = HN_SAMPLER_GP, .seed = 5, .startup = 6 };
+    s = open_with(o);
+    for (int i = 0; i < 6; i++) ck_assert_int_eq(claim(s).trial.number, i);
+    ck_assert_int_eq(claim(s).blocker, 0);
+    hn_study_close(s);
+    new_path();
+    o = opts();
+    o.lag = 2, o.pruner.kind = HN_PRUNER_MEDIAN;
+    s = open_with(o);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(claim(s).trial.number, i);
+    ck_assert_int_eq(claim(s).what, HN_CLAIM_WAIT);
+    hn_study_close(s);
+}
+END_TEST
+
 /* Workers of any number and speed: the same search, for a sampler that looks at results. */
 static void search_with(int workers, int64_t n, double *out)
 {
     struct hn_study_opts o = opts();
-    int64_t running[4];
+    int64_t running[9];
     int busy = 0;
     o.lag = 4, o.trials = n;
     o.sampler.kind = HN_SAMPLER_GP;
@@ -292,7 +317,7 @@ START_TEST(any_number_of_workers_makes_the_same_search)
 {
     double one[60], other[60];
     search_with(1, 20, one);
-    for (int workers = 2; workers <= 4; workers++) {
+    for (int workers = 2; workers <= 9; workers++) {
         search_with(workers, 20, other);
         for (int i = 0; i < 60; i++)
             ck_assert_msg(one[i] == other[i] || (isnan(one[i]) && isnan(other[i])),
@@ -491,7 +516,7 @@ HN_TEST_MAIN("study", tcase_add_checked_fixture(tc, setup, teardown);
              tcase_add_test(tc, other_studies_are_refused);
              if (!server()) tcase_add_test(tc, other_files_are_refused);
              if (!server()) tcase_add_test(tc, read_only_and_full_disks);
-             tcase_add_test(tc, lag_waits_for_results);
+             tcase_add_test(tc, lag_waits_for_results); tcase_add_test(tc, lag_without_results);
              tcase_add_test(tc, any_number_of_workers_makes_the_same_search);
              tcase_add_test(tc, leases); tcase_add_test(tc, owners); tcase_add_test(tc, kill_9);
              tcase_add_test(tc, processes_share_a_study);
