@@ -236,7 +236,7 @@ def test_study_on_the_server():
     if not program.exists():
         return
     r = subprocess.run([program], env=dict(os.environ, HONE_TEST_DATABASE=server.uri(), OPENBLAS_NUM_THREADS="1"), capture_output=True, text=True)
-    check("the tests of studies", r.returncode == 0 and "Checks: 10" in r.stdout, r.stdout[-1500:] + r.stderr[-500:])
+    check("the tests of studies", r.returncode == 0 and "Checks: 11" in r.stdout, r.stdout[-1500:] + r.stderr[-500:])
 
 
 try:
