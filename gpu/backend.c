@@ -118,17 +118,10 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
     }
     return hn_fail(
         err, HONE_E_USAGE, "cuda backend",
-        "found option '%.*s', wanted math=fp32|tf32|bf16, operands=plain|converted|transposed, "
-        "gemm-impl=auto|native|library, gemm-narrow=library|native, gemm-native=tiles|panels (or a "
-        "panel's shape, see "
-        "gpu/README.md), "
-        "bn-impl=auto|native|cudnn (or a way of cuDNN's, see gpu/README.md), "
-        "norm-width=auto|4|8|16, bias-sums=auto|layer, updates=end|beside, "
-        "dropout-impl=auto|native|cudnn, "
-        "steps=launches|whole, whole-blocks=N, graph=on|off, "
-        "overlap=on|off|early|beside, unroll=1..256, "
-        "data=auto|stream, "
-        "stream-bytes=N or device=N",
+        "found option '%.*s', wanted math, operands, gemm-impl, gemm-native, gemm-narrow, bn-impl, "
+        "norm-width, bias-sums, dropout-impl, steps, whole-blocks, updates, graph, unroll, "
+        "overlap, "
+        "data, stream-bytes or device, each with a value of gpu/OPTIONS.md",
         (int)n, word);
 }
 

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 """The module's border, read from the files: libhone and hone name no CUDA library, libhone_cuda.so exports one symbol and takes
 none of ours from outside; without a driver --device cuda ends with exit code 5 and a reason, and doctor says why; the GPU's
-options are refused on the CPU unless they say what it does anyway.
+options are refused on the CPU unless they say what it does anyway; gpu/OPTIONS.md lists all of the backend's.
 
 usage: module.py BUILD-FOLDER
 """
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -59,5 +60,10 @@ with tempfile.TemporaryDirectory() as folder:
     for name, value in (("math", "tf32"), ("math", "bf16"), ("bn-impl", "cudnn"), ("dropout-impl", "cudnn")):
         expect(f"--{name} {value} on the CPU", 2, [name, value, "CPU", "--device cuda"], f"--{name}", value, "--device", "cpu")
     expect("what the CPU does anyway", 0, [], "--math", "fp32", "--bn-impl", "native", "--dropout-impl", "auto")
+source = pathlib.Path(__file__).parents[2] / "gpu"
+listed = (source / "OPTIONS.md").read_text()
+for name, value in re.findall(r'CHOICE\("([a-z-]+)=([^"]+)"', (source / "backend.c").read_text()):
+    if not any(f"{name}=" in line and value in line for line in listed.splitlines()):
+        bad.append(f"gpu/OPTIONS.md does not list {name}={value}")
 print("\n".join(bad) if bad else f"border kept{'' if module.exists() else ' (no module in this build)'}")
 sys.exit(1 if bad else 0)
