@@ -37,7 +37,7 @@ struct side {
     const real *base;
     int stride, lines, terms;
     int along, fours; /* fours: four neighbours from a multiple of four on are one copy */
-    int gathered;     /* 1: rows of the data set as they lie, 2: converted */
+    int gathered;     /* stored lines are rows of the data set */
     int ones;         /* line `lines` is one for every term */
     struct rows rows;
 };
@@ -75,13 +75,9 @@ HN_DEVICE void bring_fours(const struct side *o, int along, int may_gather, real
                     there && l0 + n * step < left, 4);
 }
 
-/* Element by element: any width, the line of ones, and rows that have to be converted. */
-HN_APART real converted(const struct side *o, int line, int i)
-{
-    return rows_load(&o->rows, rows_at(&o->rows, line) * (int64_t)o->stride + i);
-}
-HN_DEVICE void bring_singles(const struct side *o, int along, real *sh, int tile, int wide, int i0,
-                             int k0, int fill, int t)
+/* Element by element: any width, and the line of ones. */
+HN_DEVICE void bring_singles(const struct side *o, int along, int may_gather, real *sh, int tile,
+                             int wide, int i0, int k0, int fill, int t)
 {
     const int per_line = along ? CHUNK : tile, lines = along ? tile : fill;
     const int first = t % per_line, at = (along ? k0 : i0) + first,
@@ -92,13 +88,14 @@ HN_DEVICE void bring_singles(const struct side *o, int along, real *sh, int tile
     if (along && first >= fill) return;
     HN_UNROLL4
     for (int l = t / per_line; l < lines; l += HN_BLOCK / per_line) {
-        const int near = line0 + (l < left ? l : 0);
+        const int line = line0 + (l < left ? l : 0);
         real *const to = sh + (along ? l * LINE + first : l * wide + first);
-        if (o->gathered == 2 || ones)
-            *to = l >= left ? 0 : ones ? 1 : there ? converted(o, near, at) : 0;
+        if (ones)
+            *to = l < left;
         else
-            hn_send(hn_place_of(to), base + (o->gathered ? rows_at(&o->rows, near) : near) * stride,
-                    0, there && l < left, 1);
+            hn_send(hn_place_of(to),
+                    base + (may_gather && o->gathered ? rows_at(&o->rows, line) : line) * stride, 0,
+                    there && l < left, 1);
     }
 }
 
@@ -109,7 +106,7 @@ HN_DEVICE void bring_chunk(const struct side *o, int along, int may_gather, real
     if (o->fours && !(o->ones && i0 + tile > o->lines))
         bring_fours(o, along, may_gather, sh, tile, wide, i0, k0, fill, t);
     else
-        bring_singles(o, along, sh, tile, wide, i0, k0, fill, t);
+        bring_singles(o, along, may_gather, sh, tile, wide, i0, k0, fill, t);
 }
 
 /* Which row and column of the tile a thread's result (e, f) is. */

@@ -307,7 +307,7 @@ struct hn_k_optim {
 
 /* ---- a whole step as one launch (whole.cu) ---------------------------------------------------------------------- */
 
-enum { HN_K_ITEMS = 16, HN_K_ACTS = 4 * HN_K_ITEMS + 3, HN_K_CHANNELS = 256, HN_K_ROW_BLOCK = 8 };
+enum { HN_K_ITEMS = 16, HN_K_ACTS = 4 * HN_K_ITEMS + 4, HN_K_CHANNELS = 256, HN_K_ROW_BLOCK = 8 };
 enum hn_k_item_kind { HN_K_DENSE, HN_K_BATCHNORM };
 struct hn_k_trained { /* a parameter of an item: is it trained, and how */
     int32_t is;
@@ -315,7 +315,8 @@ struct hn_k_trained { /* a parameter of an item: is it trained, and how */
 };
 struct hn_k_item { /* a Dense or a BatchNormalization with the function and the Dropout behind it */
     int32_t kind, in, out; /* numbers of a row before and behind it */
-    int32_t column;        /* of the data set that is x; -1: `x` */
+    int32_t
+        column; /* of the data set that is x, which is converted to `x` where that is needed; -1: `x` */
     int32_t trans, population;
     int32_t channel; /* its first among all of the items' channels */
     struct hn_k_ref x,
@@ -328,6 +329,7 @@ struct hn_k_item { /* a Dense or a BatchNormalization with the function and the 
     double alpha, beta, eps, momentum;
 };
 enum hn_k_act_kind {
+    HN_KA_GATHER,
     HN_KA_DENSE,
     HN_KA_SUMS,
     HN_KA_NORM,

@@ -84,10 +84,14 @@ static int take_dense(struct chain *c, const struct hn_op *op)
 {
     const struct hn_dense *t = op->attrs;
     const int first = n_items(c) == 0, column = hn_gpu_column_of(c->b, op->in[0]);
-    if (first ? column < 0 : !follows(c, op)) return 0;
+    if (first ? column < 0 || column >= c->b->p->n_inputs : !follows(c, op)) return 0;
     struct hn_k_item *it = add_item(c, op, HN_K_DENSE);
     if (!it) return 0;
-    if (first) it->column = column;
+    if (first) {
+        const struct hn_ref at = c->b->e->plan->inputs[column];
+        if (at.space != HN_SP_ARENA) return 0;
+        it->column = column, it->x = hn_gpu_ref(c->b, at);
+    }
     it->trans = t->trans_w, it->alpha = t->alpha, it->beta = t->beta;
     if (!parameter(c, op->in[1], (int64_t)it->in * it->out, &it->w, &it->train_w)) return 0;
     if (op->n_in > 2 && op->in[2] >= 0 && !parameter(c, op->in[2], it->out, &it->b, &it->train_b))
@@ -258,6 +262,7 @@ static void make_acts(struct hn_gpu_exec *e)
     struct acts a = { .w = w, .meets = 1 }; /* the weights have moved */
     const int n = w->args.n_items;
     const struct hn_k_tail *tail = &w->items[n - 1].tail;
+    add_act(&a, HN_KA_GATHER, 0, 0);
     for (int i = 0; i < n; i++) {
         const int norm = w->items[i].kind == HN_K_BATCHNORM;
         if (norm) add_act(&a, HN_KA_SUMS, i, 0), a.meets = 1;

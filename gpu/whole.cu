@@ -185,6 +185,7 @@ HN_DEVICE void act(const struct hn_k_whole *a, struct shared *sh, struct block a
 {
     const int item = sh->acts[i].item;
     switch (sh->acts[i].kind) {
+    case HN_KA_GATHER: gather(sh); break;
     case HN_KA_DENSE:
     case HN_KA_BACK:
         rows_product(sh, at, item, sh->acts[i].kind == HN_KA_BACK, sh->acts[i].spread);

@@ -119,12 +119,25 @@ HN_DEVICE struct side rows_in(const struct shared *sh, int item, int rows, int a
     const struct hn_k_item *it = &sh->items[item];
     struct side o =
         side_of(sh->places[item].x, it->in, along ? rows : it->in, along ? it->in : rows, along);
-    if (it->column < 0) return o;
+    if (it->column < 0 || !sh->input.in_place) return o;
     o.rows = rows_of(&sh->slot, sh->input);
     o.base = (const real *)sh->input.data;
-    o.gathered = sh->input.in_place ? 1 : 2;
-    o.fours = o.gathered == 1 && hn_is_aligned(o.base) && (it->in & 3) == 0;
+    o.fours = hn_is_aligned(o.base) && (it->in & 3) == 0;
+    o.gathered = 1;
     return o;
+}
+
+/* This block's rows of the data set, converted, where products cannot read them as they lie. */
+HN_DEVICE void gather(struct shared *sh)
+{
+    const int n = sh->items[0].in;
+    const struct rows rows = rows_of(&sh->slot, sh->input);
+    real *x = sh->places[0].x;
+    if (sh->input.in_place) return;
+    HN_EACH(t)
+    HN_UNROLL4
+    for (int e = sh->from * n + t; e < sh->to * n; e += HN_BLOCK)
+        x[e] = rows_load(&rows, rows_at(&rows, e / n) * n + e % n);
 }
 
 /* A tile of a Dense's product of rows below `rows` with its weights: forward, or the gradient of what comes into it. */
