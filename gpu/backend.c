@@ -91,6 +91,37 @@ static int64_t number_of(const char *word, size_t n, const char *name)
     return v;
 }
 
+static const char numbers[] = "device=N, stream-bytes=N, whole-blocks=N or unroll=1..256";
+
+static size_t name_of(const char *word) { return strcspn(word, "=,"); }
+static int same_name(const char *a, const char *b)
+{
+    return name_of(a) == name_of(b) && strncmp(a, b, name_of(a)) == 0;
+}
+
+/* The values of the option of that name, or the names there are. */
+static hone_status refuse(const char *word, size_t n, hone_error *err)
+{
+    char wanted[800] = "";
+    size_t at = 0;
+    int known = 0;
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        known |= same_name(choices[i].text, word);
+    for (size_t i = 0; i < sizeof choices / sizeof *choices && at < sizeof wanted; i++) {
+        const char *text = choices[i].text;
+        const int new_name = i == 0 || !same_name(choices[i - 1].text, text);
+        if (known ? same_name(text, word) : new_name)
+            at += (size_t)snprintf(wanted + at, sizeof wanted - at, "%.*s, ",
+                                   (int)(known ? strlen(text) : name_of(text)), text);
+    }
+    return known ? hn_fail(err, HONE_E_USAGE, "cuda backend",
+                           "found option '%.*s', wanted one of %.*s", (int)n, word, (int)at - 2,
+                           wanted)
+                 : hn_fail(err, HONE_E_USAGE, "cuda backend",
+                           "found option '%.*s', wanted %s%s (see gpu/OPTIONS.md)", (int)n, word,
+                           wanted, numbers);
+}
+
 static hone_status read_option(const char *word, size_t n, struct hn_gpu_options *o,
                                hone_error *err)
 {
@@ -116,13 +147,7 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         o->unroll = v;
         return HONE_OK;
     }
-    return hn_fail(
-        err, HONE_E_USAGE, "cuda backend",
-        "found option '%.*s', wanted math, operands, gemm-impl, gemm-native, gemm-narrow, bn-impl, "
-        "norm-width, bias-sums, dropout-impl, steps, whole-blocks, updates, graph, unroll, "
-        "overlap, "
-        "data, stream-bytes or device, each with a value of gpu/OPTIONS.md",
-        (int)n, word);
+    return refuse(word, n, err);
 }
 
 /* A module may be built with other defaults than these, so that the command can be tried with them. */

@@ -307,7 +307,7 @@ struct hn_k_optim {
 
 /* ---- a whole step as one launch (whole.cu) ---------------------------------------------------------------------- */
 
-enum { HN_K_ITEMS = 16, HN_K_ACTS = 4 * HN_K_ITEMS + 4, HN_K_CHANNELS = 256, HN_K_ROW_BLOCK = 8 };
+enum { HN_K_ITEMS = 16, HN_K_ACTS = 4 * HN_K_ITEMS + 4, HN_K_CHANNELS = 256, HN_K_ROW_BLOCK = 8, HN_K_MET = 32 };
 enum hn_k_item_kind { HN_K_DENSE, HN_K_BATCHNORM };
 struct hn_k_trained { /* a parameter of an item: is it trained, and how */
     int32_t is;
@@ -349,7 +349,7 @@ struct hn_k_whole { /* x: the blocks of a slot, all of them at work at the same 
     const struct hn_k_column *columns; /* n_columns per slot */
     const struct hn_k_item *items;
     const struct hn_k_act *acts;
-    uint32_t *met; /* one per slot: zero before the launch */
+    uint32_t *met; /* every HN_K_MET-th a slot's: zero before the launch */
     int32_t n_columns, n_items, n_acts;
     struct hn_k_loss loss;
 };

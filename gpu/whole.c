@@ -297,7 +297,7 @@ hone_status hn_gpu_whole_prepare(struct hn_gpu_exec *e, hone_error *err)
     w->blocks = (uint32_t)blocks;
     if (!blocks) return HONE_OK;
     make_acts(e);
-    w->met_at = items + acts, w->met_bytes = (size_t)e->max_slots * sizeof(uint32_t);
+    w->met_at = items + acts, w->met_bytes = (size_t)e->max_slots * HN_K_MET * sizeof(uint32_t);
     HN_TRY(d->layer->alloc(d->ctx, w->met_at + w->met_bytes, &p, err));
     w->tables = p;
     HN_TRY(d->layer->copy(d->ctx, w->tables, w->items, items, HN_GPU_UP, err));

@@ -270,15 +270,13 @@ HN_DEVICE void meet(const struct hn_k_whole *a, struct shared *sh, struct block 
 {
     __syncthreads();
     if (threadIdx.x == 0 && at.n > 1) {
-        uint32_t *const met = &a->met[at.z], want = sh->met + (uint32_t)at.n;
+        uint32_t *const met = &a->met[at.z * HN_K_MET], want = sh->met + (uint32_t)at.n;
         uint32_t seen;
         sh->met = want;
-        __threadfence();
-        atomicAdd(met, 1u);
+        asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(met) : "memory");
         do {
             asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(met) : "memory");
         } while ((int32_t)(seen - want) < 0);
-        __threadfence();
     }
     if (threadIdx.x >= 32 && sh->acts[next].kind == HN_KA_UPDATE) meanwhile(sh, (int)threadIdx.x);
     __syncthreads();

@@ -484,7 +484,10 @@ START_TEST(options)
     fake_reset();
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert_int_eq(hn_backend_cuda_f32.open(&host, wrong[i], &dev, &err), HONE_E_USAGE);
-        ck_assert_msg(!dev && strstr(err.text, "operands="), "'%s': %s", wrong[i], err.text);
+        ck_assert_msg(!dev && strstr(err.text, i < 1   ? "norm-width=auto, norm-width=4"
+                                               : i < 2 ? "bias-sums=auto, bias-sums=layer"
+                                                       : "operands="),
+                      "'%s': %s", wrong[i], err.text);
     }
 }
 END_TEST
