@@ -307,7 +307,13 @@ struct hn_k_optim {
 
 /* ---- a whole step as one launch (whole.cu) ---------------------------------------------------------------------- */
 
-enum { HN_K_ITEMS = 16, HN_K_ACTS = 4 * HN_K_ITEMS + 4, HN_K_CHANNELS = 256, HN_K_ROW_BLOCK = 8, HN_K_MET = 32 };
+enum {
+    HN_K_ITEMS = 16,
+    HN_K_ACTS = 4 * HN_K_ITEMS + 4,
+    HN_K_CHANNELS = 256,
+    HN_K_ROW_BLOCK = 8,
+    HN_K_MET = 32
+};
 enum hn_k_item_kind { HN_K_DENSE, HN_K_BATCHNORM };
 struct hn_k_trained { /* a parameter of an item: is it trained, and how */
     int32_t is;
