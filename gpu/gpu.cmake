@@ -94,7 +94,7 @@ function(hn_gpu_objects target) # kernels once per element size
     add_library(${target}_${bits} OBJECT ${sources})
     target_include_directories(${target}_${bits} PRIVATE ${CMAKE_SOURCE_DIR})
     target_compile_definitions(${target}_${bits} PRIVATE HN_BITS=${bits})
-    target_compile_options(${target}_${bits} PRIVATE -Xcompiler=-fvisibility=hidden -diag-suppress=550)
+    target_compile_options(${target}_${bits} PRIVATE -Xcompiler=-fvisibility=hidden,-fno-threadsafe-statics -diag-suppress=550)
     set_target_properties(${target}_${bits} PROPERTIES CUDA_STANDARD 17 POSITION_INDEPENDENT_CODE ON)
   endforeach()
 endfunction()

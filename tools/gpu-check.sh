@@ -48,7 +48,7 @@ host="$(sed -n 's/^set(HN_GPU_HOST \(.*\))/\1/p' gpu/gpu.cmake) layer cudnn"
 tests="test_fake_rows test_fake_train test_fake_whole test_fake_stream test_fake_cudnn test_fake_large test_fake_panel"
 jobs=()
 for k in $kernels; do for b in 32 64; do
-  jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
+  jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden,-fno-threadsafe-statics -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
 done; done
 for f in $host module; do jobs+=("cc $cflags $include -c -o $build/h_$f.o gpu/$f.c"); done
 for f in memory status tensor half rng format number pool; do jobs+=("cc $cflags $include -c -o $build/o_base_$f.o ops/base/$f.c"); done
@@ -58,7 +58,7 @@ for t in device bench products load; do jobs+=("cc $cflags -I$root/tests/gpu/noc
 jobs+=("cc $cflags $include -c -o $build/p_gpu_module.o plugin/gpu_module.c")
 printf '%s\n' "${jobs[@]}" | xargs -P "$(nproc)" -I{} sh -c '{} || { echo "FAILED: {}"; exit 255; }' || exit 1
 hobjects=$(for f in $host; do echo "$build/h_$f.o"; done)
-libs="$lt $dnn $rt -lstdc++ -lm -ldl -lpthread"
+libs="$lt $dnn $rt -lm -ldl -lpthread"
 for l in "$lt" "$dnn" "$rt"; do libs="$libs -Wl,-rpath,$(dirname "$l")"; done
 cc -shared -o "$build/libhone_cuda.so" "$build"/k_*.o $hobjects "$build/h_module.o" $libs -Wl,-z,defs -Wl,--version-script="$root/gpu/hone_cuda.map" || exit 1
 for t in $tests bench products; do
