@@ -229,7 +229,7 @@ START_TEST(rows)
             w.slots = v == 2 || v == 3 || (v >= 4 && dense && (v / 2 + k) % 2) ? SLOTS : 1;
             w.elem = (int)b->elem;
             w.tolerance = b->elem == 8 ? 1e-9 : tolerance_of(w.row);
-            u->options = v < 4 ? NULL : (norm ? norm_ways : panels)[v / 2 - 2];
+            u->options = v < 4 ? NULL : norm ? norm_ways[v / 2 - 2] : panels[v / 2 - 2];
             w.options = u->options;
             run(u, b, passes[k % 3], w.rows, w.slots, got);
             ck_assert(!got->refused || (norm && v >= 4));
