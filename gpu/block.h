@@ -11,10 +11,10 @@
 #include "gpu/send.h"
 
 enum {
-    CHUNK = 512 / sizeof(real), /* terms */
-    LINE = CHUNK + 4,           /* from one line to the next: neighbours lie in different banks */
-    DOWN = 16,
-    ACROSS = 64,
+    CHUNK = HN_K_TERMS / sizeof(real),
+    LINE = CHUNK + 4, /* from one line to the next: neighbours lie in different banks */
+    DOWN = HN_K_DOWN,
+    ACROSS = HN_K_ACROSS,
     WIDE_DOWN = DOWN + 4,
     ROOM_A = DOWN * LINE > CHUNK *WIDE_DOWN ? DOWN *LINE : CHUNK *WIDE_DOWN,
     ROOM_B = ACROSS * LINE > CHUNK *ACROSS ? ACROSS *LINE : CHUNK *ACROSS,
@@ -31,14 +31,14 @@ union workspace {
     }; /* for what is no product: a number a thread */
 };
 
-/* An operand: element (line, term). Stored lines are its own, if they run along the terms, else one for each term; they are rows of
- * memory or of the data set. Where a line's end is not a multiple of four, neither is any line's beginning, and fours is 0. */
+/* An operand: element (line, term). Stored lines are its own where they run `along` the terms, else one for each term; they are
+ * rows of memory or of the data set. Where a line's end is not a multiple of four, neither is any line's beginning, and fours is 0. */
 struct side {
     const real *base;
     int stride, lines, terms;
-    int along, fours; /* fours: four neighbours from a multiple of four on are one copy */
-    int gathered;     /* stored lines are rows of the data set */
-    int ones;         /* line `lines` is one for every term */
+    int fours;    /* four neighbours from a multiple of four on are one copy */
+    int gathered; /* stored lines are rows of the data set */
+    int ones;     /* line `lines` is one for every term */
     struct rows rows;
 };
 

@@ -3,21 +3,26 @@
 set(HN_GPU_KERNELS unary binary dropout gather dense panel norm layernorm softmax shape reduce matmul loss judge optim convert whole)
 set(HN_GPU_HOST backend build update choice dense panel operand fuse element library norm step whole data stream run)
 
-if(HONE_TESTS)
+# The backend without a device: host logic, and every kernel as C once per element size, with these definitions and options.
+function(hn_gpu_as_c target definitions options)
   set(sources "")
   foreach(bits 32 64)
     foreach(kernel ${HN_GPU_KERNELS})
-      set(copy ${CMAKE_BINARY_DIR}/gpu_fake/${kernel}_${bits}.c)
+      set(copy ${CMAKE_BINARY_DIR}/${target}/${kernel}_${bits}.c)
       configure_file(${CMAKE_SOURCE_DIR}/gpu/${kernel}.cu ${copy} COPYONLY)
-      set_source_files_properties(${copy} PROPERTIES COMPILE_DEFINITIONS HN_BITS=${bits})
+      set_source_files_properties(${copy} PROPERTIES COMPILE_DEFINITIONS "HN_BITS=${bits};${definitions}" COMPILE_OPTIONS "${options}")
       list(APPEND sources ${copy})
     endforeach()
   endforeach()
   foreach(file ${HN_GPU_HOST})
     list(APPEND sources ${CMAKE_SOURCE_DIR}/gpu/${file}.c)
   endforeach()
-  add_library(hn_gpu_fake OBJECT ${sources})
-  target_link_libraries(hn_gpu_fake PUBLIC hn_flags hn_deps)
+  add_library(${target} OBJECT ${sources})
+  target_link_libraries(${target} PUBLIC hn_flags hn_deps)
+endfunction()
+
+if(HONE_TESTS)
+  hn_gpu_as_c(hn_gpu_fake "" "")
   # the same as a module, and a driver to be found, so that the command can be run on the fake device; and one in which whole
   # steps are the default
   add_library(hn_gpu_fake_driver SHARED tests/gpu/driver/driver.c)

@@ -59,9 +59,7 @@ HN_KERNEL(judge, hn_k_judge)
         HN_EACH(t) if (t == 0)
         {
             sums[2 * l] = sum[0], sums[2 * l + 1] = weight[0];
-            if (!(fabs(sum[0]) <= 1.7976931348623157e308) ||
-                !(fabs(weight[0]) <= 1.7976931348623157e308))
-                bad[0] = 1;
+            if (!hn_is_finite(sum[0]) || !hn_is_finite(weight[0])) bad[0] = 1;
         }
     }
     HN_EACH(t) if (t == 0)

@@ -312,6 +312,9 @@ enum {
     HN_K_ACTS = 4 * HN_K_ITEMS + 4,
     HN_K_CHANNELS = 256,
     HN_K_ROW_BLOCK = 8,
+    HN_K_DOWN = 16,
+    HN_K_ACROSS = 64,
+    HN_K_TERMS = 512 /* bytes */,
     HN_K_MET = 32
 };
 enum hn_k_item_kind { HN_K_DENSE, HN_K_BATCHNORM };
@@ -540,6 +543,7 @@ HN_DEVICE int hn_first_round(int team) { return team > 64 ? 16 : team > 4 ? team
     for (int w_ = 32, n_ = HN_BLOCK / 32; n_ > 0; n_ = w_ > (wide) ? w_ / (wide) : 0, w_ = (wide)) \
     HN_EACH(t_) if (t_ < w_) hn_add_up(sh, t_, w_, n_)
 
+HN_DEVICE int hn_is_finite(double v) { return fabs(v) <= 1.7976931348623157e308; }
 HN_DEVICE int64_t hn_n(struct hn_k_dim d, int64_t rows) { return d.per_row * rows + d.fixed; }
 HN_DEVICE int hn_live(const struct hn_k_slot *s) /* both are loaded at once */
 {

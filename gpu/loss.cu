@@ -3,26 +3,35 @@
  * The kernels of the losses (loss.h): forward, with the gradient at once where it needs no sums over the batch; backward. */
 #include "gpu/loss.h"
 
+/* All rows of slot z. */
+HN_DEVICE struct slopes slopes_of(const struct hn_k_loss *a, const struct hn_k_slot *s, int64_t z,
+                                  int64_t rows, int64_t cols, double scale)
+{
+    const real *w = hn_at(&a->env, a->weights, z);
+    const struct slopes g = { a,
+                              labels_of(a, s, z, cols),
+                              hn_at(&a->env, a->x, z),
+                              w,
+                              hn_at(&a->env, a->dx, z),
+                              rows,
+                              cols,
+                              w ? rows / hn_n(a->n_weights, s->rows) : 1,
+                              scale };
+    return g;
+}
+
 HN_KERNEL(loss, hn_k_loss)
 {
     HN_SHARED double top[HN_BLOCK], sum[HN_BLOCK];
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
-    const real *w = hn_at(&a.env, a.weights, HN_Z);
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
     const struct outcome o = { hn_double_at(&a.env, a.row_loss, HN_Z),
                                hn_double_at(&a.env, a.row_weight, HN_Z),
                                hn_double_at(&a.env, a.lse, HN_Z) };
-    const struct slopes g = { &a,
-                              labels_of(&a, s, HN_Z, cols),
-                              hn_at(&a.env, a.x, HN_Z),
-                              w,
-                              hn_at(&a.env, a.dx, HN_Z),
-                              rows,
-                              cols,
-                              w ? rows / hn_n(a.n_weights, s->rows) : 1,
-                              a.weight / (double)(rows > 0 ? rows : 1) };
+    const struct slopes g =
+        slopes_of(&a, s, HN_Z, rows, cols, a.weight / (double)(rows > 0 ? rows : 1));
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) loss_rows(&g, &o, r0, top, sum);
 }
 
@@ -31,19 +40,11 @@ HN_KERNEL(loss_back, hn_k_loss)
     HN_SHARED double total[HN_BLOCK];
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
-    const real *w = hn_at(&a.env, a.weights, HN_Z);
     const double *lse = hn_double_at(&a.env, a.lse, HN_Z),
                  *sums = hn_double_at(&a.env, a.sums, HN_Z);
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
-    const struct slopes g = { &a,
-                              labels_of(&a, s, HN_Z, cols),
-                              hn_at(&a.env, a.x, HN_Z),
-                              w,
-                              hn_at(&a.env, a.dx, HN_Z),
-                              rows,
-                              cols,
-                              w ? rows / hn_n(a.n_weights, s->rows) : 1,
-                              sums[1] != 0 ? a.weight / sums[1] : 0 };
+    const struct slopes g =
+        slopes_of(&a, s, HN_Z, rows, cols, sums[1] != 0 ? a.weight / sums[1] : 0);
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) write_slopes(&g, r0, lse, 0, total);
 }

@@ -47,4 +47,18 @@ HN_DEVICE uint32_t bits_of(struct bits r, int row) /* row in its 8 */
     uint32_t low = row & 2 ? r.w[1] : r.w[0], high = row & 2 ? r.w[3] : r.w[2];
     return (row & 4 ? high : low) >> (row & 1 ? 16 : 0) & 0xffffu;
 }
+
+/* Bit e is set where element e is dropped, of n of one column that begin at `row`, a multiple of n of at most 8: one block of random
+ * bits serves them. */
+HN_DEVICE uint32_t dropped(const struct hn_k_slot *s, const struct mask *m, uint32_t stream,
+                           int row, int col, int n)
+{
+    uint32_t off = 0;
+    if (!m->below) return 0;
+    const struct bits r =
+        philox((uint32_t)col, (uint32_t)row / 8, m->batch, stream, s->key[0], s->key[1]);
+    HN_UNROLL
+    for (int e = 0; e < n; e++) off |= (uint32_t)(bits_of(r, (row + e) % 8) < m->below) << e;
+    return off;
+}
 #endif

@@ -65,7 +65,7 @@ HN_DEVICE struct chance chance_of(const struct hn_k_gemm *g, const struct hn_k_s
     for (uint32_t u = (uint32_t)t, at = 0; u < (uint32_t)(rows * cols / n);
          u += HN_BLOCK, at += 4) {
         const int row = (int)(u / (uint32_t)cols) * n, col = (int)(u % (uint32_t)cols);
-        c.off |= dropped(g, s, j, &m, j->i0 + row, j->j0 + col, n) << at;
+        c.off |= dropped(s, &m, g->p[j->which].tail.drop.stream, j->i0 + row, j->j0 + col, n) << at;
     }
     return c;
 }

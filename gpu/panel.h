@@ -60,6 +60,41 @@ HN_DEVICE void PN(multiply_any)(int by_a, int by_b, int share, const real *as, c
         PN(multiply)(0, 0, share, as, bs, t, acc);
 }
 
+/* All chunks but one of those that shared memory holds, on their way; pa, pb: this thread's pieces of the next one. */
+HN_DEVICE void PN(send_first)(const struct source *a, const struct source *b, hn_place places,
+                              int chunks, int t, struct piece *pa, struct piece *pb)
+{
+    struct piece first_a[STAGES * PN(PIECES_A)], first_b[STAGES * PN(PIECES_B)];
+    aim(b, COLS, DEEP, PN(PIECES_B), t, first_b);
+    aim(a, ROWS, DEEP, PN(PIECES_A), t, first_a);
+    HN_UNROLL
+    for (int c = 1; c < STAGES; c++) {
+        struct piece *fa = first_a + c * PN(PIECES_A), *fb = first_b + c * PN(PIECES_B);
+        aim_on(b, COLS, DEEP, PN(PIECES_B), c, t, fb - PN(PIECES_B), fb);
+        aim_on(a, ROWS, DEEP, PN(PIECES_A), c, t, fa - PN(PIECES_A), fa);
+    }
+    HN_ROLLED
+    for (int c = 0; c < STAGES - 1 && c < chunks; c++) {
+        const hn_place to = hn_place_on(places, c * PN(STAGE));
+        send_few(b, COLS, DEEP, c, t, hn_place_on(to, ROWS * DEEP));
+        send_few(a, ROWS, DEEP, c, t, to);
+    }
+    HN_UNROLL
+    for (int c = 0; c < STAGES - 1; c++) {
+        const hn_place to = hn_place_on(places, c * PN(STAGE));
+        if (c < chunks) {
+            send(b, COLS, DEEP, PN(PIECES_B), c, t, first_b + c * PN(PIECES_B),
+                 hn_place_on(to, ROWS * DEEP));
+            send(a, ROWS, DEEP, PN(PIECES_A), c, t, first_a + c * PN(PIECES_A), to);
+        }
+        HN_SENT();
+    }
+    HN_UNROLL
+    for (int f = 0; f < PN(PIECES_A); f++) pa[f] = first_a[(STAGES - 1) * PN(PIECES_A) + f];
+    HN_UNROLL
+    for (int f = 0; f < PN(PIECES_B); f++) pb[f] = first_b[(STAGES - 1) * PN(PIECES_B) + f];
+}
+
 HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_slot *s,
                                  const struct job *j, struct source a, struct source b, real *sh,
                                  HN_PRIVATE(struct chance, chance, 1))
@@ -75,35 +110,7 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
         HN_UNROLL
         for (int e = 0; e < PN(RESULTS); e++) HN_MINE(acc, t)[e] = 0;
         struct piece *pa = HN_MINE(at_a, t), *pb = HN_MINE(at_b, t);
-        struct piece first_a[STAGES * PN(PIECES_A)], first_b[STAGES * PN(PIECES_B)];
-        aim(&b, COLS, DEEP, PN(PIECES_B), t, first_b);
-        aim(&a, ROWS, DEEP, PN(PIECES_A), t, first_a);
-        HN_UNROLL
-        for (int c = 1; c < STAGES; c++) {
-            struct piece *fa = first_a + c * PN(PIECES_A), *fb = first_b + c * PN(PIECES_B);
-            aim_on(&b, COLS, DEEP, PN(PIECES_B), c, t, fb - PN(PIECES_B), fb);
-            aim_on(&a, ROWS, DEEP, PN(PIECES_A), c, t, fa - PN(PIECES_A), fa);
-        }
-        HN_ROLLED
-        for (int c = 0; c < STAGES - 1 && c < chunks; c++) {
-            const hn_place to = hn_place_on(places, c * PN(STAGE));
-            send_few(&b, COLS, DEEP, c, t, hn_place_on(to, ROWS * DEEP));
-            send_few(&a, ROWS, DEEP, c, t, to);
-        }
-        HN_UNROLL
-        for (int c = 0; c < STAGES - 1; c++) {
-            const hn_place to = hn_place_on(places, c * PN(STAGE));
-            if (c < chunks) {
-                send(&b, COLS, DEEP, PN(PIECES_B), c, t, first_b + c * PN(PIECES_B),
-                     hn_place_on(to, ROWS * DEEP));
-                send(&a, ROWS, DEEP, PN(PIECES_A), c, t, first_a + c * PN(PIECES_A), to);
-            }
-            HN_SENT();
-        }
-        HN_UNROLL
-        for (int f = 0; f < PN(PIECES_A); f++) pa[f] = first_a[(STAGES - 1) * PN(PIECES_A) + f];
-        HN_UNROLL
-        for (int f = 0; f < PN(PIECES_B); f++) pb[f] = first_b[(STAGES - 1) * PN(PIECES_B) + f];
+        PN(send_first)(&a, &b, places, chunks, t, pa, pb);
         *HN_MINE(chance, t) = chance_of(g, s, j, ROWS, COLS, t);
         HN_ARRIVED(STAGES - 2);
     }

@@ -53,20 +53,6 @@ HN_DEVICE struct way_out way_out_of(const struct hn_k_gemm *g, const struct base
     return o;
 }
 
-/* What Dropout does to n results of one column, beginning at `row`, a multiple of n, so that one block of random bits serves them:
- * bit e is set where result e is dropped. */
-HN_DEVICE uint32_t dropped(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                           const struct job *j, const struct mask *m, int row, int col, int n)
-{
-    uint32_t off = 0;
-    if (!m->below) return 0;
-    const struct bits r = philox((uint32_t)col, (uint32_t)row / 8, m->batch,
-                                 g->p[j->which].tail.drop.stream, s->key[0], s->key[1]);
-    HN_UNROLL
-    for (int e = 0; e < n; e++) off |= (uint32_t)(bits_of(r, (row + e) % 8) < m->below) << e;
-    return off;
-}
-
 /* One of four, in registers whatever i is. */
 HN_DEVICE real pick(const real *v, int i)
 {

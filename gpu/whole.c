@@ -12,6 +12,8 @@ enum {
     MOST_ROWS = 1 << 20
 }; /* the kernel counts a value's numbers in 31 bits */
 
+static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 struct chain { /* while it is made */
     struct hn_gpu_build *b;
     struct hn_gpu_whole *w;
@@ -96,7 +98,7 @@ static int take_dense(struct chain *c, const struct hn_op *op)
     if (!parameter(c, op->in[1], (int64_t)it->in * it->out, &it->w, &it->train_w)) return 0;
     if (op->n_in > 2 && op->in[2] >= 0 && !parameter(c, op->in[2], it->out, &it->b, &it->train_b))
         return 0;
-    for (int64_t i = 0; i < it->in + it->train_b.is; i += 16) c->w->tasks += (it->out + 63) / 64;
+    c->w->tasks += up(it->in + it->train_b.is, HN_K_DOWN) * up(it->out, HN_K_ACROSS);
     c->w->args.n_items++;
     return 1;
 }
@@ -117,7 +119,7 @@ static int take_norm(struct chain *c, const struct hn_op *op)
         !parameter(c, op->in[3], it->out, &it->mean, &state) ||
         !parameter(c, op->in[4], it->out, &it->var, &state))
         return 0;
-    const int64_t blocks = (c->b->e->plan->max_rows + HN_K_ROW_BLOCK - 1) / HN_K_ROW_BLOCK;
+    const int64_t blocks = up(c->b->e->plan->max_rows, HN_K_ROW_BLOCK);
     it->parts = doubles_at(c, 2 * blocks * it->out);
     it->parts_back = doubles_at(c, 2 * blocks * it->out);
     c->w->tasks++;
@@ -232,15 +234,14 @@ hone_status hn_gpu_whole_build(struct hn_gpu_build *b)
 
 /* A product whose tiles are dealt out among the blocks costs two meetings, but keeps all of them busy where rows alone would
  * not: worth it when a block would have so many tiles' chunks of terms one after the other. */
-enum { WORTH_SPREADING = 6, TILE_ACROSS = 64, CHUNK = 128 };
+enum { WORTH_SPREADING = 6 };
 
 static int spreads(const struct hn_gpu_exec *e, const struct hn_k_item *it, int back)
 {
     const int64_t out = back ? it->in : it->out, terms = back ? it->out : it->in;
-    const int64_t tiles = (out + TILE_ACROSS - 1) / TILE_ACROSS,
-                  row_blocks = (e->plan->max_rows + HN_K_ROW_BLOCK - 1) / HN_K_ROW_BLOCK;
-    return row_blocks < e->whole->blocks &&
-           (tiles - 1) * ((terms + CHUNK - 1) / CHUNK) >= WORTH_SPREADING;
+    const int64_t chunks = up(terms, HN_K_TERMS / (int64_t)e->dev->elem);
+    return up(e->plan->max_rows, HN_K_ROW_BLOCK) < e->whole->blocks &&
+           (up(out, HN_K_ACROSS) - 1) * chunks >= WORTH_SPREADING;
 }
 
 struct acts {
@@ -286,7 +287,7 @@ hone_status hn_gpu_whole_prepare(struct hn_gpu_exec *e, hone_error *err)
     const struct hn_gpu_dev *d = e->dev;
     struct hn_gpu_whole *w = e->whole;
     const size_t items = sizeof w->items, acts = (sizeof w->acts + 63) / 64 * 64;
-    const int64_t row_blocks = (e->plan->max_rows + HN_K_ROW_BLOCK - 1) / HN_K_ROW_BLOCK;
+    const int64_t row_blocks = up(e->plan->max_rows, HN_K_ROW_BLOCK);
     uint32_t most = 0;
     void *p = NULL;
     HN_TRY(d->layer->resident(d->ctx, d->elem, &most, err));

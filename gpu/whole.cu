@@ -82,7 +82,7 @@ HN_DEVICE int judge(struct shared *sh, struct block at)
     HN_EACH(t) if (t == 0)
     {
         struct hn_k_slot *s = &sh->slot;
-        s->failing = !(fabs(sh->w.one[0]) <= 1.7976931348623157e308);
+        s->failing = !hn_is_finite(sh->w.one[0]);
         if (s->failing) s->bad_step = s->ahead;
         if (at.x == 0 && !s->failing) s->totals[0] += sh->w.one[0], s->totals[1] += (double)rows;
     }
@@ -124,7 +124,7 @@ HN_DEVICE void move_tile(struct shared *sh, int item, int i0, int j0)
     HN_EACH(t) if (t == 0)
     {
         sh->x = rows_in(sh, item, rows, 0), sh->x.ones = 1;
-        sh->y = side_of(sh->places[item].g, it->out, it->out, rows, 0);
+        sh->y = side_of(sh->places[item].g, it->out, it->out, rows);
         sh->rule[0] = rule_of(&sh->slot, it->train_w.lr_mult, it->train_w.decay_mult);
         sh->rule[1] = rule_of(&sh->slot, it->train_b.lr_mult, it->train_b.decay_mult);
     }

@@ -72,10 +72,7 @@ HN_DEVICE void find_tail(struct shared *sh, int item)
 }
 HN_DEVICE real masked(const struct tail *t, int row, int col, real v)
 {
-    if (!t->mask.below) return v * t->mask.scale;
-    struct bits r = philox((uint32_t)col, (uint32_t)(row / 8), t->mask.batch, t->k->drop.stream,
-                           t->s->key[0], t->s->key[1]);
-    return bits_of(r, row % 8) < t->mask.below ? 0 : v * t->mask.scale;
+    return dropped(t->s, &t->mask, t->k->drop.stream, row, col, 1) ? 0 : v * t->mask.scale;
 }
 HN_APART real other_value(int kind, real v, real a, real b) { return value(kind, v, a, b); }
 HN_APART real other_slope(int kind, int by, real v, real a, real b)
@@ -105,10 +102,10 @@ HN_DEVICE real come_back(const struct tail *t, int row, int col, real v)
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 /* fours: stored lines are multiples of four elements, so that any four from a multiple of four on are one copy. */
-HN_DEVICE struct side side_of(const real *base, int stride, int lines, int terms, int along)
+HN_DEVICE struct side side_of(const real *base, int stride, int lines, int terms)
 {
     struct side o;
-    o.base = base, o.stride = stride, o.lines = lines, o.terms = terms, o.along = along;
+    o.base = base, o.stride = stride, o.lines = lines, o.terms = terms;
     o.fours = hn_is_aligned(base) && (stride & 3) == 0;
     o.gathered = o.ones = 0;
     return o;
@@ -118,7 +115,7 @@ HN_DEVICE struct side rows_in(const struct shared *sh, int item, int rows, int a
 {
     const struct hn_k_item *it = &sh->items[item];
     struct side o =
-        side_of(sh->places[item].x, it->in, along ? rows : it->in, along ? it->in : rows, along);
+        side_of(sh->places[item].x, it->in, along ? rows : it->in, along ? it->in : rows);
     if (it->column < 0 || !sh->input.in_place) return o;
     o.rows = rows_of(&sh->slot, sh->input);
     o.base = (const real *)sh->input.data;
@@ -180,10 +177,9 @@ HN_DEVICE void rows_product(struct shared *sh, struct block at, int item, int ba
     const int tiles = (to - from + tile - 1) / tile * across;
     HN_EACH(t) if (t == 0)
     {
-        sh->x =
-            back ? side_of(sh->places[item].g, it->out, to, it->out, 1) : rows_in(sh, item, to, 1);
-        sh->y = side_of(sh->places[item].w, it->trans ? it->in : it->out, out,
-                        back ? it->out : it->in, back != it->trans);
+        sh->x = back ? side_of(sh->places[item].g, it->out, to, it->out) : rows_in(sh, item, to, 1);
+        sh->y =
+            side_of(sh->places[item].w, it->trans ? it->in : it->out, out, back ? it->out : it->in);
         find_tail(sh, back ? item - 1 : item);
     }
     for (int k = spread ? at.x : 0; k < tiles; k += spread ? at.n : 1)
