@@ -10,7 +10,12 @@
 #include "gpu/gpu.h"
 #include "ops/base/pool.h"
 #include "tests/cpu/rig.h"
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 struct spec {
     const char *name;
@@ -157,7 +162,21 @@ static double job_run(struct job *j, int steps) /* seconds */
     return t;
 }
 
-static int failed; /* rows that could not be made, or curves out of bounds */
+/* ---- rows, each made under watch ---------------------------------------------------------------------------------- */
+
+/* A model's rows are made in a process of their own. One that spoils the device for those behind it costs itself alone: the
+ * process goes, and another one begins with the next row. One that never ends costs those that begin with the same option, too. */
+enum { ROW_SECONDS = 15, MOST_RESTARTS = 12, EXIT_NEXT = 3 };
+struct watched { /* shared by the process that makes the rows and the one that watches it */
+    int rows;    /* that need not be made any more */
+    int failed;  /* that could not be made, or curves out of bounds */
+    double one, whole, together;
+    char name[160], option[64],
+        endless[64]; /* the row under way, its first option; the one of a row that never ended */
+};
+static struct watched *seen;
+static int at; /* rows begun or left out by this process */
+
 struct task {
     const struct spec *s;
     struct model *m;
@@ -165,16 +184,35 @@ struct task {
     int rounds, all;
 };
 
+/* Is the next row still to be made? */
+static int row_begins(const struct task *k, const char *options, const char *what)
+{
+    if (at++ < seen->rows) return 0;
+    (void)snprintf(seen->name, sizeof seen->name, "| %s | %s |", k->s->name, what);
+    (void)snprintf(seen->option, sizeof seen->option, "%.*s", (int)strcspn(options, ","), options);
+    if (seen->option[0] && strcmp(seen->option, seen->endless) == 0) {
+        printf("%s left out, the option never ended before | |\n", seen->name);
+        seen->rows = at;
+        return 0;
+    }
+    (void)alarm(ROW_SECONDS);
+    return 1;
+}
+static void row_ends(int good)
+{
+    (void)alarm(0);
+    seen->rows = at;
+    seen->failed += !good && !not_here;
+    if (!good && !not_here) exit(EXIT_NEXT); /* a fault may stay with the device's context */
+}
+
 /* Median time of a step; negative: it could not be measured (the reason is on standard error). */
 static double step_time(const struct task *k, const struct hn_backend *b, const char *options,
                         int slots)
 {
     struct job *j = calloc(1, sizeof *j);
     double t[ROUNDS];
-    if (setjmp(no_check_out)) { /* what the job held goes with the process */
-        failed += !not_here;
-        return -1;
-    }
+    if (setjmp(no_check_out)) return -1; /* what the job held goes with the process */
     job_open(j, b, options, k->m, k->d, k->s, slots);
     job_run(j, 70); /* captures, both kinds */
     for (int i = 0; i < k->rounds; i++) t[i] = job_run(j, STEPS) / STEPS;
@@ -184,14 +222,20 @@ static double step_time(const struct task *k, const struct hn_backend *b, const 
     return t[k->rounds / 2];
 }
 
-static void row(const struct task *k, const char *what, double t)
+static void row(const struct task *k, const struct hn_backend *b, const char *options,
+                const char *what)
 {
+    if (!row_begins(k, options, what)) return;
+    const double t = step_time(k, b, options, 1);
     if (t < 0)
         printf("| %s | step, %s | %s | |\n", k->s->name, what,
                not_here ? "not taken by the library" : "failed");
     else
         printf("| %s | step, %s | %.1f us | %.3g samples/s |\n", k->s->name, what, 1e6 * t,
                (double)k->s->batch / t);
+    if (strcmp(options, "") == 0 && b == &hn_backend_cuda_f32) seen->one = t;
+    if (strcmp(options, "steps=whole") == 0) seen->whole = t;
+    row_ends(t >= 0);
 }
 
 /* ---- learning curves --------------------------------------------------------------------------------------------- */
@@ -219,9 +263,9 @@ static void learn(const struct task *k, const struct hn_backend *b, const char *
     free(j);
 }
 
-/* The largest difference of the losses relative to the first loss, and of the weights to the largest weight. */
-static void compare(const struct task *k, const char *what, const struct curve *want,
-                    const struct curve *got, double bound)
+/* The largest difference of the losses relative to the first loss, and of the weights to the largest weight: within bounds? */
+static int compare(const struct task *k, const char *what, const struct curve *want,
+                   const struct curve *got, double bound)
 {
     double loss = 0, w = 0, most = 0;
     for (int i = 0; i < CURVE; i++) loss = fmax(loss, fabs(want->loss[i] - got->loss[i]));
@@ -229,10 +273,29 @@ static void compare(const struct task *k, const char *what, const struct curve *
         most = fmax(most, fabs(want->w[i])), w = fmax(w, fabs(want->w[i] - got->w[i]));
     loss /= fabs(want->loss[0]);
     const int good = loss <= bound;
-    failed += !good;
     printf("| %s | %d steps, %s | losses within %.2g of the first (bound %.0e%s) | weights within "
            "%.2g of the largest |\n",
            k->s->name, CURVE, what, loss, bound, good ? "" : ", EXCEEDED", w / most);
+    return good;
+}
+
+/* One way's curve beside the one in float64, which the first row of a process learns. */
+static void curve_row(const struct task *k, const struct hn_backend *b, const char *options,
+                      const char *what, double bound, struct curve *want)
+{
+    struct curve got = { { 0 }, NULL };
+    volatile int good = 0;
+    if (!row_begins(k, options, what)) return;
+    if (setjmp(no_check_out) == 0) {
+        if (!want->w) learn(k, &hn_backend_cuda_f64, "", want);
+        learn(k, b, options, &got);
+        good = compare(k, what, want, &got, bound);
+    } else {
+        printf("| %s | %d steps, %s | %s | |\n", k->s->name, CURVE, what,
+               not_here ? "not taken by the library" : "failed");
+    }
+    free(got.w);
+    row_ends(good);
 }
 
 static void curves(const struct task *k)
@@ -251,24 +314,12 @@ static void curves(const struct task *k)
                  { "gemm-native=panels", "fp32, products in panels, against float64", 1e-3 },
                  { "steps=whole", "fp32, all steps as one launch, against float64", 1e-3 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
-    struct curve want = { { 0 }, NULL }, got = { { 0 }, NULL };
-    if (setjmp(no_check_out)) {
-        failed += !not_here;
-        printf("| %s | %d steps | %s | |\n", k->s->name, CURVE,
-               not_here ? "not taken by the library" : "failed");
-        return;
-    }
-    learn(k, &hn_backend_cuda_f64, "", &want);
-    if (k->s->small) {
-        learn(k, &hn_backend_reference, "", &got);
-        compare(k, "float64 against the CPU's reference kernels", &got, &want, 1e-9);
-        free(got.w);
-    }
-    for (int i = 0; i < 7 + k->s->norm; i++) {
-        learn(k, &hn_backend_cuda_f32, ways[i].options, &got);
-        compare(k, ways[i].what, &want, &got, ways[i].bound);
-        free(got.w);
-    }
+    struct curve want = { { 0 }, NULL };
+    if (k->s->small)
+        curve_row(k, &hn_backend_reference, "", "float64 against the CPU's reference kernels", 1e-9,
+                  &want);
+    for (int i = 0; i < 7 + k->s->norm; i++)
+        curve_row(k, &hn_backend_cuda_f32, ways[i].options, ways[i].what, ways[i].bound, &want);
     free(want.w);
 }
 
@@ -352,59 +403,97 @@ static void data_repeat(struct rig_data *large, const struct rig_data *d)
     }
 }
 
-static void streamed(const struct task *k, double together)
+/* MOST_SLOTS replicas in each launch, beside so many steps of one alone, or beside the same rows resident. */
+static void together(const struct task *k, const char *options, const char *what, double one,
+                     double resident)
+{
+    char name[160];
+    (void)snprintf(name, sizeof name, "step of %d together, %s", MOST_SLOTS, what);
+    if (!row_begins(k, options, name)) return;
+    const double t = step_time(k, &hn_backend_cuda_f32, options, MOST_SLOTS);
+    if (t < 0)
+        printf("| %s | %s | failed | |\n", k->s->name, name);
+    else if (resident > 0)
+        printf("| %s | %s | %.1f us | resident %.1f us |\n", k->s->name, name, 1e6 * t,
+               1e6 * resident);
+    else
+        printf("| %s | %s | %.1f us | %.1f times as many trial-steps as one after another |\n",
+               k->s->name, name, 1e6 * t, MOST_SLOTS * one / t);
+    if (strcmp(options, "") == 0) seen->together = t;
+    row_ends(t >= 0);
+}
+
+static void streamed(const struct task *k, int both)
 {
     struct rig_data large;
     struct task l = *k;
     data_repeat(&large, k->d);
     l.d = &large;
-    row(k, "fp32, resident rows of 512 MB", step_time(&l, &hn_backend_cuda_f32, "data=auto", 1));
-    row(k, "fp32, rows streamed from the host",
-        step_time(&l, &hn_backend_cuda_f32, "data=stream", 1));
-    if (together > 0) {
-        double t = step_time(&l, &hn_backend_cuda_f32, "data=stream", MOST_SLOTS);
-        if (t > 0)
-            printf("| %s | step of %d together, the same rows streamed | %.1f us | resident %.1f "
-                   "us |\n",
-                   k->s->name, MOST_SLOTS, 1e6 * t, 1e6 * together);
-    }
+    row(&l, &hn_backend_cuda_f32, "data=auto", "fp32, resident rows of 512 MB");
+    row(&l, &hn_backend_cuda_f32, "data=stream", "fp32, rows streamed from the host");
+    if (both) together(&l, "data=stream", "the same rows streamed", 0, seen->together);
     rig_data_free(&large);
-}
-
-/* MOST_SLOTS replicas in each launch; one: a step of one alone. */
-static double together(const struct task *k, const char *options, const char *what, double one)
-{
-    double t = step_time(k, &hn_backend_cuda_f32, options, MOST_SLOTS);
-    if (t > 0)
-        printf("| %s | step of %d together, %s | %.1f us | %.1f times as many trial-steps as one "
-               "after another |\n",
-               k->s->name, MOST_SLOTS, what, 1e6 * t, MOST_SLOTS * one / t);
-    return t;
 }
 
 static void measure(const struct task *k)
 {
-    double one = 0, whole = 0;
     curves(k);
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        if (!strchr(ways[i].models, k->s->name[0]) || (ways[i].settled && !k->all)) continue;
-        double t = step_time(k, &hn_backend_cuda_f32, ways[i].options, 1);
-        if (i == 0) one = t;
-        if (strcmp(ways[i].options, "steps=whole") == 0) whole = t;
-        row(k, ways[i].what, t);
-    }
-    row(k, "float64", step_time(k, &hn_backend_cuda_f64, "", 1));
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (strchr(ways[i].models, k->s->name[0]) && (k->all || !ways[i].settled))
+            row(k, &hn_backend_cuda_f32, ways[i].options, ways[i].what);
+    row(k, &hn_backend_cuda_f64, "", "float64");
     if (!strchr("D", k->s->name[0]))
-        row(k, "float64, products in panels",
-            step_time(k, &hn_backend_cuda_f64, "gemm-native=panels", 1));
+        row(k, &hn_backend_cuda_f64, "gemm-native=panels", "float64, products in panels");
     const int both = strcmp(k->s->name, "A") == 0 || strcmp(k->s->name, "B") == 0;
-    const double t = both ? together(k, "", "fp32", one) : 0;
-    if (both) together(k, "steps=whole", "fp32, all steps as one launch", whole);
-    if (strcmp(k->s->name, "A") == 0) {
-        together(k, "gemm-native=panels", "fp32, products in panels", one);
-        together(k, "gemm-native=64x16", "fp32, products in panels of 64 x 16", one);
+    if (both) {
+        together(k, "", "fp32", seen->one, 0);
+        together(k, "steps=whole", "fp32, all steps as one launch", seen->whole, 0);
     }
-    streamed(k, t);
+    if (strcmp(k->s->name, "A") == 0) {
+        together(k, "gemm-native=panels", "fp32, products in panels", seen->one, 0);
+        together(k, "gemm-native=64x16", "fp32, products in panels of 64 x 16", seen->one, 0);
+    }
+    streamed(k, both);
+}
+
+static void make_rows(const struct spec *s, int rounds, int all)
+{
+    static struct model m;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nor does it outlive a benchmark that is cut off */
+    struct rig_data d;
+    model_init(&m, s);
+    rig_data_init(&d, &m.t, s->classes, 9);
+    const struct task k = { s, &m, &d, rounds, all };
+    measure(&k);
+    rig_data_free(&d);
+    tb_free(&m.t);
+}
+
+/* All rows of a model: how many could not be made. */
+static int watch(const struct spec *s, int rounds, int all)
+{
+    int how = 0, failed = 0;
+    seen->rows = seen->failed = 0;
+    seen->one = seen->whole = seen->together = 0;
+    for (int i = 0; i <= MOST_RESTARTS; i++) {
+        const pid_t p = fork();
+        if (p == 0) {
+            make_rows(s, rounds, all);
+            exit(0);
+        }
+        if (p < 0 || waitpid(p, &how, 0) != p) return 1;
+        if (WIFEXITED(how) && WEXITSTATUS(how) != EXIT_NEXT)
+            return seen->failed + failed + (WEXITSTATUS(how) != 0);
+        if (!WIFSIGNALED(how)) continue;
+        const int endless = WTERMSIG(how) == SIGALRM;
+        printf("%s failed: %s | |\n", seen->name,
+               endless ? "cut off, it took too long" : strsignal(WTERMSIG(how)));
+        if (endless && seen->option[0]) memcpy(seen->endless, seen->option, sizeof seen->endless);
+        failed++;
+        seen->rows++;
+    }
+    printf("| %s | the rest | not made, too many rows failed | |\n", s->name);
+    return seen->failed + failed;
 }
 
 /* Steps without a graph, so that a profiler sees the kernels of each. */
@@ -428,14 +517,13 @@ static int steps(int argc, char **argv)
     return 2;
 }
 
-int main(int argc, char **argv)
+/* What the device is: 0, or 77 where none opens. */
+static int probe(void)
 {
-    const char *models = argc > 2 ? argv[2] : "ABCD";
     hone_error err = { 0 };
     struct hn_mem mem;
     void *ctx;
     char text[256] = "";
-    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a run that is cut off has said what it knew */
     hn_mem_init(&mem, 0);
     if (hn_gpu_layer.open(&mem, 0, 1, &ctx, &err) != HONE_OK) {
         printf("skipped: no GPU: %s\n", err.text);
@@ -444,22 +532,26 @@ int main(int argc, char **argv)
     hn_gpu_layer.describe(ctx, text, sizeof text);
     hn_gpu_layer.close(ctx);
     printf("device: %s\n", text);
-    if (argc > 1 && strcmp(argv[1], "probe") == 0) return 0;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *models = argc > 2 ? argv[2] : "ABCD";
+    const int rounds = argc > 1 ? atoi(argv[1]) : 5;
+    int how = 0, failed = 0;
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a run that is cut off has said what it knew */
+    if (argc > 1 && strcmp(argv[1], "probe") == 0) return probe();
     if (argc > 1 && strcmp(argv[1], "steps") == 0) return steps(argc, argv);
+    const pid_t p = fork(); /* what has opened a device must not fork */
+    if (p == 0) exit(probe());
+    if (p < 0 || waitpid(p, &how, 0) != p || !WIFEXITED(how)) return 1;
+    if (WEXITSTATUS(how)) return WEXITSTATUS(how);
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (seen == MAP_FAILED) return 1;
     printf("\n| model | what | value | |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
-        struct model *m = malloc(sizeof *m);
-        struct rig_data d;
-        int rounds = argc > 1 ? atoi(argv[1]) : 5;
-        if (!strchr(models, specs[i].name[0])) continue;
-        model_init(m, &specs[i]);
-        rig_data_init(&d, &m->t, specs[i].classes, 9);
-        const struct task k = { &specs[i], m, &d, rounds < 1 || rounds > ROUNDS ? 5 : rounds,
-                                argc > 3 };
-        measure(&k);
-        rig_data_free(&d);
-        tb_free(&m->t);
-        free(m);
-    }
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        if (strchr(models, specs[i].name[0]))
+            failed += watch(&specs[i], rounds < 1 || rounds > ROUNDS ? 5 : rounds, argc > 3);
     return failed ? 1 : 0;
 }
