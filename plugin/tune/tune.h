@@ -11,7 +11,8 @@
  *     refit.c       the best settings trained once more for the model that leaves; judged on the test rows
  *     ensemble.c    --ensemble: the best few of them as one graph, judged on the same rows as the trials
  *     nested.c      --nested: the same search in each of some outer folds, judged by their other rows
- *     record.c      the result, trials.csv, study.json, best.yaml
+ *     record.c      the result
+ *     record_files.c trials.csv, study.json, best.yaml
  *
  * The study is the one truth about trials: what the result says of them is read from it. */
 #ifndef HN_TUNE_H
@@ -215,11 +216,12 @@ hone_status hn_result_comparison(struct hn_tune *t, hone_result *r, const struct
                                  hone_error *err);
 void hn_result_ensemble(const struct hn_tune *t, hone_result *r, const struct hn_trial *best);
 hone_status hn_result_nested(struct hn_tune *t, hone_result *r, hone_error *err);
+/* record_files.c */
 hone_status hn_tune_write_settings(struct hn_tune *t,
                                    hone_error *err); /* tune.yaml: at the start */
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err);
 /* study.json while the search runs ("stop_reason": "running"), now and then. A failure is no failure of the search. */
 void hn_tune_watch(struct hn_tune *t);
-/* The same at the end of a search that fails: "stop_reason": "error", and why. */
+/* The same at the end of a search that fails: "stop_reason": "error", and why; also where the study cannot be read any more. */
 void hn_tune_failed(struct hn_tune *t, const hone_error *why);
 #endif

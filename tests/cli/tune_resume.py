@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -74,6 +75,25 @@ def test_error():
     check("to the same bytes", out.read_bytes() == whole.read_bytes(), "")
 
 
+def test_study_lost():
+    """The study itself is what fails: the folder says so, and keeps what it said of the trials."""
+    folder = tmp / "lost.onnx.run"
+    p = subprocess.Popen([str(a) for a in [HONE, "tune", *JOB, "--trials", 100000, "--jobs", 1, "--progress", "none", "-o", tmp / "lost.onnx"]],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not (folder / "study.json").exists() and p.poll() is None:
+        time.sleep(0.01)
+    with sqlite3.connect(folder / "study.db", timeout=30) as db:
+        db.execute("ALTER TABLE trial RENAME TO gone")
+    said = p.communicate()[1]
+    check("a study that cannot be read", p.returncode == 6 and "study.db" in said, [p.returncode, said])
+    study = json.loads((folder / "study.json").read_text())
+    check("study.json says so", study["stop_reason"] == "error" and "study.db" in study["error"]["where"] and "trial" in study["error"]["text"],
+          [study["stop_reason"], study.get("error")])
+    check("with the trials it had", len(study["trials"]) > 0 and study["settings"]["trials"] == "100000", len(study["trials"]))
+    code("report", hone("report", folder, "-o", tmp / "lost.html"), 0)
+    check("the report says so", "An error ended it" in (tmp / "lost.html").read_text(), "")
+
+
 def test_goes_on():
     whole = tmp / "whole.onnx"
     undisturbed = hone("tune", *JOB, "--jobs", 1, "--json", "-o", whole)
@@ -122,6 +142,7 @@ def test_costs_itself_only():
 
 make_data()
 test_error()
+test_study_lost()
 test_goes_on()
 test_costs_itself_only()
 _hone.finish("resume of a search", tmp)
