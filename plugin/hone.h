@@ -223,9 +223,15 @@ typedef struct hone_callbacks {
  * is a result, not an error: read "stop_reason". On an error the model is as it was. Run
  * directory, checkpoints and events as the parameters of group "run" say. cb may be NULL.
  * With "hidden-layers", "hidden-units" or "activation" the hidden layers are rebuilt first: epoch
- * 0 is that model, "before" the one that came, which can then be the better one of the two. */
+ * 0 is that model, "before" the one that came, which can then be the better one of the two.
+ * With "epochs" 0 nothing is trained, and d is not looked at (NULL allowed): the model is what it
+ * was, but for what changes its graph or its weights: these three, "init" other than keep (as
+ * training would begin), "batchnorm" remove, "batch-dim" symbolic. "scale", "scale-target" and
+ * "batchnorm" insert (with "init" keep) are fitted on rows: they need d, also without epochs. */
 HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
                      const hone_callbacks *cb, hone_result **out, hone_error *err);
+/* Does hone_train look at data? Not with "epochs" 0, unless something is fitted on them. */
+HONE_API int hone_train_needs_data(const hone_params *params);
 /* Continues the run in run_dir exactly. overrides (NULL allowed): "epochs" as +N, moved data
  * files, "force". The model comes back as if never interrupted. A finished run is HONE_OK with
  * "finished": true in the result. */

@@ -48,8 +48,11 @@ static void print_summary(FILE *f, const json_t *t, const struct progress *p)
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (!strcmp(reason, reasons[i][0])) reason = reasons[i][1];
     progress_curve(p, f);
-    fprintf(f, "\n%.0f epochs, best %.0f: %s; %.3g s, %.3g rows/s\n", jnum(t, "epochs"),
-            jnum(t, "best_epoch"), reason, jnum(t, "seconds"), jnum(t, "samples_per_second"));
+    if (jnum(t, "epochs") == 0 && !strcmp(jtext(t, "stop_reason"), "max_epochs"))
+        fputs("\nnothing was trained\n", f);
+    else
+        fprintf(f, "\n%.0f epochs, best %.0f: %s; %.3g s, %.3g rows/s\n", jnum(t, "epochs"),
+                jnum(t, "best_epoch"), reason, jnum(t, "seconds"), jnum(t, "samples_per_second"));
     print_figures(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted") && jtext(t, "run_dir")[0]) {
         fputs("to go on: hone resume ", f);
@@ -88,6 +91,12 @@ int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct p
     return diverged ? EXIT_DIVERGED : missed ? EXIT_REQUIRE : 0;
 }
 
+/* hone_train says what it wants them for. */
+static int has_data(const struct cli *c)
+{
+    return hone_params_is_set(c->params, "data") || hone_params_is_set(c->params, "x");
+}
+
 static int train(struct cli *c, hone_model *m)
 {
     struct progress p;
@@ -96,8 +105,7 @@ static int train(struct cli *c, hone_model *m)
     hone_callbacks cb = HONE_CALLBACKS;
     hone_data *d = NULL;
     hone_result *r = NULL;
-    const char *epochs = hone_params_get(c->params, "epochs", 0);
-    int no_training = epochs && !strcmp(epochs, "0");
+    int data = hone_train_needs_data(c->params);
     cb.progress = progress_call;
     cb.user = &p;
     c->hide = progress_hide;
@@ -106,8 +114,9 @@ static int train(struct cli *c, hone_model *m)
     const char *batch = hone_params_get(c->params, "batch-dim", 0);
     int freed = batch && !strcmp(batch, "symbolic"); /* an edit may lift what blocks training */
     hone_status st =
-        no_training || freed ? HONE_OK : hone_model_check(m, 1, &c->err); /* before the data */
-    if (st == HONE_OK && !no_training) st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
+        !data || freed ? HONE_OK : hone_model_check(m, 1, &c->err); /* before the data */
+    if (st == HONE_OK && data && has_data(c))
+        st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
     if (st == HONE_OK) st = hone_train(m, d, c->params, &cb, &r, &c->err);
     progress_end(&p);
     c->hide = NULL;
@@ -147,5 +156,7 @@ const struct command cmd_train = { .name = "train",
                                        "--optimizer adamw --lr 3e-4 -o better.onnx\n"
                                        "hone train model.onnx --data train.csv --target label "
                                        "--val-split 0.2 --hidden-units 64,32 --activation gelu "
-                                       "-o rebuilt.onnx",
+                                       "-o rebuilt.onnx\n"
+                                       "hone train model.onnx --epochs 0 --hidden-units 64,32 "
+                                       "--init fresh -o untrained.onnx",
                                    .run = run };

@@ -245,6 +245,7 @@ static void say_when_worse(const struct hn_job *j)
 static void say_how_it_ended(const struct hn_job *j)
 {
     const struct hn_fit *f = j->fit;
+    if (!f->opts.stop.epochs) return; /* it was not trained */
     say_when_worse(j);
     if (f->reason == HN_STOP_DIVERGED)
         hn_log(j->ctx, HONE_LOG_WARNING,

@@ -44,12 +44,19 @@ hone_status hn_job_run(struct hn_job *j, hone_error *err);
 /* The resulting weights, statistics and provenance go into the model; figures of the result. */
 hone_status hn_job_finish(struct hn_job *j, hone_error *err);
 
+/* untrained.c: --epochs 0 without data, and the refusal where some are needed. */
+hone_status hn_train_nothing(hone_model *m, const hone_params *p, hone_result **out,
+                             hone_error *err);
+hone_status hn_train_no_data(const hone_params *p, hone_error *err);
+
 /* report.c: the JSON result, and what travels in the exported file. */
 /* finished: 1 or 0 for a resumed run (was there nothing left to do?), -1 for a new one. A run with a folder
  * leaves the result there, too. */
 hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err);
 hone_status hn_job_metadata(const struct hn_job *j, hone_error *err);
 void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struct hn_train_opts *o);
+/* Where the hidden layers were rebuilt: the edits, into the model's metadata. */
+hone_status hn_report_edits(hone_model *m, const hone_params *p, hone_error *err);
 /* Trainable and all parameters of the model's graph. */
 void hn_report_parameters(hone_result *r, hone_model *m);
 const char *hn_hash_text(const unsigned char hash[16], char text[33]);

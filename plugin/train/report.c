@@ -291,19 +291,18 @@ static hone_status set_json(const struct hn_job *j, const char *key,
 }
 
 /* Where the hidden layers were rebuilt: the edits that made this graph of the one that came. */
-static hone_status set_edits(const struct hn_job *j, hone_error *err)
+hone_status hn_report_edits(hone_model *m, const hone_params *p, hone_error *err)
 {
     static const char key[] = "hone.edits";
     struct hn_buffer b;
     hone_status st = HONE_OK;
-    if (!hn_hidden_asked(j->params))
-        return hn_onnx_meta(hn_model_onnx(j->model), key)
-                   ? hn_model_set_metadata(j->model, key, NULL, err)
-                   : HONE_OK;
-    hn_buffer_init(&b, &j->ctx->mem);
-    for (size_t i = 0; i < hn_model_n_edits(j->model) && st == HONE_OK; i++)
-        st = hn_sink_printf(&b.sink, err, "%s%s", i ? "\n" : "", hn_model_edit_line(j->model, i));
-    if (st == HONE_OK && b.n) st = hn_model_set_metadata(j->model, key, b.p, err);
+    if (!hn_hidden_asked(p))
+        return hn_onnx_meta(hn_model_onnx(m), key) ? hn_model_set_metadata(m, key, NULL, err)
+                                                   : HONE_OK;
+    hn_buffer_init(&b, &m->ctx->mem);
+    for (size_t i = 0; i < hn_model_n_edits(m) && st == HONE_OK; i++)
+        st = hn_sink_printf(&b.sink, err, "%s%s", i ? "\n" : "", hn_model_edit_line(m, i));
+    if (st == HONE_OK && b.n) st = hn_model_set_metadata(m, key, b.p, err);
     hn_buffer_free(&b);
     return st;
 }
@@ -321,7 +320,7 @@ hone_status hn_job_metadata(const struct hn_job *j, hone_error *err)
     HN_TRY(hn_model_set_metadata(m, "hone.parent", hn_hash_text(j->origin.model_hash, text), err));
     HN_TRY(hn_model_set_metadata(m, "hone.data", hn_hash_text(hash, text), err));
     HN_TRY(hn_model_set_metadata(m, "hone.seed", hn_param_s(j->params, "seed"), err));
-    HN_TRY(set_edits(j, err));
+    HN_TRY(hn_report_edits(m, j->params, err));
     HN_TRY(set_json(j, "hone.hyperparameters", json_settings, err));
     return set_json(j, "hone.training", json_run, err);
 }

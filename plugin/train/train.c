@@ -6,40 +6,6 @@
 #include "plugin/train/job.h"
 #include <string.h>
 
-/* --epochs 0: nothing is looked at but the model, nothing is changed. */
-static hone_status no_training(hone_model *m, const hone_params *p, hone_result **out,
-                               hone_error *err)
-{
-    static const char *const empty[] = { "train", "val", "test" };
-    const char *path = hn_param_s(p, "out");
-    struct hn_train_opts o = { .init = HN_INIT_KEEP };
-    HN_TRY(hn_params_hyper(p, &o.member.hyper, &o.member.schedule.lr, err));
-    HN_TRY(hn_result_create(hn_model_context(m), "hone.train/1", out, err));
-    hone_result *r = *out;
-    hn_result_int(r, "epochs", 0);
-    hn_result_int(r, "best_epoch", 0);
-    hn_result_null(r, "monitor");
-    hn_result_string(r, "stop_reason", hn_stop_name(HN_STOP_MAX_EPOCHS));
-    for (int i = 0; i < 3; i++) hn_result_null(r, empty[i]);
-    hn_result_object(r, "before");
-    for (int i = 1; i < 3; i++) hn_result_null(r, empty[i]);
-    hn_result_close(r);
-    hn_result_string(r, "model", path[0] ? path : NULL);
-    hn_report_parameters(r, m);
-    hn_report_hyperparameters(r, p, &o);
-    hn_result_null(r, "device");
-    hn_result_int(r, "threads", 0);
-    hn_result_double(r, "seconds", 0);
-    hn_result_double(r, "samples_per_second", 0);
-    hn_result_array(r, "curve");
-    hn_result_close(r);
-    hone_status st = hn_result_done(r, err);
-    if (st == HONE_OK) return HONE_OK;
-    hone_result_destroy(r);
-    *out = NULL;
-    return st;
-}
-
 /* The folder asked for, or OUT.run; NULL in *dir when the run has none. */
 static hone_status folder_name(struct hn_job *j, const char **dir, hone_error *err)
 {
@@ -120,11 +86,8 @@ hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
     *out = NULL;
     atomic_store(&hn_model_context(m)->stop, 0);
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
-    if (hn_param_i(params, "epochs") == 0) return no_training(m, params, out, err);
-    if (!d)
-        return hn_hint(err,
-                       hn_fail(err, HONE_E_USAGE, "data", "found none, wanted rows to train on"),
-                       "--data FILE.csv --target COLUMN, or --x FILE --y FILE");
+    if (!hone_train_needs_data(params)) return hn_train_nothing(m, params, out, err);
+    if (!d) return hn_train_no_data(params, err);
     if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") != 0) /* that edit may free the batch */
         HN_TRY(hone_model_check(m, 1, err));
     HN_TRY(hn_model_mark(m, &mark, err));
