@@ -15,8 +15,10 @@ struct hn_named_array {
 struct hn_role_data {
     struct hn_named_array *x, *y;
     size_t n_x, n_y, cap_x, cap_y;
-    struct hn_array group; /* --group column; rows 0: none */
+    struct hn_array group;  /* --group column; rows 0: none */
+    struct hn_array weight; /* one number a row; rows 0: none */
 };
+#define HN_WEIGHTS_NAME "sample-weights" /* of such an array, for messages and fingerprints */
 struct hn_device;
 struct hn_given_rows { /* rows of one role: in which role's arrays, and which of them */
     const uint32_t *rows;
@@ -46,4 +48,9 @@ hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const ch
 hone_status hn_table_fit(hone_data *d, size_t i, const struct hn_array *a, hone_error *err);
 
 int64_t hn_role_rows(const struct hn_role_data *r); /* 0: the role has no data */
+/* A place for one more array, zeroed; the list owns it from now on. */
+hone_status hn_role_add(struct hn_mem *m, struct hn_role_data *r, int is_target, const char *value,
+                        struct hn_named_array **out, hone_error *err);
+/* Inputs and targets have rows, and as many of each. */
+hone_status hn_role_check(const struct hn_role_data *r, hone_role role, hone_error *err);
 #endif

@@ -5,6 +5,23 @@
 #include "plugin/session_own.h"
 #include "plugin/train/metric.h"
 
+static hone_status result_of(hone_model *m, const struct hn_session *s, const struct hn_figures *f,
+                             hone_result **out, hone_error *err)
+{
+    const char *name;
+    double v;
+    HN_TRY(hn_result_create(hn_model_context(m), "hone.eval/1", out, err));
+    hn_result_int(*out, "rows", f->rows);
+    for (size_t i = 0; (name = hn_metric_name(i)); i++)
+        if (hn_metric_get(f, name, &v)) hn_result_double(*out, name, v);
+    hn_class_weights_result(*out, &s->class_weights);
+    hone_status st = hn_result_done(*out, err);
+    if (st == HONE_OK) return HONE_OK;
+    hone_result_destroy(*out);
+    *out = NULL;
+    return st;
+}
+
 static hone_status figures_of(struct hn_session *s, struct hn_figures *f, hone_error *err)
 {
     struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
@@ -26,20 +43,7 @@ hone_status hone_evaluate(hone_model *m, hone_data *d, const hone_params *params
     struct hn_figures f;
     HN_TRY(hn_session_open(m, d, params, HN_USE_EVAL, &s, err));
     hone_status st = figures_of(s, &f, err);
+    if (st == HONE_OK) st = result_of(m, s, &f, out, err);
     hn_session_close(s);
-    if (st != HONE_OK) return st;
-    hone_result *r;
-    HN_TRY(hn_result_create(hn_model_context(m), "hone.eval/1", &r, err));
-    hn_result_int(r, "rows", f.rows);
-    const char *name;
-    double v;
-    for (size_t i = 0; (name = hn_metric_name(i)); i++)
-        if (hn_metric_get(&f, name, &v)) hn_result_double(r, name, v);
-    st = hn_result_done(r, err);
-    if (st != HONE_OK) {
-        hone_result_destroy(r);
-        return st;
-    }
-    *out = r;
-    return HONE_OK;
+    return st;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { EVAL_ROWS = 1024, MAX_OUTPUTS = 64 };
+static const char *const role_names[3] = { "training rows", "validation rows", "test rows" };
 
 struct hn_evaluator {
     struct hn_session *s;
@@ -152,7 +153,7 @@ static void add_piece(struct hn_evaluator *e, const struct hn_dataset *set, cons
     size_t elem = s->backend->elem;
     for (int t = 0; t < s->n_targets; t++) {
         void *out = e->out[e->output_of[t]];
-        hn_column_gather(&set->targets[t], rows, n, elem, e->target);
+        hn_column_gather(&set->targets[s->targets[t].column], rows, n, elem, e->target);
         unscale(&s->targets[t], elem, out, n);
         unscale(&s->targets[t], elem, e->target, n);
         hn_metric_add(e->metrics[t], out, e->target, n);
@@ -182,8 +183,13 @@ hone_status hn_evaluator_run(struct hn_evaluator *e, const struct hn_replica *r,
         HN_TRY(s->backend->run(e->exec, &slot, 1, 1, err));
         add_piece(e, s->sets[set], rows->rows + at, n);
     }
-    for (int t = 0; t < s->n_targets; t++)
+    for (int t = 0; t < s->n_targets; t++) {
+        if (rows->n && e->partial[2 * t + 1] == 0)
+            return hn_fail(err, HONE_E_DATA, role_names[role],
+                           "the weights of all %lld rows are 0: there is no loss to judge by",
+                           (long long)rows->n);
         out->loss += s->targets[t].weight * e->partial[2 * t] / e->partial[2 * t + 1];
+    }
     hn_metric_figures(e->metrics, s->n_targets, out);
     return HONE_OK;
 }

@@ -160,7 +160,8 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
     struct hn_dataset *set = hn_arena_alloc(&s->arena, 1, sizeof *set);
     size_t n_y = (size_t)s->n_targets;
     struct hn_column *x = hn_arena_alloc(&s->arena, g->n_inputs + 1, sizeof *x);
-    struct hn_column *y = hn_arena_alloc(&s->arena, n_y + 1, sizeof *y);
+    struct hn_column *y = hn_arena_alloc(&s->arena, 2 * n_y + 1, sizeof *y);
+    int n = 0;
     if (!set || !x || !y) return hn_nomem(err, "a data set", sizeof *set);
     for (size_t i = 0; i < g->n_inputs; i++)
         x[i] = column_of(&r->x[hn_session_input_array(s, role, i)].a);
@@ -177,9 +178,11 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
             return hn_fail(err, HONE_E_DATA, a->source,
                            "a row has %lld targets, output '%s' wants %lld", (long long)a->per_row,
                            s->targets[t].output_name, (long long)want);
-        y[t] = column_of(a);
+        y[n++] = column_of(a);
+        const double *w = own->weights[role][t];
+        if (w) y[n++] = (struct hn_column){ w, HN_F64, 1, 1 };
     }
-    *set = (struct hn_dataset){ hn_role_rows(r), (int)g->n_inputs, (int)n_y, x, y };
+    *set = (struct hn_dataset){ hn_role_rows(r), (int)g->n_inputs, n, x, y };
     *out = set;
     return HONE_OK;
 }

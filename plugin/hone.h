@@ -186,6 +186,10 @@ typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
  * other roles: *data is created when NULL, extended otherwise. */
 HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
                          const hone_array *y, size_t n_y, hone_data **data, hone_error *err);
+/* Weights for the loss of a role's rows, which must be there already: one number a row, 0 or more (else
+ * HONE_E_DATA). Borrowed as the others; a second call takes the first one's place. Where any role
+ * has weights, the rows of one that has none count 1 each. A loss is then sum(w l) / sum(w). */
+HONE_CALL hone_data_weights(hone_data *d, hone_role role, const hone_array *w, hone_error *err);
 HONE_API void hone_data_destroy(hone_data *d);
 
 /* ---- training and use ------------------------------------------------------------------------ */
@@ -333,7 +337,7 @@ typedef struct hone_tune_callbacks {
 
 /* Searches for the training parameters that give the best model on rows it is not trained on: "folds" or validation rows.
  * The space is in "search" (or "space" = "auto", which is told through the log), other parameters are the fixed settings. It
- * may name any parameter of groups "training" and "data" that is no list, and "hidden_units" or "units_1", "units_2", … for the
+ * may name any parameter of groups "training" and "data" that is no list and no file or column, and "hidden_units" or "units_1", "units_2", … for the
  * widths of the hidden layers; units_i counts in trials with at least i hidden layers. With a "pruner" a trial
  * that stands worse than earlier ones did after the same folds and epochs ends there: it is "pruned", informs the sampler and
  * is never the best; the first one, with the default settings, is not pruned. Trials are kept in the study

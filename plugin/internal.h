@@ -162,8 +162,19 @@ struct hn_target { /* how one loss gets its target, how its metrics are computed
      * writes the inverse into the graph. */
     const double *offset, *scale;
     int64_t per_row; /* outputs of a row */
+    int column;      /* where it is among a data set's targets; its weights, if any, come next */
 };
-struct hn_rows { /* a list of rows of sets[set] */
+struct hn_class_weights { /* of one target, in its order of classes; n 0: none */
+    int64_t n;
+    int target, balanced;
+    double *w;
+    const char *const *names;
+};
+hone_status hn_class_weights_copy(const struct hn_class_weights *c, struct hn_arena *a,
+                                  struct hn_class_weights *out, hone_error *err);
+void hn_class_weights_result(hone_result *r,
+                             const struct hn_class_weights *c); /* nothing for none */
+struct hn_rows {                                                /* a list of rows of sets[set] */
     uint32_t *rows;
     int64_t n;
 };
@@ -178,6 +189,7 @@ struct hn_session {
     struct hn_program *prog;
     struct hn_target *targets;
     int n_targets;
+    struct hn_class_weights class_weights;
     /* by hone_role, in program order, frozen head already applied; NULL: none */
     struct hn_dataset *sets[3];
     void *bound[3];

@@ -284,6 +284,7 @@ hone_status hn_session_data_hash(const struct hn_session *s, unsigned char out[1
         const struct hn_role_data *r = &own->data->role[role];
         for (size_t i = 0; i < r->n_x && n < 256; i++) list[n++] = &r->x[i].a;
         for (size_t i = 0; i < r->n_y && n < 256; i++) list[n++] = &r->y[i].a;
+        if (r->weight.rows && n < 256) list[n++] = &r->weight;
     }
     uint64_t hash[2];
     HN_TRY(hn_data_fingerprint(list, n, &s->ctx->mem, hash, err));
@@ -317,6 +318,7 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
         HN_TRY(hone_model_check(s->model, 1, err)); /* names what bakes it in */
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_targets(s, err));
     HN_TRY(split_rows(s, err));
+    if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_weights(s, err));
     HN_TRY(hn_session_tables(s, err));
     HN_TRY(hn_session_check_inputs(s, err));
     if (training) HN_TRY(scale_inputs(s, err));
@@ -375,9 +377,11 @@ void hn_session_close(struct hn_session *s)
         for (int t = 0; t < s->n_targets; t++) {
             if (own->labels[role]) hn_array_close(&own->labels[role][t]);
             if (own->scaled[role]) hn_array_close(&own->scaled[role][t]);
+            if (own->weights[role]) hn_free(m, own->weights[role][t]);
         }
         hn_free(m, own->labels[role]);
         hn_free(m, own->scaled[role]);
+        hn_free(m, own->weights[role]);
     }
     for (int t = 0; t < s->n_targets; t++) hn_classes_free(&own->classes[t]);
     hn_free(m, own->classes);

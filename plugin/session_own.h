@@ -17,6 +17,7 @@ struct hn_own {                    /* hn_session.own */
     struct hn_array
         *labels[3]; /* class numbers of role and target: labels[role][target]; rows 0: not used */
     struct hn_array *scaled[3]; /* targets after --scale-target, likewise */
+    double **weights[3];        /* of the rows, likewise; NULL: this target or role has none */
     struct hn_classes *classes; /* per target; n 0: none */
     struct hn_split split;
     void *cache[3][16]; /* outputs of the frozen head per set */
@@ -32,6 +33,9 @@ hone_status hn_session_load(struct hn_session *s, struct hn_replica *r, hone_err
 hone_status hn_session_targets(struct hn_session *s, hone_error *err);
 /* The target array of role and target: labels, scaled or as opened; NULL when the role has none. */
 const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int target);
+
+/* weights.c: what the loss of each row is multiplied by; needs the row lists, and says in specs which losses have weights. */
+hone_status hn_session_weights(struct hn_session *s, hone_error *err);
 
 /* table.c: encoded and filled tables in place of raw ones; into the model's metadata; closing. */
 hone_status hn_session_tables(struct hn_session *s, hone_error *err);

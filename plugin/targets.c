@@ -273,7 +273,8 @@ hone_status hn_session_targets(struct hn_session *s, hone_error *err)
     for (int role = 0; role < 3; role++) {
         own->labels[role] = hn_calloc(m, (size_t)n, sizeof **own->labels);
         own->scaled[role] = hn_calloc(m, (size_t)n, sizeof **own->scaled);
-        if (!own->labels[role] || !own->scaled[role])
+        own->weights[role] = hn_calloc(m, (size_t)n, sizeof **own->weights);
+        if (!own->labels[role] || !own->scaled[role] || !own->weights[role])
             return hn_nomem(err, "the labels", (size_t)n * 64);
     }
     for (int t = 0; t < n; t++) {

@@ -157,6 +157,9 @@ const struct command cmd_train = { .name = "train",
                                        "hone train model.onnx --data train.csv --target label "
                                        "--val-split 0.2 --hidden-units 64,32 --activation gelu "
                                        "-o rebuilt.onnx\n"
+                                       "hone train model.onnx --data train.csv --target label "
+                                       "--class-weights balanced --sample-weights weight "
+                                       "--val-split 0.2 -o better.onnx\n"
                                        "hone train model.onnx --epochs 0 --hidden-units 64,32 "
                                        "--init fresh -o untrained.onnx",
                                    .run = run };

@@ -42,9 +42,22 @@ static hone_status set(struct cli *c, const char *name, const char *value)
 /* What the command line says goes over what the folder says: where things are and who computes, not what. */
 static hone_status override(struct cli *c, const hone_params *given)
 {
-    static const char *const may[] = { "data",   "x",         "y",      "val-data", "val-x",
-                                       "val-y",  "test-data", "test-x", "test-y",   "threads",
-                                       "device", "jobs",      "force" };
+    static const char *const may[] = { "data",
+                                       "x",
+                                       "y",
+                                       "val-data",
+                                       "val-x",
+                                       "val-y",
+                                       "test-data",
+                                       "test-x",
+                                       "test-y",
+                                       "threads",
+                                       "device",
+                                       "jobs",
+                                       "force",
+                                       "sample-weights",
+                                       "val-sample-weights",
+                                       "test-sample-weights" };
     hone_param_info info = { .size = sizeof info };
     for (size_t i = 0; hone_param_at(i, &info); i++) {
         const char *text;

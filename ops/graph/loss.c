@@ -68,7 +68,7 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
     if (!hn_same_shape(&l->values[in[0]].shape, &y->shape))
         HN_TRY(hn_l_view(l, in[0], &y->shape, &in[0]));
     if (classes && !s->dense && target.rank > 0) target.rank--;
-    rows.rank = classes ? (rows.rank > 0 ? rows.rank - 1 : 0) : rows.rank > 0;
+    rows.rank = rows.rank > 0;
     HN_TRY(column(l, &target, y->name, &in[1]));
     if (s->row_weights) HN_TRY(column(l, &rows, "weight", &in[2]));
     return hn_l_op(l, c.row, &c.attrs, in, s->row_weights ? 3 : 2, &none);

@@ -98,7 +98,12 @@ static hone_status attempt(struct hn_csv_reader *r)
     HN_TRY(hn_csv_text_begin(&r->t, r->src->note, r->err));
     HN_TRY(hn_csv_plan(r));
     HN_TRY(hn_csv_rows(r));
-    for (size_t i = 0; i < r->n_parts; i++) HN_TRY(finish_part(r, i));
+    for (size_t i = 0; i < r->n_parts; i++) {
+        if (r->matrix[i].width)
+            HN_TRY(finish_part(r, i));
+        else
+            hn_array_close(&r->parts[i].array);
+    }
     return HONE_OK;
 }
 

@@ -161,13 +161,16 @@ static hone_status unknown_column(struct hn_csv_reader *r, const char *ref)
     return st;
 }
 
-static hone_status resolve(struct hn_csv_reader *r, const char *ref, int64_t *column)
+static int has_column(const struct hn_csv_reader *r, const char *ref, int64_t *column)
 {
     *column = hn_words_find(&r->names, ref, strlen(ref));
-    if (*column >= 0) return HONE_OK;
-    if (hn_parse_i64(ref, strlen(ref), column) && *column >= 0 && *column < r->n_columns)
-        return HONE_OK;
-    return unknown_column(r, ref);
+    return *column >= 0 ||
+           (hn_parse_i64(ref, strlen(ref), column) && *column >= 0 && *column < r->n_columns);
+}
+
+static hone_status resolve(struct hn_csv_reader *r, const char *ref, int64_t *column)
+{
+    return has_column(r, ref, column) ? HONE_OK : unknown_column(r, ref);
 }
 
 static hone_status assign(struct hn_csv_reader *r, size_t part, int64_t column)
@@ -176,10 +179,10 @@ static hone_status assign(struct hn_csv_reader *r, size_t part, int64_t column)
     struct hn_csv_matrix *m = &r->matrix[part];
     struct hn_shown s;
     if (c->part >= 0)
-        return hn_fail(
-            r->err, HONE_E_USAGE, r->t.path,
-            "column '%s' is asked for twice, wanted once among features, targets and groups",
-            hn_show(&s, c->name, strlen(c->name)));
+        return hn_fail(r->err, HONE_E_USAGE, r->t.path,
+                       "column '%s' is asked for twice, wanted once among features, targets, "
+                       "groups and weights",
+                       hn_show(&s, c->name, strlen(c->name)));
     c->part = (int64_t)part;
     c->at = m->width++;
     m->columns[c->at] = column;
@@ -214,6 +217,7 @@ static hone_status assign_part(struct hn_csv_reader *r, size_t i)
         HN_TRY(know(r, &r->columns[column], raw));
     }
     for (size_t k = 0; !part->like && part->columns && k < part->n_columns; k++) {
+        if (part->optional && !has_column(r, part->columns[k], &column)) continue;
         HN_TRY(resolve(r, part->columns[k], &column));
         HN_TRY(assign(r, i, column));
         begin_words(r, &r->columns[column]);
@@ -289,7 +293,7 @@ static hone_status choose_types(struct hn_csv_reader *r)
     for (size_t i = 0; i < r->n_parts; i++) {
         struct hn_csv_matrix *m = &r->matrix[i];
         struct hn_csv_part *part = &r->parts[i];
-        if (m->width == 0)
+        if (m->width == 0 && !part->optional)
             return hn_fail(
                 r->err, HONE_E_DATA, r->t.path, "no columns are left for %s (the file has %lld)",
                 *part->array.name ? part->array.name : "the data", (long long)r->n_columns);

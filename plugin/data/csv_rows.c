@@ -331,10 +331,11 @@ static hone_status reserve(struct hn_csv_reader *r, int64_t rows)
 {
     for (size_t i = 0; i < r->n_parts; i++) {
         struct hn_csv_matrix *m = &r->matrix[i];
+        m->cap = rows;
+        if (!m->width) continue; /* of columns that the file does not have */
         char *p = hn_realloc(r->src->mem, m->block, (size_t)rows, m->row_bytes);
         if (!p) return hn_nomem(r->err, "the rows of a table", (size_t)rows * m->row_bytes);
         m->block = p;
-        m->cap = rows;
     }
     return HONE_OK;
 }

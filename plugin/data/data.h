@@ -102,6 +102,9 @@ hone_status hn_array_check_finite(const struct hn_array *a, hone_error *err);
 /* x and y must have as many rows as each other; names both files and both counts. */
 hone_status hn_array_check_rows(const struct hn_array *x, const struct hn_array *y,
                                 hone_error *err);
+/* w as weights for the rows of `first` (its own where NULL): one number a row, 0 or more, that float32 can hold. */
+hone_status hn_array_check_weights(const struct hn_array *w, const struct hn_array *first,
+                                   hone_error *err);
 /* XXH3 (128 bits) over names, types, dims, scale and bytes of n arrays: resume compares it. */
 hone_status hn_data_fingerprint(const struct hn_array *const *arrays, size_t n, struct hn_mem *mem,
                                 uint64_t out[2], hone_error *err);
@@ -157,6 +160,7 @@ struct hn_csv_part {
     const char *const *columns;
     size_t n_columns;
     const struct hn_recipe *like;
+    int optional; /* the columns may be missing from the file: then the array has no rows */
     struct hn_array array; /* the result; zeroed on failure */
 };
 

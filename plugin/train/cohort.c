@@ -261,6 +261,7 @@ double hn_member_loss(const struct hn_cohort *c, int slot)
         const struct hn_op *op = &c->prog->ops[i];
         if (!(op->row->flags & HN_OP_LOSS)) continue;
         const double *sum = &c->member[slot].partial[2 * k++];
+        if (sum[1] == 0 && c->member[slot].r.now.row) continue; /* all rows so far had weight 0 */
         loss += ((const struct hn_loss *)op->attrs)->weight * sum[0] / sum[1];
     }
     return loss;

@@ -92,12 +92,19 @@ static void put_hyperparameter(hone_result *r, const hone_param_info *i, const h
     }
 }
 
+/* A record without class weights is what it was before there were any: the exported bytes do not change. */
+static int left_out(const hone_param_info *i, const hone_params *p)
+{
+    return strcmp(i->name, "class-weights") == 0 && !hone_params_is_set(p, i->name);
+}
+
 void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struct hn_train_opts *o)
 {
     hone_param_info info = { .size = sizeof info };
     hn_result_object(r, "hyperparameters");
     for (size_t i = 0; hone_param_at(i, &info); i++)
-        if (strcmp(info.group, "training") == 0) put_hyperparameter(r, &info, p, o);
+        if (strcmp(info.group, "training") == 0 && !left_out(&info, p))
+            put_hyperparameter(r, &info, p, o);
     hn_result_close(r);
 }
 
@@ -190,6 +197,7 @@ hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hon
     hn_result_string(r, "model", path[0] ? path : NULL);
     hn_report_parameters(r, j->model);
     hn_report_hyperparameters(r, j->params, &j->opts);
+    hn_class_weights_result(r, &j->s->class_weights);
     put_speed(r, j);
     if (hn_param_count(j->params, "require"))
         hn_result_bool(r, "require_met", hn_requirements_met(j->params, j->after));
@@ -248,7 +256,8 @@ static void json_settings(struct hn_json *w, const struct hn_job *j)
     hone_param_info info = { .size = sizeof info };
     hn_json_object(w, NULL);
     for (size_t i = 0; hone_param_at(i, &info); i++)
-        if (travels(&info)) json_hyperparameter(w, &info, j->params, &j->opts);
+        if (travels(&info) && !left_out(&info, j->params))
+            json_hyperparameter(w, &info, j->params, &j->opts);
     hn_json_close(w);
 }
 

@@ -11,10 +11,27 @@
 /* What may differ from the run as it was started: where things are, not what is computed. */
 static int may_change(const hone_param_info *i)
 {
-    static const char *const names[] = { "epochs",   "max-seconds", "data",   "x",         "y",
-                                         "val-data", "val-x",       "val-y",  "test-data", "test-x",
-                                         "test-y",   "threads",     "device", "out",       "events",
-                                         "keep-run", "force",       "require" };
+    static const char *const names[] = { "epochs",
+                                         "max-seconds",
+                                         "data",
+                                         "x",
+                                         "y",
+                                         "val-data",
+                                         "val-x",
+                                         "val-y",
+                                         "test-data",
+                                         "test-x",
+                                         "test-y",
+                                         "threads",
+                                         "device",
+                                         "out",
+                                         "events",
+                                         "keep-run",
+                                         "force",
+                                         "require",
+                                         "sample-weights",
+                                         "val-sample-weights",
+                                         "test-sample-weights" };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (strcmp(i->name, names[k]) == 0) return 1;
     return 0;

@@ -40,6 +40,7 @@ static hone_status dry_run(struct hn_job *j, hone_result **out, hone_error *err)
     hn_result_bool(r, "dry_run", 1);
     hn_report_parameters(r, j->model);
     hn_report_hyperparameters(r, j->params, &j->opts);
+    hn_class_weights_result(r, &j->s->class_weights);
     hn_result_object(r, "rows");
     hn_result_int(r, "train", j->s->rows[HONE_TRAIN].n);
     hn_result_int(r, "val", j->s->rows[HONE_VAL].n);

@@ -231,6 +231,9 @@ static hone_status put_all(struct hn_tune *t, hone_result *r, hone_error *err)
     HN_TRY(hn_result_comparison(t, r, best, err));
     put_refit(t, r);
     hn_result_ensemble(t, r, best);
+    hn_class_weights_result(r, t->refit.done       ? &t->refit.classes
+                               : t->ensemble.refit ? &t->ensemble.refit[0].classes
+                                                   : &t->refit.classes);
     HN_TRY(hn_result_nested(t, r, err));
     put_figures(r, "test",
                 t->ensemble.exported ? &t->ensemble.test

@@ -65,6 +65,7 @@ static hone_status train(struct hn_tune *t, struct hn_job *j, struct hone_data *
     r->epochs = j->fit->done;
     r->train = j->after[HONE_TRAIN];
     r->test = j->after[HONE_TEST];
+    HN_TRY(hn_class_weights_copy(&j->s->class_weights, &t->arena, &r->classes, err));
     r->why = j->fit->reason == HN_STOP_DIVERGED ? "the training of all rows diverged"
                                                 : hn_refit_objection(t, &r->train);
     r->accepted = !r->why;

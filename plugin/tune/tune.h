@@ -54,6 +54,7 @@ struct hn_refit {
     int64_t epochs;
     double seconds;
     struct hn_figures train, test;
+    struct hn_class_weights classes; /* that it was trained with */
 };
 
 struct hn_ensemble {        /* --ensemble */

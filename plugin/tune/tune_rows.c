@@ -258,14 +258,26 @@ static hone_status figures_over(struct hn_session *s, const struct hn_replica *r
     return st;
 }
 
+/* The imported model over some rows. Balanced class weights are those of the rows that train when these judge. */
+static hone_status figures_before(struct hn_tune *t, struct hn_session *s,
+                                  const struct hn_replica *r, const struct hn_given_rows *trained,
+                                  const struct hn_given_rows *rows, struct hn_figures *out,
+                                  hone_error *err)
+{
+    return s->class_weights.balanced ? hn_judge_model(t, t->model, trained, rows, out, err)
+                                     : figures_over(s, r, rows, out, err);
+}
+
 static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struct hn_replica *r,
                             hone_error *err)
 {
     struct hn_judging *j = &t->judging;
+    struct hn_given_rows refit[3];
     double sum = 0, squares = 0;
     for (int i = 0; i < j->n; i++) {
         double v;
-        HN_TRY(figures_over(s, r, &j->fold[i].rows[HONE_VAL], &j->fold[i].before, err));
+        HN_TRY(figures_before(t, s, r, &j->fold[i].rows[HONE_TRAIN], &j->fold[i].rows[HONE_VAL],
+                              &j->fold[i].before, err));
         if (!hn_metric_get(&j->fold[i].before, t->monitor + strlen("val_"), &v))
             return hn_fail(err, HONE_E_USAGE, "monitor",
                            "'%s' cannot be computed for this model and data", t->monitor);
@@ -275,8 +287,9 @@ static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struc
     j->value = sum / j->n;
     double rest = squares / j->n - j->value * j->value;
     j->std = rest > 0 ? sqrt(rest) : 0;
-    HN_TRY(figures_over(s, r, &j->refit[HONE_TRAIN], &j->before_all, err));
-    return figures_over(s, r, &j->refit[HONE_TEST], &j->before_test, err);
+    (void)hn_refit_rows(t, refit);
+    HN_TRY(figures_before(t, s, r, &refit[HONE_TRAIN], &j->refit[HONE_TRAIN], &j->before_all, err));
+    return figures_before(t, s, r, &refit[HONE_TRAIN], &j->refit[HONE_TEST], &j->before_test, err);
 }
 
 hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_given_rows *trained,

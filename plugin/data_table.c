@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * --data: one CSV file whose columns become inputs (--features, --input), targets, groups and weights (--target, --group,
+ * --sample-weights). */
+#include "ops/base/status.h"
+#include "plugin/data_own.h"
+#include <string.h>
+
+enum { MAX_PARTS = 35, MAX_COLUMNS = 16384 };
+
+struct table { /* the parts of one CSV file and where each goes */
+    struct hn_csv_part part[MAX_PARTS];
+    size_t n;
+    char *text[MAX_PARTS]; /* copies of --input items, cut into column names */
+    char *value[MAX_PARTS];
+    const char **columns; /* room for all column names of all parts */
+    size_t n_columns;
+    int n_inputs, n_arrays; /* the first parts are inputs, then a target */
+    int group, weight;      /* the parts of --group and --sample-weights; -1: none */
+};
+
+static void table_free(struct table *t, struct hn_mem *m)
+{
+    for (size_t i = 0; i < t->n; i++) hn_array_close(&t->part[i].array);
+    for (size_t i = 0; i < MAX_PARTS; i++) hn_free(m, t->text[i]);
+    hn_free(m, t->columns);
+}
+
+static hone_status add_column(struct table *t, const char *name, hone_error *err)
+{
+    if (t->n_columns == MAX_COLUMNS)
+        return hn_fail(err, HONE_E_BUDGET, "data", "more than %d columns are named", MAX_COLUMNS);
+    t->columns[t->n_columns++] = name;
+    t->part[t->n].columns = t->columns + t->n_columns - ++t->part[t->n].n_columns;
+    return HONE_OK;
+}
+
+/* A part of the columns a list parameter names. */
+static hone_status part_of_list(struct table *t, const hone_params *p, const char *option,
+                                enum hn_part_kind kind, hone_error *err)
+{
+    const char *name;
+    t->part[t->n].kind = kind;
+    for (size_t i = 0; (name = hone_params_get(p, option, i)); i++)
+        HN_TRY(add_column(t, name, err));
+    t->n++;
+    return HONE_OK;
+}
+
+/* --input NAME=COL,COL,… */
+static hone_status part_of_input(struct table *t, struct hn_mem *m, const char *item,
+                                 hone_error *err)
+{
+    if (t->n == MAX_PARTS - 3)
+        return hn_fail(err, HONE_E_BUDGET, "input", "more than %d inputs are named", MAX_PARTS - 3);
+    char *text = t->text[t->n] = hn_strdup(m, item);
+    if (!text) return hn_nomem(err, "an input's columns", strlen(item));
+    char *eq = strchr(text, '=');
+    if (!eq || eq == text || !eq[1])
+        return hn_fail(err, HONE_E_USAGE, "input", "found '%s', wanted INPUT=COLUMN,…", item);
+    *eq = 0;
+    t->value[t->n] = text;
+    t->part[t->n].kind = HN_PART_NUMBERS;
+    for (char *p = eq + 1; p;) {
+        char *comma = strchr(p, ',');
+        if (comma) *comma = 0;
+        HN_TRY(add_column(t, p, err));
+        p = comma ? comma + 1 : NULL;
+    }
+    t->n++;
+    return HONE_OK;
+}
+
+/* A part of one column that is on every file, so that it never becomes a feature. */
+static hone_status part_of_column(struct table *t, const char *column, int *part, hone_error *err)
+{
+    *part = (int)t->n;
+    t->part[t->n].kind = HN_PART_VALUES;
+    HN_TRY(add_column(t, column, err));
+    t->n++;
+    return HONE_OK;
+}
+
+/* --sample-weights: a column wins over a file of its name. */
+static hone_status part_of_weights(struct hn_opener *o, struct table *t, hone_error *err)
+{
+    const char *text = hn_param_s(o->params, "sample-weights");
+    if (!text[0] || (o->role != HONE_TRAIN && !o->weight_column)) return HONE_OK;
+    HN_TRY(part_of_column(t, text, &t->weight, err));
+    t->part[t->weight].name = HN_WEIGHTS_NAME;
+    t->part[t->weight].optional =
+        o->role == HONE_TRAIN ? hn_opener_is_file(o, text) : hn_opener_weights(o)[0] != 0;
+    return HONE_OK;
+}
+
+static hone_status table_parts(struct hn_opener *o, struct table *t, hone_error *err)
+{
+    const hone_params *p = o->params;
+    struct hn_mem *m = &o->ctx->mem;
+    const char *item;
+    t->columns = hn_calloc(m, MAX_COLUMNS, sizeof *t->columns);
+    if (!t->columns) return hn_nomem(err, "column names", MAX_COLUMNS * sizeof *t->columns);
+    for (size_t i = 0; (item = hone_params_get(p, "input", i)); i++)
+        HN_TRY(part_of_input(t, m, item, err));
+    if (t->n == 0) HN_TRY(part_of_list(t, p, "features", HN_PART_NUMBERS, err));
+    t->n_inputs = (int)t->n;
+    if (hone_params_get(p, "target", 0)) HN_TRY(part_of_list(t, p, "target", HN_PART_VALUES, err));
+    t->n_arrays = (int)t->n;
+    const char *group = hn_param_s(p, "group");
+    if (group[0]) HN_TRY(part_of_column(t, group, &t->group, err));
+    return part_of_weights(o, t, err);
+}
+
+/* Validation and test tables are read as the training table was; that one as the model says, if it does. */
+static hone_status find_recipes(struct hn_opener *o, struct table *t, hone_error *err)
+{
+    enum hn_dtype real = o->csv.real ? o->csv.real : HN_F32;
+    for (int i = 0; i < t->n_inputs && i < HN_TABLES; i++) {
+        if (o->role == HONE_TRAIN)
+            HN_TRY(hn_table_known(o->d, o->model, (size_t)i, t->value[i], real, err));
+        if (o->d->recipe[i].n_columns) t->part[i].like = &o->d->recipe[i];
+    }
+    if (o->d->table_known) o->table.keep_missing = 1;
+    return HONE_OK;
+}
+
+/* Moved, not copied. */
+static void take(struct table *t, int part, struct hn_array *out)
+{
+    *out = t->part[part].array;
+    memset(&t->part[part].array, 0, sizeof t->part[part].array);
+}
+
+static hone_status take_array(struct hn_opener *o, struct table *t, int i, hone_error *err)
+{
+    struct hn_named_array *a;
+    int is_target = i >= t->n_inputs;
+    HN_TRY(hn_role_add(&o->ctx->mem, &o->d->role[o->role], is_target, t->value[i], &a, err));
+    take(t, i, &a->a);
+    if (is_target) return HONE_OK;
+    a->a.scale = hn_param_f(o->params, "x-scale");
+    return o->role == HONE_TRAIN && i < HN_TABLES ? hn_table_fit(o->d, (size_t)i, &a->a, err)
+                                                  : HONE_OK;
+}
+
+hone_status hn_open_table(struct hn_opener *o, const char *path, hone_error *err)
+{
+    struct table t = { .group = -1, .weight = -1 };
+    struct hn_role_data *role = &o->d->role[o->role];
+    hone_status st = table_parts(o, &t, err);
+    struct hn_source src = hn_opener_source(o, path);
+    if (st == HONE_OK) st = find_recipes(o, &t, err);
+    if (st == HONE_OK) st = hn_csv_read(&src, &o->table, t.part, t.n, err);
+    for (int i = 0; st == HONE_OK && i < t.n_arrays; i++) st = take_array(o, &t, i, err);
+    if (st == HONE_OK && t.group >= 0 && o->role == HONE_TRAIN) take(&t, t.group, &role->group);
+    if (st == HONE_OK && t.weight >= 0 && !hn_opener_weights(o)[0])
+        take(&t, t.weight, &role->weight);
+    if (o->role == HONE_TRAIN) o->weight_column = role->weight.rows > 0;
+    table_free(&t, &o->ctx->mem);
+    return st;
+}
