@@ -29,13 +29,19 @@ static int is_trainable(const struct hn_graph *g, int32_t v)
            is_float_output(&g->values[v]);
 }
 
-/* derived: everything that is learned reaches the value through a trainable output. */
-static void find_derived(struct hn_graph *g)
+/* derived: everything that is learned reaches the value through a trainable output. A layer with weights of its own behind such
+ * an output (features that are handed out, then a head) learns itself. */
+static hone_status find_derived(struct hn_graph *g, hone_error *err)
 {
     struct hn_value_fact *f = g->facts->values;
+    const struct hn_param_list *list = hn_graph_params(g);
+    uint8_t *learns = hn_arena_alloc(&g->arena, g->n_nodes + 1, 1);
+    if (!learns) return hn_nomem(err, "the verdicts", g->n_nodes);
+    for (size_t i = 0; i < list->n_uses; i++)
+        learns[list->uses[i].node] |= list->params[list->uses[i].param].trained != 0;
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[g->order[i]];
-        int some = 0, all = 1;
+        int some = 0, all = !learns[g->order[i]];
         for (int k = 0; k < n->n_in; k++) {
             if (n->in[k] < 0 || !f[n->in[k]].from_param) continue;
             some = 1;
@@ -44,6 +50,7 @@ static void find_derived(struct hn_graph *g)
         for (int k = 0; k < n->n_out; k++)
             if (n->out[k] >= 0) f[n->out[k]].derived = some && all;
     }
+    return HONE_OK;
 }
 
 static hone_status find_what_matters(struct judge *j)
@@ -349,7 +356,7 @@ static hone_status warn_absorbed_statistics(struct judge *j)
 hone_status hn_graph_verdicts(struct hn_graph *g, hone_error *err)
 {
     struct judge j = { .g = g, .err = err };
-    find_derived(g);
+    HN_TRY(find_derived(g, err));
     HN_TRY(find_what_matters(&j));
     HN_TRY(check_opset(&j));
     HN_TRY(check_inputs(&j));
