@@ -9,7 +9,8 @@
  * The members are the model itself and those that come with the line. They may differ in anything between head and tail. A
  * node is shared when every member has one like it: same operator and attributes, inputs that are shared themselves or
  * constants of equal bits. What is behind the averaged values must be shared, and so must be what other outputs are made
- * of; else the ensemble would have to take one member's word for it. All other nodes stand in the graph once a member, under
+ * of; else the ensemble would have to take one member's word for it. What lies between two averaged values (features that are
+ * an output, and the layers behind them) belongs to the members, which go on from values of their own. All other nodes stand in the graph once a member, under
  * prefixed names, each with constants of its own, so that a later training does not tie the members together. */
 #include "onnx/edit_ensemble.h"
 #include "ops/base/status.h"
@@ -77,7 +78,8 @@ static int rename_one(void *user, char **name)
         *as = fresh;
         if (!fresh || !add_constant(w->k, v, m, fresh)) return 0;
     }
-    const char *now = v->constant ? *as : v->shared ? v->shared : v->own;
+    int own = v->is_average && !w->shared; /* on the way to another average */
+    const char *now = v->constant ? *as : v->shared && !own ? v->shared : v->own;
     if (now) *name = (char *)(uintptr_t)now;
     return now != NULL;
 }

@@ -15,6 +15,7 @@ struct hn_peer_value {
     int64_t node;                /* that makes it, -1 */
     const char *shared, *own;    /* what it is called in the ensemble; NULL: not there */
     int is_input, is_average;
+    int behind; /* an average comes before it */
 };
 
 struct hn_peer {
@@ -23,6 +24,7 @@ struct hn_peer {
     size_t n_v;
     size_t *order; /* of nodes, topological */
     uint8_t *state;
+    uint8_t *inner; /* of nodes: an average depends on it, so every member needs its own */
 };
 
 struct hn_merge {
@@ -48,7 +50,7 @@ struct hn_peer_value *hn_peer_value(const struct hn_peer *m, const char *name);
 int hn_peer_each_name(Onnx__NodeProto *n, int (*fn)(void *user, char **name), void *user);
 /* Finds the nodes that all members have. */
 hone_status hn_peer_share(struct hn_merge *k);
-/* Whatever reads an average must be the same in all members. */
+/* Whatever reads an average must be the same in all members, or make another one. */
 hone_status hn_peer_check_tail(const struct hn_merge *k);
 /* So must what other outputs are made of. */
 hone_status hn_peer_check_outputs(const struct hn_merge *k);

@@ -49,15 +49,15 @@ static void list_values(struct hn_peer *m)
     for (size_t i = 0; i < g->n_initializer; i++)
         if (g->initializer[i]->name)
             *to++ = (struct hn_peer_value){
-                g->initializer[i]->name, g->initializer[i], -1, NULL, NULL, 0, 0
+                g->initializer[i]->name, g->initializer[i], -1, NULL, NULL, 0, 0, 0
             };
     for (size_t i = 0; i < g->n_input; i++)
-        *to++ = (struct hn_peer_value){ g->input[i]->name, NULL, -1, NULL, NULL, 1, 0 };
+        *to++ = (struct hn_peer_value){ g->input[i]->name, NULL, -1, NULL, NULL, 1, 0, 0 };
     for (size_t i = 0; i < g->n_node; i++)
         for (size_t o = 0; o < g->node[i]->n_output; o++)
             if (*g->node[i]->output[o])
                 *to++ = (struct hn_peer_value){
-                    g->node[i]->output[o], held(g->node[i]), (int64_t)i, NULL, NULL, 0, 0
+                    g->node[i]->output[o], held(g->node[i]), (int64_t)i, NULL, NULL, 0, 0, 0
                 };
     size_t n = (size_t)(to - m->v);
     if (n) qsort(m->v, n, sizeof *m->v, by_name);
@@ -117,6 +117,21 @@ static hone_status sort_nodes(const struct hn_merge *k, struct hn_peer *m)
     return HONE_OK;
 }
 
+static int mark_inner(void *user, char **name)
+{
+    struct hn_peer *m = user;
+    const struct hn_peer_value *v = hn_peer_value(m, *name);
+    if (v && v->node >= 0) m->inner[v->node] = 1;
+    return 1;
+}
+
+static void find_inner(const struct hn_merge *k, struct hn_peer *m)
+{
+    for (size_t i = 0; i < k->n_averages; i++) m->inner[hn_peer_value(m, k->averages[i])->node] = 1;
+    for (size_t o = m->g->n_node; o-- > 0;)
+        if (m->inner[m->order[o]]) hn_peer_each_name(m->g->node[m->order[o]], mark_inner, m);
+}
+
 hone_status hn_peer_open(const struct hn_merge *k, struct hn_peer *m, Onnx__GraphProto *g)
 {
     struct hn_arena *a = k->e->arena;
@@ -126,7 +141,8 @@ hone_status hn_peer_open(const struct hn_merge *k, struct hn_peer *m, Onnx__Grap
     m->v = hn_arena_alloc(a, n + 1, sizeof *m->v);
     m->order = hn_arena_alloc(a, g->n_node + 1, sizeof *m->order);
     m->state = hn_arena_alloc(a, g->n_node + 1, 1);
-    if (!m->v || !m->order || !m->state) return hn_md_nomem(k->e);
+    m->inner = hn_arena_alloc(a, g->n_node + 1, 1);
+    if (!m->v || !m->order || !m->state || !m->inner) return hn_md_nomem(k->e);
     if (g->n_sparse_initializer)
         return hn_peer_unsupported(k, g->name, "it has sparse initializers");
     list_values(m);
@@ -137,7 +153,9 @@ hone_status hn_peer_open(const struct hn_merge *k, struct hn_peer *m, Onnx__Grap
         v->is_average = 1;
         v->shared = v->name;
     }
-    return sort_nodes(k, m);
+    HN_TRY(sort_nodes(k, m));
+    find_inner(k, m);
+    return HONE_OK;
 }
 
 /* ---- what is the same in all of them --------------------------------------------------------------------------------------- */
@@ -258,6 +276,24 @@ static void share_outputs(struct hn_peer *m, const Onnx__NodeProto *n, const Onn
     }
 }
 
+static int reads_none_behind(void *user, char **name)
+{
+    const struct hn_peer_value *v = hn_peer_value(user, *name);
+    return !v || !(v->is_average || v->behind); /* 0 stops: found */
+}
+
+/* Behind one average and before another: each member has its own, which reads its own. */
+static int is_between(struct hn_peer *m, size_t at)
+{
+    Onnx__NodeProto *n = m->g->node[at];
+    if (hn_peer_each_name(n, reads_none_behind, m)) return 0;
+    for (size_t i = 0; i < n->n_output; i++) {
+        struct hn_peer_value *v = *n->output[i] ? hn_peer_value(m, n->output[i]) : NULL;
+        if (v) v->behind = 1;
+    }
+    return m->inner[at];
+}
+
 hone_status hn_peer_share(struct hn_merge *k)
 {
     struct hn_peer *first = &k->m[0];
@@ -266,7 +302,7 @@ hone_status hn_peer_share(struct hn_merge *k)
     for (size_t o = 0; o < first->g->n_node; o++) {
         size_t at = first->order[o], i = 1;
         Onnx__NodeProto *a = first->g->node[at];
-        if (held(a) || makes_average(first, a)) continue;
+        if (held(a) || is_between(first, at) || makes_average(first, a)) continue;
         found[0] = (int64_t)at;
         while (i < k->n && (found[i] = partner(k, i, a)) >= 0) i++;
         if (k->nomem) return hn_md_nomem(k->e);
@@ -287,14 +323,15 @@ static int reads_average(void *user, char **name)
     return !v || !v->is_average; /* 0 stops: found */
 }
 
-/* Whatever reads an average must be the same in all members; what reads that is then, too, or is not shared either. */
+/* Whatever reads an average, and is not on the way to another one, must be the same in all members; what reads that is then, too, or is not shared either. */
 hone_status hn_peer_check_tail(const struct hn_merge *k)
 {
     for (size_t i = 0; i < k->n; i++) {
         struct hn_peer *m = &k->m[i];
         for (size_t o = 0; o < m->g->n_node; o++) {
             Onnx__NodeProto *n = m->g->node[o];
-            if (m->state[o] != HN_PEER_SHARED && !hn_peer_each_name(n, reads_average, m))
+            if (m->state[o] != HN_PEER_SHARED && !m->inner[o] &&
+                !hn_peer_each_name(n, reads_average, m))
                 return hn_peer_unsupported(k, n->name && *n->name ? n->name : n->op_type,
                                            "the members differ behind the value that is averaged");
         }

@@ -344,7 +344,8 @@ typedef struct hone_tune_callbacks {
  * "study", or in the run folder: a search that was cut short goes on when it is run again. The model then holds the best
  * settings' weights, trained again as "refit" says; where nothing beats the imported model it is what it was ("beaten":
  * false). With "ensemble" it holds the average of that many best trials of different settings as one graph (probabilities of
- * classes, numbers of a regression; outputs keep name, shape and meaning), unless that is no better than the imported model;
+ * classes, numbers of a regression; outputs that have no loss, but depend on what learned, likewise: probabilities where they end
+ * in Softmax, LogSoftmax or Sigmoid, else numbers; all keep name, shape and meaning), unless that is no better than the imported model;
  * "ensemble.better_than_best" says whether it was worth it. "comparison" has the difference to the imported model over the
  * folds, with the corrected standard error, t and p (two-sided) of Nadeau and Bengio (Machine Learning 52, 2003).
  * With "nested" = K the whole search, refit and choice included, first runs in each of K outer folds on the rows outside, and

@@ -17,20 +17,55 @@ static const double WAIT_SECONDS = 0.05; /* between looks at the stop flag */
 
 /* ---- before the search ----------------------------------------------------------------------------------------------------- */
 
-/* The model with itself: what the graph does not allow is said before hours of search. */
+/* The model with weights of its own, as two trials leave it. */
+static hone_status understudy(struct hn_tune *t, const hone_params *p,
+                              const struct hn_buffer *bytes, hone_model **out, hone_error *err)
+{
+    hone_result *r = NULL;
+    HN_TRY(hone_model_load_bytes(t->ctx, bytes->p, bytes->n, NULL, out, err));
+    hone_status st = hn_train_nothing(*out, p, &r, err);
+    hone_result_destroy(r);
+    if (st == HONE_OK) return HONE_OK;
+    hone_model_destroy(*out);
+    *out = NULL;
+    return st;
+}
+
+static hone_status rehearse_with(struct hn_tune *t, hone_params *p, struct hn_buffer b[2],
+                                 hone_error *err)
+{
+    hone_model *m = NULL;
+    hone_status st = hn_model_bytes(t->model, &b[0], err);
+    if (st == HONE_OK) st = understudy(t, p, &b[0], &m, err);
+    if (st == HONE_OK) st = hn_model_bytes(m, &b[1], err);
+    hone_model_destroy(m);
+    m = NULL;
+    if (st == HONE_OK) st = hone_params_set(p, "seed", "1", err);
+    if (st == HONE_OK) st = understudy(t, p, &b[0], &m, err);
+    if (st == HONE_OK) st = hn_model_ensemble(m, t->ensemble.line, &b[1], 1, err);
+    hone_model_destroy(m);
+    return st;
+}
+
+/* Two members with other weights: what the graph does not allow is said before hours of search. */
 static hone_status rehearse(struct hn_tune *t, hone_error *err)
 {
-    struct hn_buffer bytes;
-    hone_model *m = NULL;
-    hn_buffer_init(&bytes, &t->ctx->mem);
-    hone_status st = hn_model_bytes(t->model, &bytes, err);
-    if (st == HONE_OK) st = hone_model_load_bytes(t->ctx, bytes.p, bytes.n, NULL, &m, err);
-    if (st == HONE_OK) st = hn_model_ensemble(m, t->ensemble.line, &bytes, 1, err);
-    hone_model_destroy(m);
-    hn_buffer_free(&bytes);
+    static const char *const unset[] = { "scale",         "scale-target", "batchnorm",
+                                         "hidden-layers", "hidden-units", "activation",
+                                         "seed" };
+    struct hn_buffer b[2];
+    hone_params *p;
+    HN_TRY(hn_params_copy(t->base, &p, err));
+    hone_status st = hone_params_set(p, "epochs", "0", err);
+    if (st == HONE_OK) st = hone_params_set(p, "init", "normal=1", err);
+    for (size_t i = 0; i < sizeof unset / sizeof *unset && st == HONE_OK; i++)
+        st = hone_params_set(p, unset[i], NULL, err);
+    for (int i = 0; i < 2; i++) hn_buffer_init(&b[i], &t->ctx->mem);
+    if (st == HONE_OK) st = rehearse_with(t, p, b, err);
+    for (int i = 0; i < 2; i++) hn_buffer_free(&b[i]);
+    hone_params_destroy(p);
     if (st == HONE_E_UNSUPPORTED)
-        return hn_hint(err, st,
-                       "--loss OUTPUT=KIND for every output that learns, or no --ensemble");
+        return hn_hint(err, st, "leave out --ensemble: the best trial alone can be exported");
     return st;
 }
 

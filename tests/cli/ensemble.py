@@ -208,8 +208,68 @@ def test_odd_cases():
     check("nothing written", not (tmp / "never.onnx").exists())
 
 
+def several_outputs(path):
+    """Features that are handed out, classes with a label, a second head, what follows from the classes."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto as T, helper as h, numpy_helper
+    r = np.random.default_rng(3)
+    w = {"w1": (8, 4), "b1": (8,), "w2": (3, 8), "b2": (3,), "w3": (2, 8), "b3": (2,), "w4": (1, 8), "b4": (1,)}
+    nodes = [h.make_node("Gemm", ["x", "w1", "b1"], ["h"], transB=1), h.make_node("Relu", ["h"], ["features"]),
+             h.make_node("Gemm", ["features", "w2", "b2"], ["logits"], transB=1), h.make_node("Softmax", ["logits"], ["classes"], axis=-1),
+             h.make_node("ReduceMax", ["classes"], ["sure"], axes=[1]), h.make_node("ArgMax", ["classes"], ["label"], axis=1),
+             h.make_node("Gemm", ["features", "w3", "b3"], ["inner"], transB=1), h.make_node("Sigmoid", ["inner"], ["flags"]),
+             h.make_node("Gemm", ["features", "w4", "b4"], ["number"], transB=1)]
+    out = [h.make_tensor_value_info(n, T.INT64 if n == "label" else T.FLOAT, ["N", k])
+           for n, k in (("number", 1), ("classes", 3), ("sure", 1), ("label", 1), ("flags", 2), ("features", 8))]
+    graph = h.make_graph(nodes, "g", [h.make_tensor_value_info("x", T.FLOAT, ["N", 4])], out,
+                         [numpy_helper.from_array((r.normal(size=s) / 2).astype(np.float32), n) for n, s in w.items()])
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], ir_version=8), str(path))
+
+
+def test_outputs_without_loss():
+    try:
+        import numpy as np
+        import onnx
+        import onnxruntime
+    except ImportError as e:
+        print(f"  outputs without a loss are left out: {e}")
+        return
+    model, out = tmp / "outputs.onnx", tmp / "outputs-best.onnx"
+    several_outputs(model)
+    job = [model, out, "--data", DATA, "--target", "label", "--scale", "standard", "--epochs", "4", "--folds", "3", "--trials", "5", *SPACE,
+           "--ensemble", "2", "--test-split", "0.2"]
+    code("which one learns", tune(*job), 2, "number, classes", "--loss OUTPUT=KIND")
+    code("one of several learns", tune(*job, "--loss", "classes=ce"), 0)
+    m = onnx.load(str(out))
+    onnx.checker.check_model(m, full_check=True)
+    names = ["number", "classes", "sure", "label", "flags", "features"]
+    check("the outputs as they were", [o.name for o in m.graph.output] == names, m.graph.output)
+    x = np.loadtxt(DATA, delimiter=",", skiprows=1, usecols=(0, 1, 2, 3), dtype=np.float32)
+    y = dict(zip(names, onnxruntime.InferenceSession(str(out)).run(None, {"x": x})))
+    inner = [f"member{i}/{n}" for n in ("features", "logits", "inner", "number") for i in (1, 2)]
+    m.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in inner)
+    v = onnxruntime.InferenceSession(m.SerializeToString()).run(inner, {"x": x})
+    softmax = lambda z: np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    want = {"features": (v[0] + v[1]) / 2, "classes": (softmax(v[2]) + softmax(v[3])) / 2, "number": (v[6] + v[7]) / 2,
+            "flags": (1 / (1 + np.exp(-v[4])) + 1 / (1 + np.exp(-v[5]))) / 2}
+    for name, a in want.items():
+        check(f"{name}: the members' average", np.abs(a - y[name]).max() < 1e-5 * max(1, np.abs(a).max()), np.abs(a - y[name]).max())
+    check("the members differ", np.abs(v[0] - v[1]).max() > 1e-3)
+    check("what follows from the classes", np.abs(y["sure"] - y["classes"].max(1, keepdims=True)).max() < 1e-6
+          and (y["label"][:, 0] == y["classes"].argmax(1)).all())
+    m = onnx.load(str(model))
+    m.graph.output.append(onnx.helper.make_tensor_value_info("which", onnx.TensorProto.INT64, None))
+    m.graph.node.append(onnx.helper.make_node("ArgMax", ["h"], ["which"], axis=1))
+    onnx.save(m, str(tmp / "labels.onnx"))
+    r = tune(tmp / "labels.onnx", tmp / "never.onnx", *job[2:], "--loss", "classes=ce")
+    code("a label of what is not averaged", r, 3, "which", "leave out --ensemble")
+    check("said before the search", not (tmp / "never.onnx.run").exists())
+
+
 make_data()
 test_kinds()
+test_outputs_without_loss()
 test_unlike_members()
 test_against_runtime()
 test_same_bytes()
