@@ -303,8 +303,9 @@ HONE_API void hone_study_close(hone_study *s);
  * .log, .jsonl, .journal its journal), "study-name", "force". Kept are settings with their distributions (bounds widened where a
  * setting lies outside), states (done: COMPLETE,
  * pruned: PRUNED, failed: FAIL, running, waiting), values, times, by epoch the mean over the folds as intermediate values; user
- * attributes of a trial: "folds", "std", "best_epochs", "epochs", "seconds", "default", "why". The study is not changed, and
- * others may use it meanwhile. The result ("hone.export/1") has "file", "format", "study_name", "trials", "states". */
+ * attributes of a trial: "folds", "std", "best_epochs", "epochs", "seconds", "default", "why". The study is not changed,
+ * need not be writable, and others may use it meanwhile (HONE_E_IO when its newest results are in a log, FILE-wal, that cannot
+ * be used because the folder is read-only). The result ("hone.export/1") has "file", "format", "study_name", "trials", "states". */
 HONE_CALL hone_study_export(hone_context *ctx, const char *study, const hone_params *params,
                             hone_result **out, hone_error *err);
 

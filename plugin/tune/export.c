@@ -349,7 +349,7 @@ static hone_status export(struct exporter *e, const char *study, const hone_para
     static const char *const journals[] = { ".log", ".journal", ".jsonl", NULL };
     static const char *const databases[] = { ".db", ".sqlite", ".sqlite3", NULL };
     const char *path = hn_param_s(params, "optuna"), *name = hn_param_s(params, "study-name");
-    struct hn_study_opts o = { .path = study, .keep = HN_KEEP_ALL };
+    struct hn_study_opts o = { .path = study, .keep = HN_KEEP_ALL, .read_only = 1 };
     struct hn_buffer bytes;
     HN_TRY(check_file(e->ctx, study, path, hn_param_b(params, "force"), err));
     int journal = ends_in(path, journals);

@@ -32,13 +32,19 @@ struct hn_query {
     int64_t *changed; /* rows changed; NULL: not wanted */
 };
 
+enum hn_store_open {
+    HN_STORE_MAKE, /* what is not there is made */
+    HN_STORE_USE,  /* it must be there */
+    HN_STORE_READ  /* it must be there, need not be writable, and stays as it is to the bit */
+};
+
 struct hn_store;
 struct hn_store_kind {
     const char *name;
-    /* Opens or, unless must_exist, creates, and begins a transaction: what is there can be looked at and made ready in one
-     * piece. HONE_E_USAGE when something is there that Hone did not write. */
-    hone_status (*open)(hone_context *ctx, const char *where, int must_exist, struct hn_store **out,
-                        hone_error *err);
+    /* Opens and begins a transaction: what is there can be looked at and made ready in one piece. HONE_E_USAGE when something
+     * is there that Hone did not write. */
+    hone_status (*open)(hone_context *ctx, const char *where, enum hn_store_open how,
+                        struct hn_store **out, hone_error *err);
     void (*close)(struct hn_store *s);
     hone_status (*begin)(struct hn_store *s,
                          hone_error *err); /* to write: nobody else does until the end */

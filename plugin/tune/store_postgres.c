@@ -37,6 +37,7 @@ struct postgres {
     long long key; /* of the advisory lock */
     char worker[64];
     long long number; /* of the transaction begun last */
+    int reading;      /* opened to read: no lock, no word of ours in it */
     int busy;         /* a transaction has begun */
     int gone;         /* the connection is of no use */
     int passing;      /* the last failure: it may go well another time */
@@ -164,6 +165,8 @@ static hone_status set_up(struct postgres *p, hone_error *err)
                "SELECT set_config('synchronous_commit', 'on', false) "
                "WHERE current_setting('synchronous_commit') = 'off'",
                p->at.schema, BUSY_S, BUSY_S / 2));
+    if (p->reading)
+        return run(p, "use the database", err, "SET default_transaction_read_only TO on");
     if (p->worker[0]) return HONE_OK;
     HN_TRY(exec(p,
                 "SELECT pg_backend_pid() || '-' || "
@@ -182,8 +185,9 @@ static hone_status connect(struct postgres *p, hone_error *err)
                                         "keepalives_count",          "tcp_user_timeout",
                                         "target_session_attrs",      "dbname",
                                         "client_encoding",           NULL };
-    const char *values[] = { "hone",  "10",         "30",        "10",   "3",
-                             "60000", "read-write", p->at.libpq, "UTF8", NULL };
+    const char *session = p->reading ? "any" : "read-write"; /* a standby will do */
+    const char *values[] = { "hone",  "10",    "30",        "10",   "3",
+                             "60000", session, p->at.libpq, "UTF8", NULL };
     char text[300];
     PQfinish(p->c);
     p->c = PQconnectdbParams(keys, values, 1);
@@ -314,7 +318,7 @@ static hone_status query_once(struct postgres *p, const struct hn_query *q, hone
         st = give_rows(r, q, err);
         p->passing = 0;
     } else {
-        st = failed(p, r, p->busy ? "write the study" : "read the study", err);
+        st = failed(p, r, p->busy && !p->reading ? "write the study" : "read the study", err);
     }
     PQclear(r);
     return st;
@@ -367,6 +371,10 @@ static hone_status lock(struct postgres *p, hone_error *err)
 static hone_status begin(struct hn_store *store, hone_error *err)
 {
     struct postgres *p = (struct postgres *)store;
+    if (p->reading) {
+        p->busy = 1;
+        return run(p, "read the study", err, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
+    }
     p->number++;
     return lock(p, err);
 }
@@ -396,6 +404,10 @@ static hone_status commit(struct hn_store *store, hone_error *err)
 {
     struct postgres *p = (struct postgres *)store;
     int there = 0;
+    if (p->reading) {
+        p->busy = 0;
+        return run(p, "read the study", err, "COMMIT");
+    }
     hone_status st = run(p, "write the study", err,
                          "INSERT INTO hone_commit(worker, n, at) VALUES('%s', %lld, now()) "
                          "ON CONFLICT(worker) DO UPDATE SET n=excluded.n, at=excluded.at; COMMIT",
@@ -419,7 +431,7 @@ static hone_status commit(struct hn_store *store, hone_error *err)
 /* ---- opening ------------------------------------------------------------------------------------------------------------- */
 
 /* What is under the name: nothing, an empty schema, a study, something else. Makes what is needed for a new study. */
-static hone_status recognise(struct postgres *p, int must_exist, hone_error *err)
+static hone_status recognise(struct postgres *p, enum hn_store_open how, hone_error *err)
 {
     char sql[700];
     PGresult *r;
@@ -437,10 +449,11 @@ static hone_status recognise(struct postgres *p, int must_exist, hone_error *err
     p->store.fresh = tables == 0;
     if (!usable) return no_rights(p, "open the study", "permission denied for the schema", err);
     if (tables && ours != 3) return not_a_study(p, err);
+    if (tables && how == HN_STORE_READ) return HONE_OK;
     if (tables)
         return run(p, "open the study", err,
                    "DELETE FROM hone_commit WHERE at < now() - interval '30 days'");
-    if (must_exist)
+    if (how != HN_STORE_MAKE)
         return hn_hint(err, hn_fail(err, HONE_E_IO, p->at.shown, "there is no such study"),
                        "a search space (--space FILE.yaml) makes one");
     if (!schema) HN_TRY(run(p, "make the study", err, "CREATE SCHEMA \"%s\"", p->at.schema));
@@ -478,18 +491,19 @@ static hone_status check_uri(struct postgres *p, hone_error *err)
                    "such as sslmode=require; other bytes in user and password as %%XX");
 }
 
-static hone_status open_study(struct postgres *p, const char *where, int must_exist,
+static hone_status open_study(struct postgres *p, const char *where, enum hn_store_open how,
                               hone_error *err)
 {
+    p->reading = how == HN_STORE_READ;
     HN_TRY(hn_uri_read(&p->arena, where, &p->at, err));
     HN_TRY(check_uri(p, err));
     p->key = (long long)XXH3_64bits(p->at.schema, strlen(p->at.schema));
     HN_TRY(connect(p, err));
     HN_TRY(begin(&p->store, err));
-    return recognise(p, must_exist, err);
+    return recognise(p, how, err);
 }
 
-static hone_status open_store(hone_context *ctx, const char *where, int must_exist,
+static hone_status open_store(hone_context *ctx, const char *where, enum hn_store_open how,
                               struct hn_store **out, hone_error *err)
 {
     struct postgres *p = hn_calloc(&ctx->mem, 1, sizeof *p);
@@ -498,7 +512,7 @@ static hone_status open_store(hone_context *ctx, const char *where, int must_exi
     p->store.kind = &hn_store_postgres;
     p->ctx = ctx;
     hn_arena_init(&p->arena, &ctx->mem);
-    hone_status st = open_study(p, where, must_exist, err);
+    hone_status st = open_study(p, where, how, err);
     if (st == HONE_OK)
         *out = &p->store;
     else
@@ -522,10 +536,10 @@ const struct hn_store_kind hn_store_postgres = { .name = "postgresql",
                                                  .again = again };
 #else
 
-static hone_status open_store(hone_context *ctx, const char *where, int must_exist,
+static hone_status open_store(hone_context *ctx, const char *where, enum hn_store_open how,
                               struct hn_store **out, hone_error *err)
 {
-    (void)ctx, (void)where, (void)must_exist;
+    (void)ctx, (void)where, (void)how;
     *out = NULL;
     return hn_hint(err, hn_fail(err, HONE_E_USAGE, "study", "this build of Hone has no PostgreSQL"),
                    "install libpq-dev and build again, or give a file");

@@ -2,7 +2,11 @@
  *
  * A study in an SQLite file: write-ahead log, synchronous=FULL, so that a committed transaction survives a kill and a power
  * cut, and a torn one leaves no trace. Writers wait for each other (BEGIN IMMEDIATE, 30 s). The file is known by its
- * application id. SQLite keeps its own memory and files. */
+ * application id. SQLite keeps its own memory and files.
+ *
+ * To read only (HN_STORE_READ): as long as there is a log with something in it, as another reader beside the writers. Without
+ * one everything is in the file, which is then taken for unchanging ("immutable"), because SQLite else makes a log and an
+ * index beside it, leaves them there, and needs a folder where it may. A file that changes meanwhile is noticed. */
 #include "plugin/tune/owner.h"
 #include "plugin/tune/store.h"
 #include <errno.h>
@@ -18,8 +22,10 @@ struct sqlite {
     struct hn_mem *mem;
     sqlite3 *db;
     char *path;
-    const char *shown; /* the path as it was given */
-    int writing;
+    const char *shown;      /* the path as it was given */
+    int writing, reading;   /* in a transaction that writes; opened to read */
+    const struct hn_io *io; /* not NULL: the file is taken for unchanging */
+    struct hn_stat was;     /* it, when it was opened */
 };
 
 static hone_status not_a_study(const char *path, hone_error *err)
@@ -28,11 +34,23 @@ static hone_status not_a_study(const char *path, hone_error *err)
     return hn_hint(err, st, "give a new name, or a file that hone ask or hone tune has made");
 }
 
+static hone_status log_unusable(const struct sqlite *s, const char *action, hone_error *err)
+{
+    return hn_hint(err,
+                   hn_fail(err, HONE_E_IO, s->shown,
+                           "cannot %s: the newest of it is in the log beside the file, which "
+                           "cannot be used where the folder is read-only",
+                           action),
+                   "copy the file and FILE-wal or FILE-journal to a folder that can be written");
+}
+
 static hone_status failed(struct sqlite *s, int rc, const char *action, hone_error *err)
 {
     int number = 0;
     char why[128];
     const char *text = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
+    if (s->reading && ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY))
+        return log_unusable(s, action, err);
     switch (rc & 0xff) {
     case SQLITE_NOMEM: return hn_nomem(err, "the study's database", 0);
     case SQLITE_NOTADB: return not_a_study(s->shown, err);
@@ -107,6 +125,20 @@ static hone_status one_row(struct sqlite *s, sqlite3_stmt *st, const struct hn_q
     return q->row(q->user, cells, n, err);
 }
 
+/* What was taken for unchanging has to be the same still. */
+static hone_status check_unchanged(const struct sqlite *s, hone_error *err)
+{
+    struct hn_stat now;
+    if (!s->io) return HONE_OK;
+    int rc = s->io->stat_path(s->io->user, s->path, &now);
+    if (rc < 0) return hn_io_fail(err, s->shown, "look at", rc);
+    if (now.mtime_ns == s->was.mtime_ns && now.size == s->was.size && now.ino == s->was.ino)
+        return HONE_OK;
+    return hn_hint(err,
+                   hn_fail(err, HONE_E_IO, s->shown, "somebody wrote the study while it was read"),
+                   "once more, now that its log is there");
+}
+
 static hone_status query(struct hn_store *store, const struct hn_query *q, hone_error *err)
 {
     struct sqlite *s = (struct sqlite *)store;
@@ -122,7 +154,7 @@ static hone_status query(struct hn_store *store, const struct hn_query *q, hone_
         done = failed(s, rc, s->writing ? "write the study" : "read the study", err);
     if (done == HONE_OK && q->changed) *q->changed = sqlite3_changes64(s->db);
     sqlite3_finalize(st);
-    return done;
+    return done == HONE_OK ? check_unchanged(s, err) : done;
 }
 
 static hone_status run(struct sqlite *s, const char *sql, hone_error *err)
@@ -133,6 +165,7 @@ static hone_status run(struct sqlite *s, const char *sql, hone_error *err)
 static hone_status begin(struct hn_store *store, hone_error *err)
 {
     struct sqlite *s = (struct sqlite *)store;
+    if (s->reading) return run(s, "BEGIN", err);
     s->writing = 1;
     hone_status st = run(s, "BEGIN IMMEDIATE", err);
     if (st != HONE_OK) s->writing = 0;
@@ -143,9 +176,9 @@ static hone_status begin(struct hn_store *store, hone_error *err)
 static void rollback(struct hn_store *store)
 {
     struct sqlite *s = (struct sqlite *)store;
-    if (!s->writing) return;
+    if (!s->writing && !s->reading) return;
     s->writing = 0;
-    if (!sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    if (s->db && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 static hone_status commit(struct hn_store *store, hone_error *err)
@@ -188,25 +221,26 @@ static hone_status recognise(struct sqlite *s, hone_error *err)
                        "the study was written by a newer Hone: format %lld, this one knows %d",
                        (long long)version, VERSION);
     if (application == APPLICATION) return HONE_OK;
-    if (tables || application) return not_a_study(s->shown, err);
+    if (tables || application || s->reading) return not_a_study(s->shown, err);
     HN_TRY(run(s, "PRAGMA application_id=1215262309", err));
     return run(s, "PRAGMA user_version=1", err);
 }
 
-static hone_status look(const struct hn_io *io, const char *path, int must_exist, hone_error *err)
+static hone_status look(const struct hn_io *io, const char *path, enum hn_store_open how,
+                        hone_error *err)
 {
     struct hn_stat st;
     char head[16] = { 0 };
     int64_t got = 0;
     int rc = io->stat_path(io->user, path, &st);
-    if (rc == -ENOENT && must_exist)
+    if (rc == -ENOENT && how != HN_STORE_MAKE)
         return hn_hint(err, hn_fail(err, HONE_E_IO, path, "there is no such study"),
                        "a search space (--space FILE.yaml) makes one");
     if (rc < 0) return HONE_OK; /* SQLite says what is wrong */
     if (st.is_dir || !st.is_regular) return not_a_study(path, err);
     if (st.size == 0) return HONE_OK;
     /* To write, so that one we may not write is refused before SQLite makes a log beside it that nobody may write either. */
-    int fd = io->open(io->user, path, O_RDWR, 0);
+    int fd = io->open(io->user, path, how == HN_STORE_READ ? O_RDONLY : O_RDWR, 0);
     if (fd < 0) return hn_io_fail(err, path, "open the study", fd);
     got = io->read(io->user, fd, head, sizeof head);
     io->close(io->user, fd);
@@ -247,8 +281,71 @@ static hone_status not_opened(struct sqlite *s, const struct hn_io *io, int rc, 
     return failed(s, rc, "open the study", err);
 }
 
+/* Is there something in a log beside the file: FILE-wal, or FILE-journal? */
+static hone_status look_for_log(const struct sqlite *s, const struct hn_io *io, struct hn_arena *a,
+                                int *any, hone_error *err)
+{
+    static const char *const ends[] = { "-wal", "-journal" };
+    *any = 0;
+    for (int i = 0; i < 2; i++) {
+        struct hn_stat st;
+        const char *path = hn_arena_printf(a, "%s%s", s->path, ends[i]);
+        if (!path) return hn_nomem(err, "a study", strlen(s->path));
+        int rc = io->stat_path(io->user, path, &st);
+        *any |= rc < 0 ? rc != -ENOENT : st.size > 0;
+    }
+    return HONE_OK;
+}
+
+/* "file:…?immutable=1"; NULL: out of memory. */
+static const char *unchanging_name(const char *path, struct hn_arena *a)
+{
+    struct hn_buffer b;
+    hone_status st;
+    hn_buffer_init(&b, a->mem);
+    st = hn_sink_str(&b.sink, "file:", NULL);
+    for (const char *c = path; *c && st == HONE_OK; c++)
+        st = hn_sink_printf(&b.sink, NULL, strchr("%?#", *c) ? "%%%02x" : "%c", (unsigned char)*c);
+    if (st == HONE_OK) st = hn_sink_str(&b.sink, "?immutable=1", NULL);
+    const char *name = st == HONE_OK ? hn_arena_strdup(a, b.p) : NULL;
+    hn_buffer_free(&b);
+    return name;
+}
+
+static hone_status open_reading(struct sqlite *s, const struct hn_io *io, struct hn_arena *a,
+                                hone_error *err)
+{
+    enum { HOW = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX };
+    int log, rc = io->stat_path(io->user, s->path, &s->was); /* before the log is looked for */
+    if (rc < 0) return hn_io_fail(err, s->shown, "open the study", rc);
+    HN_TRY(look_for_log(s, io, a, &log, err));
+    if (log) {
+        rc = sqlite3_open_v2(s->path, &s->db, HOW, NULL);
+    } else {
+        const char *name = unchanging_name(s->path, a);
+        if (!name) return hn_nomem(err, "a study", strlen(s->path));
+        s->io = io;
+        rc = sqlite3_open_v2(name, &s->db, HOW | SQLITE_OPEN_URI, NULL);
+    }
+    return rc == SQLITE_OK ? HONE_OK : failed(s, rc, "open the study", err);
+}
+
+static hone_status set_up_reading(struct sqlite *s, const struct hn_io *io, hone_error *err)
+{
+    struct hn_arena a;
+    hn_arena_init(&a, s->mem);
+    hone_status st = open_reading(s, io, &a, err);
+    hn_arena_clear(&a);
+    HN_TRY(st);
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, WAIT_MS);
+    HN_TRY(begin(&s->store, err));
+    return recognise(s, err);
+}
+
 static hone_status set_up(struct sqlite *s, const struct hn_io *io, hone_error *err)
 {
+    if (s->reading) return set_up_reading(s, io, err);
     int rc = sqlite3_open_v2(
         s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) return not_opened(s, io, rc, err);
@@ -260,17 +357,18 @@ static hone_status set_up(struct sqlite *s, const struct hn_io *io, hone_error *
     return recognise(s, err);
 }
 
-static hone_status open_store(hone_context *ctx, const char *where, int must_exist,
+static hone_status open_store(hone_context *ctx, const char *where, enum hn_store_open how,
                               struct hn_store **out, hone_error *err)
 {
     struct hn_mem *m = &ctx->mem;
     *out = NULL;
     if (!where[0]) return hn_fail(err, HONE_E_USAGE, "study", "the study has no file name");
-    HN_TRY(look(ctx->io, where, must_exist, err));
+    HN_TRY(look(ctx->io, where, how, err));
     struct sqlite *s = hn_calloc(m, 1, sizeof *s);
     if (!s) return hn_nomem(err, "a study", sizeof *s);
     s->store.kind = &hn_store_sqlite;
     s->mem = m;
+    s->reading = how == HN_STORE_READ;
     /* "./" so that no name is special to SQLite (":memory:", "file:…") */
     s->path = where[0] == '/' ? hn_strdup(m, where) : hn_path_join(m, ".", where);
     if (s->path) s->shown = s->path + (where[0] == '/' ? 0 : strlen("./"));

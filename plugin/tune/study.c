@@ -274,7 +274,10 @@ static hone_status open_study(struct hn_study *s, const struct hn_study_opts *op
     if (opts->lease_ms > 0) hn_owner_self(s->ctx->io, s, s->owner);
     const struct hn_store_kind *kind =
         hn_store_is_uri(opts->path) ? &hn_store_postgres : &hn_store_sqlite;
-    HN_TRY(kind->open(s->ctx, opts->path, opts->space == NULL, &s->store, err));
+    enum hn_store_open how = opts->space       ? HN_STORE_MAKE
+                             : opts->read_only ? HN_STORE_READ
+                                               : HN_STORE_USE;
+    HN_TRY(kind->open(s->ctx, opts->path, how, &s->store, err));
     HN_TRY(end(s, settle(s, opts->space, err), err));
     s->opts.space = &s->space;
     return HONE_OK;

@@ -64,6 +64,7 @@ struct hn_study_opts {
     const char *
         fingerprint; /* of everything else that values depend on (model, data, fixed settings): a study with another
                                 one is refused. "" for ask and tell; NULL: not compared */
+    int read_only; /* space NULL: nothing is changed or made, and it need not be writable */
     unsigned
         keep; /* HN_KEEP_… bits: take this setting from an existing study whatever is said above */
 };
