@@ -45,14 +45,6 @@ static void *address(const struct hn_cpu_lane *l, const struct hn_cpu_place *p,
     }
 }
 
-static double rate_of(const struct hn_cpu_lane *l, const struct hn_op *op)
-{
-    const struct hn_hyper *h = l->slot->r->hyper;
-    if (op->row != &hn_op_dropout || l->exec->plan->pass == HN_PASS_STATS) return 0;
-    const struct hn_dropout *d = op->attrs;
-    return h && h->dropout >= 0 && !d->fixed ? h->dropout : d->rate;
-}
-
 static void call_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p,
                        const struct range *t)
 {
@@ -80,7 +72,7 @@ static void call_piece(const struct hn_cpu_lane *l, const struct hn_cpu_piece *p
     k.c.acc = p->acc | (l->micro > 0 ? p->slab_dx : 0);
     k.c.rows = t->rows;
     k.c.train = (uint8_t)hn_cpu_trains(e->plan->pass);
-    k.c.rate = rate_of(l, op);
+    k.c.rate = hn_op_rate(op, e->plan->pass, r->hyper);
     k.c.key = r->key;
     k.c.batch = (uint64_t)r->now.batch;
     k.c.loss = p->loss >= 0 ? l->loss + 2 * p->loss : NULL;

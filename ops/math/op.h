@@ -75,7 +75,7 @@ struct
     uint8_t train; /* 1: dropout active, batch statistics used */
     uint8_t
         update_state; /* 1: STATE inputs take in this batch's statistics (0 where they are no STATE) */
-    double rate;      /* dropout's rate in this call (a replica may override the graph's) */
+    double rate; /* hn_op_rate: dropout's rate in this call, noise's std, mixup's alpha; 0: off */
     const uint32_t *key; /* the replica's key */
     uint64_t batch;      /* batches seen by this replica so far: dropout's counter */
     double *
@@ -135,7 +135,8 @@ struct hn_sample {
     X(dense)                                                                                       \
     X(matmul)                                                                                      \
     X(unary) X(binary) X(batchnorm) X(layernorm) X(dropout) X(softmax) X(concat) X(slice)          \
-    X(transpose) X(reduce) X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
+    X(transpose) X(reduce) X(noise) X(mixup) X(onehot)                                            \
+    X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
 /* clang-format on */
 #define HN_OP_DECLARE(name) extern const struct hn_op_row hn_op_##name;
 HN_OP_LIST(HN_OP_DECLARE)
@@ -143,6 +144,7 @@ HN_OP_LIST(HN_OP_DECLARE)
 extern const struct hn_op_row *const hn_op_rows[]; /* all of them, NULL at the end */
 
 /* Attributes. Dims below are of the extents in the call. */
+struct hn_hyper;
 struct
     hn_dense { /* y[r,out] = alpha * x[r,in] w + beta * b.  in: x, w, b (absent: none).  x: leading dims are rows */
     double alpha, beta;
@@ -244,6 +246,21 @@ struct hn_reduce { /* over the dims of mask (bit i: dim i) */
     uint32_t mask;
     int keep;
 };
+/* Augmentation, in training alone; see augment.c. in: x, whose first dim is the batch's rows (onehot: class indices) */
+struct hn_noise {
+    double std;
+    uint32_t stream; /* HN_STREAM_AUGMENT + 1 and on */
+};
+struct hn_mixup {
+    double alpha;
+};
+struct hn_onehot {
+    int64_t classes;
+};
+/* The strength of an op of chance in a pass, which a replica may override for Dropout: call.rate. 0: off, or no such op. */
+double hn_op_rate(const struct hn_op *op, enum hn_pass pass, const struct hn_hyper *h);
+/* How much of itself a row keeps in this batch: of Beta(alpha, alpha). */
+double hn_mixup_share(double alpha, uint64_t batch, const uint32_t key[2]);
 /* Losses. in: prediction, target, row weights (may be absent: 1 each; [N]). out: none (scalar gradient seed 1).
  * batch loss = weight * sum(w_i l_i) / sum(w_i): means as PyTorch's reduction="mean"; l_i of bce and regression is the mean
  * over the row's elements; 0 where sum(w_i) is 0. ce saves the log of each row's sum of exponentials (8 bytes a row). */

@@ -41,6 +41,9 @@ static const struct attrs {
       { FIELD(hn_slice, axis), FIELD(hn_slice, start), FIELD(hn_slice, len),
         FIELD(hn_slice, step) } },
     { &hn_op_transpose, { FIELD(hn_transpose, perm) } },
+    { &hn_op_noise, { FIELD(hn_noise, std), FIELD(hn_noise, stream) } },
+    { &hn_op_mixup, { FIELD(hn_mixup, alpha) } },
+    { &hn_op_onehot, { FIELD(hn_onehot, classes) } },
     { &hn_op_reduce, { FIELD(hn_reduce, kind), FIELD(hn_reduce, mask), FIELD(hn_reduce, keep) } },
 };
 static const struct field loss_fields[] = { FIELD(hn_loss, weight),
@@ -63,6 +66,16 @@ static const struct field *fields_of(const struct hn_op_row *row)
 static int same_bytes(const void *a, const void *b, size_t n)
 {
     return n == 0 || memcmp(a, b, n) == 0;
+}
+
+double hn_op_rate(const struct hn_op *op, enum hn_pass pass, const struct hn_hyper *h)
+{
+    const struct hn_dropout *d = op->attrs;
+    if (pass == HN_PASS_STATS) return 0;
+    if (op->row == &hn_op_noise) return ((const struct hn_noise *)op->attrs)->std;
+    if (op->row == &hn_op_mixup) return ((const struct hn_mixup *)op->attrs)->alpha;
+    if (op->row != &hn_op_dropout) return 0;
+    return h && h->dropout >= 0 && !d->fixed ? h->dropout : d->rate;
 }
 
 /* Does the Dropout take the replica's rate where that has one? */

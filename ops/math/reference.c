@@ -266,14 +266,6 @@ static void set_rows(struct exec *e, int64_t rows)
     e->rows = rows;
 }
 
-static double rate_of(const struct exec *e, const struct hn_op *op, const struct hn_replica *r)
-{
-    if (op->row != &hn_op_dropout) return 0;
-    const struct hn_dropout *d = op->attrs;
-    if (e->plan->pass == HN_PASS_STATS) return 0;
-    return r->hyper && r->hyper->dropout >= 0 && !d->fixed ? r->hyper->dropout : d->rate;
-}
-
 static int is_state(const struct hn_program *p, int32_t value)
 {
     while (value >= 0 && p->values[value].view_of >= 0) value = p->values[value].view_of;
@@ -314,7 +306,7 @@ static void run_step(struct exec *e, const struct batch *b, const struct hn_step
     c.train = e->plan->pass == HN_PASS_TRAIN || e->plan->pass == HN_PASS_GRAD ||
               e->plan->pass == HN_PASS_STATS;
     c.update_state = (uint8_t)updates(e, op);
-    c.rate = rate_of(e, op, b->r);
+    c.rate = hn_op_rate(op, e->plan->pass, b->r->hyper);
     c.key = b->r->key;
     c.batch = (uint64_t)b->r->now.batch;
     if (e->loss_of[s->op] >= 0) c.loss = e->loss + 2 * e->loss_of[s->op];

@@ -105,6 +105,8 @@ static inline void case_init(struct case_ *c, const struct hn_op_row *row,
                                 .batch = 5,
                                 .loss = c->loss };
     if (row == &hn_op_dropout) c->call.rate = ((const struct hn_dropout *)s->attrs)->rate;
+    if (row == &hn_op_noise) c->call.rate = ((const struct hn_noise *)s->attrs)->std;
+    if (row == &hn_op_mixup) c->call.rate = ((const struct hn_mixup *)s->attrs)->alpha;
 }
 
 static inline void case_free(struct case_ *c)
