@@ -249,6 +249,7 @@ static hone_status lower(struct hn_session *s, hone_error *err)
                                   .insert_dropout = own->use == HN_USE_TRAIN && dropout > 0,
                                   .freeze_batchnorm =
                                       !strcmp(hn_param_s(s->params, "batchnorm"), "freeze") };
+    if (own->use == HN_USE_TRAIN) HN_TRY(hn_session_augment(s, &opts, err));
     return hn_lower(hn_model_graph(s->model), &opts, &s->prog, err);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files behind a session share (session.c, targets.c, table.c, feed.c). */
+ * What the files behind a session share (session.c, targets.c, table.c, feed.c, augment.c). */
 #ifndef HN_SESSION_OWN_H
 #define HN_SESSION_OWN_H
 
@@ -36,6 +36,10 @@ const struct hn_array *hn_session_target_array(const struct hn_session *s, int r
 
 /* weights.c: what the loss of each row is multiplied by; needs the row lists, and says in specs which losses have weights. */
 hone_status hn_session_weights(struct hn_session *s, hone_error *err);
+
+/* augment.c: --augment as options of the training program; opts has its losses. */
+hone_status hn_session_augment(const struct hn_session *s, struct hn_lower_opts *opts,
+                               hone_error *err);
 
 /* table.c: encoded and filled tables in place of raw ones; into the model's metadata; closing. */
 hone_status hn_session_tables(struct hn_session *s, hone_error *err);

@@ -4,6 +4,7 @@
  * code; mixup on whole batches, pair by pair of rows; onehot. */
 #include "ops/base/chance.h"
 #include "ops/cpu/isa.h"
+#include "ops/cpu/lanes.h"
 #include "ops/cpu/vmath.h"
 #include <string.h>
 
@@ -54,33 +55,29 @@ static inline void circle(float t, float *sine, float *cosine)
     *cosine = hn_float(hn_bits(b) ^ (((quarter + 1) & 2) << 30));
 }
 
-struct words { /* of GROUP columns */
-    uint32_t w[4][GROUP];
-};
-
-static inline void philox(const struct hn_call *c, uint32_t row4, uint32_t col, struct words *o)
+/* The four words of GROUP columns. */
+static inline void draw(const struct hn_call *c, uint32_t row4, int64_t col, uint32_t w[4][GROUP])
 {
     const struct hn_noise *a = c->op->attrs;
-    uint32_t k0 = c->key[0], k1 = c->key[1], c0[GROUP], c1[GROUP], c2[GROUP], c3[GROUP];
-    for (uint32_t i = 0; i < GROUP; i++)
-        c0[i] = col + i, c1[i] = row4, c2[i] = (uint32_t)c->batch, c3[i] = a->stream;
-    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-        for (int i = 0; i < GROUP; i++) {
-            const uint64_t p = (uint64_t)0xD2511F53u * c0[i], q = (uint64_t)0xCD9E8D57u * c2[i];
-            c0[i] = (uint32_t)(q >> 32) ^ c1[i] ^ k0, c1[i] = (uint32_t)q;
-            c2[i] = (uint32_t)(p >> 32) ^ c3[i] ^ k1, c3[i] = (uint32_t)p;
+#pragma GCC unroll 16
+    for (int at = 0; at < GROUP; at += LANES) {
+        words v[4];
+        philox(c, a->stream, row4, col + at, v);
+        for (int k = 0; k < 4; k++) {
+            uint64_t lane[LANES];
+            memcpy(lane, &v[k], sizeof lane);
+            for (int i = 0; i < LANES; i++) w[k][at + i] = (uint32_t)lane[i];
         }
-    memcpy(o->w[0], c0, sizeof c0), memcpy(o->w[1], c1, sizeof c1);
-    memcpy(o->w[2], c2, sizeof c2), memcpy(o->w[3], c3, sizeof c3);
+    }
 }
 
 /* Four rows of GROUP normal numbers times std. */
-static inline void normal_numbers(const struct words *o, float std, float n[4][GROUP])
+static inline void normal_numbers(const uint32_t w[4][GROUP], float std, float n[4][GROUP])
 {
     for (int h = 0; h < 2; h++)
         for (int i = 0; i < GROUP; i++) {
-            const float u = (float)(int32_t)((o->w[2 * h][i] >> 8) + 1) * 0x1p-24f;
-            const float t = (float)(int32_t)(o->w[2 * h + 1][i] >> 8) * 0x1p-24f;
+            const float u = (float)(int32_t)((w[2 * h][i] >> 8) + 1) * 0x1p-24f;
+            const float t = (float)(int32_t)(w[2 * h + 1][i] >> 8) * 0x1p-24f;
             const float radius = std * __builtin_sqrtf(-2.0f * hn_logf(u));
             float sine, cosine;
             circle(t, &sine, &cosine);
@@ -102,10 +99,10 @@ static void noise_forward(const struct hn_cpu_call *k)
         for (int64_t col = 0; col < cols; col += GROUP) {
             const int64_t n = cols - col < GROUP ? cols - col : GROUP,
                           end = rows - r0 < 4 ? rows - r0 : 4;
-            struct words o;
+            uint32_t w[4][GROUP];
             float v[4][GROUP];
-            philox(c, (uint32_t)((k->row0 + r0) / 4), (uint32_t)col, &o);
-            normal_numbers(&o, (float)c->rate, v);
+            draw(c, (uint32_t)((k->row0 + r0) / 4), col, w);
+            normal_numbers(w, (float)c->rate, v);
             for (int64_t r = 0; r < end; r++) {
                 const int64_t at = (r0 + r) * cols + col;
                 for (int64_t i = 0; i < n; i++) y[at + i] = x[at + i] + v[r][i];

@@ -4,10 +4,8 @@
  * them again (dx = keep ? dy / (1 - rate) : 0), as one mask per row and 16 columns: for 8 rows and GROUP columns masks[8], bit j
  * of masks[r] for row r and column j. That is the form in which vectors of 16 take them. */
 #include "ops/cpu/isa.h"
+#include "ops/cpu/lanes.h"
 #include <string.h>
-#if defined(__AVX512DQ__) || defined(__AVX2__)
-#include <immintrin.h>
-#endif
 
 enum { GROUP = 16 }; /* columns of a mask */
 
@@ -38,63 +36,24 @@ static void dropout_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
 
 /* ---- the decisions ----------------------------------------------------------------------------------------------- */
 
-/* Columns next to each other are vector lanes of 64 bits: so the products of Philox need no rearranging. The upper halves of
- * words hold leftovers that the next product ignores. */
-#if defined(__AVX512DQ__)
-typedef __m512i words;
-enum { LANES = 8 };
-static inline words all(uint32_t x) { return _mm512_set1_epi64(x); }
-static inline words count_up(void) { return _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0); }
-static inline words product(words a, words b) { return _mm512_mul_epu32(a, b); }
-static inline words high(words a) { return _mm512_srli_epi64(a, 32); }
-static inline words xor3(words a, words b, words c)
-{
-    return _mm512_ternarylogic_epi64(a, b, c, 0x96);
-}
-#elif defined(__AVX2__)
-typedef __m256i words;
-enum { LANES = 4 };
-static inline words all(uint32_t x) { return _mm256_set1_epi64x(x); }
-static inline words count_up(void) { return _mm256_set_epi64x(3, 2, 1, 0); }
-static inline words product(words a, words b) { return _mm256_mul_epu32(a, b); }
-static inline words high(words a) { return _mm256_srli_epi64(a, 32); }
-static inline words xor3(words a, words b, words c)
-{
-    return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
-}
+#if !defined(__AVX512DQ__) && defined(__AVX2__)
 /* Bit j: bits [shift, shift + 16) of lane j are no less than t. */
 static inline uint32_t no_less(words a, int shift, uint32_t t)
 {
     const words v = _mm256_and_si256(_mm256_srli_epi64(a, shift), all(0xffff));
     return 15u & ~(uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(all(t), v)));
 }
-#else
-typedef uint64_t words;
-enum { LANES = 1 };
-static inline words all(uint32_t x) { return x; }
-static inline words count_up(void) { return 0; }
-static inline words product(words a, words b) { return (a & 0xffffffffu) * b; }
-static inline words high(words a) { return a >> 32; }
-static inline words xor3(words a, words b, words c) { return a ^ b ^ c; }
+#elif !defined(__AVX512DQ__)
 static inline uint32_t no_less(words a, int shift, uint32_t t)
 {
     return (a >> shift & 0xffffu) >= t;
 }
 #endif
 
-/* hn_philox for LANES columns from col on. */
-static inline void philox(const struct block *b, int64_t col, words c[4])
+static inline void decide(const struct block *b, int64_t col, words c[4])
 {
     const struct hn_dropout *a = b->c->op->attrs;
-    uint32_t k0 = b->c->key[0], k1 = b->c->key[1];
-    c[0] = all((uint32_t)col) + count_up();
-    c[1] = all(b->row8), c[2] = all((uint32_t)b->c->batch), c[3] = all(a->stream);
-#pragma GCC unroll 10
-    for (int i = 0; i < 10; i++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-        const words p = product(c[0], all(0xD2511F53u)), q = product(c[2], all(0xCD9E8D57u));
-        c[0] = xor3(high(q), c[1], all(k0)), c[1] = q;
-        c[2] = xor3(high(p), c[3], all(k1)), c[3] = p;
-    }
+    philox(b->c, a->stream, b->row8, col, c);
 }
 
 /* Of GROUP columns: row 2i by the low half of word i, row 2i + 1 by its high half. */
@@ -106,8 +65,8 @@ static inline void keep_masks(const struct block *b, int64_t col, uint16_t masks
         _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     const __m512i most = _mm512_set1_epi32((int)((b->threshold - 1) << 16 | 0xffff));
     words c[4], d[4];
-    philox(b, col, c);
-    philox(b, col + LANES, d);
+    decide(b, col, c);
+    decide(b, col + LANES, d);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         const __m512i word = _mm512_permutex2var_epi32(c[i], lower, d[i]);
@@ -123,7 +82,7 @@ static inline void keep_masks(const struct block *b, int64_t col, uint16_t masks
 #pragma GCC unroll 4
     for (int at = 0; at < GROUP; at += LANES) {
         words c[4];
-        philox(b, col + at, c);
+        decide(b, col + at, c);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             m[2 * i] |= no_less(c[i], 0, b->threshold) << at;

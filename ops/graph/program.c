@@ -20,6 +20,7 @@ struct cutter {
     struct hn_program *p;
     uint8_t *needed, *head; /* per op, the first n_judged */
     size_t n_judged;
+    size_t ahead;      /* ops from here on come before all others: augmentation */
     uint8_t *kept;     /* per value: belongs to the part */
     int32_t *place;    /* per value: its number in the program, -1 */
     int32_t *slab;     /* position in params of parameter i, then of state i */
@@ -183,6 +184,60 @@ static hone_status find_boundary(struct cutter *c)
     if (any_head && fits) return HONE_OK;
     memset(c->head, 0, l->n_ops);
     c->n_boundary = -1;
+    return HONE_OK;
+}
+
+/* ---- augmentation ------------------------------------------------------------------------------------------------- */
+
+/* Op i of the part reads the augmented value in place of v, or a view of it. */
+static hone_status read_instead(struct cutter *c, size_t i, int32_t v, int32_t augmented)
+{
+    struct hn_lowering *l = &c->l;
+    for (int k = 0; k < l->ops[i].n_in; k++) {
+        const int32_t in = l->ops[i].in[k];
+        int32_t to = augmented;
+        if (in < 0 || root_of(c, in) != v) continue;
+        if (in != v) {
+            const struct hn_shape shape = l->values[in].shape;
+            HN_TRY(hn_l_view(l, augmented, &shape, &to));
+        }
+        ((int32_t *)(uintptr_t)l->ops[i].in)[k] = to;
+    }
+    return HONE_OK;
+}
+
+static int in_part(const struct cutter *c, size_t op);
+
+static int part_reads(const struct cutter *c, int32_t v)
+{
+    for (size_t i = 0; i < c->n_judged; i++)
+        for (int k = 0; k < c->l.ops[i].n_in && in_part(c, i); k++)
+            if (c->l.ops[i].in[k] >= 0 && root_of(c, c->l.ops[i].in[k]) == v) return 1;
+    return 0;
+}
+
+/* Is v where the part begins: an input of the graph, or what the head leaves? */
+static int begins_part(const struct cutter *c, int32_t v)
+{
+    if (c->l.opts->part != HN_PART_BODY || c->n_boundary < 0)
+        return c->l.values[v].kind == HN_INPUT && c->l.values[v].view_of < 0;
+    for (int i = 0; i < c->n_boundary; i++)
+        if (c->boundary[i] == v) return 1;
+    return 0;
+}
+
+static hone_status augment(struct cutter *c)
+{
+    const int32_t n = (int32_t)c->l.n_values;
+    int stream = 0;
+    c->ahead = c->l.n_ops;
+    for (int32_t v = 0; v < n && hn_l_augments(&c->l); v++) {
+        int32_t augmented;
+        if (!begins_part(c, v) || !part_reads(c, v)) continue;
+        HN_TRY(hn_l_augment(&c->l, v, stream++, &augmented));
+        for (size_t i = 0; i < c->n_judged; i++)
+            if (in_part(c, i)) HN_TRY(read_instead(c, i, v, augmented));
+    }
     return HONE_OK;
 }
 
@@ -384,7 +439,8 @@ static hone_status pack(struct cutter *c)
         c->place[v] = -1;
         if (c->kept[v]) HN_TRY(pack_value(c, v));
     }
-    for (size_t i = 0; i < c->l.n_ops; i++)
+    for (size_t i = c->ahead; i < c->l.n_ops; i++) HN_TRY(pack_op(c, &c->l.ops[i]));
+    for (size_t i = 0; i < c->ahead; i++)
         if (in_part(c, i)) HN_TRY(pack_op(c, &c->l.ops[i]));
     name_ends(c);
     return HONE_OK;
@@ -428,7 +484,9 @@ hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts,
                         .p = p };
     hone_status st = draft(&c);
     int headless = st == HONE_OK && opts->part == HN_PART_HEAD && c.n_boundary < 0;
+    if (st == HONE_OK && !headless) st = augment(&c);
     if (st == HONE_OK && opts->part == HN_PART_HEAD && !headless) st = copy_boundary(&c);
+    if (opts->part == HN_PART_HEAD) c.ahead = c.l.n_ops;
     if (st == HONE_OK && !headless) st = pack(&c);
     hn_l_clear(&c.l);
     if (st == HONE_OK && !headless)
