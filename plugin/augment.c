@@ -10,16 +10,16 @@ static hone_status read_item(const char *item, struct hn_lower_opts *opts, hone_
 {
     static const struct {
         const char *name, *wanted;
-    } kinds[] = { { "noise=", "a standard deviation" },
-                  { "mixup=", "alpha of a Beta distribution" } };
+    } kinds[] = { { "noise=", "STD, a standard deviation" },
+                  { "mixup=", "ALPHA of a Beta distribution" } };
     double *const to[] = { &opts->noise, &opts->mixup };
     for (int i = 0; i < 2; i++) {
         const size_t n = strlen(kinds[i].name);
         if (strncmp(item, kinds[i].name, n) != 0) continue;
         if (hn_parse_double(item + n, strlen(item + n), to[i]) && *to[i] >= 0 && isfinite(*to[i]))
             return HONE_OK;
-        return hn_fail(err, HONE_E_USAGE, "augment", "found '%s', wanted %s%s, 0 or more", item,
-                       kinds[i].name, kinds[i].wanted);
+        return hn_fail(err, HONE_E_USAGE, "augment", "found '%s', wanted %s%s: a number, 0 or more",
+                       item, kinds[i].name, kinds[i].wanted);
     }
     return hn_fail(err, HONE_E_USAGE, "augment", "found '%s', wanted noise=STD or mixup=ALPHA",
                    item);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Random multi-layer programs: dense layers with and without bias, transposed or not, normalisations, activations,
- * dropout, residual sums, ties, slices and concats, every loss, row weights. The number decides all. */
+ * dropout, augmentation, residual sums, ties, slices and concats, every loss, row weights. The number decides all. */
 #ifndef HN_TEST_PROGRAMS_H
 #define HN_TEST_PROGRAMS_H
 
@@ -19,6 +19,9 @@ struct made { /* attributes must outlive the program */
     struct hn_concat concat;
     struct hn_softmax soft;
     struct hn_loss loss;
+    struct hn_noise noise;
+    struct hn_mixup mixup;
+    struct hn_onehot onehot;
     int n_dense, n_unary, n_bn, n_ln, n_drop, classes, dropout;
     uint64_t state;
 };
@@ -94,17 +97,20 @@ static inline void made_loss(struct made *m, int y, int width)
 {
     struct tb *t = &m->t;
     const struct hn_op_row *row = &hn_op_loss_regression;
-    int kind = made_pick(m, 3), target;
+    int kind = made_pick(m, 3), target, mixed = m->mixup.alpha > 0;
     m->loss = (struct hn_loss){ .weight = 1 };
     if (kind == 0) {
         row = &hn_op_loss_ce, m->classes = width;
         target = tb_target(t, tb_shape(1, TB_N));
+        m->onehot.classes = width;
+        if (mixed) target = tb_op(t, &hn_op_onehot, &m->onehot, 1, &target), m->loss.dense = 1;
     } else {
         if (kind == 1) row = &hn_op_loss_bce, m->loss.from_logits = 1;
         target = tb_target(t, tb_shape(2, TB_N, width));
     }
+    if (mixed) target = tb_op(t, &hn_op_mixup, &m->mixup, 1, &target);
     tb_loss(t, row, &m->loss, y, target,
-            made_pick(m, 3) == 0 ? tb_target(t, tb_shape(1, TB_N)) : -1);
+            made_pick(m, 3) == 0 && !mixed ? tb_target(t, tb_shape(1, TB_N)) : -1);
 }
 
 static inline struct made *made_program(uint64_t number, int dropout)
@@ -117,6 +123,12 @@ static inline struct made *made_program(uint64_t number, int dropout)
     tb_init(&m->t);
     int width = 4 + made_pick(m, 30), layers = 1 + made_pick(m, 4);
     int x = tb_input(&m->t, tb_shape(2, TB_N, width)), y = x;
+    if (dropout && number % 4 == 3) {
+        m->mixup.alpha = number % 8 == 3 ? 0.3 : 2;
+        m->noise = (struct hn_noise){ 0.2, HN_STREAM_AUGMENT + 1 };
+        y = tb_op(&m->t, &hn_op_mixup, &m->mixup, 1, &y);
+        y = tb_op(&m->t, &hn_op_noise, &m->noise, 1, &y);
+    }
     for (int i = 0; i < layers; i++) y = made_layer(m, y, width, &width);
     if (made_pick(m, 3) == 0 &&
         width > 4) { /* two halves, one behind the other, beside the whole */

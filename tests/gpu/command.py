@@ -79,6 +79,8 @@ def same_as_cpu():
         near(f"validation loss, cuda {options}", got["val"]["loss"], want["val"]["loss"])
         if got["device"] != "cuda":
             bad.append(f"the device is {got['device']}")
+    augment = ["--augment", "noise=0.1,mixup=0.4"]
+    near("validation loss, augmented", train("gpu.onnx", "--device", "cuda", *augment)["val"]["loss"], train("cpu2.onnx", "--device", "cpu", *augment)["val"]["loss"])
     loss, rows = {}, {}
     for device in ("cpu", "cuda"):
         text, _ = hone("eval", "cpu.onnx", "--data", data, "--target", "y", "--device", device, "--json")

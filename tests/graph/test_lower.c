@@ -398,6 +398,99 @@ START_TEST(dropout_is_inserted_once_per_hidden_activation)
 }
 END_TEST
 
+static int32_t root_of(const struct hn_program *p, int32_t v)
+{
+    return p->values[v].view_of >= 0 ? p->values[v].view_of : v;
+}
+
+/* Every op stands behind those whose results it reads; only the first op of augmentation reads an input or a target. */
+static void augmented(const struct hn_program *p, const char *first_of_input, int noise, int mixups)
+{
+    ck_assert_int_eq(tb_count_ops(p, "noise"), noise);
+    ck_assert_int_eq(tb_count_ops(p, "mixup"), mixups);
+    for (int i = 0; i < p->n_ops; i++)
+        for (int k = 0; k < p->ops[i].n_in; k++) {
+            const char *name = p->ops[i].row->name;
+            if (p->ops[i].in[k] < 0) continue;
+            const struct hn_value_ref *v = &p->values[root_of(p, p->ops[i].in[k])];
+            ck_assert_int_lt(v->producer, i);
+            if (v->kind == HN_INPUT) ck_assert_str_eq(name, first_of_input);
+            if (v->kind == HN_TARGET)
+                ck_assert_msg(mixups == 0 || !strncmp(name, "mixup", 5) ||
+                                  !strncmp(name, "onehot", 6),
+                              "%s reads a target", name);
+        }
+}
+
+/* Noise and mixup stand between what a body begins with and all that reads it, also through views and behind a frozen head; an
+ * evaluation is what it was. */
+START_TEST(augmentation)
+{
+    static const char *const freeze[] = { "w0" };
+    struct hn_graph_opts gopts = { .freeze = freeze, .n_freeze = 1 };
+    const struct hn_loss_spec loss = { .output = 0, .kind = HN_LOSS_MSE, .weight = 1 };
+    double x[8] = { 1, 2, 3, 4, -1, 0.5, 0.25, -2 }, z[4] = { 0.5, -0.5, 1, 2 };
+    const double *in[2] = { x, z };
+    for (int head = 0; head < 2; head++)
+        for (int how = 1; how < 4; how++) {
+            struct tb t;
+            headed_net(&t, 1);
+            tb_finish(&t, head ? &gopts : NULL);
+            struct hn_lower_opts opts = { .part = HN_PART_BODY, .losses = &loss, .n_losses = 1 };
+            struct hn_program *plain = tb_lower(&t, &opts);
+            opts.noise = how & 1 ? 0.5 : 0, opts.mixup = how & 2 ? 0.3 : 0;
+            struct hn_program *p = tb_lower(&t, &opts);
+            augmented(p, how & 2 ? "mixup" : "noise", how & 1 ? p->n_inputs : 0,
+                      how & 2 ? p->n_inputs + 1 : 0);
+            ck_assert_int_eq(p->n_inputs, plain->n_inputs);
+            opts.part = HN_PART_HEAD;
+            struct hn_program *before = tb_lower(&t, &opts);
+            ck_assert_ptr_nonnull(before);
+            ck_assert_int_eq(tb_count_ops(before, "noise") + tb_count_ops(before, "mixup"), 0);
+            hn_program_destroy(before, &t.mem);
+            opts.part = HN_PART_ALL;
+            struct hn_program *all = tb_lower(&t, &opts);
+            opts.noise = opts.mixup = 0;
+            struct hn_program *none = tb_lower(&t, &opts);
+            augmented(all, how & 2 ? "mixup" : "noise", how & 1 ? 2 : 0, how & 2 ? 3 : 0);
+            double *with = tb_run(&t, all, 2, in), *without = tb_run(&t, none, 2, in);
+            ck_assert_mem_eq(with, without, sizeof *with);
+            hn_free(&t.mem, with), hn_free(&t.mem, without);
+            hn_program_destroy(all, &t.mem);
+            hn_program_destroy(none, &t.mem);
+            hn_program_destroy(plain, &t.mem);
+            hn_program_destroy(p, &t.mem);
+            tb_close(&t);
+        }
+}
+END_TEST
+
+START_TEST(augmentation_of_views_and_classes)
+{
+    const struct hn_loss_spec loss = { .output = 0, .kind = HN_LOSS_CE, .weight = 1 };
+    struct hn_lower_opts opts = {
+        .part = HN_PART_BODY, .losses = &loss, .n_losses = 1, .noise = 1, .mixup = 1
+    };
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "x", HN_F32, 3, -1, 2, 2);
+    tb_floats(&t, "w", 2, 4, 3);
+    tb_node(&t, "Flatten", "x", "f", NULL);
+    tb_node(&t, "MatMul", "f w", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    struct hn_program *p = tb_lower(&t, &opts);
+    augmented(p, "mixup", 1, 2);
+    const struct hn_op *ce = tb_op(p, "loss_ce"), *onehot = tb_op(p, "onehot");
+    ck_assert_int_eq(((const struct hn_loss *)ce->attrs)->dense, 1);
+    ck_assert_int_eq(((const struct hn_onehot *)onehot->attrs)->classes, 3);
+    ck_assert_int_eq(p->values[p->targets[0]].shape.rank, 1); /* data have class indices as ever */
+    ck_assert_str_eq(p->ops[p->values[ce->in[1]].producer].row->name, "mixup");
+    hn_program_destroy(p, &t.mem);
+    tb_close(&t);
+}
+END_TEST
+
 START_TEST(nothing_computable_is_an_error)
 {
     struct hn_lower_opts opts = { .part = HN_PART_ALL };
@@ -477,5 +570,7 @@ HN_TEST_MAIN("lower", tcase_add_loop_test(tc, gemm_forms, 0, COUNT(gemms));
              tcase_add_test(tc, losses_need_an_output); tcase_add_test(tc, head_and_body);
              tcase_add_test(tc, only_views_make_no_head); tcase_add_test(tc, slab_layout);
              tcase_add_test(tc, dropout_is_inserted_once_per_hidden_activation);
+             tcase_add_test(tc, augmentation);
+             tcase_add_test(tc, augmentation_of_views_and_classes);
              tcase_add_test(tc, nothing_computable_is_an_error);
              tcase_add_test(tc, every_allocation_fails);)
