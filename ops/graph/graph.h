@@ -218,7 +218,8 @@ struct hn_lower_opts {
         dropout; /* >= 0: where the graph has no Dropout node, one after each hidden activation; the rate itself comes with the replica */
     int insert_dropout;
     int freeze_batchnorm;
-    double noise, mixup; /* augmentation of what the body reads (ops/math/augment.c): std and alpha, 0: none */
+    double noise,
+        mixup; /* augmentation of what the body reads (ops/math/augment.c): std and alpha, 0: none */
     int training_form; /* keep training_mode=1 semantics (verify); else they are trained in and left in inference form */
 };
 /* A program's outputs are the graph's computable outputs (hn_graph_output) in order: match them by name. Slab W has the same

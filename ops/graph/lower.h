@@ -53,5 +53,5 @@ hone_status hn_l_losses(struct hn_lowering *l); /* loss.c */
 int hn_l_augments(const struct hn_lowering *l);
 hone_status hn_l_augment(struct hn_lowering *l, int32_t v, int stream, int32_t *out);
 hone_status hn_l_mix_target(struct hn_lowering *l, int64_t classes, int32_t *target);
-void hn_l_clear(struct hn_lowering *l);         /* frees the draft's arrays, not the arena */
+void hn_l_clear(struct hn_lowering *l); /* frees the draft's arrays, not the arena */
 #endif
