@@ -198,6 +198,18 @@ def test_resume(rows):
     check("settings are in the record", '"class-weights"' in (run / "run.json").read_text().replace("_", "-"))
 
 
+def test_folds(rows):
+    """Two unshuffled folds are the two halves: each is judged by the weights that balance the other."""
+    r = hone("tune", NET, *WEIGHTED, "--class-weights", "balanced", "--folds", "2", "--no-shuffle", "--search", "lr=log:1e-3..1e-1", "--trials", "1", "--epochs",
+             "1", "--json", "-o", tmp / "halves.onnx")
+    code("tune with two folds", r, 0)
+    half = len(rows) // 2
+    for i, (judged, other) in enumerate(((rows[:half], rows[half:]), (rows[half:], rows[:half]))):
+        w = [len(other) / (3 * sum(r["label"] == c for r in other)) for c in CLASSES]
+        want = loss_by_hand(NET, judged, [w[CLASSES.index(r["label"])] * float(r["weight"]) for r in judged])
+        near(f"fold {i}", r.json["baseline"]["imported"]["folds"][i], want)
+
+
 def test_tune():
     runs = []
     job = ["tune", NET, *WEIGHTED, "--class-weights", "balanced", "--folds", "4", "--test-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "5",
@@ -302,6 +314,7 @@ def main():
     test_balanced_rows(rows)
     test_one_output(rows)
     test_resume(rows)
+    test_folds(rows)
     test_tune()
     test_refusals(rows)
     test_help()

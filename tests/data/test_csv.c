@@ -270,6 +270,31 @@ START_TEST(columns_by_name_and_index)
 }
 END_TEST
 
+/* A part whose column may be missing: there it is one, else an array of no rows, whatever the part's place. */
+START_TEST(columns_that_may_be_missing)
+{
+    static const char *const column = "w";
+    const struct hn_csv_options yes = { .header = HN_HEADER_YES };
+    for (int place = 0; place < 2; place++) {
+        memset(two, 0, sizeof two);
+        two[place] = (struct hn_csv_part){
+            .kind = HN_PART_VALUES, .columns = &column, .n_columns = 1, .optional = 1
+        };
+        for (int there = 0; there < 2; there++) {
+            const char *text = there ? "a,w,b\n1,2,3\n4,5,6\n" : "a,b\n1,3\n4,6\n";
+            HN_OK(csv(text, &yes, two, 2), err);
+            const struct hn_array *x = &two[1 - place].array, *w = &two[place].array;
+            ck_assert(x->rows == 2 && x->per_row == 2 && hn_array_at(x, 1, 1) == 6);
+            ck_assert_int_eq(w->rows, there ? 2 : 0);
+            if (there) ck_assert_double_eq(hn_array_at(w, 1, 0), 5);
+            close_two();
+        }
+    }
+    two[1].optional = 0;
+    ck_assert_int_eq(csv("a,b\n1,3\n", &yes, two, 2), HONE_E_DATA);
+}
+END_TEST
+
 START_TEST(values_are_numbers_or_text)
 {
     HN_OK(with_target("a,y\n1,16777217\n2,3\n", NULL, "y"), err);
@@ -486,6 +511,7 @@ HN_TEST_MAIN("csv", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, quotes); tcase_add_test(tc, delimiter_is_said);
              tcase_add_test(tc, numbers_are_exact); tcase_add_test(tc, random_numbers_are_exact);
              tcase_add_test(tc, columns_by_name_and_index);
+             tcase_add_test(tc, columns_that_may_be_missing);
              tcase_add_test(tc, values_are_numbers_or_text); tcase_add_test(tc, either_kind);
              tcase_add_test(tc, missing_cells); tcase_add_test(tc, text_is_encoded_on_request);
              tcase_add_loop_test(tc, bad_files, 0, sizeof bad / sizeof *bad);

@@ -189,6 +189,37 @@ def rounded():
         bad.append(f"small layers with --math bf16: captured steps replayed with 1 and 32 workers: {one[2]} and {many[2]}")
 
 
+def weighted():
+    """Weights of rows and classes: a training, an evaluation and a search on the GPU are the CPU's within rounding, and a search by many
+    workers is that of one. What takes a whole step at once has no weights and must not be used for them."""
+    lines = data.read_text().split()
+    rng = random.Random(3)
+    (folder / "w.csv").write_text("\n".join([lines[0] + ",w"] + [f"{line},{rng.choice([0, 1, 2, 5])}" for line in lines[1:]]) + "\n")
+    options = ["--data", "w.csv", "--target", "y", "--sample-weights", "w", "--class-weights", "balanced", "--optimizer", "adam", "--seed", "3"]
+    hone("new", "4-16-3 relu", "-o", "plain.onnx", "--seed", "1")
+    for of in (model, "plain.onnx"):
+        got = {}
+        for device in ("cpu", "cuda"):
+            text, _ = hone("train", of, *options, "--val-split", "0.2", "--epochs", "6", "--device", device, "--force", "--json", "--quiet", "-o", "w.onnx")
+            got[device] = json.loads(text)["val"]["loss"] if text else None
+            text, _ = hone("eval", of, *options[:8], "--device", device, "--json")
+            got[device, "eval"] = json.loads(text)["loss"] if text else None
+        near(f"weighted training of {of}", got["cuda"], got["cpu"], 1e-4)
+        near(f"weighted evaluation of {of}", got["cuda", "eval"], got["cpu", "eval"])
+        bare, _ = hone("eval", of, "--data", "w.csv", "--target", "y", "--ignore", "w", "--device", "cuda", "--json")
+        if bare and abs(json.loads(bare)["loss"] - got["cuda", "eval"]) < 1e-4:
+            bad.append("weights make no difference")
+    few = [*options, "--folds", "3", "--trials", "5", "--epochs", "4", "--search", "lr=log:1e-3..1e-1", "--sampler", "random", "--lag", "5", "--quiet", "--force", "--json"]
+    found = []
+    for more in (["--device", "cpu"], ["--device", "cuda", "--jobs", "1"], ["--device", "cuda"]):
+        text, _ = hone("tune", "plain.onnx", *few, *more, "-o", f"ws{len(found)}.onnx")
+        found.append([t["value"] for t in json.loads(text)["trials"]] if text else [])
+    for a, b in zip(found[0], found[1]):
+        near("a trial of a weighted search", b, a, 1e-4)
+    if len(found[1]) != 5 or found[1] != found[2] or (folder / "ws1.onnx").read_bytes() != (folder / "ws2.onnx").read_bytes():
+        bad.append("a weighted search by many workers is another one than by one")
+
+
 def timed():
     """64 replicas, one after the other and together."""
     table(4000)
@@ -228,6 +259,7 @@ else:
     gathered()
     shared()
     rounded()
+    weighted()
     hone("train", model, "--data", data, "--target", "y", "--device", "cuda:1", "-o", "x.onnx", code=5)
     hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
          "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")

@@ -242,6 +242,29 @@ START_TEST(losses_take_what_stands_before_the_tail)
 }
 END_TEST
 
+/* One weight a row of the data, however many rows of classes it has. */
+START_TEST(weights_are_one_a_row)
+{
+    struct hn_loss_spec spec = { .kind = HN_LOSS_CE, .weight = 1, .row_weights = 1 };
+    struct hn_lower_opts opts = { .losses = &spec, .n_losses = 1 };
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "x", HN_F32, 3, -1, 5, 4);
+    tb_floats(&t, "w", 2, 4, 3);
+    tb_node(&t, "MatMul", "x w", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    struct hn_program *p = tb_lower(&t, &opts);
+    ck_assert_int_eq(p->n_targets, 2);
+    struct hn_dim target = hn_shape_count(&p->values[p->targets[0]].shape),
+                  weight = hn_shape_count(&p->values[p->targets[1]].shape);
+    ck_assert(target.per_row == 5 && target.fixed == 0);
+    ck_assert(weight.per_row == 1 && weight.fixed == 0);
+    hn_program_destroy(p, &t.mem);
+    tb_close(&t);
+}
+END_TEST
+
 START_TEST(losses_need_an_output)
 {
     struct hn_loss_spec spec = { .output = 3, .kind = HN_LOSS_MSE, .weight = 1 };
@@ -567,8 +590,9 @@ HN_TEST_MAIN("lower", tcase_add_loop_test(tc, gemm_forms, 0, COUNT(gemms));
              tcase_add_loop_test(tc, element_wise, 0, COUNT(elements));
              tcase_add_test(tc, two_meanings_of_softmax);
              tcase_add_loop_test(tc, losses_take_what_stands_before_the_tail, 0, COUNT(losses));
-             tcase_add_test(tc, losses_need_an_output); tcase_add_test(tc, head_and_body);
-             tcase_add_test(tc, only_views_make_no_head); tcase_add_test(tc, slab_layout);
+             tcase_add_test(tc, weights_are_one_a_row); tcase_add_test(tc, losses_need_an_output);
+             tcase_add_test(tc, head_and_body); tcase_add_test(tc, only_views_make_no_head);
+             tcase_add_test(tc, slab_layout);
              tcase_add_test(tc, dropout_is_inserted_once_per_hidden_activation);
              tcase_add_test(tc, augmentation);
              tcase_add_test(tc, augmentation_of_views_and_classes);

@@ -74,6 +74,55 @@ def balanced(tmp):
     check("classes that occur", np.allclose([c["weight"] for c in told], [*want, 1.0], rtol=1e-15), (told, want))
 
 
+def save_two(tmp, kinds):
+    """A model with the outputs of `kinds`: name, width, tail."""
+    from onnx import TensorProto, helper, numpy_helper
+    rng = np.random.default_rng(2)
+
+    def tensor(name, *shape):
+        return numpy_helper.from_array((rng.normal(size=shape) * 0.5).astype(np.float32), name)
+
+    nodes, tensors_, outputs = [helper.make_node("Gemm", ["x", "w", "b"], ["h0"]), helper.make_node("Relu", ["h0"], ["h"])], [tensor("w", 12, 8), tensor("b", 8)], []
+    for name, width, tail in kinds:
+        tensors_ += [tensor(f"w_{name}", 8, width), tensor(f"b_{name}", width)]
+        nodes.append(helper.make_node("Gemm", ["h", f"w_{name}", f"b_{name}"], [f"z_{name}" if tail else name]))
+        if tail:
+            nodes.append(helper.make_node(tail, [f"z_{name}"], [name]))
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width]))
+    graph = helper.make_graph(nodes, "two", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 12])], outputs, tensors_)
+    path = tmp / f"{'-'.join(k[0] for k in kinds)}.onnx"
+    _common.onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def several(tmp):
+    """Two outputs: weights of rows are for both losses, those of classes for the one that learns classes, in either order."""
+    rng = np.random.default_rng(4)
+    x, label, value = rng.normal(size=(70, 12)).astype(np.float32), rng.integers(0, 3, 70), rng.normal(size=(70, 1)).astype(np.float32)
+    rows = rng.integers(0, 4, 70).astype(np.float32)
+    for name, a in (("tx", x), ("tc", label), ("tv", value), ("tw", rows)):
+        np.save(tmp / f"{name}.npy", a)
+    for kinds in ([("c", 3, "Softmax"), ("v", 1, None)], [("v", 1, None), ("c", 3, "Softmax")]):
+        net = save_two(tmp, kinds)
+        out = dict(zip((k[0] for k in kinds), _common.session(net).run(None, {"x": x})))
+        classes = np.array([2.0, 0.5, 1.5])[label]
+        ce, mse = -np.log(out["c"][np.arange(70), label]), ((out["v"] - value) ** 2)[:, 0]
+        given = ["--x", tmp / "tx.npy", "--y", f"c={tmp}/tc.npy", "--y", f"v={tmp}/tv.npy"]
+        for name, _, _ in kinds:
+            given += ["--loss", {"c": "c=ce", "v": "v=mse:2"}[name]]
+        for what, w, u, more in (("rows", rows, rows, ["--sample-weights", tmp / "tw.npy"]), ("classes", classes, np.ones(70), ["--class-weights", "2,0.5,1.5"]),
+                                 ("both", rows * classes, rows, ["--sample-weights", tmp / "tw.npy", "--class-weights", "2,0.5,1.5"])):
+            want = (w * ce).sum() / w.sum() + 2 * (u * mse).sum() / u.sum()
+            told = run(f"two outputs, weights of {what}", "eval", net, *given, *more, "--metric", "accuracy,mae", "--json")
+            check(f"two outputs, weights of {what}", abs(told["loss"] - want) < 1e-5, f"{told}, wanted {want}")
+            right, off = (out["c"].argmax(1) == label).mean(), np.abs(out["v"] - value).mean()
+            check("metrics count rows", abs(told["accuracy"] - right) < 1e-6 and abs(told["mae"] - off) < 1e-5, f"{told}, wanted {right}, {off}")
+            run(f"trained, weights of {what}", "train", net, *given, *more, "--epochs", "2", "--force", "--quiet", "-o", tmp / "two.onnx")
+    both = save_two(tmp, [("c", 3, "Softmax"), ("d", 3, "Softmax")])
+    run("two that learn classes", "eval", both, "--x", tmp / "tx.npy", "--y", f"c={tmp}/tc.npy", "--y", f"d={tmp}/tc.npy", "--loss", "c=ce", "--loss", "d=ce",
+        "--class-weights", "1,2,3", code=2)
+
+
 def main():
     data, refs = np.load(DATA / "parity" / "refs.npz"), np.load(DATA / "parity" / "weights.npz")
     told = json.loads((DATA / "parity" / "weights.json").read_text())
@@ -88,6 +137,7 @@ def main():
     for short, (off, name) in worst.items():
         print(f"{short}: largest distance {off:.1e} of {LIMIT[short]:.0e} allowed, in {name}")
     balanced(tmp)
+    several(tmp)
     _common.finish("weights", tmp)
 
 

@@ -11,7 +11,8 @@ static hone_error err;
 
 static const struct kit_pair job[] = { { "epochs", "2" },  { "batch-size", "16" },
                                        { "threads", "1" }, { "early-stop-patience", "9" },
-                                       { "metric", "f1" }, { NULL, NULL } };
+                                       { "metric", "f1" }, { "class-weights", "2,1,0.5" },
+                                       { NULL, NULL } };
 
 struct rig {
     struct hn_fault fault;
@@ -55,6 +56,8 @@ static int failed(struct rig *g)
 /* One whole job under the armed faults: load, open data, train with a run folder. */
 static hone_status train_once(struct rig *g, uint64_t *before, uint64_t *after)
 {
+    static const uint8_t weight[KIT_ROWS - 10] = { 3, 1, 0, 2, 1, 9, 0, 0, 1, 1 };
+    const hone_array weights = { sizeof weights, NULL, HONE_U8, KIT_ROWS - 10, 1, weight };
     struct kit *k = &g->kit;
     hone_result *r = NULL;
     hone_status st = kit_open(k, "bn_f32", 10, &g->opts, &g->fault.io, &err);
@@ -62,6 +65,7 @@ static hone_status train_once(struct rig *g, uint64_t *before, uint64_t *after)
     if (st != HONE_OK) return st;
     st = kit_set(k, job, &err);
     if (st == HONE_OK) st = hone_params_set(k->params, "run-dir", g->run, &err);
+    if (st == HONE_OK) st = hone_data_weights(k->data, HONE_TRAIN, &weights, &err);
     if (st == HONE_OK) st = hone_train(k->model, k->data, k->params, NULL, &r, &err);
     ck_assert(st == HONE_OK || !r);
     long mem = g->fault.mem_fail.at;
