@@ -5,104 +5,7 @@
  * step that goes bad; captured steps; a device that fails at any call. */
 #include "gpu/backend.h"
 #include "gpu/exec.h"
-#include "tests/cpu/programs.h"
-#include "tests/cpu/rig.h"
-#include "tests/gpu/fake.h"
-
-enum { MOST = 8192, STEPS = 7 };
-
-struct outcome {
-    double w[MOST], partial[2];
-    struct hn_clock now;
-    hone_status st;
-    int refused;
-    int64_t bad;
-};
-
-struct setup { /* how one replica is trained */
-    const struct hn_backend *b;
-    const char *options;
-    const struct hn_hyper *hyper;
-    int64_t rows;
-    int slots, place; /* the replica is in slot `place` of `slots` */
-    int ragged;       /* the others have fewer rows, or none */
-    double bad_lr;    /* in the third step of the first call */
-};
-
-/* Two calls: STEPS batches in shuffled order, then 2 of the rows in order, with a flush. */
-static void train(struct made *m, struct rig_data *d, const struct setup *u, struct outcome *out)
-{
-    struct rig g;
-    struct rig_replica r[4];
-    struct hn_slot s[4] = { 0 };
-    hone_error err = { 0 };
-    double lr[STEPS];
-    uint32_t index[STEPS * 64];
-    for (int i = 0; i < STEPS; i++) lr[i] = u->bad_lr != 0 && i == 2 ? u->bad_lr : 0.05 / (1 + i);
-    for (int i = 0; i < STEPS * 64; i++) index[i] = (uint32_t)(i * 61 % RIG_ROWS);
-    rig_open(&g, u->b, &m->t, 1, u->options);
-    rig_prepare(&g, HN_PASS_TRAIN, u->rows, u->slots, d);
-    for (int i = 0; i < u->slots; i++) {
-        rig_replica_init(&r[i], &g, &m->t, u->hyper, i == u->place ? 3 : 50 + (uint64_t)i);
-        s[i] = (struct hn_slot){
-            .r = &r[i].r, .data = g.data, .index = index, .lr = lr, .partial = r[i].partial
-        };
-        s[i].rows = i == u->place || !u->ragged ? u->rows : i % 2 ? 0 : (u->rows + 1) / 2;
-    }
-    out->st = u->b->run(g.exec, s, u->slots, STEPS, &err);
-    out->refused = refused(out->st, &err);
-    out->bad = s[u->place].bad_step;
-    if (out->st == HONE_OK && out->bad < 0) {
-        for (int i = 0; i < u->slots; i++) s[i].index = NULL, s[i].first = 11, s[i].flush = 1;
-        out->st = u->b->run(g.exec, s, u->slots, 2, &err);
-    }
-    memcpy(out->partial, r[u->place].partial, sizeof out->partial);
-    out->now = r[u->place].r.now;
-    ck_assert_int_lt((int)m->t.p.n_slab, MOST);
-    rig_get(&g, r[u->place].r.slab[HN_SLAB_W], out->w, m->t.p.n_slab);
-    for (int i = 0; i < u->slots; i++) rig_replica_free(&r[i], &g);
-    rig_unprepare(&g);
-    rig_close(&g);
-}
-
-static const struct hn_hyper hypers[] = {
-    { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1, .weight_decay = 0.01, .l1 = 0.001 },
-    { .optimizer = HN_MOMENTUM, .momentum = 0.9, .accumulate = 3, .dropout = -1 },
-    { .optimizer = HN_NESTEROV,
-      .momentum = 0.8,
-      .accumulate = 1,
-      .dropout = 0.3,
-      .clip_norm = 0.4 },
-    { .optimizer = HN_ADAGRAD, .eps = 1e-8, .accumulate = 1, .dropout = -1 },
-    { .optimizer = HN_RMSPROP,
-      .alpha = 0.9,
-      .eps = 1e-6,
-      .accumulate = 2,
-      .dropout = -1,
-      .clip_norm = 1 },
-    { .optimizer = HN_ADAM,
-      .beta1 = 0.9,
-      .beta2 = 0.999,
-      .eps = 1e-6,
-      .accumulate = 1,
-      .dropout = -1 },
-    { .optimizer = HN_ADAMW,
-      .beta1 = 0.9,
-      .beta2 = 0.99,
-      .eps = 1e-6,
-      .weight_decay = 0.1,
-      .accumulate = 1,
-      .dropout = -1 },
-};
-
-static void expect_same(const struct outcome *a, const struct outcome *b, size_t n)
-{
-    ck_assert_int_eq(a->st, b->st);
-    ck_assert_int_eq(a->bad, b->bad);
-    ck_assert_mem_eq(&a->now, &b->now, sizeof a->now);
-    ck_assert_mem_eq(a->partial, b->partial, sizeof a->partial);
-    ck_assert_mem_eq(a->w, b->w, n * sizeof *a->w);
-}
+#include "tests/gpu/training.h"
 
 static struct outcome want, got;
 
@@ -130,7 +33,7 @@ START_TEST(programs)
     struct rig_data d;
     rig_data_init(&d, &m->t, m->classes, 9);
     struct setup u = {
-        .b = &hn_backend_reference, .hyper = &hypers[_i % 7], .rows = 3 + _i % 29, .slots = 1
+        .b = &hn_backend_reference, .hyper = &hypers[_i % HYPERS], .rows = 3 + _i % 29, .slots = 1
     };
     train(m, &d, &u, &want);
     for (int k = 0; k < WAYS; k++) {
@@ -176,7 +79,7 @@ START_TEST(same)
     struct rig_data d;
     rig_data_init(&d, &m->t, m->classes, 9);
     struct setup u = { .b = &hn_backend_cuda_f32,
-                       .hyper = &hypers[_i % 7],
+                       .hyper = &hypers[_i % HYPERS],
                        .rows = 9 + _i,
                        .slots = 1,
                        .options = "bn-impl=native,gemm-impl=native" };
@@ -253,7 +156,7 @@ START_TEST(faults)
         const struct hn_backend *b = &hn_backend_cuda_f32;
         struct hn_plan *plan = NULL;
         void *dev = NULL, *data = NULL, *exec = NULL;
-        struct hn_replica r = { .hyper = &hypers[2] };
+        struct hn_replica r = { .hyper = &hypers[HYPERS_CLIPPED] };
         double lr[6] = { 0.1, 0.1, 0.1, 0.1, 0.1, 0.1 };
         fake_reset();
         fake.fail_at = n;

@@ -5,6 +5,7 @@
  * and failed allocations leave nothing behind. */
 #include "gpu/backend.h"
 #include "plugin/tune/gang.h"
+#include "tests/cpu/hypers.h"
 #include "tests/cpu/programs.h"
 #include "tests/cpu/rig.h"
 #include "tests/fault.h"
@@ -14,20 +15,6 @@
 #include <sched.h>
 
 enum { CROWD = 12, MOST_STEPS = 9, MOST_ROWS = 90, EVAL_ROWS = 40, SLAB = 8192, OUT = 64 };
-
-static const struct hn_hyper hypers[] = {
-    { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1, .weight_decay = 0.01 },
-    { .optimizer = HN_MOMENTUM, .momentum = 0.9, .accumulate = 3, .dropout = -1 },
-    { .optimizer = HN_NESTEROV, .momentum = 0.8, .accumulate = 1, .dropout = 0.3, .clip_norm = 1 },
-    { .optimizer = HN_RMSPROP, .alpha = 0.9, .eps = 1e-6, .accumulate = 2, .dropout = 0 },
-    { .optimizer = HN_ADAMW,
-      .beta1 = 0.9,
-      .beta2 = 0.99,
-      .eps = 1e-6,
-      .weight_decay = 0.1,
-      .accumulate = 1,
-      .dropout = -1 },
-};
 
 struct device { /* what members run on */
     const struct hn_backend *b;
@@ -83,7 +70,7 @@ static hone_status open_work(struct member *m, struct work *w)
     rig_data_init(&w->data, &w->m->t, w->m->classes, 9);
     hn_mem_init(&w->mem, 0);
     w->state = m->seed * 77 + 5;
-    w->hyper = hypers[m->seed % (sizeof hypers / sizeof *hypers)];
+    w->hyper = hypers[m->seed % HYPERS];
     w->r.hyper = &w->hyper;
     hn_rng_key(m->seed, 1, 2, w->r.key);
     const struct hn_program *p = &w->m->t.p;
