@@ -174,7 +174,7 @@ static hone_status open_weights(struct hn_opener *o, hone_error *err)
     const char *train = hn_param_s(o->params, "sample-weights"),
                *path = o->role == HONE_TRAIN ? train : hn_opener_weights(o);
     HN_TRY(check_weights_file(o, path, err));
-    if (!train[0] || !r->n_x) return HONE_OK;
+    if (!train[0] || !r->n_x || !r->n_y) return HONE_OK; /* no loss, nothing to weigh */
     if (!r->weight.rows && !path[0]) {
         hn_log(o->ctx, HONE_LOG_NOTE, "no --%ssample-weights: every %s row has weight 1",
                role_prefix[o->role], o->role == HONE_VAL ? "validation" : "test");

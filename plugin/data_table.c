@@ -81,7 +81,7 @@ static hone_status part_of_column(struct table *t, const char *column, int *part
     return HONE_OK;
 }
 
-/* --sample-weights: a column wins over a file of its name. */
+/* --sample-weights: a column wins over a file of its name. Without a target (prediction) it may be missing. */
 static hone_status part_of_weights(struct hn_opener *o, struct table *t, hone_error *err)
 {
     const char *text = hn_param_s(o->params, "sample-weights");
@@ -89,7 +89,8 @@ static hone_status part_of_weights(struct hn_opener *o, struct table *t, hone_er
     HN_TRY(part_of_column(t, text, &t->weight, err));
     t->part[t->weight].name = HN_WEIGHTS_NAME;
     t->part[t->weight].optional =
-        o->role == HONE_TRAIN ? hn_opener_is_file(o, text) : hn_opener_weights(o)[0] != 0;
+        !hone_params_get(o->params, "target", 0) ||
+        (o->role == HONE_TRAIN ? hn_opener_is_file(o, text) : hn_opener_weights(o)[0] != 0);
     return HONE_OK;
 }
 

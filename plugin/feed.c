@@ -179,8 +179,7 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
                            "a row has %lld targets, output '%s' wants %lld", (long long)a->per_row,
                            s->targets[t].output_name, (long long)want);
         y[n++] = column_of(a);
-        const double *w = own->weights[role][t];
-        if (w) y[n++] = (struct hn_column){ w, HN_F64, 1, 1 };
+        if (own->specs[t].row_weights) y[n++] = hn_session_weight_column(s, role, (int)t);
     }
     *set = (struct hn_dataset){ hn_role_rows(r), (int)g->n_inputs, n, x, y };
     *out = set;

@@ -17,7 +17,7 @@ struct hn_own {                    /* hn_session.own */
     struct hn_array
         *labels[3]; /* class numbers of role and target: labels[role][target]; rows 0: not used */
     struct hn_array *scaled[3]; /* targets after --scale-target, likewise */
-    double **weights[3];        /* of the rows, likewise; NULL: this target or role has none */
+    double **weights[3];        /* of the rows, likewise; NULL: none, or those that were opened */
     struct hn_classes *classes; /* per target; n 0: none */
     struct hn_split split;
     void *cache[3][16]; /* outputs of the frozen head per set */
@@ -36,6 +36,8 @@ const struct hn_array *hn_session_target_array(const struct hn_session *s, int r
 
 /* weights.c: what the loss of each row is multiplied by; needs the row lists, and says in specs which losses have weights. */
 hone_status hn_session_weights(struct hn_session *s, hone_error *err);
+/* Of a role that is a data set and a target whose loss has weights. */
+struct hn_column hn_session_weight_column(const struct hn_session *s, int role, int target);
 
 /* augment.c: --augment as options of the training program; opts has its losses. */
 hone_status hn_session_augment(const struct hn_session *s, struct hn_lower_opts *opts,

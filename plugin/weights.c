@@ -136,6 +136,7 @@ static hone_status weigh_classes(struct hn_session *s, hone_error *err)
 
 /* ---- weights of rows ------------------------------------------------------------------------------------------------------- */
 
+/* Those that were opened serve as they are where they are not multiplied. */
 static hone_status weigh_rows(struct hn_session *s, int role, int t, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -143,6 +144,7 @@ static hone_status weigh_rows(struct hn_session *s, int role, int t, hone_error 
     const struct hn_class_weights *c = &s->class_weights;
     int64_t n = hn_role_rows(r);
     const int32_t *labels = c->n && c->target == t ? own->labels[role][t].data : NULL;
+    if (r->weight.rows && !labels) return HONE_OK;
     double *w = own->weights[role][t] = hn_alloc(&s->ctx->mem, (size_t)n * sizeof *w);
     if (!w) return hn_nomem(err, "the weights of the rows", (size_t)n * sizeof *w);
     for (int64_t i = 0; i < n; i++) {
@@ -152,18 +154,29 @@ static hone_status weigh_rows(struct hn_session *s, int role, int t, hone_error 
     return HONE_OK;
 }
 
+struct hn_column hn_session_weight_column(const struct hn_session *s, int role, int t)
+{
+    const struct hn_own *own = s->own;
+    const struct hn_array *given = &own->data->role[role].weight;
+    const double *made = own->weights[role][t];
+    return made ? (struct hn_column){ made, HN_F64, 1, 1 }
+                : (struct hn_column){ given->data, given->dtype, 1, 1 };
+}
+
 /* Do the training rows weigh anything, in the type they are computed in? */
 static hone_status refuse_nothing(const struct hn_session *s, int t, hone_error *err)
 {
     const struct hn_own *own = s->own;
     const struct hn_rows *rows = &s->rows[HONE_TRAIN];
-    const double *w = own->weights[s->set_of[HONE_TRAIN]][t];
-    int wide = hn_model_graph(s->model)->dtype == HN_F64;
-    for (int64_t i = 0; i < rows->n && w; i++) {
-        double v = w[rows->rows[i]];
-        if (wide ? v > 0 : (float)v > 0) return HONE_OK;
+    const struct hn_column c = hn_session_weight_column(s, s->set_of[HONE_TRAIN], t);
+    const size_t elem = hn_dtype_size(hn_model_graph(s->model)->dtype);
+    for (int64_t i = 0; i < rows->n; i++) {
+        double wide = 0;
+        float narrow = 0;
+        hn_column_gather(&c, rows->rows + i, 1, elem, elem == 8 ? (void *)&wide : &narrow);
+        if (wide > 0 || narrow > 0) return HONE_OK;
     }
-    if (!w || !rows->n) return HONE_OK;
+    if (!rows->n) return HONE_OK;
     return hn_fail(err, HONE_E_DATA, own->data->role[HONE_TRAIN].x[0].a.source,
                    "all %lld rows to %s have weight 0, wanted one above 0", (long long)rows->n,
                    own->use == HN_USE_EVAL ? "evaluate" : "train on");

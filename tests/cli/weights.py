@@ -210,7 +210,7 @@ def test_folds(rows):
         near(f"fold {i}", r.json["baseline"]["imported"]["folds"][i], want)
 
 
-def test_tune():
+def test_tune(rows):
     runs = []
     job = ["tune", NET, *WEIGHTED, "--class-weights", "balanced", "--folds", "4", "--test-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "5",
            "--epochs", "4", "--seed", "2", "--json", "--progress", "none"]
@@ -236,6 +236,11 @@ def test_tune():
     other = hone(*job[:-2], "--jobs", "1", "--search", "lr=log:1e-3..1e-1", "--progress", "none", "--study", tmp / "t1.onnx.run" / "study.db", "--class-weights",
                  "1,1,2", "-o", tmp / "z.onnx")
     code("a study of other weights", other, 2)
+    few = ["tune", NET, "--data", write(tmp / "bare.csv", rows, (*NAMES, "label")), "--target", "label", "--folds", "3", "--search", "lr=log:1e-3..1e-1", "--trials",
+           "2", "--epochs", "2", "--study", tmp / "files.db", "--force", "-o", tmp / "files.onnx"]
+    code("weights from a file", hone(*few, "--sample-weights", column(tmp / "w1.txt", [r["weight"] for r in rows])), 0)
+    code("the same ones elsewhere", hone(*few, "--sample-weights", column(tmp / "w2.txt", [r["weight"] for r in rows])), 0)
+    code("others", hone(*few, "--sample-weights", column(tmp / "w3.txt", [r["weight"] if i else 5 for i, r in enumerate(rows)])), 2, "study")
 
 
 def test_refusals(rows):
@@ -293,6 +298,17 @@ def test_refusals(rows):
     check("nothing was written", not (tmp / "z.onnx").exists())
 
 
+def test_predict(rows):
+    """Prediction needs no weights; a column of them is no feature there either."""
+    train("pr.onnx", *WEIGHTED, "--epochs", "1")
+    want = predicted("pr.onnx", rows)
+    write(tmp / "with.csv", rows, (*NAMES, "weight"))
+    for name, args in (("with.csv", ["--sample-weights", "weight"]), ("rows.csv", ["--sample-weights", "weight"]), ("with.csv", ["--ignore", "weight"])):
+        code(f"predict {name}", hone("predict", tmp / "pr.onnx", "--data", tmp / name, *args, "--force", "-o", tmp / "q.csv"), 0)
+        got = [[float(v) for v in line] for line in list(csv.reader(open(tmp / "q.csv")))[1:]]
+        check(f"predict {name} {args}", got == want)
+
+
 def test_help():
     r = hone("train", "--help")
     code("help", r, 0, "--class-weights", "--sample-weights", "--val-sample-weights")
@@ -315,8 +331,9 @@ def main():
     test_one_output(rows)
     test_resume(rows)
     test_folds(rows)
-    test_tune()
+    test_tune(rows)
     test_refusals(rows)
+    test_predict(rows)
     test_help()
     _hone.finish("weights", tmp)
 
