@@ -100,20 +100,32 @@ static double position(const json_t *axis, double v)
     return (v - low) / (high - low);
 }
 
+/* Is an axis's bound where the parameter itself ends, so that there is nothing to widen? */
+static int is_limit(const char *name, double bound)
+{
+    hone_param_info info = { .size = sizeof info };
+    for (size_t i = 0; hone_param_at(i, &info); i++) {
+        const char *a = info.name, *b = name;
+        while (*a && (*a == *b || (*a == '-' && *b == '_'))) a++, b++;
+        if (!*a && !*b && !(isnan(info.low) && isnan(info.high)))
+            return bound == info.low || bound == info.high;
+    }
+    return bound == 1; /* hidden_units, units_1, …: lists, or not in the table */
+}
+
 static void judge_ranges(const struct search *s, json_t *out)
 {
+    static const char *const ends[] = { "low", "high" };
     const char *name;
     json_t *axis;
     json_object_foreach(json_object_get(s->study, "space"), name, axis)
     {
         double v = jnum(json_object_get(s->best, "params"), name), at = position(axis, v);
         if (isnan(jnum(axis, "low")) || !(at >= 0 && at <= 1)) continue;
-        if (at > 1 - END_OF_RANGE)
-            add_line(out, "Its %.60s = %.4g lies at the upper end of the range: widen it.", name,
-                     v);
-        else if (at < END_OF_RANGE && (v != 0 || jnum(axis, "low") != 0))
-            add_line(out, "Its %.60s = %.4g lies at the lower end of the range: widen it.", name,
-                     v);
+        int end = at > 1 - END_OF_RANGE ? 1 : at < END_OF_RANGE ? 0 : -1;
+        if (end < 0 || is_limit(name, jnum(axis, ends[end]))) continue;
+        add_line(out, "Its %.60s = %.4g lies at the %s end of the range: widen it.", name, v,
+                 end ? "upper" : "lower");
     }
 }
 

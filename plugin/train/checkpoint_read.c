@@ -125,6 +125,8 @@ hone_status hn_checkpoint_open(struct hn_checkpoint *c, hone_context *ctx, const
     int found = there(ctx, dir, 0), before = there(ctx, dir, 1);
     if (found == -ENOMEM || before == -ENOMEM) return hn_nomem(err, "a file name", strlen(dir));
     if (found < 0) return hn_io_fail(err, dir, "look into", found);
+    if (!found && !hn_path_exists(ctx->io, dir))
+        return hn_fail(err, HONE_E_IO, dir, "there is no such folder");
     if (!found && before <= 0)
         return hn_hint(err, hn_fail(err, HONE_E_IO, dir, "there is no checkpoint in this folder"),
                        "name a run folder, such as OUT.onnx.run; a run that was stopped before its "

@@ -84,7 +84,10 @@ hone_status hn_options_metrics(hone_params *p, hone_error *err)
         const char *plain;
         HN_TRY(hn_parse_goal("require", hone_params_get(p, "require", i), name, &value, err));
         if (hn_metric_direction(name) < 0)
-            return hn_fail(err, HONE_E_USAGE, "require", "there is no metric '%s'", name);
+            return hn_hint(err,
+                           hn_fail(err, HONE_E_USAGE, "require", "there is no metric '%s'", name),
+                           "loss, accuracy, mae, rmse, r2, f1, auc, each with train_, val_ or "
+                           "test_ before it");
         role_of(name, &plain);
         HN_TRY(want_metric(p, plain, err));
     }

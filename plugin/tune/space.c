@@ -246,7 +246,7 @@ hone_status hn_space_add(struct hn_search_space *s, const char *line, const char
         return hn_fail(err, HONE_E_USAGE, place ? place : "search",
                        "found '%s', wanted NAME=LOW..HIGH or NAME=A,B,C", line);
     a.name = hn_text_plain(&s->arena, line, eq, &quoted);
-    if (a.name) a.place = place ? hn_arena_strdup(&s->arena, place) : a.name;
+    a.place = hn_arena_strdup(&s->arena, place ? place : "search");
     if (!a.name || !a.place) return hn_nomem(err, "an axis of a space", strlen(line));
     HN_TRY(bad_name(a.name, a.place, err));
     if (hn_space_find(s, a.name) >= 0)

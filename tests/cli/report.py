@@ -256,6 +256,17 @@ def test_examples():
     check("examples", len(examples) == 2 and (where / "report.html").exists())
 
 
+def test_ranges():
+    """A range is to be widened only where the parameter itself goes on behind its end."""
+    space = {"hidden_layers": {"type": "int", "low": 1, "high": 3}, "units_1": {"type": "int", "low": 1, "high": 64},
+             "dropout": {"type": "float", "low": 0, "high": 0.5}, "hidden_units": {"type": "int", "low": 4, "high": 64},
+             "lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}}
+    at = {"hidden_layers": 1, "units_1": 1, "dropout": 0.0, "hidden_units": 4, "lr": 0.1}
+    run, _ = write_study("ranges", 12, space, lambda r: at)
+    found = [line for line in hone("report", run, "--json").json["findings"] if "widen it" in line]
+    check("what can be widened", [line.split()[1] for line in found] == ["hidden_units", "lr"] and "lower" in found[0] and "upper" in found[1], found)
+
+
 def test_hostile():
     space = {EVIL: {"type": "float", "low": 0, "high": 1}, "kind'\"": {"type": "categorical", "choices": [EVIL, "b", 3, True]}, "": {"type": "int", "low": 1, "high": 9}}
     run, study = write_study("evil", 30, space, lambda r: {EVIL: r.random(), "kind'\"": r.choice([EVIL, "b", 3, True]), "": r.randint(1, 9)},
@@ -315,6 +326,7 @@ test_while_it_runs()
 test_diagnosis()
 test_tune()
 test_examples()
+test_ranges()
 test_hostile()
 test_large()
 _hone.finish("report", tmp)

@@ -141,6 +141,7 @@ def test_costs_itself_only():
 
 
 make_data()
+code("no such folder", hone("resume", tmp / "nowhere.run"), 6, "there is no such folder")
 test_error()
 test_study_lost()
 test_goes_on()
