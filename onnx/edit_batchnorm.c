@@ -80,10 +80,14 @@ int hn_edit_each_hidden(const struct hn_modify *e,
 
 static const char *const parts[4] = { "weight", "bias", "running_mean", "running_var" };
 
+/* The layer's type. Beside half types the statistics are float32 where the operator allows it: a variance has not the range
+ * of float16, and bfloat16 would round a running mean to 8 bits. */
 static enum hn_dtype type_of_layer(const struct hn_modify *e, size_t at)
 {
     const Onnx__TensorProto *w = hn_md_constant(e, e->g->node[at]->input[1]);
-    return w ? (enum hn_dtype)w->data_type : HN_F32;
+    if (!w) return HN_F32;
+    int half = w->data_type == HN_F16 || w->data_type == HN_BF16;
+    return half && e->opset >= 15 ? HN_F32 : (enum hn_dtype)w->data_type;
 }
 
 /* The Dense node whose output (its Add's included) is `value`. */
@@ -202,6 +206,28 @@ static double *numbers(const struct hn_modify *e, const Onnx__TensorProto *t, in
     return v;
 }
 
+/* The type of a value, by the layer, the Cast or the input it comes from; `other` where that does not say. Scale and statistics
+ * may be of another type than what they normalise. */
+static enum hn_dtype type_of(const struct hn_modify *e, const char *value, enum hn_dtype other)
+{
+    for (int i = 0; i < 64; i++) {
+        const Onnx__NodeProto *n = hn_md_producer(e, value, NULL);
+        const Onnx__ValueInfoProto *v = n ? NULL : hn_md_input(e, value);
+        const Onnx__AttributeProto *to = n && hn_md_is(n, "Cast") ? hn_md_attr(n, "to") : NULL;
+        if (v && v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+            return (enum hn_dtype)v->type->tensor_type->elem_type;
+        if (to) return (enum hn_dtype)to->i;
+        if (!n || n->n_input < 1) return other;
+        int other_types =
+            hn_md_is(n, "BatchNormalization") || hn_md_is(n, "Dropout") || hn_md_is(n, "Pow");
+        const Onnx__TensorProto *w =
+            n->n_input > 1 && !other_types ? hn_md_root(e, n->input[1]) : NULL;
+        if (w && hn_dtype_is_float((enum hn_dtype)w->data_type)) return (enum hn_dtype)w->data_type;
+        value = n->input[0];
+    }
+    return other;
+}
+
 static hone_status read_fold(struct hn_modify *e, const Onnx__NodeProto *bn, struct fold *f)
 {
     const char *where = bn->name && *bn->name ? bn->name : bn->output[0];
@@ -218,7 +244,7 @@ static hone_status read_fold(struct hn_modify *e, const Onnx__NodeProto *bn, str
     if (!p[0] || !p[1] || !p[2] || !p[3])
         return hn_fail(e->err, HONE_E_UNSUPPORTED, where,
                        "batchnorm remove: its four parameters are not plain constants of the file");
-    f->dtype = scale ? (enum hn_dtype)scale->data_type : HN_NONE;
+    f->dtype = type_of(e, bn->input[0], (enum hn_dtype)scale->data_type);
     f->s = hn_arena_alloc(e->arena, (size_t)f->n + 1, sizeof *f->s);
     f->t = hn_arena_alloc(e->arena, (size_t)f->n + 1, sizeof *f->t);
     if (!f->s || !f->t) return hn_md_nomem(e);

@@ -2,7 +2,8 @@
  *
  * Scalers in the graph: x → (x - offset) / scale behind an input, so that the model takes raw rows, and y → y · scale +
  * offset in front of an output, so that it gives raw numbers. The arrays must broadcast against the value (their last
- * axes are the value's); subtraction and division are separate nodes, in the order scikit-learn computes. */
+ * axes are the value's); subtraction and division are separate nodes, in the order scikit-learn computes. Between Casts they
+ * are in float32 where the value is of a half type, whose range and digits raw numbers may not have. */
 #include "onnx/edit_list.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -35,6 +36,20 @@ static hone_status check(struct hn_modify *e, const Onnx__ValueInfoProto *v, enu
         return HONE_OK;
     return hn_fail(e->err, HONE_E_UNSUPPORTED, name, "%s: its type is %s, wanted numbers", what,
                    hn_dtype_name(*dtype));
+}
+
+static int is_half(enum hn_dtype t) { return t == HN_F16 || t == HN_BF16; }
+
+/* from → Cast → to */
+static hone_status insert_cast(struct hn_modify *e, const char *label, char *from, char *to,
+                               enum hn_dtype dtype, size_t at)
+{
+    Onnx__NodeProto *cast = label && from && to ? hn_md_node(e, "Cast", hn_md_unique_node(e, label),
+                                                             (const char *const[]){ from, NULL },
+                                                             (const char *const[]){ to, NULL })
+                                                : NULL;
+    if (!cast || !hn_md_attr_int(e, cast, "to", dtype)) return hn_md_nomem(e);
+    return hn_md_insert(e, &e->g->node, &e->g->n_node, at, cast) ? HONE_OK : hn_md_nomem(e);
 }
 
 /* from → op[0] with values[0] → op[1] with values[1] → to, as nodes at position `at` and at + 1. */
@@ -71,27 +86,32 @@ static hone_status check_readers(struct hn_modify *e, const char *name)
     return HONE_OK;
 }
 
+/* The chain in float32: from → Cast → the chain → Cast → to, the last one where `to` is of a half type. */
+static hone_status insert_in_float32(struct hn_modify *e, const struct chain *c, char *from,
+                                     char *to, size_t at)
+{
+    struct chain wide = { c->value, HN_F32, { c->op[0], c->op[1] } };
+    char *before = hn_md_unique(e, hn_md_text(e, "%s/hone_float", c->value)), *after = to;
+    const char *label = hn_md_text(e, "hone_Cast_%s", c->value);
+    HN_TRY(insert_cast(e, label, from, before, HN_F32, at));
+    if (is_half(c->dtype)) after = hn_md_unique(e, hn_md_text(e, "%s/hone_wide", c->value));
+    if (!after) return hn_md_nomem(e);
+    HN_TRY(insert_chain(e, &wide, before, after, at + 1));
+    return after == to ? HONE_OK : insert_cast(e, label, after, to, c->dtype, at + 3);
+}
+
 hone_status hn_edit_scale_input(struct hn_modify *e)
 {
-    char *name = e->words[1], *from = name;
-    size_t at = 0;
+    char *name = e->words[1];
     struct chain c = { name, HN_NONE, { "Sub", "Div" } };
     HN_TRY(check(e, hn_md_initializer(e, name) ? NULL : hn_md_input(e, name), &c.dtype));
     if (!hn_dtype_is_float(c.dtype)) HN_TRY(check_readers(e, name));
     char *scaled = hn_md_unique(e, hn_md_text(e, "%s/hone_scaled", name));
     if (!scaled) return hn_md_nomem(e);
     hn_md_rewire(e, name, scaled, NULL);
-    if (!hn_dtype_is_float(c.dtype)) {
-        c.dtype = HN_F32;
-        from = hn_md_unique(e, hn_md_text(e, "%s/hone_float", name));
-        if (!from) return hn_md_nomem(e);
-        Onnx__NodeProto *cast =
-            hn_md_node(e, "Cast", hn_md_text(e, "hone_Cast_%s", name),
-                       (const char *const[]){ name, NULL }, (const char *const[]){ from, NULL });
-        if (!cast || !hn_md_attr_int(e, cast, "to", HN_F32)) return hn_md_nomem(e);
-        if (!hn_md_insert(e, &e->g->node, &e->g->n_node, at++, cast)) return hn_md_nomem(e);
-    }
-    return insert_chain(e, &c, from, scaled, at);
+    return hn_dtype_is_float(c.dtype) && !is_half(c.dtype)
+               ? insert_chain(e, &c, name, scaled, 0)
+               : insert_in_float32(e, &c, name, scaled, 0);
 }
 
 hone_status hn_edit_scale_output(struct hn_modify *e)
@@ -112,5 +132,6 @@ hone_status hn_edit_scale_output(struct hn_modify *e)
     for (size_t k = 0; k < n->n_output; k++)
         if (strcmp(n->output[k], name) == 0) n->output[k] = raw;
     hn_md_rewire(e, name, raw, NULL);
-    return insert_chain(e, &c, raw, name, e->g->n_node);
+    return is_half(c.dtype) ? insert_in_float32(e, &c, raw, name, e->g->n_node)
+                            : insert_chain(e, &c, raw, name, e->g->n_node);
 }

@@ -126,9 +126,9 @@ static hone_status put_columns(const struct hn_layer_fresh *f, Onnx__NodeProto *
     for (size_t i = 0; was && i < was->n_dims; i++) one_slope &= was->dims[i] == 1;
     int64_t count = one_slope ? 1 : f->out;
     double *x = hn_arena_alloc(f->e->arena, (size_t)count, sizeof *x);
-    if (was && was->data_type != HN_F32 && was->data_type != HN_F64)
+    if (was && !hn_dtype_is_float((enum hn_dtype)was->data_type))
         return hn_fail(f->e->err, HONE_E_UNSUPPORTED, n->input[k],
-                       "hidden: it is %s, wanted float32 or float64",
+                       "hidden: it is %s, wanted a float type",
                        hn_dtype_name((enum hn_dtype)was->data_type));
     if (!x || !was) return hn_md_nomem(f->e);
     for (int64_t i = 0; i < count; i++) x[i] = v;
@@ -161,9 +161,9 @@ static hone_status put_weight(const struct hn_layer_fresh *f, Onnx__NodeProto *n
 static hone_status check_type(const struct hn_modify *e, const struct hn_stack_layer *l)
 {
     enum hn_dtype type = hn_layer_dtype(e, l);
-    if (type == HN_F32 || type == HN_F64) return HONE_OK;
+    if (hn_dtype_is_float(type)) return HONE_OK;
     return hn_fail(e->err, HONE_E_UNSUPPORTED, l->dense->input[1],
-                   "hidden: its weights are %s, wanted float32 or float64", hn_dtype_name(type));
+                   "hidden: its weights are %s, wanted a float type", hn_dtype_name(type));
 }
 
 hone_status hn_layer_begin_anew(const struct hn_layer_fresh *f, const struct hn_stack_layer *l)

@@ -185,6 +185,7 @@ static void put_parameters(hone_result *r, const struct hn_graph *g)
         hn_result_array(r, "dims");
         for (int k = 0; t && k < t->rank; k++) hn_result_int(r, NULL, t->dims[k]);
         hn_result_close(r);
+        hn_result_string(r, "dtype", hn_dtype_name(g->values[p->value].dtype));
         hn_result_bool(r, "trained", p->trained);
         hn_result_string(r, "why", p->why);
         hn_result_close(r);

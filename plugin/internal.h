@@ -126,6 +126,12 @@ hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, v
                                  hone_error *err);
 hone_status hn_model_put_weights(hone_model *m, const struct hn_program *prog, const void *w,
                                  size_t elem, hone_error *err);
+/* plugin/stored.c: parameters that the file holds in a half type. */
+int hn_program_has_half(const struct hn_program *prog);
+/* Rounds them in the slab as the export does. The first one with a finite number that its type cannot hold; NULL: none. */
+const struct hn_param *hn_round_as_stored(const struct hn_program *prog, void *w, size_t elem);
+/* HONE_E_DIVERGED names the element of p that its type cannot hold. */
+hone_status hn_check_stored(const struct hn_param *p, const void *w, size_t elem, hone_error *err);
 /* plugin/ensemble.c: the edit line that makes one model of several that were trained as the session's targets say. */
 struct hn_session;
 hone_status hn_ensemble_line(const struct hn_session *s, struct hn_buffer *line, hone_error *err);

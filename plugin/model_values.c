@@ -99,6 +99,7 @@ static hone_status put_one(hone_model *m, const struct hn_param *p, void **value
     struct hn_mem *mem = &m->ctx->mem;
     const struct hn_tensor *file = &hn_model_onnx(m)->tensors[p->tensor_id].t;
     size_t bytes = p->n * hn_dtype_size(file->dtype);
+    HN_TRY(hn_check_stored(p, slab, elem, err));
     void *v = file_values(mem, p, file->dtype, slab, elem);
     if (!v) return hn_nomem(err, p->name, bytes);
     hn_free(mem, values[p->tensor_id]);

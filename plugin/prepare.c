@@ -117,13 +117,20 @@ hone_status hn_model_plain_form(hone_model *m, const hone_params *params, hone_e
     return hn_model_graph(m)->needs_inference ? edit(m, "inference", err) : HONE_OK;
 }
 
+/* What is folded into weights of a half type may leave its range. */
+static hone_status remove_batchnorm(hone_model *m, const hone_params *params, hone_error *err)
+{
+    HN_TRY(edit(m, "batchnorm remove", err));
+    return hn_param_b(params, "allow-nonfinite") ? HONE_OK : refuse_nonfinite(m, err);
+}
+
 hone_status hn_model_prepare_training(hone_model *m, const hone_params *params, hone_error *err)
 {
     const char *batchnorm = hn_param_s(params, "batchnorm");
     HN_TRY(hn_model_plain_form(m, params, err));
     if (strcmp(batchnorm, "insert") == 0) HN_TRY(insert_batchnorm(m, err));
     if (strcmp(batchnorm, "remove") == 0 && has_batchnorm(hn_model_graph(m)))
-        HN_TRY(edit(m, "batchnorm remove", err));
+        HN_TRY(remove_batchnorm(m, params, err));
     HN_TRY(untie(m, err)); /* what an edit made anew */
     HN_TRY(freeze(m, params, err));
     return hn_graph_blocked(hn_model_graph(m), 1, err);

@@ -6,7 +6,9 @@
  *
  *     |found - wanted| <= atol + rtol |wanted|
  *
- * or when both are NaN or the same infinity; shapes must agree. The graph is first taken with
+ * or when both are NaN or the same infinity; shapes must agree. Half types are computed in float32
+ * throughout, where who wrote the vectors may have rounded every value: the tolerances are then
+ * about one step of the type, at 1 and elsewhere. The graph is first taken with
  * its batch size fixed as the file has it; vectors with other rows are run on the graph whose
  * batch was lifted. */
 #include "onnx/tensor.h"
@@ -242,13 +244,30 @@ static hone_status choose_run(struct verify *v, struct one_case *c, struct graph
     return hn_fail(err, HONE_E_DATA, c->dir, "the input vectors do not fit the model's inputs");
 }
 
+/* The narrowest float type of the graph decides: its rounding is seen in what is wider, too. */
+static void default_tolerances(struct verify *v, const struct hn_graph *g)
+{
+    static const struct {
+        enum hn_dtype dtype;
+        double rtol, atol;
+    } known[] = { { HN_F64, 1e-7, 1e-12 },
+                  { HN_F32, 1e-3, 1e-7 },
+                  { HN_F16, 1e-3, 1e-3 },
+                  { HN_BF16, 1.6e-2, 1e-2 } };
+    size_t at = g->dtype == HN_F64 ? 0 : 1;
+    for (size_t i = 0; i < g->n_values; i++)
+        for (size_t k = at + 1; k < sizeof known / sizeof *known; k++)
+            if (k > 1 && g->values[i].dtype == known[k].dtype) at = k;
+    if (isnan(v->rtol)) v->rtol = known[at].rtol;
+    if (isnan(v->atol)) v->atol = known[at].atol;
+}
+
 static hone_status run_case(struct verify *v, struct one_case *c, hone_error *err)
 {
     struct graph_run *r = NULL;
     HN_TRY(read_inputs(v, c, err));
     HN_TRY(choose_run(v, c, &r, err));
-    if (isnan(v->rtol)) v->rtol = r->prog->dtype == HN_F64 ? 1e-7 : 1e-3;
-    if (isnan(v->atol)) v->atol = r->prog->dtype == HN_F64 ? 1e-12 : 1e-7;
+    default_tolerances(v, r->graph);
     HN_TRY(run_program(v, c, r, err));
     return compare_outputs(v, c, r, err);
 }

@@ -81,6 +81,20 @@ static void print_issues(FILE *f, const json_t *issues)
     }
 }
 
+/* Half types are worth a line: what is written is not what is trained. */
+static void print_half(FILE *f, const json_t *weights)
+{
+    static const char *const half[] = { "float16", "bfloat16" };
+    for (int k = 0; k < 2; k++) {
+        size_t i, n = 0;
+        json_t *v;
+        json_array_foreach(weights, i, v) n += !strcmp(jtext(v, "dtype"), half[k]);
+        if (n)
+            fprintf(f, "%-9s %s%s: computed and trained in float32, rounded when written\n",
+                    "weights", n < json_array_size(weights) ? "some are " : "", half[k]);
+    }
+}
+
 static void print_hidden(FILE *f, const json_t *hidden)
 {
     size_t i;
@@ -113,6 +127,7 @@ static void print_text(FILE *f, const json_t *t)
     fprintf(f, "%-9s %lld parameters, %lld of them learn\n", "size",
             (long long)json_integer_value(json_object_get(t, "parameters")),
             (long long)json_integer_value(json_object_get(t, "trainable_parameters")));
+    print_half(f, json_object_get(t, "weights"));
     print_hidden(f, json_object_get(t, "hidden"));
     json_array_foreach(json_object_get(t, "classes"), i, v)
     {

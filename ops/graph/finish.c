@@ -70,7 +70,7 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
     int32_t v = g->outputs[i], before;
     const struct hn_value *y = &g->values[v];
     const struct hn_value_fact *f = &g->facts->values[v];
-    int is_float = y->dtype == HN_F32 || y->dtype == HN_F64;
+    int is_float = hn_dtype_is_float(y->dtype);
     *info = (struct hn_output_info){ .value = v, .computable = f->computable };
     info->trainable = f->computable && f->from_param && is_float;
     info->derived = info->trainable && f->derived;

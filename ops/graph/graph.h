@@ -127,8 +127,9 @@ struct hn_graph {
     size_t n_classes;
     int classes_are_int;
     /* filled in by finish */
-    int32_t *order;      /* nodes in topological order */
-    enum hn_dtype dtype; /* HN_F32 or HN_F64: of the trained region */
+    int32_t *order; /* nodes in topological order */
+    enum hn_dtype
+        dtype; /* what it is computed in: HN_F64 where the trained parameters are, else HN_F32 (also half types) */
     int64_t fixed_batch; /* leading batch size the file declares, 0: symbolic */
     int batch_lifted;    /* 1: it was fixed and rows may still vary */
     struct hn_untie *unties;

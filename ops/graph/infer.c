@@ -173,19 +173,15 @@ static hone_status check_types(struct hn_infer *c)
     for (int i = 0; i < c->n->n_in; i++) {
         const struct hn_value *v = hn_in_value(c, i);
         if (!v) continue;
-        if (v->dtype == HN_F16 || v->dtype == HN_BF16)
-            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                           "'%s' is %s: half types are not supported yet", v->name,
-                           hn_dtype_name(v->dtype));
         if (v->dtype != HN_NONE && v->dtype != HN_STR && hn_dtype_size(v->dtype) == 0)
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                            "'%s' has element type %d, which is not supported", v->name,
                            (int)v->dtype);
         int data = (int)(c->row->data >> (i < 31 ? i : 31) & 1u);
-        if (data && (c->row->flags & HN_ROW_FLOAT) && v->dtype != HN_F32 && v->dtype != HN_F64)
+        if (data && (c->row->flags & HN_ROW_FLOAT) && !hn_dtype_is_float(v->dtype))
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                           "%s of '%s', which is %s: wanted float32 or float64", c->n->type,
-                           v->name, hn_dtype_name(v->dtype));
+                           "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
+                           hn_dtype_name(v->dtype));
     }
     return HONE_OK;
 }

@@ -46,11 +46,11 @@ static hone_status no_integers(struct hn_infer *c)
 {
     for (int i = 0; i < c->n->n_in; i++) {
         const struct hn_value *v = hn_in_value(c, i);
-        if (!v || v->dtype == HN_F32 || v->dtype == HN_F64 || v->constant ||
+        if (!v || hn_dtype_is_float(v->dtype) || v->constant ||
             hn_int_count(c->g, c->n->in[i]) >= 0)
             continue;
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "%s of '%s', which is %s: wanted float32 or float64", c->n->type, v->name,
+                       "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
                        hn_dtype_name(v->dtype));
     }
     return HONE_OK;

@@ -328,13 +328,14 @@ hone_status hn_infer_gather(struct hn_infer *c)
     return check_indices(c, axis);
 }
 
+static int computed_in_float32(enum hn_dtype t) { return hn_dtype_is_float(t) && t != HN_F64; }
+
+/* Between types that are computed in float32 nothing is rounded, and a weight behind it is the one that is stored; a constant
+ * that is no parameter has the numbers of the type it is cast to. */
 hone_status hn_infer_cast(struct hn_infer *c)
 {
     const struct hn_value *x = hn_in_value(c, 0);
     enum hn_dtype to = (enum hn_dtype)c->a->to;
-    if (to == HN_F16 || to == HN_BF16)
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "Cast to %s: half types are not supported yet", hn_dtype_name(to));
     if (hn_dtype_size(to) == 0 || x->dtype == HN_STR)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "Cast from %s to type %lld is not supported", hn_dtype_name(x->dtype),
@@ -345,6 +346,7 @@ hone_status hn_infer_cast(struct hn_infer *c)
         void *data = hn_infer_alloc(c, (size_t)x->constant->n + 1, hn_dtype_size(to));
         if (!data) return HONE_E_NOMEM;
         hn_convert(data, to, x->constant->data, x->dtype, x->constant->n);
+        if (computed_in_float32(x->dtype) && computed_in_float32(to)) pass_root(c, 0);
         return make_constant(c, c->n->out[0], data);
     }
     if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype))

@@ -128,8 +128,7 @@ static struct decision decide(const struct finder *f, const struct hn_node *n, i
     int32_t root = g->facts->values[n->in[k]].root;
     const struct hn_value *v = &g->values[root];
     struct decision element = { 1, 0, "" };
-    if (v->dtype != HN_F32 && v->dtype != HN_F64)
-        return (struct decision){ 0, 0, "not float32 or float64" };
+    if (!hn_dtype_is_float(v->dtype)) return (struct decision){ 0, 0, "no float type" };
     if (slot == HN_SLOT_ELEMENT) element = by_element(g, n, k, v->constant->n);
     if (f->opts && matches(f->opts->freeze, f->opts->n_freeze, v->name))
         return (struct decision){ element.record, 0, "frozen by request" };
@@ -177,12 +176,13 @@ static hone_status note_state(struct finder *f, const struct hn_node *n, int k)
     struct hn_graph *g = f->g;
     struct hn_state *s = &g->facts->states[g->facts->n_states++];
     const struct hn_value *v = &g->values[n->in[k]];
-    *s = (struct hn_state){ .root = v->constant ? g->facts->values[n->in[k]].root : -1,
+    int32_t root = v->constant ? g->facts->values[n->in[k]].root : -1;
+    *s = (struct hn_state){ .root = root,
                             .computed = !v->constant,
                             .node = (int32_t)(n - g->nodes),
                             .input = k,
                             .name = v->name,
-                            .init = v->constant };
+                            .init = root >= 0 ? g->values[root].constant : v->constant };
     if (s->init) return HONE_OK;
     int64_t channels = g->values[n->in[1]].shape.d[0].fixed;
     struct hn_tensor *t = hn_arena_alloc(&g->arena, 1, sizeof *t);

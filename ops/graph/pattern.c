@@ -327,8 +327,7 @@ hone_status hn_graph_patterns(struct hn_graph *g, hone_error *err)
         struct hn_node_fact *f = &g->facts->nodes[at];
         struct hn_pattern p;
         if (!f->live || f->state != HN_NODE_OK || f->owner >= 0 || n->n_out != 1 ||
-            g->values[n->out[0]].constant ||
-            (g->values[n->out[0]].dtype != HN_F32 && g->values[n->out[0]].dtype != HN_F64) ||
+            g->values[n->out[0]].constant || !hn_dtype_is_float(g->values[n->out[0]].dtype) ||
             !hn_is_default_domain(n->domain) || !match(g, n, &p))
             continue;
         struct hn_pattern *kept = hn_arena_alloc(&g->arena, 1, sizeof *kept);

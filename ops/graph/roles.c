@@ -296,12 +296,12 @@ static hone_status set_dtype(struct judge *j)
         const struct hn_value *v = &g->values[l->params[i].value];
         if (!l->params[i].trained) continue;
         if (!first) first = v;
-        if (v->dtype != first->dtype)
-            return issue(
-                j, hn_graph_issue(
-                       g, HN_BLOCKS_TRAINING, -1, HONE_E_UNSUPPORTED, NULL,
-                       "'%s' is %s but '%s' is %s: one type is wanted for all trained parameters",
-                       first->name, hn_dtype_name(first->dtype), v->name, hn_dtype_name(v->dtype)));
+        if ((v->dtype == HN_F64) != (first->dtype == HN_F64))
+            return issue(j, hn_graph_issue(g, HN_BLOCKS_TRAINING, -1, HONE_E_UNSUPPORTED, NULL,
+                                           "'%s' is %s but '%s' is %s: float64 is wanted for all "
+                                           "trained parameters or none",
+                                           first->name, hn_dtype_name(first->dtype), v->name,
+                                           hn_dtype_name(v->dtype)));
     }
     for (size_t i = 0; i < g->n_outputs && !first; i++)
         if (hn_dtype_is_float(g->values[g->outputs[i]].dtype)) first = &g->values[g->outputs[i]];

@@ -38,6 +38,17 @@ static int all_equal(const struct hn_tensor *t)
     return 1;
 }
 
+/* Behind a Cast that serves this input alone, it is the Cast that reads the shared name. */
+static void look_behind_casts(const struct hn_graph *g, struct slot *s)
+{
+    for (;;) {
+        const struct hn_value *v = &g->values[g->nodes[s->node].in[s->input]];
+        if (v->producer < 0 || v->n_uses != 1 || strcmp(g->nodes[v->producer].type, "Cast") != 0)
+            return;
+        s->node = v->producer, s->input = 0;
+    }
+}
+
 static hone_status list_slots(struct ties *t)
 {
     const struct hn_graph *g = t->g;
@@ -63,7 +74,8 @@ static hone_status list_slots(struct ties *t)
             t->slots[t->n_slots++] =
                 (struct slot){ f->states[i].root, f->states[i].node, f->states[i].input, 1, 1 };
     for (size_t i = 0; i < t->n_slots; i++) {
-        const struct slot *s = &t->slots[i];
+        struct slot *s = &t->slots[i];
+        look_behind_casts(g, s);
         t->all[s->root]++;
         t->direct[s->root] += g->nodes[s->node].in[s->input] == s->root;
     }

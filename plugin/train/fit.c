@@ -5,6 +5,7 @@
 #include "ops/base/status.h"
 #include "plugin/train/diagnose.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -113,14 +114,39 @@ static void diverged(struct hn_fit *f, const char *what)
     f->bad[n] = '\0';
 }
 
-/* Copies slab W aside if all of it is finite, else the run has diverged. */
+static void beyond_range(struct hn_fit *f, const struct hn_param *p)
+{
+    char text[sizeof f->bad];
+    snprintf(text, sizeof text, "%.150s as %s", p->name, hn_dtype_name(p->init->dtype));
+    diverged(f, text);
+}
+
+/* Copies slab W aside if all of it is finite, in the file too, else the run has diverged. */
 static hone_status snapshot(struct hn_fit *f, enum hn_slab to, hone_error *err)
 {
     HN_TRY(hn_member_get(f->cohort, 0, HN_SLAB_W, f->host, err));
     const char *bad = hn_first_bad_param(f->s->prog, f->host, f->s->backend->elem);
-    if (!bad) return hn_member_copy(f->cohort, 0, to, HN_SLAB_W, err);
-    diverged(f, bad);
+    const struct hn_param *beyond = hn_round_as_stored(f->s->prog, f->host, f->s->backend->elem);
+    if (!bad && !beyond) return hn_member_copy(f->cohort, 0, to, HN_SLAB_W, err);
+    if (bad)
+        diverged(f, bad);
+    else
+        beyond_range(f, beyond);
     return HONE_OK;
+}
+
+hone_status hn_fit_as_stored(struct hn_fit *f, enum hn_slab from, struct hn_replica *r,
+                             const struct hn_param **beyond, hone_error *err)
+{
+    const struct hn_backend *b = f->s->backend;
+    *r = member(f)->r;
+    *beyond = NULL;
+    r->slab[HN_SLAB_W] = r->slab[from];
+    if (!f->stored) return HONE_OK;
+    HN_TRY(hn_member_get(f->cohort, 0, from, f->host, err));
+    *beyond = hn_round_as_stored(f->s->prog, f->host, b->elem);
+    r->slab[HN_SLAB_W] = f->stored;
+    return b->put(f->s->dev, f->stored, 0, f->host, f->s->prog->n_slab * b->elem, err);
 }
 
 static hone_status find_bad_number(struct hn_fit *f, hone_error *err)
@@ -153,9 +179,14 @@ static int wants_train_figures(const struct hn_fit *f)
 
 static hone_status evaluate(struct hn_fit *f, struct hn_epoch *e, hone_error *err)
 {
-    const struct hn_replica *r = &member(f)->r;
-    if (f->s->rows[HONE_VAL].n) HN_TRY(hn_evaluator_run(f->eval, r, HONE_VAL, &e->val, err));
-    if (wants_train_figures(f)) HN_TRY(hn_evaluator_run(f->eval, r, HONE_TRAIN, &e->train, err));
+    struct hn_replica r;
+    const struct hn_param *beyond;
+    int val = f->s->rows[HONE_VAL].n > 0, train = wants_train_figures(f);
+    if (!val && !train) return HONE_OK;
+    HN_TRY(hn_fit_as_stored(f, HN_SLAB_W, &r, &beyond, err));
+    if (beyond) return beyond_range(f, beyond), HONE_OK;
+    if (val) HN_TRY(hn_evaluator_run(f->eval, &r, HONE_VAL, &e->val, err));
+    if (train) HN_TRY(hn_evaluator_run(f->eval, &r, HONE_TRAIN, &e->train, err));
     return HONE_OK;
 }
 
@@ -170,6 +201,7 @@ static hone_status judge(struct hn_fit *f, const struct hn_epoch *e, int *is_bes
 {
     double watched = (double)NAN;
     *is_best = 0;
+    if (f->reason == HN_STOP_DIVERGED) return HONE_OK; /* by what it would be in the file */
     if (!isfinite(e->train_loss)) return diverged(f, "train_loss"), HONE_OK;
     if (e->val.rows && !isfinite(e->val.loss)) return diverged(f, "val_loss"), HONE_OK;
     if (f->opts.monitor) {
@@ -311,9 +343,12 @@ hone_status hn_fit_create(struct hn_session *s, struct hn_cohort *c, struct hn_e
     f->cap_curve = CURVE_START;
     f->curve = hn_alloc(mem, f->cap_curve * sizeof *f->curve);
     f->host = hn_alloc(mem, bytes);
-    if (!f->curve || !f->host) {
+    hone_status st = f->curve && f->host ? HONE_OK : hn_nomem(err, "the run", bytes);
+    if (st == HONE_OK && hn_program_has_half(s->prog))
+        st = s->backend->alloc(s->dev, bytes, &f->stored, err);
+    if (st != HONE_OK) {
         hn_fit_destroy(f);
-        return hn_nomem(err, "the run", bytes);
+        return st;
     }
     *out = f;
     return HONE_OK;
@@ -323,6 +358,7 @@ void hn_fit_destroy(struct hn_fit *f)
 {
     if (!f) return;
     struct hn_mem *mem = &f->s->ctx->mem;
+    if (f->stored) f->s->backend->release(f->s->dev, f->stored);
     hn_free(mem, f->curve);
     hn_free(mem, f->host);
     hn_free(mem, f);

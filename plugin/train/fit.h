@@ -6,7 +6,8 @@
  * Epoch 0 is the model before training. It is a candidate for the best when its figures mean what later ones mean (judge_start,
  * and the monitor is no train_loss: that is a running mean over an epoch's batches). A value that is not finite ends the
  * run as diverged; then, as after any other stop, the weights to export are the best ones, or the last good ones when
- * nothing is monitored. A stop by time or callback inside an epoch ends that epoch where it is and judges it; a requested
+ * nothing is monitored. Weights of half types train in float32; what is judged is always what the file would hold, so that
+ * the figures are those of the exported model, and a number beyond the range of its type is not finite. A stop by time or callback inside an epoch ends that epoch where it is and judges it; a requested
  * stop leaves it as it is, to be resumed. */
 #ifndef HN_FIT_H
 #define HN_FIT_H
@@ -49,6 +50,7 @@ struct hn_fit {
     struct hn_fit_hooks hooks;
     hone_callbacks callbacks;
     unsigned char *host; /* slab W on the host */
+    void *stored; /* a slab on the device: weights as the file holds them; NULL: as they are */
     /* state: visited by checkpoints */
     struct hn_stopper stop;
     enum hn_stop_reason reason;
@@ -81,6 +83,10 @@ hone_status hn_fit_start(struct hn_fit *f, hone_error *err);
 hone_status hn_fit_run(struct hn_fit *f, hone_error *err);
 /* The slab that holds the result, and the epoch it is from. */
 enum hn_slab hn_fit_result_slab(const struct hn_fit *f);
+/* A replica whose slab W has the numbers of slab `from` as the file holds them: rounded, where parameters are of half types.
+ * *beyond: a parameter that its type cannot hold, else NULL. Valid until the next call. */
+hone_status hn_fit_as_stored(struct hn_fit *f, enum hn_slab from, struct hn_replica *r,
+                             const struct hn_param **beyond, hone_error *err);
 int64_t hn_fit_result_epoch(const struct hn_fit *f);
 /* The value of "val_accuracy", "train_loss", … in a line of the curve: 1 when it is there. */
 int hn_epoch_value(const struct hn_epoch *e, const char *name, double *out);

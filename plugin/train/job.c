@@ -269,10 +269,11 @@ hone_status hn_job_finish(struct hn_job *j, hone_error *err)
 {
     struct hn_fit *f = j->fit;
     enum hn_slab slab = hn_fit_result_slab(f);
-    struct hn_replica r = j->cohort->member[0].r;
-    r.slab[HN_SLAB_W] = r.slab[slab];
+    const struct hn_param *beyond; /* putting the weights names it */
+    struct hn_replica r;
     HN_TRY(hn_member_get(j->cohort, 0, slab, f->host, err));
     HN_TRY(hn_model_put_weights(j->model, j->s->prog, f->host, j->s->backend->elem, err));
+    HN_TRY(hn_fit_as_stored(f, slab, &r, &beyond, err));
     HN_TRY(hn_session_finish(j->s, err));
     if (j->s->targets[0]
             .scale) /* the loss of training was in scaled units, the exported model's is not */

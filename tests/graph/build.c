@@ -91,6 +91,12 @@ int32_t tb_doubles(struct tb *t, const char *name, int rank, ...)
     return initializer(t, name, x);
 }
 
+int32_t tb_halves(struct tb *t, const char *name, enum hn_dtype dtype, int rank, ...)
+{
+    FROM_DIMS(dtype)
+    return initializer(t, name, x);
+}
+
 int32_t tb_ints(struct tb *t, const char *name, int n, ...)
 {
     struct hn_tensor *x = grab(t, 1, sizeof *x);

@@ -24,6 +24,7 @@ int32_t tb_input(struct tb *t, const char *name, enum hn_dtype dtype, int rank,
                  ...);                                            /* int dims; -1: open */
 int32_t tb_floats(struct tb *t, const char *name, int rank, ...); /* int dims */
 int32_t tb_doubles(struct tb *t, const char *name, int rank, ...);
+int32_t tb_halves(struct tb *t, const char *name, enum hn_dtype dtype, int rank, ...);
 int32_t tb_ints(struct tb *t, const char *name, int n, ...); /* int64 list */
 int32_t tb_number(struct tb *t, const char *name, double x); /* float32 scalar */
 void tb_set(struct tb *t, const char *name, double x);       /* every element */

@@ -126,7 +126,9 @@ static const struct shape_case shape_cases[] = {
     { "Elu", "alpha=1", 14, { -1, 4 }, 2, "?" },  /* an integer where a float belongs */
     { "Cast", "to=1", 13, { -1, 4 }, 2, "[N,4]" },
     { "Cast", "to=11", 13, { -1, 4 }, 2, "[N,4]" },
-    { "Cast", "to=10", 13, { -1, 4 }, 2, "?" },
+    { "Cast", "to=10", 13, { -1, 4 }, 2, "[N,4]" },
+    { "Cast", "to=16", 13, { -1, 4 }, 2, "[N,4]" },
+    { "Cast", "to=17", 19, { -1, 4 }, 2, "?" }, /* float8 */
     { "LayerNormalization", NULL, 17, { -1, 4 }, 2, "?" }, /* needs a scale */
     { "Nonsense", NULL, 17, { -1, 4 }, 2, "?" },
 };

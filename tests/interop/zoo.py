@@ -20,7 +20,7 @@ ROWS = 24
 # what Hone says of files it cannot run yet
 REFUSED = {
     "lcbench_surrogate_opset13.onnx": "an embedding", "embedding_cat.onnx": "an embedding",
-    "conv1d_pointwise.onnx": "Conv is not supported", "linear_bf16.onnx": "half types are not supported",
+    "conv1d_pointwise.onnx": "Conv is not supported",
     "local_fn_seq.onnx": "Linear is not supported", "local_functions.onnx": "LL is not supported",
     "mlp_export_params_False.onnx": "the file has no values for it",
 }

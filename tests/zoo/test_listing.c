@@ -66,7 +66,6 @@ static const char *const differs[] = { /* the file cannot show what the module h
                                        "mlp_export_params_False",
                                        "conv1d_pointwise",
                                        "embedding_cat",
-                                       "linear_bf16",
                                        "local_fn_seq",
                                        "local_functions"
 };
