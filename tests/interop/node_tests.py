@@ -26,8 +26,8 @@ HONE = pathlib.Path(sys.argv[1]) / "hone"
 VERBOSE = "-v" in sys.argv
 # operator: how many of its cases must pass, in one form or the other
 WANTED = {
-    "Add": 4, "BatchNormalization": 4, "Clip": 9, "Concat": 24, "Div": 6, "Dropout": 8, "Elu": 3, "Erf": 1, "Flatten": 9,
-    "Gelu": 4, "Gemm": 22, "Identity": 1, "LayerNormalization": 38, "LeakyRelu": 3, "LogSoftmax": 7, "MatMul": 14, "Mul": 6,
+    "Add": 4, "BatchNormalization": 4, "Cast": 8, "Clip": 9, "Concat": 24, "Div": 6, "Dropout": 8, "Elu": 3, "Erf": 1, "Flatten": 9,
+    "Gelu": 4, "Gemm": 22, "Identity": 1, "LayerNormalization": 38, "LeakyRelu": 3, "LogSoftmax": 7, "MatMul": 14, "Max": 11, "Min": 11, "Mul": 6,
     "Relu": 1, "Reshape": 9, "Selu": 3, "Sigmoid": 2, "Slice": 8, "Softmax": 7, "Softplus": 2, "Split": 14, "Squeeze": 2,
     "Sub": 6, "Tanh": 2, "Transpose": 7, "Unsqueeze": 7,
 }

@@ -106,7 +106,7 @@ START_TEST(nothing_after_the_first_step)
 {
     static const struct {
         const char *model, *threads;
-    } cases[] = { { "bn_f32", "1" }, { "ln_f32", "1" }, { "bn_f64", "1" }, { "bn_f32", "2" } };
+    } cases[] = { { "bn_f32", "1" }, { "ln_f32", "1" }, { "bn_f64", "1" }, { "bn_f32", "2" }, { "bn_f16", "1" } };
     fflush(NULL);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
@@ -126,5 +126,5 @@ START_TEST(nothing_after_the_first_step)
 }
 END_TEST
 
-HN_TEST_MAIN("steady", tcase_add_loop_test(tc, nothing_after_the_first_step, 0, 4);)
+HN_TEST_MAIN("steady", tcase_add_loop_test(tc, nothing_after_the_first_step, 0, 5);)
 #endif
