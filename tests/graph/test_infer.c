@@ -128,7 +128,7 @@ static const struct shape_case shape_cases[] = {
     { "Cast", "to=11", 13, { -1, 4 }, 2, "[N,4]" },
     { "Cast", "to=10", 13, { -1, 4 }, 2, "[N,4]" },
     { "Cast", "to=16", 13, { -1, 4 }, 2, "[N,4]" },
-    { "Cast", "to=17", 19, { -1, 4 }, 2, "?" }, /* float8 */
+    { "Cast", "to=17", 19, { -1, 4 }, 2, "?" },            /* float8 */
     { "LayerNormalization", NULL, 17, { -1, 4 }, 2, "?" }, /* needs a scale */
     { "Nonsense", NULL, 17, { -1, 4 }, 2, "?" },
 };

@@ -153,7 +153,8 @@ START_TEST(interrupted_runs_end_the_same)
                                 { "monitor", "train_loss" },
                                 { "save", _i % 4 ? "last" : "best" },
                                 { NULL, NULL } };
-    static const char *const models[] = { "bn_f32", "ln_f64", "ln_f32", "bn_f64", "bn_f16", "ln_bf16" };
+    static const char *const models[] = { "bn_f32", "ln_f64", "ln_f32",
+                                          "bn_f64", "bn_f16", "ln_bf16" };
     stop_in_mid_epoch(models[_i % 6], _i * 11 % 24, pairs);
 }
 END_TEST

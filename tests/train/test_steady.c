@@ -106,7 +106,11 @@ START_TEST(nothing_after_the_first_step)
 {
     static const struct {
         const char *model, *threads;
-    } cases[] = { { "bn_f32", "1" }, { "ln_f32", "1" }, { "bn_f64", "1" }, { "bn_f32", "2" }, { "bn_f16", "1" } };
+    } cases[] = { { "bn_f32", "1" },
+                  { "ln_f32", "1" },
+                  { "bn_f64", "1" },
+                  { "bn_f32", "2" },
+                  { "bn_f16", "1" } };
     fflush(NULL);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
