@@ -12,17 +12,18 @@
 static const struct {
     const char *name, *form;
     int min, max; /* words after the name */
+    int inside; /* it looks at nodes of the model's own functions, too: calls are written out before */
     hone_status (*run)(struct hn_modify *e);
 } edits[] = {
-    { "untie", "untie NAME [NODE INPUT] [as NEW]", 1, 5, hn_edit_untie },
-    { "inference", "inference", 0, 0, hn_edit_inference },
-    { "scale-input", "scale-input INPUT KIND", 1, 2, hn_edit_scale_input },
-    { "scale-output", "scale-output OUTPUT KIND", 1, 2, hn_edit_scale_output },
-    { "batch-symbolic", "batch-symbolic [NAME]", 0, 1, hn_edit_batch_symbolic },
-    { "batchnorm", "batchnorm insert|remove [VALUE...]", 1, 4096, hn_edit_batchnorm },
-    { "hidden", "hidden [units=W,W,...] [activation=WORD] [key=HEX]", 1, 3, hn_edit_hidden },
-    { "rename-metadata", "rename-metadata OLD NEW", 2, 2, hn_edit_rename_metadata },
-    { "ensemble", "ensemble KIND VALUE [KIND VALUE...]", 2, 4096, hn_edit_ensemble },
+    { "untie", "untie NAME [NODE INPUT] [as NEW]", 1, 5, 0, hn_edit_untie },
+    { "inference", "inference", 0, 0, 1, hn_edit_inference },
+    { "scale-input", "scale-input INPUT KIND", 1, 2, 0, hn_edit_scale_input },
+    { "scale-output", "scale-output OUTPUT KIND", 1, 2, 0, hn_edit_scale_output },
+    { "batch-symbolic", "batch-symbolic [NAME]", 0, 1, 1, hn_edit_batch_symbolic },
+    { "batchnorm", "batchnorm insert|remove [VALUE...]", 1, 4096, 1, hn_edit_batchnorm },
+    { "hidden", "hidden [units=W,W,...] [activation=WORD] [key=HEX]", 1, 3, 1, hn_edit_hidden },
+    { "rename-metadata", "rename-metadata OLD NEW", 2, 2, 0, hn_edit_rename_metadata },
+    { "ensemble", "ensemble KIND VALUE [KIND VALUE...]", 2, 4096, 1, hn_edit_ensemble },
 };
 enum { N_EDITS = sizeof edits / sizeof *edits };
 
@@ -70,6 +71,7 @@ static hone_status run(struct hn_modify *e)
         if (e->n_words - 1 < edits[i].min || e->n_words - 1 > edits[i].max)
             return hn_fail(e->err, HONE_E_USAGE, e->line->text,
                            "%d words after the name, wanted: %s", e->n_words - 1, edits[i].form);
+        if (edits[i].inside) HN_TRY(hn_md_inline(e));
         return edits[i].run(e);
     }
     const char *close = hn_suggest(e->words[0], names);
@@ -84,9 +86,13 @@ static hone_status begin(struct hn_modify *e, struct hn_proto *p, struct hn_scan
 {
     HN_TRY(hn_scan_model(s, m, bytes, n, NULL, "the model", err));
     HN_TRY(hn_proto_read_model(p, m, bytes, n, s, "the model", err));
-    *e = (struct hn_modify){
-        .mem = m, .arena = &p->arena, .model = p->model, .g = p->model->graph, .err = err
-    };
+    *e = (struct hn_modify){ .mem = m,
+                             .arena = &p->arena,
+                             .proto = p,
+                             .n_bytes = n,
+                             .model = p->model,
+                             .g = p->model->graph,
+                             .err = err };
     for (size_t i = 0; i < p->model->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *o = p->model->opset_import[i];
         int plain = !o->domain || !*o->domain || strcmp(o->domain, "ai.onnx") == 0;
@@ -162,6 +168,7 @@ hone_status hn_edit_batchnorm_sites(struct hn_mem *m, const void *bytes, size_t 
     *sites = NULL;
     *n_sites = 0;
     hone_status st = begin(&e, &p, &s, m, bytes, n, err);
+    if (st == HONE_OK) st = hn_md_inline(&e);
     if (st == HONE_OK && !hn_edit_each_hidden(&e, add_site, &found))
         st = hn_nomem(err, "the list of layers", 0);
     if (st == HONE_OK)
@@ -207,6 +214,7 @@ hone_status hn_edit_hidden_info(struct hn_mem *m, const void *bytes, size_t n,
     struct hn_modify e;
     *info = (struct hn_hidden_info){ 0 };
     hone_status st = begin(&e, &p, &s, m, bytes, n, err);
+    if (st == HONE_OK) st = hn_md_inline(&e);
     if (st == HONE_OK) st = describe_stack(&e, info);
     hn_proto_free(&p);
     hn_scan_free(&s);

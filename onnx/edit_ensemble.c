@@ -246,6 +246,14 @@ static hone_status read_member(struct hn_merge *k, size_t at, const struct hn_te
     size_t n = (size_t)t->n * hn_dtype_size(t->dtype);
     HN_TRY(hn_scan_model(s, e->mem, t->data, n, NULL, "a member", e->err));
     HN_TRY(hn_proto_read_model(p, e->mem, t->data, n, s, "a member", e->err));
+    struct hn_modify other = { .mem = e->mem,
+                               .arena = e->arena,
+                               .proto = p,
+                               .n_bytes = n,
+                               .model = p->model,
+                               .g = p->model->graph,
+                               .err = e->err };
+    HN_TRY(hn_md_inline(&other));
     HN_TRY(check_member(k, p->model));
     return hn_peer_open(k, &k->m[at + 1], p->model->graph);
 }

@@ -64,6 +64,7 @@ hone_status hn_edit_untie(struct hn_modify *e)
 {
     int n = e->n_words;
     char *as = NULL;
+    size_t at;
     if (n >= 4 && strcmp(e->words[n - 2], "as") == 0) {
         as = e->words[n - 1];
         n -= 2;
@@ -71,6 +72,7 @@ hone_status hn_edit_untie(struct hn_modify *e)
     if (n != 2 && n != 4)
         return hn_fail(e->err, HONE_E_USAGE, e->line->text,
                        "wanted: untie NAME [NODE INPUT] [as NEW]");
+    if (n == 4 || !hn_md_producer(e, e->words[1], &at)) HN_TRY(hn_md_inline(e));
     if (as) {
         char *free_name = hn_md_unique(e, as);
         if (!free_name) return hn_md_nomem(e);

@@ -224,12 +224,14 @@ hone_status hn_import_declared(struct hn_import *im)
 static hone_status note_extras(struct hn_import *im)
 {
     const Onnx__ModelProto *model = im->model;
-    if (model->n_functions &&
-        hn_graph_issue(
-            im->g, HN_WARNING, -1, HONE_E_UNSUPPORTED,
-            "export the model without local functions (modules as functions)",
-            "the file defines %zu functions of its own, the first one '%s'; they are kept, not run",
-            model->n_functions, model->functions[0]->name ? model->functions[0]->name : ""))
+    const struct hn_functions *f = &im->flat.functions;
+    size_t idle = 0, first = 0;
+    for (size_t i = f->n; i-- > 0;)
+        if (f->v[i].state == HN_FN_UNSEEN) idle++, first = i;
+    if (idle && hn_graph_issue(im->g, HN_NOTE, -1, HONE_OK, NULL,
+                               "the file defines %zu functions that its graph does not call, the "
+                               "first one '%s'; they are kept",
+                               idle, f->v[first].label))
         return nomem(im);
     if (model->n_training_info &&
         hn_graph_issue(
@@ -241,6 +243,8 @@ static hone_status note_extras(struct hn_import *im)
 
 static hone_status import(struct hn_import *im)
 {
+    const struct hn_onnx *m = im->m;
+    HN_TRY(hn_expand(&im->flat, m->mem, &im->arena, m->proto, m->n, im->err));
     HN_TRY(hn_import_values(im));
     HN_TRY(hn_import_nodes(im));
     HN_TRY(hn_import_declared(im));
@@ -252,10 +256,15 @@ static hone_status import(struct hn_import *im)
 hone_status hn_onnx_graph(const struct hn_onnx *m, const struct hn_graph_opts *opts,
                           struct hn_graph **out, hone_error *err)
 {
-    struct hn_import im = { m, m->proto->model, hn_graph_create(m->mem), err };
+    struct hn_import im = {
+        .m = m, .model = m->proto->model, .g = hn_graph_create(m->mem), .err = err
+    };
     *out = NULL;
     if (!im.g) return hn_nomem(err, "the graph", sizeof *im.g);
+    hn_arena_init(&im.arena, m->mem);
     hone_status st = import(&im);
+    hn_expand_free(&im.flat);
+    hn_arena_clear(&im.arena);
     if (st == HONE_OK) st = hn_graph_finish(im.g, opts, err);
     if (st == HONE_OK)
         *out = im.g;

@@ -6,14 +6,16 @@
 #ifndef HN_ONNX_IMPORT_H
 #define HN_ONNX_IMPORT_H
 
+#include "onnx/expand.h"
 #include "onnx/model.h"
-#include "onnx/read.h"
 
 struct hn_import {
     const struct hn_onnx *m;
     const Onnx__ModelProto *model;
     struct hn_graph *g;
     hone_error *err;
+    struct hn_expanded flat; /* the nodes, calls of the model's own functions expanded */
+    struct hn_arena arena;   /* holds what flat points to */
 };
 
 /* "" for the standard operators, however the file spells them. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Nodes with their attributes, and the names that subgraphs define. Constant nodes stay nodes. Subgraphs
+ * Nodes with their attributes, those of functions' bodies where they are called (onnx/expand.h), and the names that
+ * subgraphs define. Constant nodes stay nodes. Subgraphs
  * (If, Loop, Scan) are carried as opaque attributes: only their names are looked at. */
 #include "onnx/import.h"
 #include "ops/base/status.h"
@@ -124,8 +125,18 @@ static hone_status import_attrs(struct hn_import *im, struct hn_node *n, const O
     return HONE_OK;
 }
 
-static hone_status import_node(struct hn_import *im, const Onnx__NodeProto *p, size_t i)
+/* Where the node stands decides which version its operator is of, and what a tie of its constant means. */
+static void take_place(struct hn_import *im, struct hn_node *n, const struct hn_function *from)
 {
+    if (!from) return;
+    n->version = hn_function_opset(from, n->domain);
+    for (int k = 0; k < n->n_out && strcmp(n->type, "Constant") == 0; k++)
+        if (n->out[k] >= 0) im->g->values[n->out[k]].in_function = 1;
+}
+
+static hone_status import_node(struct hn_import *im, const struct hn_flat_node *flat, size_t i)
+{
+    const Onnx__NodeProto *p = flat->node;
     char where[128];
     if (!p->op_type || !*p->op_type)
         return hn_fail(im->err, HONE_E_MODEL, text(p->name),
@@ -148,13 +159,13 @@ static hone_status import_node(struct hn_import *im, const Onnx__NodeProto *p, s
         im->g->values[n->out[k]].producer =
             (int32_t)i; /* finish looks whether it is the only one */
     }
+    take_place(im, n, flat->from);
     return import_attrs(im, n, p, where);
 }
 
 hone_status hn_import_nodes(struct hn_import *im)
 {
-    const Onnx__GraphProto *graph = im->model->graph;
-    for (size_t i = 0; i < graph->n_node; i++) HN_TRY(import_node(im, graph->node[i], i));
+    for (size_t i = 0; i < im->flat.n; i++) HN_TRY(import_node(im, &im->flat.nodes[i], i));
     return HONE_OK;
 }
 
@@ -199,8 +210,9 @@ static hone_status check_shadow(struct hn_import *im, const Onnx__GraphProto *su
 hone_status hn_import_check(struct hn_import *im)
 {
     char where[128];
-    for (size_t i = 0; i < im->g->n_nodes; i++)
-        HN_TRY(check_subgraphs(im, im->model->graph->node[i],
-                               hn_node_label(&im->g->nodes[i], where, sizeof where)));
+    for (size_t i = 0; i < im->flat.n; i++)
+        if (!im->flat.nodes[i].from) /* a function's names are none of the graph's */
+            HN_TRY(check_subgraphs(im, im->flat.nodes[i].node,
+                                   hn_node_label(&im->g->nodes[i], where, sizeof where)));
     return HONE_OK;
 }

@@ -12,6 +12,9 @@
 struct hn_modify {
     struct hn_mem *mem;
     struct hn_arena *arena;
+    const struct hn_proto
+        *proto; /* what model was unpacked into, from n_bytes; NULL: a new model */
+    size_t n_bytes;
     Onnx__ModelProto *model;
     Onnx__GraphProto *g;
     int64_t opset; /* of the standard operators */
@@ -79,6 +82,9 @@ struct hn_md_made {
 };
 struct hn_md_made *hn_md_index_made(const struct hn_modify *e, size_t *n);
 const struct hn_md_made *hn_md_find_made(const struct hn_md_made *made, size_t n, const char *name);
+
+/* Writes calls of the model's own functions out as nodes of the main graph; without any, nothing changes. */
+hone_status hn_md_inline(struct hn_modify *e);
 
 /* All node inputs called `from` become `to`, in subgraphs too; `except` (NULL allowed) is left alone. */
 void hn_md_rewire(const struct hn_modify *e, char *from, char *to, const Onnx__NodeProto *except);

@@ -11,12 +11,15 @@
 #define MODEL  (&onnx__model_proto__descriptor)
 #define GRAPH  (&onnx__graph_proto__descriptor)
 #define NODE   (&onnx__node_proto__descriptor)
+#define FUNC   (&onnx__function_proto__descriptor)
 #define ATTR   (&onnx__attribute_proto__descriptor)
 #define TENSOR (&onnx__tensor_proto__descriptor)
 #define ENTRY  (&onnx__string_string_entry_proto__descriptor)
 #define NONE   UINT32_MAX
 
 const struct hn_scan_limits hn_scan_defaults = { 10000000, 1000000, 1000000, 0 };
+
+size_t hn_scan_budget(size_t n_bytes) { return 2 * n_bytes + ((size_t)48 << 20); }
 
 struct level {
     const ProtobufCMessageDescriptor *type;
@@ -95,11 +98,12 @@ static hone_status frame_of(struct walk *w, int depth, uint32_t *frame)
 
 static enum hn_place place_of(const struct walk *w)
 {
-    if (w->top >= 2 && w->stack[0].type == MODEL && w->stack[1].type == GRAPH) {
-        if (w->top == 2) return HN_AT_INITIALIZER;
-        if (w->top == 4 && w->stack[2].type == NODE && w->stack[3].type == ATTR)
-            return HN_AT_ATTRIBUTE;
-    }
+    const struct level *s = w->stack;
+    if (w->top < 2 || s[0].type != MODEL) return HN_AT_ELSEWHERE;
+    int body = s[1].type == GRAPH || s[1].type == FUNC;
+    if (s[1].type == GRAPH && w->top == 2) return HN_AT_INITIALIZER;
+    if (body && w->top == 4 && s[2].type == NODE && s[3].type == ATTR) return HN_AT_ATTRIBUTE;
+    if (s[1].type == FUNC && w->top == 3 && s[2].type == ATTR) return HN_AT_ATTRIBUTE;
     return HN_AT_ELSEWHERE;
 }
 
@@ -266,7 +270,7 @@ static hone_status scan_as(struct walk *w, const ProtobufCMessageDescriptor *typ
     struct hn_scan *s = w->s;
     *s = (struct hn_scan){ .mem = m };
     w->limit = limits ? *limits : hn_scan_defaults;
-    if (!w->limit.unpacked) w->limit.unpacked = 2 * n + ((size_t)48 << 20);
+    if (!w->limit.unpacked) w->limit.unpacked = hn_scan_budget(n);
     w->top = 0;
     w->stack[0] = (struct level){ type, NULL, 0, 0, 0, n, 0, 0, 0, NONE };
     struct hn_frame whole = { 0, 0, 0, n };

@@ -17,11 +17,12 @@ struct hn_scan_limits {
     size_t unpacked; /* bytes that unpacking may take; 0: twice the file's size and 48 MiB */
 };
 extern const struct hn_scan_limits hn_scan_defaults;
+size_t hn_scan_budget(size_t n_bytes); /* the default of `unpacked` for a file of this size */
 
 enum hn_place {                    /* where a tensor stands */
                 HN_AT_INITIALIZER, /* of the main graph */
-                HN_AT_ATTRIBUTE,   /* of a node of the main graph */
-                HN_AT_ELSEWHERE    /* subgraphs, functions, sparse tensors, training information */
+                HN_AT_ATTRIBUTE,   /* of a node of the main graph or of a function's body */
+                HN_AT_ELSEWHERE    /* subgraphs, sparse tensors, training information */
 };
 
 /* One TensorProto; its position in the table is the tensor's id everywhere in Hone. */

@@ -107,7 +107,8 @@ static inline int hn_n_uses(const struct hn_graph *g, int32_t v)
 }
 
 int64_t hn_graph_opset(const struct hn_graph *g, const char *domain); /* 0: not imported */
-int hn_is_default_domain(const char *domain);                         /* "" and "ai.onnx" */
+int64_t hn_node_opset(const struct hn_graph *g, const struct hn_node *n);
+int hn_is_default_domain(const char *domain); /* "" and "ai.onnx" */
 
 /* sort.c: consumers, producers, topological order; structural damage is an error */
 hone_status hn_graph_sort(struct hn_graph *g, hone_error *err);

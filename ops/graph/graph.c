@@ -176,4 +176,9 @@ int64_t hn_graph_opset(const struct hn_graph *g, const char *domain)
     return best;
 }
 
+int64_t hn_node_opset(const struct hn_graph *g, const struct hn_node *n)
+{
+    return n->version > 0 ? n->version : hn_graph_opset(g, n->domain);
+}
+
 const struct hn_param_list *hn_graph_params(const struct hn_graph *g) { return &g->facts->params; }

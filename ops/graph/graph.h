@@ -65,6 +65,8 @@ struct hn_value {
     int32_t alias_of; /* root initializer reached through Identity nodes only, else -1 */
     int n_uses;       /* node inputs plus graph outputs */
     uint8_t is_input, is_output, is_initializer, is_sequence /* not a tensor */, declared;
+    uint8_t
+        in_function; /* a Constant of a function's body: however often it is used, one place in the file */
     enum hn_hint hint;
     /* as declared in graph.input/output/value_info: -1 = no dim_value; names NULL where there is no dim_param */
     int decl_rank; /* -1: no shape */
@@ -75,8 +77,9 @@ struct hn_value {
 struct hn_onnx_row; /* ops/graph/rows.h */
 struct hn_node {
     const char *name, *domain,
-        *type;     /* name "" where the file has none: messages then use type and position */
-    int32_t index; /* position in the file */
+        *type;       /* name "" where the file has none: messages then use type and position */
+    int32_t index;   /* position in the file, calls of its own functions expanded */
+    int64_t version; /* of its domain, where the function it stands in says so; 0: the graph's */
     int n_in, n_out;
     int n_attrs;
     int32_t *in, *out; /* value numbers; -1: empty name */
@@ -166,6 +169,9 @@ struct hn_graph_opts {
 hone_status hn_graph_finish(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err);
 /* The first issue that blocks running (or training) as an error, HONE_OK if none. */
 hone_status hn_graph_blocked(const struct hn_graph *g, int training, hone_error *err);
+
+/* The version since which an ONNX operator means what it means at `version`; 0: not an operator Hone knows. */
+int hn_onnx_since(const char *domain, const char *type, int64_t version);
 
 enum hn_tail { HN_TAIL_NONE, HN_TAIL_SOFTMAX, HN_TAIL_LOGSOFTMAX, HN_TAIL_SIGMOID };
 struct hn_output_info { /* what the training side asks of output i */

@@ -272,7 +272,7 @@ static void unknown_operator(struct hn_infer *c, int known)
         (void)hn_hint(c->err, HONE_E_UNSUPPORTED, "use the float model it was made from");
     } else if (known) {
         (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s is not supported at opset %lld",
-                      c->n->type, (long long)hn_graph_opset(c->g, c->n->domain));
+                      c->n->type, (long long)hn_node_opset(c->g, c->n));
     } else {
         (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "operator %s%s%s is not supported",
                       c->n->domain, c->n->domain[0] ? "." : "", c->n->type);
@@ -287,7 +287,7 @@ static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
     struct hn_infer c = { .g = g, .n = n, .a = f->attrs, .lifted = lifted, .err = &err };
     int known;
     hn_node_label(n, c.label, sizeof c.label);
-    n->row = c.row = hn_onnx_row_find(n->domain, n->type, hn_graph_opset(g, n->domain), &known);
+    n->row = c.row = hn_onnx_row_find(n->domain, n->type, hn_node_opset(g, n), &known);
     *f = (struct hn_node_fact){
         .attrs = f->attrs, .state = HN_NODE_OK, .state_at = -1, .owner = -1
     };

@@ -189,22 +189,34 @@ const struct hn_onnx_row hn_onnx_rows[] = {
 /* clang-format on */
 const size_t hn_n_onnx_rows = sizeof hn_onnx_rows / sizeof *hn_onnx_rows;
 
-const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version,
-                                           int *known)
+static const struct hn_onnx_row *find(const char *domain, const char *type, int64_t version,
+                                      int *known, int *since)
 {
     const struct hn_onnx_row *best = NULL;
-    int best_since = 0;
-    *known = 0;
+    *known = *since = 0;
     if (!hn_is_default_domain(domain)) return NULL;
     for (size_t i = 0; i < hn_n_onnx_rows; i++) {
         const struct hn_onnx_row *r = &hn_onnx_rows[i];
         if (r->type[0] != type[0] || strcmp(r->type, type) != 0) continue;
         *known = 1;
         for (int k = 0; k < HN_MAX_SINCE && r->since[k]; k++)
-            if (r->since[k] <= version && r->since[k] > best_since)
-                best = r, best_since = r->since[k];
+            if (r->since[k] <= version && r->since[k] > *since) best = r, *since = r->since[k];
     }
     return best;
+}
+
+const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version,
+                                           int *known)
+{
+    int since;
+    return find(domain, type, version, known, &since);
+}
+
+int hn_onnx_since(const char *domain, const char *type, int64_t version)
+{
+    int known, since;
+    (void)find(domain, type, version, &known, &since);
+    return since;
 }
 
 static void set_defaults(const struct hn_attr_spec *spec, struct hn_onnx_attrs *a)

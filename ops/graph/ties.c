@@ -6,7 +6,8 @@
  *   a running statistic shared with anything          merged: "untie NAME NODE INPUT"
  *   bias or normalisation slots, at most 1024 equal   merged (dynamo, tf2onnx): all but the first use come apart
  *     elements, rank 0 or 1
- *   everything else                                   a tie: trains as one
+ *   everything else                                   a tie: trains as one; a parameter inside a function that is
+ *                                                     called several times always is
  *
  * Lines are for onnx/edit; nothing is changed here. */
 #include "ops/graph/facts.h"
@@ -66,8 +67,8 @@ static hone_status list_slots(struct ties *t)
         const struct hn_use *u = &f->params.uses[i];
         int32_t root = f->params.params[u->param].value;
         int soft = f->use_slot[i] == HN_SLOT_BIAS || f->use_slot[i] == HN_SLOT_NORM;
-        t->slots[t->n_slots++] = (struct slot){ root, u->node, u->input, 0,
-                                                soft && all_equal(g->values[root].constant) };
+        soft &= !g->values[root].in_function && all_equal(g->values[root].constant);
+        t->slots[t->n_slots++] = (struct slot){ root, u->node, u->input, 0, soft };
     }
     for (size_t i = 0; i < f->n_states; i++)
         if (f->states[i].root >= 0)
@@ -133,6 +134,7 @@ static hone_status visit(struct ties *t, const struct slot *s)
     int32_t v = g->nodes[s->node].in[s->input];
     if (g->values[v].alias_of >= 0) {
         if (t->done[v] || t->all[s->root] < 2) return HONE_OK;
+        if (g->values[s->root].in_function && !s->is_state) return HONE_OK;
         t->done[v] = 1;
         return add_line(t, s, 1);
     }

@@ -21,7 +21,6 @@ ROWS = 24
 REFUSED = {
     "lcbench_surrogate_opset13.onnx": "an embedding", "embedding_cat.onnx": "an embedding",
     "conv1d_pointwise.onnx": "Conv is not supported",
-    "local_fn_seq.onnx": "Linear is not supported", "local_functions.onnx": "LL is not supported",
     "mlp_export_params_False.onnx": "the file has no values for it",
 }
 # what it runs but does not train, beside the files that hold nothing to train

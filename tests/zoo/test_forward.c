@@ -67,8 +67,6 @@ static int compare(const char *line, const struct zoo_result *r, double toleranc
 static const char *const unsupported[] = { /* operators that are not in yet: blocked, by name */
                                            "torch-1.13/conv1d_pointwise.onnx",
                                            "torch-1.13/embedding_cat.onnx",
-                                           "torch-1.13/local_fn_seq.onnx",
-                                           "torch-1.13/local_functions.onnx",
                                            "wild/lcbench_surrogate_opset13.onnx",
                                            "torch-1.13/mlp_export_params_False.onnx"
 };

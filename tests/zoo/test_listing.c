@@ -65,9 +65,7 @@ static const char *const differs[] = { /* the file cannot show what the module h
                                        "weight_norm",
                                        "mlp_export_params_False",
                                        "conv1d_pointwise",
-                                       "embedding_cat",
-                                       "local_fn_seq",
-                                       "local_functions"
+                                       "embedding_cat"
 };
 
 static int one_of(const char *const *list, size_t n, const char *name)
