@@ -20,20 +20,28 @@ static Onnx__NodeProto *only_consumer(const struct hn_modify *e, const char *val
     return found;
 }
 
+/* A constant, also behind a Cast. */
+static const Onnx__TensorProto *stored(const struct hn_modify *e, const char *name)
+{
+    const Onnx__TensorProto *t = hn_md_constant(e, name);
+    const Onnx__NodeProto *n = t ? NULL : hn_md_producer(e, name, NULL);
+    return n && hn_md_is(n, "Cast") && n->n_input == 1 ? hn_md_constant(e, n->input[0]) : t;
+}
+
 char *hn_edit_dense_output(const struct hn_modify *e, size_t at, int64_t *width)
 {
     Onnx__NodeProto *n = e->g->node[at];
     int gemm = hn_md_is(n, "Gemm");
     if ((!gemm && !hn_md_is(n, "MatMul")) || n->n_input < 2 || n->n_output < 1) return NULL;
-    const Onnx__TensorProto *w = hn_md_constant(e, n->input[1]);
-    if (!w || w->n_dims != 2 || hn_md_constant(e, n->input[0])) return NULL;
+    const Onnx__TensorProto *w = stored(e, n->input[1]);
+    if (!w || w->n_dims != 2 || stored(e, n->input[0])) return NULL;
     const Onnx__AttributeProto *trans = hn_md_attr(n, "transB");
     *width = w->dims[gemm && trans && trans->i ? 0 : 1];
     Onnx__NodeProto *add = gemm ? NULL : only_consumer(e, n->output[0]);
     if (!add || !hn_md_is(add, "Add") || add->n_input != 2 || add->n_output != 1)
         return n->output[0];
     const char *other = add->input[strcmp(add->input[0], n->output[0]) == 0];
-    const Onnx__TensorProto *b = hn_md_constant(e, other);
+    const Onnx__TensorProto *b = stored(e, other);
     return b && b->n_dims && b->dims[b->n_dims - 1] == *width ? add->output[0] : n->output[0];
 }
 
@@ -78,16 +86,36 @@ int hn_edit_each_hidden(const struct hn_modify *e,
 
 /* ---- insert ------------------------------------------------------------------------------------------------------------- */
 
+/* The type of a value, by the layer, the Cast or the input it comes from; `other` where that does not say. Scale and statistics
+ * may be of another type than what they normalise. */
+static enum hn_dtype type_of(const struct hn_modify *e, const char *value, enum hn_dtype other)
+{
+    for (int i = 0; i < 64; i++) {
+        const Onnx__NodeProto *n = hn_md_producer(e, value, NULL);
+        const Onnx__ValueInfoProto *v = n ? NULL : hn_md_input(e, value);
+        const Onnx__AttributeProto *to = n && hn_md_is(n, "Cast") ? hn_md_attr(n, "to") : NULL;
+        if (v && v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+            return (enum hn_dtype)v->type->tensor_type->elem_type;
+        if (to) return (enum hn_dtype)to->i;
+        if (!n || n->n_input < 1) return other;
+        int other_types =
+            hn_md_is(n, "BatchNormalization") || hn_md_is(n, "Dropout") || hn_md_is(n, "Pow");
+        const Onnx__TensorProto *w =
+            n->n_input > 1 && !other_types ? hn_md_root(e, n->input[1]) : NULL;
+        if (w && hn_dtype_is_float((enum hn_dtype)w->data_type)) return (enum hn_dtype)w->data_type;
+        value = n->input[0];
+    }
+    return other;
+}
+
 static const char *const parts[4] = { "weight", "bias", "running_mean", "running_var" };
 
-/* The layer's type. Beside half types the statistics are float32 where the operator allows it: a variance has not the range
- * of float16, and bfloat16 would round a running mean to 8 bits. */
-static enum hn_dtype type_of_layer(const struct hn_modify *e, size_t at)
+/* That of the layer. Beside half types the statistics are float32 where the operator allows it: a variance has not the range of
+ * float16, and bfloat16 would round a running mean to 8 bits. */
+static enum hn_dtype type_of_statistics(const struct hn_modify *e, const char *value)
 {
-    const Onnx__TensorProto *w = hn_md_constant(e, e->g->node[at]->input[1]);
-    if (!w) return HN_F32;
-    int half = w->data_type == HN_F16 || w->data_type == HN_BF16;
-    return half && e->opset >= 15 ? HN_F32 : (enum hn_dtype)w->data_type;
+    enum hn_dtype t = type_of(e, value, HN_F32);
+    return (t == HN_F16 || t == HN_BF16) && e->opset >= 15 ? HN_F32 : t;
 }
 
 /* The Dense node whose output (its Add's included) is `value`. */
@@ -131,7 +159,7 @@ static hone_status insert_at(struct hn_modify *e, size_t i, char *value)
     if (!find_layer(e, value, &layer, &width))
         return hn_fail(e->err, HONE_E_USAGE, value,
                        "batchnorm insert: this is not the output of a Dense layer");
-    HN_TRY(add_statistics(e, i, value, type_of_layer(e, layer), width, p));
+    HN_TRY(add_statistics(e, i, value, type_of_statistics(e, value), width, p));
     char *out = hn_md_unique(e, hn_md_text(e, "%s/bn", value));
     if (!out) return hn_md_nomem(e);
     if (hn_md_is_output(e, value))
@@ -204,28 +232,6 @@ static double *numbers(const struct hn_modify *e, const Onnx__TensorProto *t, in
     double *v = hn_arena_alloc(e->arena, (size_t)n + 1, sizeof *v);
     if (v) hn_convert(v, HN_F64, view.data, view.dtype, n);
     return v;
-}
-
-/* The type of a value, by the layer, the Cast or the input it comes from; `other` where that does not say. Scale and statistics
- * may be of another type than what they normalise. */
-static enum hn_dtype type_of(const struct hn_modify *e, const char *value, enum hn_dtype other)
-{
-    for (int i = 0; i < 64; i++) {
-        const Onnx__NodeProto *n = hn_md_producer(e, value, NULL);
-        const Onnx__ValueInfoProto *v = n ? NULL : hn_md_input(e, value);
-        const Onnx__AttributeProto *to = n && hn_md_is(n, "Cast") ? hn_md_attr(n, "to") : NULL;
-        if (v && v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-            return (enum hn_dtype)v->type->tensor_type->elem_type;
-        if (to) return (enum hn_dtype)to->i;
-        if (!n || n->n_input < 1) return other;
-        int other_types =
-            hn_md_is(n, "BatchNormalization") || hn_md_is(n, "Dropout") || hn_md_is(n, "Pow");
-        const Onnx__TensorProto *w =
-            n->n_input > 1 && !other_types ? hn_md_root(e, n->input[1]) : NULL;
-        if (w && hn_dtype_is_float((enum hn_dtype)w->data_type)) return (enum hn_dtype)w->data_type;
-        value = n->input[0];
-    }
-    return other;
 }
 
 static hone_status read_fold(struct hn_modify *e, const Onnx__NodeProto *bn, struct fold *f)

@@ -37,6 +37,26 @@ static hone_status untie_alias(struct hn_modify *e, char *name, char *as)
     return HONE_OK;
 }
 
+/* Input k of n gets a Cast of its own, of a constant of its own. */
+static hone_status copy_cast(struct hn_modify *e, const Onnx__NodeProto *cast,
+                             const Onnx__TensorProto *t, Onnx__NodeProto *n, size_t k, char *as)
+{
+    size_t at;
+    char *fresh = as ? as : hn_md_unique(e, cast->input[0]),
+         *value = hn_md_unique(e, cast->output[0]);
+    const char *label = hn_md_unique_node(e, cast->name ? cast->name : "");
+    if (!fresh || !value || !label || !hn_md_add_initializer(e, copy_as(e, t, fresh)))
+        return hn_md_nomem(e);
+    Onnx__NodeProto *own = hn_md_node(e, "Cast", label, (const char *const[]){ fresh, NULL },
+                                      (const char *const[]){ value, NULL });
+    if (!own) return hn_md_nomem(e);
+    own->attribute = cast->attribute; /* shared: packing only reads */
+    own->n_attribute = cast->n_attribute;
+    n->input[k] = value;
+    (void)hn_md_producer(e, cast->output[0], &at);
+    return hn_md_insert(e, &e->g->node, &e->g->n_node, at + 1, own) ? HONE_OK : hn_md_nomem(e);
+}
+
 static hone_status untie_use(struct hn_modify *e, char *name, const char *node, const char *input,
                              char *as)
 {
@@ -44,9 +64,11 @@ static hone_status untie_use(struct hn_modify *e, char *name, const char *node, 
     int64_t k = 0;
     const Onnx__TensorProto *t = hn_md_constant(e, name);
     Onnx__NodeProto *n = hn_md_node_named(e, node, &at);
+    const Onnx__NodeProto *cast = t ? NULL : hn_md_producer(e, name, NULL);
+    if (cast && hn_md_is(cast, "Cast") && cast->n_input == 1) t = hn_md_root(e, cast->input[0]);
     if (!t)
         return hn_fail(e->err, HONE_E_USAGE, name,
-                       "untie: no initializer or Constant has this name");
+                       "untie: no initializer or Constant has this name, nor a Cast of one");
     if (!n)
         return hn_fail(e->err, HONE_E_USAGE, node,
                        "untie: no node, or more than one, has this name");
@@ -54,6 +76,7 @@ static hone_status untie_use(struct hn_modify *e, char *name, const char *node, 
         strcmp(n->input[k], name) != 0)
         return hn_fail(e->err, HONE_E_USAGE, node,
                        "untie: input %.20s of this node is not '%.100s'", input, name);
+    if (cast) return copy_cast(e, cast, t, n, (size_t)k, as);
     char *fresh = as ? as : hn_md_unique(e, name);
     if (!fresh || !hn_md_add_initializer(e, copy_as(e, t, fresh))) return hn_md_nomem(e);
     n->input[k] = fresh;

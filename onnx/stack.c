@@ -356,6 +356,8 @@ static hone_status read_dense(const struct finder *f, size_t at, struct hn_stack
     char *out = hn_edit_dense_output(e, at, &width);
     if (!out || out == n->output[0]) return HONE_OK;
     l->add = hn_md_producer(e, out, NULL);
+    if (!hn_md_root(e, l->add->input[strcmp(l->add->input[0], n->output[0]) == 0]))
+        return obstacle(f, l->add, "its bias stands behind a Cast");
     l->exit = out;
     return HONE_OK;
 }
@@ -416,7 +418,8 @@ hone_status hn_stack_find(struct hn_modify *e, struct hn_stack *s)
     }
     if (first == f.n)
         return hn_fail(e->err, HONE_E_UNSUPPORTED, "",
-                       "there is no Dense layer (Gemm or MatMul with a constant weight)");
+                       "there is no Dense layer (Gemm or MatMul with a constant weight, no Cast in "
+                       "front of it)");
     if (!f.ahead[first]) return take_last(&f, s, &first, 1);
     while (!done) HN_TRY(walk_block(&f, s, &first, &done));
     return HONE_OK;

@@ -9,6 +9,10 @@
  *   everything else                                   a tie: trains as one; a parameter inside a function that is
  *                                                     called several times always is
  *
+ * A Cast in between changes nothing: one that serves a single use reads the shared name itself, one that serves several is
+ * copied with what it reads ("untie VALUE NODE INPUT"). A running statistic that would have to stay shared with anything blocks
+ * training: it is no parameter, and there is only one tensor to write both to.
+ *
  * Lines are for onnx/edit; nothing is changed here. */
 #include "ops/graph/facts.h"
 
@@ -19,7 +23,7 @@ enum { MERGE_LIMIT = 1024, SEARCH_LIMIT = 10000 };
 
 struct slot { /* a use of a parameter or of a statistic */
     int32_t root, node, input;
-    int is_state, mergeable;
+    int is_state, mergeable, apart; /* apart: it gets values of its own */
 };
 struct ties {
     struct hn_graph *g;
@@ -50,6 +54,15 @@ static void look_behind_casts(const struct hn_graph *g, struct slot *s)
     }
 }
 
+/* Do the numbers of v lie in the root under its own name: as they are, or cast? */
+static int reads_root(const struct hn_graph *g, int32_t v, int32_t root)
+{
+    const struct hn_node *n = g->values[v].producer < 0 ? NULL : &g->nodes[g->values[v].producer];
+    if (v == root) return 1;
+    return n && strcmp(n->type, "Cast") == 0 &&
+           (n->in[0] == root || g->values[n->in[0]].alias_of == root);
+}
+
 static hone_status list_slots(struct ties *t)
 {
     const struct hn_graph *g = t->g;
@@ -68,17 +81,17 @@ static hone_status list_slots(struct ties *t)
         int32_t root = f->params.params[u->param].value;
         int soft = f->use_slot[i] == HN_SLOT_BIAS || f->use_slot[i] == HN_SLOT_NORM;
         soft &= !g->values[root].in_function && all_equal(g->values[root].constant);
-        t->slots[t->n_slots++] = (struct slot){ root, u->node, u->input, 0, soft };
+        t->slots[t->n_slots++] = (struct slot){ root, u->node, u->input, 0, soft, 0 };
     }
     for (size_t i = 0; i < f->n_states; i++)
         if (f->states[i].root >= 0)
             t->slots[t->n_slots++] =
-                (struct slot){ f->states[i].root, f->states[i].node, f->states[i].input, 1, 1 };
+                (struct slot){ f->states[i].root, f->states[i].node, f->states[i].input, 1, 1, 0 };
     for (size_t i = 0; i < t->n_slots; i++) {
         struct slot *s = &t->slots[i];
         look_behind_casts(g, s);
         t->all[s->root]++;
-        t->direct[s->root] += g->nodes[s->node].in[s->input] == s->root;
+        t->direct[s->root] += reads_root(g, g->nodes[s->node].in[s->input], s->root);
     }
     return HONE_OK;
 }
@@ -128,21 +141,42 @@ static hone_status add_line(struct ties *t, const struct slot *s, int alias)
     return st == HONE_OK ? st : hn_nomem(t->err, "the list of issues", 0);
 }
 
-static hone_status visit(struct ties *t, const struct slot *s)
+static hone_status visit(struct ties *t, struct slot *s)
 {
     const struct hn_graph *g = t->g;
     int32_t v = g->nodes[s->node].in[s->input];
     if (g->values[v].alias_of >= 0) {
-        if (t->done[v] || t->all[s->root] < 2) return HONE_OK;
-        if (g->values[s->root].in_function && !s->is_state) return HONE_OK;
+        if (t->all[s->root] < 2 || (g->values[s->root].in_function && !s->is_state)) return HONE_OK;
+        s->apart = 1;
+        if (t->done[v]) return HONE_OK;
         t->done[v] = 1;
         return add_line(t, s, 1);
     }
-    if (t->direct[s->root] < 2 || v != s->root)
+    if (t->direct[s->root] < 2 || !reads_root(g, v, s->root))
         return HONE_OK; /* reshaped or transposed: the weight itself */
     int first = !t->kept[s->root];
     t->kept[s->root] = 1;
-    return !first && s->mergeable ? add_line(t, s, 0) : HONE_OK;
+    s->apart = !first && s->mergeable;
+    return s->apart ? add_line(t, s, 0) : HONE_OK;
+}
+
+static hone_status block_shared_states(struct ties *t)
+{
+    memset(t->all, 0, (t->g->n_values + 1) * sizeof *t->all);
+    for (size_t i = 0; i < t->n_slots; i++) t->all[t->slots[i].root] += !t->slots[i].apart;
+    for (size_t i = 0; i < t->n_slots; i++) {
+        const struct slot *s = &t->slots[i];
+        if (!s->is_state || s->apart || t->all[s->root] < 2) continue;
+        hone_status st = hn_graph_issue(
+            t->g, HN_BLOCKS_TRAINING, s->node, HONE_E_UNSUPPORTED,
+            "export without merging tensors that are equal",
+            "input %d '%s' shares its values with another use of '%s', and they cannot be told "
+            "apart",
+            (int)s->input, t->g->values[t->g->nodes[s->node].in[s->input]].name,
+            t->g->values[s->root].name);
+        if (st != HONE_OK) return hn_nomem(t->err, "the list of issues", 0);
+    }
+    return HONE_OK;
 }
 
 static hone_status note_ties(struct ties *t)
@@ -164,5 +198,6 @@ hone_status hn_graph_find_ties(struct hn_graph *g, hone_error *err)
     struct ties t = { .g = g, .err = err };
     HN_TRY(list_slots(&t));
     for (size_t i = 0; i < t.n_slots; i++) HN_TRY(visit(&t, &t.slots[i]));
+    HN_TRY(block_shared_states(&t));
     return note_ties(&t);
 }

@@ -190,6 +190,56 @@ START_TEST(merged_behind_casts)
 }
 END_TEST
 
+/* The same where one Cast serves two of its inputs: the Cast gets a copy. */
+START_TEST(merged_into_one_cast)
+{
+    struct tb t;
+    tb_open(&t, 15);
+    tb_input(&t, "x", HN_F32, 2, -1, 4);
+    tb_floats(&t, "w", 2, 4, 3);
+    tb_halves(&t, "ones", types[_i], 1, 3);
+    tb_halves(&t, "zeros", types[_i], 1, 3);
+    tb_set(&t, "ones", 1);
+    tb_set(&t, "zeros", 0);
+    tb_node(&t, "Cast", "ones", "one", "to=1");
+    tb_node(&t, "Identity", "zeros", "alias", NULL);
+    tb_node(&t, "Cast", "alias", "zero", "to=1");
+    tb_node(&t, "MatMul", "x w", "h", NULL);
+    tb_node(&t, "BatchNormalization", "h one zero zero one", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    ck_assert_uint_eq(t.g->n_unties, 2);
+    ck_assert(has_untie(&t, "untie one y 4"));
+    ck_assert(has_untie(&t, "untie zero y 3"));
+    HN_OK(hn_graph_blocked(t.g, 1, &t.err), t.err);
+    tb_close(&t);
+}
+END_TEST
+
+/* Behind a reshape nobody can tell them apart: a statistic and a parameter would be written to one tensor. */
+START_TEST(a_shared_statistic_blocks_training)
+{
+    struct tb t;
+    tb_open(&t, 15);
+    tb_input(&t, "x", HN_F32, 2, -1, 4);
+    tb_floats(&t, "w", 2, 4, 3);
+    tb_floats(&t, "ones", 2, 1, 3);
+    tb_floats(&t, "zeros", 1, 3);
+    tb_floats(&t, "mean", 1, 3);
+    tb_ints(&t, "flat", 1, 3);
+    tb_set(&t, "ones", 1);
+    tb_node(&t, "Reshape", "ones flat", "one", NULL);
+    tb_node(&t, "MatMul", "x w", "h", NULL);
+    tb_node(&t, "BatchNormalization", "h one zeros mean one", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    HN_OK(hn_graph_blocked(t.g, 0, &t.err), t.err);
+    ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(t.err.text, "input 4 'one' shares its values"));
+    tb_close(&t);
+}
+END_TEST
+
 /* float16 and bfloat16 beside each other and beside float32 are all computed in float32. */
 START_TEST(types_side_by_side)
 {
@@ -235,5 +285,7 @@ HN_TEST_MAIN("half", tcase_add_loop_test(tc, a_whole_model, 0, 2);
              tcase_add_loop_test(tc, constants_are_rounded, 0, 2);
              tcase_add_loop_test(tc, batchnorm_of_mixed_types, 0, 2);
              tcase_add_loop_test(tc, merged_behind_casts, 0, 2);
+             tcase_add_loop_test(tc, merged_into_one_cast, 0, 2);
+             tcase_add_test(tc, a_shared_statistic_blocks_training);
              tcase_add_test(tc, types_side_by_side);
              tcase_add_loop_test(tc, types_do_not_mix, 0, 2);)

@@ -227,6 +227,60 @@ def storage(tmp):
         check(f"{word}: every form of storage ends with the same numbers", all(r == results["raw"] for r in results.values()))
 
 
+def shared_casts(tmp):
+    """A fresh BatchNormalization in float32 whose equal parameters, stored in a half type, came to share a Cast."""
+    h = onnx.helper
+    for kind, dtype in HALF.items():
+        source, out = tmp / "shared.onnx", tmp / "apart.onnx"
+        stored = {"w": np.random.default_rng(4).normal(size=(6, 3)), "ones": np.ones(3), "zeros": np.zeros(3)}
+        nodes = [h.make_node("Cast", ["w"], ["w32"], "weight", to=1), h.make_node("Cast", ["ones"], ["one"], "one", to=1),
+                 h.make_node("Cast", ["zeros"], ["zero"], "zero", to=1), h.make_node("MatMul", ["x", "w32"], ["h"], "product"),
+                 h.make_node("BatchNormalization", ["h", "one", "zero", "zero", "one"], ["y"], "norm")]
+        g = h.make_graph(nodes, "shared", [h.make_tensor_value_info("x", 1, ["N", 6])], [h.make_tensor_value_info("y", 1, ["N", 3])],
+                         [onnx.numpy_helper.from_array(a.astype(dtype), n) for n, a in stored.items()])
+        onnx.save(h.make_model(g, opset_imports=[h.make_opsetid("", 15)], ir_version=8), str(source))
+        j = train(f"shared casts, {kind}", source, out, tmp, "--epochs", "3", "--lr", "0.01")
+        if not out.exists():
+            continue
+        m, cast = load(out), {n.output[0]: n.input[0] for n in load(out).graph.node if n.op_type == "Cast"}
+        norm, values = next(n for n in m.graph.node if n.op_type == "BatchNormalization"), bits(out)
+        own = [cast[i] for i in norm.input[1:]]
+        check(f"shared casts, {kind}: four tensors", len(set(own)) == len({values[n][1] for n in own}) == 4, own)
+        check(f"shared casts, {kind}: of their type", all(values[n][0] == kind for n in own + ["w"]))
+        check(f"shared casts, {kind}: the weight moved", values["w"][1] != stored["w"].astype(dtype).tobytes())
+        check(f"shared casts, {kind}: onnx.checker", checker(m))
+        judged(f"shared casts, {kind}", out, j, tmp)
+        agree(f"shared casts, {kind}", out, np.load(tmp / "x.npy"), tmp)
+
+
+def behind_casts(tmp):
+    """Weights stored in a half type, cast to float32 in front of every layer: edits see them, or say that they do not."""
+    h, rng, x = onnx.helper, np.random.default_rng(3), np.load(tmp / "x.npy")
+    stored = {"w1": rng.normal(size=(6, 8)) / 3, "b1": rng.normal(size=8), "w2": rng.normal(size=(8, 3)) / 3, "b2": np.zeros(3)}
+    tail = {"gemm": [h.make_node("Gemm", ["r", "w2f", "b2f"], ["y"], "second")],
+            "matmul": [h.make_node("MatMul", ["r", "w2f"], ["m"], "second"), h.make_node("Add", ["m", "b2f"], ["y"], "bias")]}
+    for form, last in tail.items():
+        source, out = tmp / f"behind_{form}.onnx", tmp / "behind.onnx"
+        nodes = [h.make_node("Cast", [n], [n + "f"], "cast_" + n, to=1) for n in stored]
+        nodes += [h.make_node("Gemm", ["x", "w1f", "b1f"], ["h"], "first"), h.make_node("Relu", ["h"], ["r"], "relu")] + last
+        g = h.make_graph(nodes, "behind", [h.make_tensor_value_info("x", 1, ["N", 6])], [h.make_tensor_value_info("y", 1, ["N", 3])],
+                         [onnx.numpy_helper.from_array(a.astype(np.float16), n) for n, a in stored.items()])
+        onnx.save(h.make_model(g, opset_imports=[h.make_opsetid("", 17)], ir_version=8), str(source))
+        for name, options in (("plain", []), ("batchnorm", ["--batchnorm", "insert"]), ("scaled", ["--scale", "standard"]),
+                              ("target", ["--scale-target", "standard"])):
+            out.unlink(missing_ok=True)
+            j = train(f"behind casts, {form}, {name}", source, out, tmp, "--epochs", "3", "--lr", "0.01", *options)
+            if not out.exists():
+                continue
+            a, b = bits(source), bits(out)
+            check(f"behind casts, {form}, {name}: stored weights moved", all(b[n][0] == 10 and b[n] != a[n] for n in stored))
+            check(f"behind casts, {form}, {name}: the nodes", [n.op_type for n in load(out).graph.node].count("BatchNormalization")
+                  == (name == "batchnorm"))
+            judged(f"behind casts, {form}, {name}", out, j, tmp)
+            agree(f"behind casts, {form}, {name}", out, x, tmp)
+        train(f"behind casts, {form}, hidden", source, out, tmp, "--epochs", "1", "--hidden-units", "5", code=3)
+
+
 def resumed(tmp):
     """Six epochs, or three and three more: the numbers between are those of float32."""
     source, whole, parts = MODELS / "dynamo_f16.onnx", tmp / "whole.onnx", tmp / "parts.onnx"
@@ -273,6 +327,8 @@ def main():
             check(path.stem, False, repr(e))
     if not only:
         storage(tmp)
+        shared_casts(tmp)
+        behind_casts(tmp)
         resumed(tmp)
         beyond(tmp)
     _common.finish("half", tmp)
