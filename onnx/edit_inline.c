@@ -7,12 +7,14 @@
 #include "onnx/edit_list.h"
 #include "onnx/expand.h"
 #include "onnx/import.h"
+#include "onnx/model.h"
 #include "ops/base/status.h"
 #include "ops/graph/graph.h"
 #include <string.h>
 
 static const char remedy[] =
-    "inline the functions before: onnx.inliner.inline_local_functions(model, convert_version=True)";
+    "export the model without functions, or write them out before with onnx.inliner (and compare: "
+    "onnx 1.22 forgets the defaults of attributes)";
 
 static int64_t opset_of(const struct hn_modify *e, const char *domain)
 {
@@ -87,6 +89,32 @@ static hone_status replace_nodes(struct hn_modify *e, const struct hn_expanded *
     return HONE_OK;
 }
 
+/* What calls shared was one place in the file. That this is a tie the author meant, and no merging of equal values by an
+ * exporter, would not be seen any more. */
+static hone_status note_shared(struct hn_modify *e, const struct hn_expanded *x)
+{
+    const char **names = NULL;
+    size_t n = 0;
+    struct hn_buffer b;
+    for (size_t i = 0; i < x->n; i++)
+        if (x->nodes[i].shared && !hn_md_append(e, &names, &n, x->nodes[i].node->output[0]))
+            return hn_md_nomem(e);
+    if (!n) return HONE_OK;
+    Onnx__StringStringEntryProto *entry = hn_arena_alloc(e->arena, 1, sizeof *entry);
+    if (!entry) return hn_md_nomem(e);
+    onnx__string_string_entry_proto__init(entry);
+    hn_buffer_init(&b, e->mem);
+    hone_status st = hn_classes_write(&b, names, n, e->err);
+    entry->key = hn_arena_strdup(e->arena, HN_META_SHARED);
+    entry->value = st == HONE_OK ? hn_arena_strdup(e->arena, b.p) : NULL;
+    hn_buffer_free(&b);
+    if (st != HONE_OK) return st;
+    if (!entry->key || !entry->value ||
+        !hn_md_append(e, &e->model->metadata_props, &e->model->n_metadata_props, entry))
+        return hn_md_nomem(e);
+    return HONE_OK;
+}
+
 hone_status hn_md_inline(struct hn_modify *e)
 {
     struct hn_expanded x = { 0 };
@@ -95,6 +123,7 @@ hone_status hn_md_inline(struct hn_modify *e)
     HN_TRY(hn_expand(&x, e->mem, e->arena, e->proto, e->n_bytes, e->err));
     for (size_t i = 0; i < x.functions.n; i++) calls |= x.functions.v[i].state != HN_FN_UNSEEN;
     hone_status st = calls ? replace_nodes(e, &x) : HONE_OK;
+    if (st == HONE_OK && calls) st = note_shared(e, &x);
     hn_expand_free(&x);
     return st;
 }

@@ -16,7 +16,7 @@ struct expansion {
     const struct hn_proto *p;
     hone_error *err;
     struct hn_names values, nodes; /* taken names; the number is the next to try behind a name */
-    char **shared;                 /* by tensor: the value that holds it */
+    size_t *holder;                /* by tensor: the Constant that holds it, as position + 1 */
     size_t left, budget, n_bytes;
 };
 
@@ -54,7 +54,7 @@ static hone_status spend(struct expansion *x, const struct call *c, size_t bytes
 static hone_status push(struct expansion *x, Onnx__NodeProto *n, const struct hn_function *from)
 {
     struct hn_expanded *o = x->out;
-    struct hn_flat_node flat = { n, from };
+    struct hn_flat_node flat = { n, from, 0 };
     return n && HN_PUSH(o->mem, o->nodes, o->n, o->cap, flat) ? HONE_OK : nomem(x);
 }
 
@@ -246,16 +246,20 @@ static hone_status constant(struct expansion *x, struct call *c, size_t i)
     HN_TRY(resolve(x, c, n, &attrs, &n_attrs));
     const Onnx__AttributeProto *a = n_attrs == 1 ? attr_named(attrs, n_attrs, "value") : NULL;
     int64_t id = a && a->t ? hn_proto_id(x->p, a->t) : -1;
-    if (id >= 0 && x->shared[id]) {
-        if (c->names[v]) return identity(x, c, x->shared[id], c->names[v]);
-        c->names[v] = x->shared[id];
+    if (id >= 0 && x->holder[id]) {
+        struct hn_flat_node *first = &x->out->nodes[x->holder[id] - 1];
+        char *name = first->node->output[0];
+        first->shared = 1;
+        if (c->names[v]) return identity(x, c, name, c->names[v]);
+        c->names[v] = name;
         return HONE_OK;
     }
     Onnx__NodeProto *copy;
     HN_TRY(copy_node(x, c, i, &copy));
-    if (id >= 0) x->shared[id] = copy->output[0];
     HN_TRY(fresh(x, &x->nodes, c, label_of(x, n, i), &copy->name));
-    return push(x, copy, c->f);
+    HN_TRY(push(x, copy, c->f));
+    if (id >= 0) x->holder[id] = x->out->n;
+    return HONE_OK;
 }
 
 static hone_status expand_call(struct expansion *x, struct call *c);
@@ -357,8 +361,8 @@ static hone_status expand(struct expansion *x)
     int any = 0;
     HN_TRY(count(x, &any));
     if (any) {
-        x->shared = hn_arena_alloc(x->arena, x->p->n_tensors + 1, sizeof *x->shared);
-        if (!x->shared || !take_graph(x, g)) return nomem(x);
+        x->holder = hn_arena_alloc(x->arena, x->p->n_tensors + 1, sizeof *x->holder);
+        if (!x->holder || !take_graph(x, g)) return nomem(x);
     }
     for (size_t i = 0; i < g->n_node; i++) {
         struct hn_function *f = NULL;

@@ -20,6 +20,7 @@
 struct hn_flat_node {
     Onnx__NodeProto *node;
     const struct hn_function *from; /* the function it stands in, NULL: the main graph */
+    int shared;                     /* a Constant that stands for those of several calls */
 };
 struct hn_expanded {
     struct hn_mem *mem;

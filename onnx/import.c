@@ -226,8 +226,16 @@ static hone_status note_extras(struct hn_import *im)
     const Onnx__ModelProto *model = im->model;
     const struct hn_functions *f = &im->flat.functions;
     size_t idle = 0, first = 0;
-    for (size_t i = f->n; i-- > 0;)
-        if (f->v[i].state == HN_FN_UNSEEN) idle++, first = i;
+    for (size_t i = f->n; i-- > 0;) {
+        if (f->v[i].state == HN_FN_UNSEEN)
+            idle++, first = i;
+        else if (!*hn_import_domain(f->v[i].p->domain) &&
+                 hn_graph_issue(im->g, HN_WARNING, -1, HONE_OK, NULL,
+                                "the file's own function '%s' stands in the domain of the standard "
+                                "operators: it runs here, another runtime may run the operator",
+                                f->v[i].label))
+            return nomem(im);
+    }
     if (idle && hn_graph_issue(im->g, HN_NOTE, -1, HONE_OK, NULL,
                                "the file defines %zu functions that its graph does not call, the "
                                "first one '%s'; they are kept",

@@ -163,10 +163,31 @@ static hone_status import_node(struct hn_import *im, const struct hn_flat_node *
     return import_attrs(im, n, p, where);
 }
 
+/* The names that onnx/edit_inline.c left, one a line, with \\ and \n for a backslash and a line feed. */
+static hone_status take_shared(struct hn_import *im, const char *names)
+{
+    char *name = hn_arena_alloc(&im->arena, strlen(names) + 1, 1);
+    if (!name) return nomem(im);
+    while (*names) {
+        size_t n = 0;
+        for (; *names && *names != '\n'; names++) {
+            int escaped = *names == '\\' && names[1];
+            if (escaped) names++;
+            name[n++] = escaped && *names == 'n' ? '\n' : *names;
+        }
+        if (*names) names++;
+        name[n] = 0;
+        int32_t at = hn_graph_find(im->g, name);
+        if (at >= 0) im->g->values[at].in_function = 1;
+    }
+    return HONE_OK;
+}
+
 hone_status hn_import_nodes(struct hn_import *im)
 {
     for (size_t i = 0; i < im->flat.n; i++) HN_TRY(import_node(im, &im->flat.nodes[i], i));
-    return HONE_OK;
+    const char *names = hn_onnx_meta(im->m, HN_META_SHARED);
+    return names ? take_shared(im, names) : HONE_OK;
 }
 
 /* A name that a subgraph defines must not be one of the graph around it. Depth is bounded by the scan. */

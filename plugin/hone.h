@@ -135,9 +135,10 @@ HONE_CALL hone_model_new(hone_context *ctx, const char *spec, uint64_t seed, hon
 /* Applies one graph edit, recorded in the model: "inference", "batch-symbolic", "batchnorm
  * insert", "batchnorm remove", "untie NAME", "hidden units=64,32 activation=tanh" (rebuilds the
  * hidden layers; those that keep their shape keep their weights; "key=" and 16 hexadecimal digits
- * choose the others'). The model is imported again from the edited bytes. HONE_E_USAGE for a line
- * that is not understood, HONE_E_UNSUPPORTED for an edit that this graph does not allow, naming
- * the node in the way. */
+ * choose the others'). An edit that looks at nodes writes calls of the model's own functions out as
+ * nodes first. The model is imported again from the edited bytes. HONE_E_USAGE for a line that is
+ * not understood, HONE_E_UNSUPPORTED for an edit that this graph does not allow, naming the node or
+ * function in the way. */
 HONE_CALL hone_model_edit(hone_model *m, const char *line, hone_error *err);
 /* Can this model be run (training 0) or trained (training 1)? The first issue that blocks it as
  * the error, else HONE_OK. Call it before opening data, so that a bad model is said to be one

@@ -285,6 +285,7 @@ START_TEST(overloads_and_standard_names)
     ck_assert_str_eq(node(p.g, "c1/plain")->type, "Neg");
     ck_assert_str_eq(node(p.g, "c2/loaded")->type, "Tanh");
     ck_assert_str_eq(node(p.g, "r/own")->type, "Abs");
+    ck_assert(has_issue(p.g, "own function 'Relu' stands in the domain of the standard operators"));
     ck_assert_uint_eq(p.g->n_nodes, 3);
     close_graph(p);
     hn_buffer_free(&m);

@@ -123,6 +123,8 @@ START_TEST(calls_are_written_out)
     ck_assert(knows(&m, "o1/w") && knows(&e, "o1/w") && knows(&e, "l/h"));
     struct pair p = open_graph(&e);
     ck_assert_uint_eq(hn_graph_params(p.g)->n_params, 4);
+    ck_assert_uint_eq(p.g->n_unties, 0); /* not even the biases, which are equal zeros */
+    ck_assert_str_eq(hn_onnx_meta(p.m, HN_META_SHARED), "o1/w\no1/b");
     close_graph(p);
     hn_buffer_free(&e);
     hn_buffer_free(&m);

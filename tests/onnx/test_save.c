@@ -118,38 +118,33 @@ static void same_tensor(const struct hn_onnx *m, const struct hn_patch *p)
     free(want);
 }
 
-START_TEST(zoo_goes_through_unchanged)
+static void goes_through_unchanged(const glob_t *g)
 {
-    glob_t g;
-    size_t n = zoo_files(&g);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < g->gl_pathc; i++) {
         struct hn_onnx *m;
         struct hn_buffer out;
-        HN_OK(hn_onnx_open(&m, &test_mem, &hn_io_system, g.gl_pathv[i], &err), err);
+        HN_OK(hn_onnx_open(&m, &test_mem, &hn_io_system, g->gl_pathv[i], &err), err);
         written(m, NULL, &out);
-        ck_assert_msg(out.n == m->n && memcmp(out.p, m->p, m->n) == 0, "%s", g.gl_pathv[i]);
+        ck_assert_msg(out.n == m->n && memcmp(out.p, m->p, m->n) == 0, "%s", g->gl_pathv[i]);
         hn_buffer_free(&out);
         hn_onnx_close(m);
     }
-    ck_assert_uint_gt(n, 80);
-    globfree(&g);
     ck_assert_uint_eq(atomic_load(&test_mem.used), 0);
 }
-END_TEST
 
-START_TEST(zoo_moved_by_one_ulp)
+/* Returns how many tensors there are. */
+static size_t moves_by_one_ulp(const glob_t *g)
 {
-    glob_t g;
-    size_t n = zoo_files(&g), tensors = 0;
-    for (size_t i = 0; i < n; i++) {
+    size_t tensors = 0;
+    for (size_t i = 0; i < g->gl_pathc; i++) {
         struct hn_onnx *m, *back;
         struct hn_buffer out;
         struct hn_patch p[1024];
-        HN_OK(hn_onnx_open(&m, &test_mem, &hn_io_system, g.gl_pathv[i], &err), err);
+        HN_OK(hn_onnx_open(&m, &test_mem, &hn_io_system, g->gl_pathv[i], &err), err);
         struct hn_changes c = { p, move_all(m, p), NULL, 0 };
         if (!m->external.n && c.n_patches) {
             written(m, &c, &out);
-            differs_in_tensors_only(m, &out, g.gl_pathv[i]);
+            differs_in_tensors_only(m, &out, g->gl_pathv[i]);
             back = open_bytes(&out);
             for (size_t k = 0; k < c.n_patches; k++) same_tensor(back, &p[k]);
             hn_onnx_close(back);
@@ -159,7 +154,35 @@ START_TEST(zoo_moved_by_one_ulp)
         free_patches(p, c.n_patches);
         hn_onnx_close(m);
     }
-    ck_assert_uint_gt(tensors, 300);
+    return tensors;
+}
+
+START_TEST(zoo_goes_through_unchanged)
+{
+    glob_t g;
+    ck_assert_uint_gt(zoo_files(&g), 80);
+    goes_through_unchanged(&g);
+    globfree(&g);
+}
+END_TEST
+
+START_TEST(zoo_moved_by_one_ulp)
+{
+    glob_t g;
+    ck_assert_uint_gt(zoo_files(&g), 80);
+    ck_assert_uint_gt(moves_by_one_ulp(&g), 300);
+    globfree(&g);
+}
+END_TEST
+
+/* tests/data/functions: tensors in initializers, in bodies, in attributes of calls. */
+START_TEST(functions_are_kept)
+{
+    glob_t g;
+    ck_assert_int_eq(glob(HN_SOURCE_DIR "/tests/data/functions/*.onnx", 0, NULL, &g), 0);
+    ck_assert_uint_ge(g.gl_pathc, 15);
+    goes_through_unchanged(&g);
+    ck_assert_uint_gt(moves_by_one_ulp(&g), 40);
     globfree(&g);
 }
 END_TEST
@@ -623,7 +646,7 @@ static void add_zoo_tests(TCase *tc)
 }
 
 HN_TEST_MAIN("save", hn_mem_init(&test_mem, 0); add_zoo_tests(tc);
-             tcase_add_test(tc, typed_fields_are_patched);
+             tcase_add_test(tc, functions_are_kept); tcase_add_test(tc, typed_fields_are_patched);
              tcase_add_test(tc, metadata_is_replaced_not_doubled);
              tcase_add_test(tc, unfit_patches_are_refused);
              tcase_add_test(tc, sidecar_keeps_its_name_elsewhere);
