@@ -33,7 +33,8 @@ enum { /* enum hn_unary_kind; checked where the host fills in `kind` */
        HARD_SWISH,
        MISH,
        SOFTSIGN,
-       THRESHOLDED
+       THRESHOLDED,
+       TRUNC
 };
 enum { BY_NOTHING, BY_X, BY_Y };
 
@@ -82,6 +83,7 @@ HN_DEVICE real value(int kind, real x, real a, real b)
     case MISH: return x * HN_FN(tanh)(softplus(x));
     case SOFTSIGN: return x / (1 + HN_FN(fabs)(x));
     case THRESHOLDED: return x <= a ? 0 : x;
+    case TRUNC: return HN_FN(trunc)(x);
     default: return x;
     }
 }
@@ -131,6 +133,7 @@ HN_DEVICE real slope(int kind, int by, real v, real a, real b)
     case MISH: return slope_mish(v);
     case SOFTSIGN: return 1 / ((1 + HN_FN(fabs)(v)) * (1 + HN_FN(fabs)(v)));
     case THRESHOLDED: return by == BY_Y ? (v > 0 ? 1 : 0) : (v > a ? 1 : 0);
+    case TRUNC: return 0;
     default: return 1;
     }
 }

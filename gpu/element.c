@@ -8,7 +8,7 @@
 /* the kernels' own numbering of kinds is that of the contract */
 _Static_assert(HN_U_COPY == 0 && HN_U_RELU == 1 && HN_U_SIGMOID == 5 && HN_U_GELU_TANH == 9 &&
                    HN_U_EXP == 14 && HN_U_SILU == 18 && HN_U_CELU == 20 &&
-                   HN_U_THRESHOLDED_RELU == 25 && HN_U_COUNT == 26,
+                   HN_U_TRUNC == 26 && HN_U_COUNT == 27,
                "unary.cu's kinds");
 _Static_assert(HN_B_ADD == 0 && HN_B_DIV == 3 && HN_B_POW == 6 && HN_B_COUNT == 7,
                "binary.cu's kinds");
@@ -220,6 +220,28 @@ hone_status hn_gpu_transpose(struct hn_gpu_build *b)
     k.to = hn_gpu_ref(b, b->s->backward ? b->s->dx[0] : b->s->y[0]);
     return added(
         b, hn_gpu_add(b, HN_KN_transpose, &k, sizeof k, count(b, b->op->in[0]), 4 * HN_BLOCK));
+}
+
+hone_status hn_gpu_embedding(struct hn_gpu_build *b)
+{
+    const struct hn_shape *x = hn_gpu_shape(b, b->op->in[0]),
+                          *table = hn_gpu_shape(b, b->op->in[1]);
+    struct hn_k_embedding k = { .n = hn_gpu_span(x, 0, x->rank),
+                                .rows = table->d[0].fixed,
+                                .width = hn_gpu_span(table, 1, table->rank).fixed };
+    k.x = hn_gpu_ref(b, b->s->x[0]);
+    if (!b->s->backward) {
+        const struct hn_k_dim elements = { k.n.per_row * k.width, k.n.fixed * k.width };
+        k.table = hn_gpu_ref(b, b->s->x[1]), k.y = hn_gpu_ref(b, b->s->y[0]);
+        return added(b, hn_gpu_add(b, HN_KN_embedding, &k, sizeof k, elements, 4 * HN_BLOCK));
+    }
+    if (!hn_gpu_wants(b, 1)) return HONE_OK;
+    k.table = hn_gpu_ref(b, b->s->dx[1]), k.y = hn_gpu_ref(b, b->s->dy[0]);
+    if (!hn_gpu_acc(b, 1)) { /* rows that the batch does not mean have no gradient */
+        struct hn_k_fill f = { .to = k.table, .n = count(b, b->op->in[1]) };
+        HN_TRY(added(b, hn_gpu_add(b, HN_KN_fill, &f, sizeof f, f.n, 4 * HN_BLOCK)));
+    }
+    return added(b, hn_gpu_add(b, HN_KN_embedding_back, &k, sizeof k, k.n, 1));
 }
 
 hone_status hn_gpu_reduce(struct hn_gpu_build *b)

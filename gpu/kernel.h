@@ -218,6 +218,12 @@ struct hn_k_dropout {
     struct hn_k_drop drop;
     int32_t backward, acc;
 };
+struct hn_k_embedding {
+    struct hn_k_env env;
+    struct hn_k_ref x, table, y; /* backward: y is dy, table its gradient */
+    struct hn_k_dim n; /* indices */
+    int64_t rows, width;
+};
 struct hn_k_augment { /* rows of cols; onehot: rows of one become rows of cols */
     struct hn_k_env env;
     struct hn_k_ref from, to;
@@ -381,7 +387,7 @@ struct hn_k_whole { /* x: the blocks of a slot, all of them at work at the same 
     X(emit) X(convert) X(turn)                                                                     \
     X(unary) X(unary_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(panel) X(colsum) X(norm) X(norm_back)         \
     X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
-    X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(softmax)    \
+    X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
     X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(optim) X(whole)
 /* clang-format on */

@@ -217,7 +217,12 @@ static hone_status build_sets(struct hn_session *s, struct head *h, hone_error *
     for (int role = 0; role < 3; role++) {
         if (!own->data->role[role].n_x || s->rows[role].n == 0 || s->set_of[role] != role) continue;
         HN_TRY(raw_set(s, role, &s->sets[role], err));
-        if (h->prog) HN_TRY(cached_set(s, h, role, s->sets[role], err));
+        if (h->prog) {
+            HN_TRY(hn_session_check_lookups(s, h->prog, s->sets[role], role, err));
+            HN_TRY(cached_set(s, h, role, s->sets[role], err));
+            HN_TRY(hn_session_check_looked_up(s, h->prog, s->sets[role], role, err));
+        }
+        HN_TRY(hn_session_check_lookups(s, s->prog, s->sets[role], role, err));
         HN_TRY(s->backend->bind(s->dev, s->sets[role], &s->bound[role], err));
     }
     return HONE_OK;
@@ -229,7 +234,7 @@ hone_status hn_session_feed(struct hn_session *s, hone_error *err)
     struct hn_lower_opts opts = { .part = HN_PART_HEAD, .dropout = -1 };
     struct head h = { .s = s, .chunk = HEAD_ROWS };
     hone_status st = HONE_OK;
-    if (own->use != HN_USE_PREDICT) st = hn_lower(hn_model_graph(s->model), &opts, &h.prog, err);
+    if (!own->whole) st = hn_lower(hn_model_graph(s->model), &opts, &h.prog, err);
     if (st == HONE_OK && h.prog) {
         if (h.prog->n_outputs > 16)
             st = hn_fail(err, HONE_E_UNSUPPORTED, "model",

@@ -161,8 +161,9 @@ hone_status hn_model_first_layers(hone_model *m, int64_t k,
                      "one has to learn",
                      (long long)k, (int)most);
     for (size_t i = 0; st == HONE_OK && i < list->n_uses; i++) {
-        int32_t d = depth[list->uses[i].node];
-        if (d < 1 || d > k) continue;
+        const int32_t d = depth[list->uses[i].node];
+        const int table = !strcmp(g->nodes[list->uses[i].node].type, "Gather");
+        if ((d < 1 && !table) || d > k || k < 1) continue; /* tables stand in front of the first */
         st = add(user, g->values[list->params[list->uses[i].param].value].name, err);
     }
     hn_free(&m->ctx->mem, depth);

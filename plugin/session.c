@@ -239,7 +239,7 @@ hone_status hn_session_finish(struct hn_session *s, hone_error *err)
 
 static hone_status lower(struct hn_session *s, hone_error *err)
 {
-    const struct hn_own *own = s->own;
+    struct hn_own *own = s->own;
     double dropout =
         hone_params_is_set(s->params, "dropout") ? hn_param_f(s->params, "dropout") : -1;
     struct hn_lower_opts opts = { .part = own->use == HN_USE_PREDICT ? HN_PART_ALL : HN_PART_BODY,
@@ -250,6 +250,13 @@ static hone_status lower(struct hn_session *s, hone_error *err)
                                   .freeze_batchnorm =
                                       !strcmp(hn_param_s(s->params, "batchnorm"), "freeze") };
     if (own->use == HN_USE_TRAIN) HN_TRY(hn_session_augment(s, &opts, err));
+    HN_TRY(hn_lower(hn_model_graph(s->model), &opts, &s->prog, err));
+    own->whole = opts.part == HN_PART_ALL;
+    if (!own->whole || !hn_program_looks_up(s->prog)) return HONE_OK;
+    hn_program_destroy(s->prog,
+                       &s->ctx->mem); /* indices are looked at where the head leaves them */
+    s->prog = NULL;
+    own->whole = 0, opts.part = HN_PART_BODY;
     return hn_lower(hn_model_graph(s->model), &opts, &s->prog, err);
 }
 

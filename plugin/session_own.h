@@ -12,6 +12,7 @@ struct hn_own {                    /* hn_session.own */
     struct hone_data table;        /* with encoded and filled tables; ctx NULL: not used */
     struct hn_recipe recipe[HN_TABLES];
     enum hn_session_use use;
+    int whole; /* the program is the whole graph: there is no head to run first */
     struct hn_device device;
     struct hn_loss_spec *specs; /* n_targets */
     struct hn_array
@@ -42,6 +43,14 @@ struct hn_column hn_session_weight_column(const struct hn_session *s, int role, 
 /* augment.c: --augment as options of the training program; opts has its losses. */
 hone_status hn_session_augment(const struct hn_session *s, struct hn_lower_opts *opts,
                                hone_error *err);
+
+/* lookup.c: are the indices of the program's embeddings within their tables, in all rows of a set? Names row, value and table. */
+hone_status hn_session_check_lookups(const struct hn_session *s, const struct hn_program *prog,
+                                     const struct hn_dataset *set, int role, hone_error *err);
+/* Outputs of a head with tables that cannot be looked up there: rows that are NaN. */
+hone_status hn_session_check_looked_up(const struct hn_session *s, const struct hn_program *prog,
+                                       const struct hn_dataset *cached, int role, hone_error *err);
+int hn_program_looks_up(const struct hn_program *p);
 
 /* table.c: encoded and filled tables in place of raw ones; into the model's metadata; closing. */
 hone_status hn_session_tables(struct hn_session *s, hone_error *err);

@@ -92,6 +92,7 @@ static void unary_loop(const struct hn_unary *u, const float *x, float *y, size_
     case HN_U_MISH: LOOP(v * hn_tanhf(hn_softplusf(v)));
     case HN_U_SOFTSIGN: LOOP(v / (1.0f + hn_absf(v)));
     case HN_U_THRESHOLDED_RELU: LOOP(v <= a ? 0.0f : v);
+    case HN_U_TRUNC: LOOP(__builtin_truncf(v));
     default:
         if (y != x) memcpy(y, x, n * sizeof *y);
     }
@@ -176,6 +177,7 @@ static void unary_slope(const struct hn_unary *u, const struct slope *s)
     case HN_U_THRESHOLDED_RELU:
         if (s->by_y) SLOPE(v > 0 ? 1.0f : 0.0f)
         SLOPE(v > a ? 1.0f : 0.0f)
+    case HN_U_TRUNC: linear_slope(s, 0.0f); return;
     default: linear_slope(s, 1.0f);
     }
 }

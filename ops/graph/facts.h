@@ -66,6 +66,7 @@ enum hn_slot_kind {
     HN_SLOT_BIAS,
     HN_SLOT_NORM,
     HN_SLOT_SLOPE,
+    HN_SLOT_TABLE,
     HN_SLOT_ELEMENT
 };
 struct hn_param_info {      /* beside struct hn_gparam, same position */

@@ -41,13 +41,18 @@ static hone_status same_types(struct hn_infer *c, int from)
     return HONE_OK;
 }
 
-/* Integers are computed at import only: as constants, or as shape arithmetic. */
+static int is_index(enum hn_dtype t) { return t == HN_I64 || t == HN_I32; }
+
+/* Integers are computed at import only, as constants or as shape arithmetic; but for sums, differences and products that
+ * end as indices of a table. */
 static hone_status no_integers(struct hn_infer *c)
 {
     for (int i = 0; i < c->n->n_in; i++) {
         const struct hn_value *v = hn_in_value(c, i);
         if (!v || hn_dtype_is_float(v->dtype) || v->constant ||
             hn_int_count(c->g, c->n->in[i]) >= 0)
+            continue;
+        if (is_index(v->dtype) && c->row->kind <= HN_B_MUL && hn_feeds_indices(c->g, c->n->out[0]))
             continue;
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,

@@ -287,17 +287,31 @@ hone_status hn_infer_split(struct hn_infer *c)
     return HONE_OK;
 }
 
-/* The indices must be known: computed ones are an embedding. */
+/* An embedding: computed indices choose among the rows of a table. */
+static hone_status check_table(struct hn_infer *c, int axis)
+{
+    const struct hn_value *x = hn_in_value(c, 0), *at = hn_in_value(c, 1);
+    const int64_t most = (int64_t)1 << (x->dtype == HN_F64 ? 53 : 24);
+    if (axis != 0 || !hn_dtype_is_float(x->dtype) || (at->dtype != HN_I64 && at->dtype != HN_I32))
+        return hn_fail(
+            c->err, HONE_E_UNSUPPORTED, c->label,
+            "Gather of %s '%s' along axis %d by computed indices of %s: wanted rows of a table "
+            "of floats",
+            hn_dtype_name(x->dtype), x->name, axis, hn_dtype_name(at->dtype));
+    if (x->shape.d[0].fixed < 1 || x->shape.d[0].fixed > most)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Gather of '%s': a table of %lld rows, wanted 1 to %lld", x->name,
+                       (long long)x->shape.d[0].fixed, (long long)most);
+    return HONE_OK;
+}
+
+/* Other indices must be known. */
 static hone_status check_indices(struct hn_infer *c, int axis)
 {
     const struct hn_value *x = hn_in_value(c, 0);
     const struct hn_tensor *t = hn_in_value(c, 1)->constant;
     int64_t len = x->shape.d[axis].fixed;
-    if (!t && x->constant)
-        return hn_fail(
-            c->err, HONE_E_UNSUPPORTED, c->label,
-            "Gather of table '%s' by computed indices (an embedding) is not supported yet",
-            x->name);
+    if (!t && x->constant) return check_table(c, axis);
     if (!t)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "Gather by computed indices is not supported");
@@ -349,7 +363,8 @@ hone_status hn_infer_cast(struct hn_infer *c)
         if (computed_in_float32(x->dtype) && computed_in_float32(to)) pass_root(c, 0);
         return make_constant(c, c->n->out[0], data);
     }
-    if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype))
+    if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype) &&
+        !((to == HN_I64 || to == HN_I32) && hn_feeds_indices(c->g, c->n->out[0])))
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Cast from %s to %s has no gradient",
                        hn_dtype_name(x->dtype), hn_dtype_name(to));
     return HONE_OK;

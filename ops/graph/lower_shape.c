@@ -15,6 +15,18 @@ hone_status hn_lower_view(struct hn_lowering *l, const struct hn_node *n,
     return hn_l_bind(l, n->out[0], x);
 }
 
+/* To an integer, a float goes towards zero; other types are elements all alike. */
+hone_status hn_lower_cast(struct hn_lowering *l, const struct hn_node *n,
+                          const struct hn_onnx_attrs *a)
+{
+    int32_t x;
+    if (!hn_dtype_is_float(l->g->values[n->in[0]].dtype) || hn_dtype_is_float((enum hn_dtype)a->to))
+        return hn_lower_view(l, n, a);
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    HN_TRY(hn_l_unary(l, HN_U_TRUNC, 0, 0, x, &x));
+    return hn_l_bind(l, n->out[0], x);
+}
+
 hone_status hn_lower_transpose(struct hn_lowering *l, const struct hn_node *n,
                                const struct hn_onnx_attrs *a)
 {
@@ -92,12 +104,23 @@ static int64_t index_at(const struct hn_tensor *t, int64_t i, int64_t len)
     return k < 0 ? k + len : k;
 }
 
+static hone_status lower_embedding(struct hn_lowering *l, const struct hn_node *n)
+{
+    const struct hn_embedding attrs = { l->g->values[n->in[0]].shape.d[0].fixed };
+    int32_t in[2], y;
+    HN_TRY(hn_l_value(l, n->in[1], &in[0]));
+    HN_TRY(hn_l_value(l, n->in[0], &in[1]));
+    HN_TRY(hn_l_op(l, &hn_op_embedding, &attrs, in, 2, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
 /* Evenly spaced indices are one slice, others one slice each, joined. */
 hone_status hn_lower_gather(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
     const struct hn_shape *s = &l->g->values[n->in[0]].shape;
     const struct hn_tensor *t = l->g->values[n->in[1]].constant;
+    if (!t) return lower_embedding(l, n);
     int axis = (int)(a->axis < 0 ? a->axis + s->rank : a->axis), even = t->n > 0;
     int64_t len = s->d[axis].fixed, step = t->n > 1 ? index_at(t, 1, len) - index_at(t, 0, len) : 1;
     int32_t x, y;

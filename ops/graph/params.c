@@ -90,6 +90,7 @@ static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node 
     if (is_type(n, "MatMul")) return HN_SLOT_WEIGHT;
     if (is_norm(n)) return HN_SLOT_NORM;
     if (is_type(n, "PRelu")) return HN_SLOT_SLOPE;
+    if (is_type(n, "Gather")) return HN_SLOT_TABLE;
     if (p && p->kind == HN_PT_DENSE && n->in[k] == p->in[2]) return HN_SLOT_BIAS;
     if (p && p->kind == HN_PT_LAYERNORM && (n->in[k] == p->in[1] || n->in[k] == p->in[2]))
         return HN_SLOT_NORM;
@@ -141,6 +142,9 @@ static struct decision decide(const struct finder *f, const struct hn_node *n, i
     switch (slot) {
     case HN_SLOT_WEIGHT: return (struct decision){ 1, 1, "weight of a dense layer" };
     case HN_SLOT_BIAS: return (struct decision){ 1, 1, "bias of a dense layer" };
+    case HN_SLOT_TABLE:
+        if (v->shape.rank == 2) return (struct decision){ 1, 1, "table of an embedding" };
+        return (struct decision){ 1, 0, "a table that is looked up, no embedding" };
     case HN_SLOT_SLOPE: return (struct decision){ 1, 1, "slope of PRelu" };
     case HN_SLOT_NORM:
         if (v->is_initializer) return (struct decision){ 1, 1, "scale or bias of a normalisation" };

@@ -86,6 +86,9 @@ hone_status hn_fold_view(struct hn_infer *c);
 /* fold.c: an operator on constants, through its own lowering and the reference kernels. */
 hone_status hn_fold_node(struct hn_infer *c);
 
+/* indices.c: does v end as indices of a Gather alone, through what moves or adds integers? */
+int hn_feeds_indices(const struct hn_graph *g, int32_t v);
+
 /* slice.c: a Slice as one cut per axis. len follows N only for the whole of a dim that does (then start 0, step 1). */
 struct hn_cut {
     int axis;
@@ -154,6 +157,7 @@ HN_LOWER(concat);
 HN_LOWER(split);
 HN_LOWER(slice);
 HN_LOWER(gather);
+HN_LOWER(cast);
 HN_LOWER(expand);
 #undef HN_INFER
 #undef HN_INTS

@@ -125,7 +125,7 @@ struct hn_sample {
     struct hn_shape x[6];
     uint8_t kind[6]; /* enum hn_kind of each input */
     uint8_t values
-        [6]; /* 0 normal numbers, 1 positive, 2 class indices below x[0]'s last dim, 3 probabilities, 4 zero or one */
+        [6]; /* 0 normal numbers, 1 positive, 2 class indices below x[0]'s last dim, 3 probabilities, 4 zero or one, 5 indices from -n to n - 1 of x[0]'s last dim n */
     uint8_t train;
 };
 
@@ -135,7 +135,7 @@ struct hn_sample {
     X(dense)                                                                                       \
     X(matmul)                                                                                      \
     X(unary) X(binary) X(batchnorm) X(layernorm) X(dropout) X(softmax) X(concat) X(slice)          \
-    X(transpose) X(reduce) X(noise) X(mixup) X(onehot)                                            \
+    X(transpose) X(reduce) X(embedding) X(noise) X(mixup) X(onehot)                                            \
     X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
 /* clang-format on */
 #define HN_OP_DECLARE(name) extern const struct hn_op_row hn_op_##name;
@@ -156,7 +156,7 @@ struct
     int trans_a, trans_b;
 };
 /* Backward of a unary reads y for relu, sigmoid, tanh, softplus, exp, sqrt, reciprocal, hard sigmoid; for leaky relu, elu,
- * celu, thresholded relu when a >= 0 (celu a > 0) and selu when a >= 0, b > 0; nothing for copy, neg, affine; else x. */
+ * celu, thresholded relu when a >= 0 (celu a > 0) and selu when a >= 0, b > 0; nothing for copy, neg, affine, trunc; else x. */
 enum hn_unary_kind {
     HN_U_COPY,
     HN_U_RELU,
@@ -184,6 +184,7 @@ enum hn_unary_kind {
     HN_U_MISH,
     HN_U_SOFTSIGN,
     HN_U_THRESHOLDED_RELU,
+    HN_U_TRUNC, /* towards zero, as a cast to an integer; slope 0 */
     HN_U_COUNT
 };
 struct hn_unary { /* element-wise; in: x */
@@ -246,6 +247,16 @@ struct hn_reduce { /* over the dims of mask (bit i: dim i) */
     uint32_t mask;
     int keep;
 };
+struct hn_embedding { /* in: indices, table [rows, ...]; see embedding.c */
+    int64_t rows;
+};
+/* The row that an index means, in a table of so many; -1: none. */
+static inline int64_t hn_table_row(double x, int64_t rows)
+{
+    if (!(x > (double)(-rows - 1) && x < (double)rows)) return -1;
+    const int64_t i = (int64_t)x;
+    return i < 0 ? i + rows : i;
+}
 /* Augmentation, in training alone; see augment.c. in: x, whose first dim is the batch's rows (onehot: class indices) */
 struct hn_noise {
     double std;

@@ -67,8 +67,11 @@ static double f_softsign(double x, double a, double b)
 }
 static double f_thresholded(double x, double a, double b) { return (void)b, x <= a ? 0 : x; }
 
+static double f_trunc(double x, double a, double b) { return (void)a, (void)b, trunc(x); }
+
 /* slope(v, a, b): v is y for the kinds marked BY_Y, else x */
 static double d_one(double v, double a, double b) { return (void)v, (void)a, (void)b, 1; }
+static double d_zero(double v, double a, double b) { return (void)v, (void)a, (void)b, 0; }
 static double d_relu(double y, double a, double b) { return (void)a, (void)b, y > 0 ? 1 : 0; }
 static double d_leaky(double v, double a, double b) { return (void)b, v > 0 ? 1 : a; }
 static double d_elu(double y, double a, double b) { return (void)b, y > 0 ? 1 : y + a; }
@@ -175,6 +178,7 @@ static const struct {
     [HN_U_MISH] = { f_mish, d_mish, NULL, BY_X },
     [HN_U_SOFTSIGN] = { f_softsign, d_softsign, NULL, BY_X },
     [HN_U_THRESHOLDED_RELU] = { f_thresholded, d_thresholded, d_thresholded_x, BY_SIGN },
+    [HN_U_TRUNC] = { f_trunc, d_zero, NULL, BY_NOTHING },
 };
 
 static enum source source_of(const struct hn_unary *u)
@@ -272,6 +276,7 @@ static const struct hn_sample samples[] = {
     CASE("softsign", HN_U_SOFTSIGN, 0, 0, 0),
     CASE("thresholded relu", HN_U_THRESHOLDED_RELU, 1, 0, 0),
     CASE("thresholded relu, negative threshold", HN_U_THRESHOLDED_RELU, -0.5, 0, 0),
+    CASE("trunc", HN_U_TRUNC, 0, 0, 0),
     { "relu, rank 0",
       &(const struct hn_unary){ HN_U_RELU, 0, 0 },
       1,

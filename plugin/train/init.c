@@ -102,6 +102,19 @@ static void init_norms(const struct hn_program *prog, void *w, size_t elem)
     }
 }
 
+/* Tables of embeddings: standard normal numbers, as PyTorch's nn.Embedding begins with, or of the asked for deviation. */
+static void init_tables(const struct hn_program *prog, double std, const uint32_t key[2], void *w,
+                        size_t elem)
+{
+    for (int32_t k = 0; k < prog->n_ops; k++) {
+        if (prog->ops[k].row != &hn_op_embedding) continue;
+        const struct hn_param *p = param_of(prog, &prog->ops[k], 1);
+        if (!p || p->fan_in > 0) continue; /* tied to a layer: drawn as its weight */
+        const struct draw d = { 1, std, key, HN_STREAM_INIT + (uint32_t)(p - prog->params) };
+        draw_weights(p, &d, w, elem);
+    }
+}
+
 void hn_init_weights(const struct hn_program *prog, enum hn_init kind, double std,
                      const uint32_t key[2], void *w, size_t elem)
 {
@@ -124,5 +137,6 @@ void hn_init_weights(const struct hn_program *prog, enum hn_init kind, double st
                           .stream = HN_STREAM_INIT + (uint32_t)i };
         draw_weights(p, &d, w, elem);
     }
+    init_tables(prog, kind == HN_INIT_NORMAL ? std : 1, key, w, elem);
     init_norms(prog, w, elem);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Random multi-layer programs: dense layers with and without bias, transposed or not, normalisations, activations,
- * dropout, augmentation, residual sums, ties, slices and concats, every loss, row weights. The number decides all. */
+ * dropout, augmentation, embeddings, residual sums, ties, slices and concats, every loss, row weights. The number decides all. */
 #ifndef HN_TEST_PROGRAMS_H
 #define HN_TEST_PROGRAMS_H
 
@@ -22,6 +22,8 @@ struct made { /* attributes must outlive the program */
     struct hn_noise noise;
     struct hn_mixup mixup;
     struct hn_onehot onehot;
+    struct hn_embedding table;
+    struct hn_concat beside;
     int n_dense, n_unary, n_bn, n_ln, n_drop, classes, dropout;
     uint64_t state;
 };
@@ -123,6 +125,14 @@ static inline struct made *made_program(uint64_t number, int dropout)
     tb_init(&m->t);
     int width = 4 + made_pick(m, 30), layers = 1 + made_pick(m, 4);
     int x = tb_input(&m->t, tb_shape(2, TB_N, width)), y = x;
+    if (number % 5 == 1) { /* indices from -6 to 6, and what is cut off of them */
+        m->table.rows = 6 + made_pick(m, 3), m->beside.axis = 1;
+        int e = tb_op(&m->t, &hn_op_embedding, &m->table, 2,
+                      (int[]){ tb_input(&m->t, tb_shape(1, TB_N)),
+                               tb_param(&m->t, tb_shape(2, (int)m->table.rows, 3), 1) });
+        y = tb_op(&m->t, &hn_op_concat, &m->beside, 2, (int[]){ y, e });
+        width += 3;
+    }
     if (dropout && number % 4 == 3) {
         m->mixup.alpha = number % 8 == 3 ? 0.3 : 2;
         m->noise = (struct hn_noise){ 0.2, HN_STREAM_AUGMENT + 1 };

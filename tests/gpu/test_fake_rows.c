@@ -25,6 +25,7 @@ static double draw(const struct unit *u, int how, uint64_t *state)
     case 2: return floor(case_uniform(state) * u->classes);
     case 3: return 0.05 + 0.9 * case_uniform(state);
     case 4: return case_uniform(state) < 0.5 ? 0 : 1;
+    case 5: return floor(case_uniform(state) * 2 * u->classes) - u->classes;
     case 9: return 0;
     default: return case_normal(state);
     }

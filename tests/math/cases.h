@@ -60,6 +60,7 @@ static inline double case_value(struct case_ *c, int how)
     case 2: return floor(case_uniform(&c->state) * n);
     case 3: return 0.05 + 0.9 * case_uniform(&c->state);
     case 4: return case_uniform(&c->state) < 0.5 ? 0 : 1;
+    case 5: return floor(case_uniform(&c->state) * 2 * n) - n;
     default: return case_normal(&c->state);
     }
 }

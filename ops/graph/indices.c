@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Integers at run time: what may be done to them on their way to an embedding. They travel as floats, so that only what keeps whole
+ * numbers exact is allowed, and nothing else may read them. */
+#include "ops/graph/rows.h"
+
+#include <string.h>
+
+static int one_of(const char *type, const char *const *list)
+{
+    while (*list && strcmp(type, *list) != 0) list++;
+    return *list != NULL;
+}
+
+/* `left` uses may still be looked at. */
+static int only_indices(const struct hn_graph *g, int32_t v, int *left)
+{
+    static const char *const moves[] = { "Identity",  "Reshape",   "Flatten", "Squeeze",
+                                         "Unsqueeze", "Transpose", "Slice",   "Split",
+                                         "Gather",    "Expand",    NULL };
+    static const char *const joins[] = { "Concat", "Cast", "Add", "Sub", "Mul", NULL };
+    const struct hn_facts *f = g->facts;
+    for (int32_t i = f->use_first[v]; i < f->use_first[v + 1]; i++) {
+        const struct hn_consumer *u = &f->uses[i];
+        if (u->node < 0 || (*left)-- <= 0) return 0;
+        const struct hn_node *n = &g->nodes[u->node];
+        if (!hn_is_default_domain(n->domain)) return 0;
+        if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "Gather") == 0 && u->input == 1))
+            continue;
+        if (!(u->input == 0 && one_of(n->type, moves)) && !one_of(n->type, joins)) return 0;
+        for (int k = 0; k < n->n_out; k++)
+            if (n->out[k] >= 0 && !only_indices(g, n->out[k], left)) return 0;
+    }
+    return 1;
+}
+
+int hn_feeds_indices(const struct hn_graph *g, int32_t v)
+{
+    int left = 256;
+    return v >= 0 && only_indices(g, v, &left);
+}

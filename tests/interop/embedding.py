@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Models with embeddings: what PyTorch's exporters write of them (tests/data/make_embedding_refs.py) is computed as ONNX Runtime does,
+learns as PyTorch does, and is opened by ONNX Runtime again; indices outside their table are found in the data beforehand."""
+import _common
+from _common import DATA, apart, check, folder, hone, load, np, ort_rows, predict, run, tensors
+
+HERE = DATA / "embedding"
+CASES = {"columns": (("c", "x"), "label", "ce"), "shared": (("c",), "real", "mse"), "floats": (("wide",), "label", "ce"), "tied": (("c",), "label5", "ce")}
+OPTIMIZERS = {"momentum": ["--optimizer", "momentum", "--lr", "0.02"], "adam": ["--optimizer", "adam", "--lr", "0.01"]}
+NOISE = ("net.0.bias", "net.1.running_mean")  # in front of BatchNorm, under Adam: see parity.py
+LIMIT = 2e-5
+refs, tmp = np.load(HERE / "refs.npz"), folder()
+
+
+def data_of(name):
+    inputs, target, loss = CASES[name]
+    args = []
+    for i in inputs:
+        np.save(tmp / f"{i}.npy", refs[i])
+        args += ["--x", f"{i}={tmp / f'{i}.npy'}"]
+    np.save(tmp / f"{target}.npy", refs[target])
+    return args + ["--y", tmp / f"{target}.npy", "--loss", loss], {i: refs[i] for i in inputs}
+
+
+def forward(name, path):
+    _, feeds = data_of(name)
+    got, want = predict(f"{path.name}: predict", path, feeds, tmp, "y"), ort_rows(path, feeds, 72)["y"]
+    check(f"{path.name}: as ONNX Runtime", got is not None and apart(got, want) <= 1e-6, got is not None and apart(got, want))
+
+
+def learn(name, path, how, data):
+    out, what, worst = tmp / "out.onnx", f"{path.name}, {how}", 0.0
+    out.unlink(missing_ok=True)
+    run(what, "train", path, *data, *OPTIMIZERS[how], "--epochs", "4", "--batch-size", "16", "--no-shuffle", "--save", "last", "--quiet", "-o", out)
+    if not out.exists():
+        return 0.0
+    before, got = tensors(path), tensors(out)
+    for key in refs.files:
+        if not key.startswith(f"{name}/{how}/"):
+            continue
+        tensor, want = key.split("/")[2], refs[key]
+        if tensor not in got or want.ndim == 0 or tensor == "offsets" or (how == "adam" and name == "columns" and tensor in NOISE):
+            continue
+        off = apart(got[tensor], want)
+        worst = max(worst, off)
+        check(f"{what}: {tensor}", off <= LIMIT, f"{off:.2e} away")
+        if tensor in before:  # the exporter writes fresh statistics as aliases
+            check(f"{what}: {tensor} was trained", tensor in NOISE or not np.array_equal(got[tensor], before[tensor]))
+    tables = [t for t in got if "table" in t or t in ("a.weight", "b.weight")]
+    check(f"{what}: the tables are there by name", tables, sorted(got))
+    forward(name, out)
+    return worst
+
+
+def training():
+    worst = 0.0
+    for name in CASES:
+        data, _ = data_of(name)
+        for path in (HERE / f"{name}.onnx", HERE / f"{name}_dynamo.onnx"):
+            forward(name, path)
+            for how in OPTIMIZERS:
+                worst = max(worst, learn(name, path, how, data))
+            same = tmp / "same.onnx"
+            run(f"{path.name} untouched", "train", path, "--epochs", "0", "--force", "-o", same)
+            check(f"{path.name}: written back byte for byte", same.read_bytes() == path.read_bytes())
+    print(f"largest distance from PyTorch's tensors {worst:.1e} of {LIMIT:.0e} allowed")
+
+
+def frozen():
+    """Tables that do not learn keep their bits, and are looked up once; fresh ones begin with standard normal numbers."""
+    path, out = HERE / "columns.onnx", tmp / "frozen.onnx"
+    data, _ = data_of("columns")
+    before = tensors(path)
+    for args in (["--freeze", "tables.*"], ["--freeze-layers", "1"]):
+        run(f"{args}", "train", path, *data, *args, "--epochs", "2", "--force", "--quiet", "-o", out)
+        after = tensors(out)
+        for i in range(3):
+            check(f"{args}: table {i} keeps its bits", np.array_equal(before[f"tables.{i}.weight"], after[f"tables.{i}.weight"]))
+        check(f"{args}: the last layer learned", not np.array_equal(before["net.3.weight"], after["net.3.weight"]))
+    run("fresh", "train", path, "--epochs", "0", "--init", "fresh", "--force", "-o", out)
+    drawn = np.concatenate([tensors(out)[f"tables.{i}.weight"].ravel() for i in range(3)])
+    check("fresh tables are drawn", not np.array_equal(tensors(out)["tables.0.weight"], before["tables.0.weight"]) and 0.6 < drawn.std() < 1.5, drawn.std())
+
+
+def wrong_indices():
+    """Found in every role and command, with row, value and table; negative ones count from the end."""
+    data, feeds = data_of("columns")
+    for where, value, table in ((0, 5, "tables.0.weight"), (1, -8, "tables.1.weight"), (2, 1000, "tables.2.weight")):
+        c = feeds["c"].copy()
+        c[17, where] = value
+        np.save(tmp / "bad.npy", c)
+        bad = ["--x", f"c={tmp / 'bad.npy'}", "--x", f"x={tmp / 'x.npy'}"]
+        args = bad + data[4:]
+        for what in (["train", HERE / "columns.onnx", *args, "-o", tmp / "no.onnx"], ["eval", HERE / "columns.onnx", *args], ["predict", HERE / "columns.onnx", *bad, "-o", tmp / "no.csv"],
+                     ["train", HERE / "columns.onnx", *args, "--freeze", "tables.*", "-o", tmp / "no.onnx"]):
+            r = hone(*what)
+            told = "row 18" in r.stderr and (f"index {value}" in r.stderr and table in r.stderr or "--freeze" in what)
+            check(f"{what[0]} with index {value} of {table}", r.returncode == 4 and told, (r.returncode, r.stderr[-300:]))
+    np.save(tmp / "bad.npy", np.where(feeds["c"] == 0, -np.array([5, 7, 2]), feeds["c"]))
+    a = predict("negative", HERE / "columns.onnx", {"c": np.load(tmp / "bad.npy"), "x": feeds["x"]}, tmp, "y")
+    b = predict("positive", HERE / "columns.onnx", feeds, tmp, "y")
+    check("a negative index counts from the end", a is not None and np.array_equal(a, b))
+    wide = refs["wide"].copy()
+    wide[:, 0] += 0.75  # goes towards zero
+    a = predict("fractions", HERE / "floats.onnx", {"wide": wide}, tmp, "y")
+    check("a float goes towards zero", a is not None and apart(a, ort_rows(HERE / "floats.onnx", {"wide": wide}, 72)["y"]) <= 1e-6)
+    wide[3, 1] = 7
+    np.save(tmp / "bad.npy", wide)
+    r = hone("eval", HERE / "floats.onnx", "--x", tmp / "bad.npy", "--y", tmp / "label.npy")
+    check("a float outside", r.returncode == 4 and "row 4" in r.stderr and "b.weight" in r.stderr, (r.returncode, r.stderr[-300:]))
+
+
+training()
+frozen()
+wrong_indices()
+_common.finish("embedding", tmp)
