@@ -125,7 +125,7 @@ static inline struct made *made_program(uint64_t number, int dropout)
     tb_init(&m->t);
     int width = 4 + made_pick(m, 30), layers = 1 + made_pick(m, 4);
     int x = tb_input(&m->t, tb_shape(2, TB_N, width)), y = x;
-    if (number % 5 == 1) { /* indices from -6 to 6, and what is cut off of them */
+    if (number % 8 == 6) { /* indices from -6 to 6, and what is cut off of them */
         m->table.rows = 6 + made_pick(m, 3), m->beside.axis = 1;
         int e = tb_op(&m->t, &hn_op_embedding, &m->table, 2,
                       (int[]){ tb_input(&m->t, tb_shape(1, TB_N)),
