@@ -446,7 +446,9 @@ hone_status hn_graph_infer(struct hn_graph *g, const struct hn_graph_opts *opts,
     int64_t k = declared_batch(g);
     g->batch_lifted = 0;
     g->fixed_batch = has_open_input(g) ? 0 : k ? k : 1;
-    if (opts && opts->keep_fixed_batch) return run_pass(g, AS_DECLARED, 0, err);
+    if (opts && opts->keep_fixed_batch &&
+        !(k > 0 && has_open_input(g))) /* else an open one says N */
+        return run_pass(g, AS_DECLARED, 0, err);
     if (k > 0) return lift(g, k, err);
     return takes_single_rows(g) ? add_batch(g, err) : run_pass(g, AS_DECLARED, 0, err);
 }
