@@ -221,7 +221,7 @@ struct hn_k_dropout {
 struct hn_k_embedding {
     struct hn_k_env env;
     struct hn_k_ref x, table, y; /* backward: y is dy, table its gradient */
-    struct hn_k_dim n; /* indices */
+    struct hn_k_dim n;           /* indices */
     int64_t rows, width;
 };
 struct hn_k_augment { /* rows of cols; onehot: rows of one become rows of cols */
