@@ -12,18 +12,20 @@
 static const struct {
     const char *name, *form;
     int min, max; /* words after the name */
-    int inside; /* it looks at nodes of the model's own functions, too: calls are written out before */
+    const char
+        *inside; /* operators it looks at: calls are written out before where a function of the
+                           model's own has one; "*": whatever they have; NULL: never */
     hone_status (*run)(struct hn_modify *e);
 } edits[] = {
-    { "untie", "untie NAME [NODE INPUT] [as NEW]", 1, 5, 0, hn_edit_untie },
-    { "inference", "inference", 0, 0, 1, hn_edit_inference },
-    { "scale-input", "scale-input INPUT KIND", 1, 2, 0, hn_edit_scale_input },
-    { "scale-output", "scale-output OUTPUT KIND", 1, 2, 0, hn_edit_scale_output },
-    { "batch-symbolic", "batch-symbolic [NAME]", 0, 1, 1, hn_edit_batch_symbolic },
-    { "batchnorm", "batchnorm insert|remove [VALUE...]", 1, 4096, 1, hn_edit_batchnorm },
-    { "hidden", "hidden [units=W,W,...] [activation=WORD] [key=HEX]", 1, 3, 1, hn_edit_hidden },
-    { "rename-metadata", "rename-metadata OLD NEW", 2, 2, 0, hn_edit_rename_metadata },
-    { "ensemble", "ensemble KIND VALUE [KIND VALUE...]", 2, 4096, 1, hn_edit_ensemble },
+    { "untie", "untie NAME [NODE INPUT] [as NEW]", 1, 5, NULL, hn_edit_untie },
+    { "inference", "inference", 0, 0, "BatchNormalization Dropout", hn_edit_inference },
+    { "scale-input", "scale-input INPUT KIND", 1, 2, NULL, hn_edit_scale_input },
+    { "scale-output", "scale-output OUTPUT KIND", 1, 2, NULL, hn_edit_scale_output },
+    { "batch-symbolic", "batch-symbolic [NAME]", 0, 1, "Reshape", hn_edit_batch_symbolic },
+    { "batchnorm", "batchnorm insert|remove [VALUE...]", 1, 4096, "*", hn_edit_batchnorm },
+    { "hidden", "hidden [units=W,W,...] [activation=WORD] [key=HEX]", 1, 3, "*", hn_edit_hidden },
+    { "rename-metadata", "rename-metadata OLD NEW", 2, 2, NULL, hn_edit_rename_metadata },
+    { "ensemble", "ensemble KIND VALUE [KIND VALUE...]", 2, 4096, "*", hn_edit_ensemble },
 };
 enum { N_EDITS = sizeof edits / sizeof *edits };
 
@@ -60,6 +62,20 @@ static hone_status split(struct hn_modify *e)
     return HONE_OK;
 }
 
+/* Whether some function's body has one of the operators in a list of words. */
+static int bodies_have(const struct hn_modify *e, const char *words)
+{
+    for (size_t i = 0; i < e->model->n_functions; i++) {
+        const Onnx__FunctionProto *f = e->model->functions[i];
+        for (size_t k = 0; k < f->n_node; k++) {
+            const char *op = f->node[k]->op_type ? f->node[k]->op_type : "";
+            const char *at = *op ? strstr(words, op) : NULL;
+            if (*words == '*' || (at && (!at[strlen(op)] || at[strlen(op)] == ' '))) return 1;
+        }
+    }
+    return 0;
+}
+
 static hone_status run(struct hn_modify *e)
 {
     const char *names[N_EDITS + 1] = { NULL };
@@ -71,7 +87,7 @@ static hone_status run(struct hn_modify *e)
         if (e->n_words - 1 < edits[i].min || e->n_words - 1 > edits[i].max)
             return hn_fail(e->err, HONE_E_USAGE, e->line->text,
                            "%d words after the name, wanted: %s", e->n_words - 1, edits[i].form);
-        if (edits[i].inside) HN_TRY(hn_md_inline(e));
+        if (edits[i].inside && bodies_have(e, edits[i].inside)) HN_TRY(hn_md_inline(e));
         return edits[i].run(e);
     }
     const char *close = hn_suggest(e->words[0], names);

@@ -36,8 +36,9 @@
  *                                    all of them once
  *
  * Names and positions are those of the imported graph, in which calls of the model's own functions are expanded: an edit
- * that looks at nodes (all but scale-input, scale-output, rename-metadata, and untie of an Identity in the main graph)
- * writes the calls out as nodes first, or is refused where that would change what a node means.
+ * that looks at nodes writes the calls out as nodes first, or is refused where that would change what a node means.
+ * Functions stay with scale-input, scale-output, rename-metadata, with untie of an Identity in the main graph, and with
+ * inference and batch-symbolic where no function has a node that these would change.
  *
  * New initializers are listed as graph inputs too where the IR version (3 and before) wants that. Never touches what the
  * line does not name; unknown fields of the file survive. */

@@ -278,6 +278,35 @@ static hone_status body_node(struct expansion *x, struct call *c, size_t i)
 
 /* ---- calls ------------------------------------------------------------------------------------------------------- */
 
+static int reads(const struct hn_function *f, const char *name)
+{
+    for (size_t i = 0; i < f->p->n_node; i++)
+        for (size_t k = 0; k < f->p->node[i]->n_attribute; k++) {
+            const Onnx__AttributeProto *a = f->p->node[i]->attribute[k];
+            if (is_reference(a) && strcmp(a->ref_attr_name, name) == 0) return 1;
+        }
+    return 0;
+}
+
+static hone_status check_attributes(struct expansion *x, const struct call *c)
+{
+    struct hn_expanded *o = x->out;
+    if (c->n_attrs > HN_MOST_ENTRIES)
+        return hn_fail(x->err, HONE_E_BUDGET, c->prefix, "%zu attributes, at most %d are taken",
+                       c->n_attrs, HN_MOST_ENTRIES);
+    for (size_t i = 0; i < c->n_attrs; i++) {
+        const Onnx__AttributeProto *a = c->attrs[i];
+        if (!a->name || !*a->name)
+            return hn_fail(x->err, HONE_E_MODEL, c->prefix, "attribute %zu has no name", i);
+        if (attr_named(c->attrs, i, a->name))
+            return hn_fail(x->err, HONE_E_MODEL, c->prefix, "attribute '%.80s' is given twice",
+                           a->name);
+        if (!a->t || reads(c->f, a->name)) continue;
+        if (!o->n_unread++) o->unread = a->name, o->unread_call = c->prefix;
+    }
+    return HONE_OK;
+}
+
 static hone_status bind_inputs(struct expansion *x, struct call *c)
 {
     const Onnx__FunctionProto *f = c->f->p;
@@ -317,6 +346,7 @@ static hone_status bind_outputs(struct expansion *x, struct call *c, int at_the_
 static hone_status expand_call(struct expansion *x, struct call *c)
 {
     const Onnx__FunctionProto *f = c->f->p;
+    HN_TRY(check_attributes(x, c));
     HN_TRY(bind_inputs(x, c));
     HN_TRY(bind_outputs(x, c, 0));
     for (size_t i = 0; i < f->n_node; i++)

@@ -27,6 +27,8 @@ struct hn_expanded {
     struct hn_flat_node *nodes;
     size_t n, cap;
     struct hn_functions functions;
+    size_t n_unread; /* tensors that calls give as attributes and functions do not read */
+    const char *unread, *unread_call; /* the first one, and its call */
 };
 
 /* The arena holds what is made and must outlive the result; n_bytes: the file's size. */

@@ -194,6 +194,10 @@ static hone_status prepare(struct hn_functions *t, struct hn_function *f, int de
         return hn_fail(t->err, HONE_E_MODEL, f->label,
                        "the function calls itself, directly or through others");
     if (depth >= HN_CALL_DEPTH) return too_deep(t, f);
+    if (f->p->n_attribute_proto > HN_MOST_ENTRIES || f->p->n_opset_import > HN_MOST_ENTRIES)
+        return hn_fail(t->err, HONE_E_BUDGET, f->label,
+                       "%zu defaults of attributes and %zu operator sets, at most %d are taken",
+                       f->p->n_attribute_proto, f->p->n_opset_import, HN_MOST_ENTRIES);
     f->state = HN_FN_OPEN;
     HN_TRY(lay_out(t, f));
     f->n_flat = 1 + f->p->n_node;

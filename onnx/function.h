@@ -11,6 +11,8 @@
 #include "onnx/read.h"
 
 #define HN_CALL_DEPTH 100
+#define HN_MOST_ENTRIES                                                                            \
+    256 /* attributes of a call, defaults and imports of a function: they are searched one by one */
 
 struct hn_function;
 struct hn_body_node { /* a node of a body; names by number */

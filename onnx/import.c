@@ -221,10 +221,10 @@ hone_status hn_import_declared(struct hn_import *im)
     return HONE_OK;
 }
 
-static hone_status note_extras(struct hn_import *im)
+static hone_status note_functions(struct hn_import *im)
 {
-    const Onnx__ModelProto *model = im->model;
-    const struct hn_functions *f = &im->flat.functions;
+    const struct hn_expanded *x = &im->flat;
+    const struct hn_functions *f = &x->functions;
     size_t idle = 0, first = 0;
     for (size_t i = f->n; i-- > 0;) {
         if (f->v[i].state == HN_FN_UNSEEN)
@@ -241,6 +241,19 @@ static hone_status note_extras(struct hn_import *im)
                                "first one '%s'; they are kept",
                                idle, f->v[first].label))
         return nomem(im);
+    if (x->n_unread &&
+        hn_graph_issue(im->g, HN_NOTE, -1, HONE_OK, NULL,
+                       "calls give %zu tensors as attributes that their functions do not read, the "
+                       "first one '%s' of '%s': copies of weights there keep their old values",
+                       x->n_unread, x->unread, x->unread_call))
+        return nomem(im);
+    return HONE_OK;
+}
+
+static hone_status note_extras(struct hn_import *im)
+{
+    const Onnx__ModelProto *model = im->model;
+    HN_TRY(note_functions(im));
     if (model->n_training_info &&
         hn_graph_issue(
             im->g, HN_NOTE, -1, HONE_OK, NULL,

@@ -172,6 +172,25 @@ START_TEST(wrong_attributes_are_refused)
           b_with(b_node("n", "LeakyRelu", "x", "y"), N_ATTR, b_attr_ref("alpha", "slope", 1)));
     refused(one_function(f), HONE_E_MODEL, "my.F", "is a reference itself");
 
+    for (int form = 0; form < 3; form++) {
+        static const char *const words[3] = { "'a' is given twice", "has no name",
+                                              "257 attributes, at most 256" };
+        f = b_linear();
+        call = b_call("c", "Linear", "x,w,b", "y");
+        for (int i = 0; i < (form == 2 ? 257 : 2); i++)
+            b_sub(&call, N_ATTR, b_attr_int(form == 1 && i ? "" : "a", 1));
+        refused(model_of(call, &f, 1), form == 2 ? HONE_E_BUDGET : HONE_E_MODEL, "c", words[form]);
+        f = b_linear();
+        for (int i = 0; i < 257 && form; i++)
+            b_sub(&f, form == 1 ? F_DEFAULT : F_OPSET,
+                  form == 1 ? b_attr_int("a", 1) : b_opset("", 17));
+        if (!form)
+            hn_buffer_free(&f);
+        else
+            refused(model_of(b_call("c", "Linear", "x,w,b", "y"), &f, 1), HONE_E_BUDGET,
+                    "my.Linear", "at most 256 are taken");
+    }
+
     f = b_linear();
     call = b_with(b_call("c", "Linear", "x,w,b", "y"), N_ATTR, b_attr_ref("a", "b", 1));
     refused(model_of(call, &f, 1), HONE_E_MODEL, "c", "outside of one");
@@ -257,6 +276,21 @@ START_TEST(a_function_has_versions_of_its_own)
     p = import(&m);
     ck_assert_int_eq(hn_graph_blocked(p.g, 0, &err), HONE_E_UNSUPPORTED);
     ck_assert_msg(strstr(err.text, "Gemm is not supported at opset 6"), "%s", err.text);
+    close_graph(p);
+    hn_buffer_free(&m);
+}
+END_TEST
+
+/* PyTorch writes the weight a second time, as an attribute of the call that nothing reads. */
+START_TEST(tensors_that_nobody_reads)
+{
+    static const float w[4] = { 1, 2, 3, 4 };
+    struct hn_buffer f = b_linear(), call = b_call("fc", "Linear", "x,w,b", "y");
+    b_sub(&call, N_ATTR, b_attr_tensor("weight", b_tensor("", 1, DIMS(2, 2), w, sizeof w)));
+    struct hn_buffer m = model_of(call, &f, 1);
+    struct pair p = import(&m);
+    ck_assert_uint_eq(hn_graph_params(p.g)->n_params, 2);
+    ck_assert(has_issue(p.g, "do not read, the first one 'weight' of 'fc'"));
     close_graph(p);
     hn_buffer_free(&m);
 }
@@ -380,6 +414,7 @@ START_TEST(tensors_of_calls_and_statistics)
         weights += p.g->values[hn_graph_params(p.g)->params[i].value].shape.rank == 2;
     ck_assert_int_eq(weights, 3);
     ck_assert_str_ne(in(p.g, "c1/mul", 1), in(p.g, "c2/mul", 1));
+    ck_assert(!has_issue(p.g, "do not read"));
     ck_assert_str_eq(in(p.g, "n2/bn", 3), "n1/m");
     ck_assert_uint_eq(p.g->n_unties, 3); /* mean and variance of two calls: all but the first */
     ck_assert_str_eq(p.g->unties[0].line, "untie n1/m n1/bn 4");
@@ -619,7 +654,7 @@ HN_TEST_MAIN(
     tcase_add_test(tc, wrong_attributes_are_refused); tcase_add_test(tc, arguments_left_out);
     tcase_add_test(tc, outputs_without_a_node_of_their_own);
     tcase_add_test(tc, a_function_has_versions_of_its_own);
-    tcase_add_test(tc, overloads_and_standard_names);
+    tcase_add_test(tc, tensors_that_nobody_reads); tcase_add_test(tc, overloads_and_standard_names);
     tcase_add_test(tc, weights_of_a_body_are_tied);
     tcase_add_test(tc, tensors_of_calls_and_statistics);
     tcase_add_test(tc, exponential_growth_is_refused); tcase_add_test(tc, wide_growth_is_refused);

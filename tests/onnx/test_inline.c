@@ -113,10 +113,34 @@ START_TEST(edits_of_ends_keep_functions)
 }
 END_TEST
 
+/* Bodies without what an edit changes stay, although it changes the graph. */
+START_TEST(edits_that_concern_no_body)
+{
+    static const char *const lines[2] = { "inference", "batch-symbolic" };
+    for (int with = 0; with < 2; with++)
+        for (int i = 0; i < 2; i++) {
+            struct hn_buffer g = b_frame(), f = b_linear(), m, e;
+            b_sub(&g, G_NODE, b_call("l", "Linear", "x,w,b", "h"));
+            b_sub(&g, G_NODE, b_node("d", "Dropout", "h,-,on", "y"));
+            b_sub(&g, G_INIT, b_tensor("on", 9, SCALAR, "\1", 1));
+            if (with) /* an operator of both kinds, in a body that is called or not */
+                b_sub(&f, F_NODE,
+                      i ? b_node("", "Reshape", "x,w", "r") : b_node("", "Dropout", "x", "r"));
+            m = b_model(10, 17, g);
+            b_sub(&m, M_FUNCTION, f);
+            e = edited(&m, lines[i], NULL, 0);
+            ck_assert_uint_eq(shape_of(&e).functions, with ? 0 : 1);
+            if (i == 0) ck_assert(!knows(&e, "on"));
+            hn_buffer_free(&e);
+            hn_buffer_free(&m);
+        }
+}
+END_TEST
+
 /* One Constant a tensor, whatever the calls: what was tied stays tied. */
 START_TEST(calls_are_written_out)
 {
-    struct hn_buffer m = model(), e = edited(&m, "batch-symbolic rows", NULL, 0);
+    struct hn_buffer m = model(), e = edited(&m, "batchnorm remove", NULL, 0);
     struct shape s = shape_of(&e);
     ck_assert(s.nodes == 6 && s.functions == 0 && s.opsets == 2);
     same_function(&m, &e);
@@ -253,9 +277,9 @@ START_TEST(versions)
         struct hn_buffer m = b_model(10, 17, g);
         b_sub(&m, M_FUNCTION, f);
         if (cases[i].word) {
-            refused(&m, "batch-symbolic", "my.F", cases[i].word);
+            refused(&m, "batchnorm remove", "my.F", cases[i].word);
         } else {
-            struct hn_buffer e = edited(&m, "batch-symbolic", NULL, 0);
+            struct hn_buffer e = edited(&m, "batchnorm remove", NULL, 0);
             same_function(&m, &e);
             ck_assert_uint_eq(shape_of(&e).functions, 0);
             hn_buffer_free(&e);
@@ -272,7 +296,7 @@ START_TEST(versions)
     struct pair p = open_graph(&m);
     HN_OK(hn_graph_blocked(p.g, 1, &err), err);
     close_graph(p);
-    e = edited(&m, "inference", NULL, 0);
+    e = edited(&m, "batchnorm remove", NULL, 0);
     ck_assert_uint_eq(shape_of(&e).opsets, 2);
     same_function(&m, &e);
     hn_buffer_free(&e);
@@ -303,7 +327,7 @@ START_TEST(subgraphs)
     struct hn_buffer m = b_model(10, 17, g);
     b_sub(&m, M_FUNCTION, f);
     b_sub(&m, M_FUNCTION, b_own());
-    refused(&m, "inference", "my.F", "node 'c/if' holds a graph of its own");
+    refused(&m, "batchnorm remove", "my.F", "node 'c/if' holds a graph of its own");
     hn_buffer_free(&m);
 
     g = b_frame();
@@ -311,7 +335,7 @@ START_TEST(subgraphs)
     b_sub(&g, G_NODE, b_call("c", "Own", "x", "y"));
     m = b_model(10, 17, g);
     b_sub(&m, M_FUNCTION, b_own());
-    struct hn_buffer e = edited(&m, "inference", NULL, 0);
+    struct hn_buffer e = edited(&m, "batchnorm remove", NULL, 0);
     struct shape s = shape_of(&e);
     ck_assert(s.functions == 1 && s.nodes == 4);
     hn_buffer_free(&e);
@@ -354,6 +378,7 @@ START_TEST(every_allocation_may_fail)
 END_TEST
 
 HN_TEST_MAIN("inline", hn_mem_init(&test_mem, 0); tcase_add_test(tc, edits_of_ends_keep_functions);
+             tcase_add_test(tc, edits_that_concern_no_body);
              tcase_add_test(tc, calls_are_written_out); tcase_add_test(tc, edits_inside);
              tcase_add_test(tc, hidden_layers); tcase_add_test(tc, unties);
              tcase_add_test(tc, training_form_in_a_body); tcase_add_test(tc, versions);
