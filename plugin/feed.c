@@ -44,6 +44,25 @@ static int64_t wanted_per_row(const struct hn_graph *g, size_t i)
     return n;
 }
 
+/* A factor on indices would choose other rows of a table: an input of nothing else is spared. */
+static hone_status check_factor(struct hn_session *s, size_t input, const struct hn_array *a,
+                                hone_error *err)
+{
+    int64_t found;
+    if (a->scale == 1 || a->scale == 0) return HONE_OK;
+    uint8_t *is = hn_arena_alloc(&s->arena, (size_t)a->per_row + 1, 1);
+    if (!is) return hn_nomem(err, "the indices", (size_t)a->per_row);
+    HN_TRY(hn_session_index_elements(s, input, is, a->per_row, &found, err));
+    if (found == a->per_row) ((struct hn_own *)s->own)->spared[input] = 1;
+    if (!found || found == a->per_row) return HONE_OK;
+    const struct hn_graph *g = hn_model_graph(s->model);
+    return hn_fail(
+        err, HONE_E_USAGE, "x-scale",
+        "input '%s' has indices of an embedding in %lld of its %lld columns, which must not be "
+        "multiplied",
+        g->values[g->inputs[input]].name, (long long)found, (long long)a->per_row);
+}
+
 static hone_status check_role_inputs(struct hn_session *s, int role, hone_error *err)
 {
     const struct hn_own *own = s->own;
@@ -71,7 +90,10 @@ static hone_status check_role_inputs(struct hn_session *s, int role, hone_error 
         if (a->dtype == HN_STR)
             return hn_fail(err, HONE_E_DATA, a->source, "input '%s' wants numbers, found text",
                            name);
-        if (!want || a->per_row == want) continue;
+        if (!want || a->per_row == want) {
+            HN_TRY(check_factor(s, i, a, err));
+            continue;
+        }
         hone_status st =
             hn_fail(err, HONE_E_DATA, a->source, "a row has %lld values, input '%s' wants %lld",
                     (long long)a->per_row, name, (long long)want);
@@ -83,7 +105,10 @@ static hone_status check_role_inputs(struct hn_session *s, int role, hone_error 
 
 hone_status hn_session_check_inputs(struct hn_session *s, hone_error *err)
 {
-    const struct hn_own *own = s->own;
+    struct hn_own *own = s->own;
+    const size_t n = hn_model_graph(s->model)->n_inputs;
+    own->spared = hn_arena_alloc(&s->arena, n + 1, sizeof *own->spared);
+    if (!own->spared) return hn_nomem(err, "the inputs", n);
     for (int role = 0; role < 3; role++)
         if (own->data->role[role].n_x) HN_TRY(check_role_inputs(s, role, err));
     return HONE_OK;
@@ -163,8 +188,10 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
     struct hn_column *y = hn_arena_alloc(&s->arena, 2 * n_y + 1, sizeof *y);
     int n = 0;
     if (!set || !x || !y) return hn_nomem(err, "a data set", sizeof *set);
-    for (size_t i = 0; i < g->n_inputs; i++)
+    for (size_t i = 0; i < g->n_inputs; i++) {
         x[i] = column_of(&r->x[hn_session_input_array(s, role, i)].a);
+        if (own->spared[i]) x[i].scale = 1;
+    }
     for (size_t t = 0; t < n_y; t++) {
         const struct hn_array *a = hn_session_target_array(s, role, (int)t);
         if (!a)

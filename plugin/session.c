@@ -128,6 +128,27 @@ static hone_status fit_input(struct hn_session *s, enum hn_scaling kind, const s
     return HONE_OK;
 }
 
+/* Indices of embeddings stay what they are. *all: the input has nothing else. */
+static hone_status spare_indices(struct hn_session *s, size_t input, struct hn_scaler *fit,
+                                 int *all, hone_error *err)
+{
+    uint8_t *is = hn_arena_alloc(&s->arena, (size_t)fit->n + 1, 1);
+    double *both = hn_arena_alloc(&s->arena, 2 * (size_t)fit->n + 1, sizeof *both);
+    int64_t found;
+    if (!is || !both) return hn_nomem(err, "the indices", (size_t)fit->n);
+    HN_TRY(hn_session_index_elements(s, input, is, fit->n, &found, err));
+    *all = found == fit->n;
+    if (!found || *all) return HONE_OK;
+    for (int64_t k = 0; k < fit->n; k++) {
+        both[k] = is[k] ? 0 : fit->offset[k];
+        both[fit->n + k] = is[k] ? 1 : fit->scale[k];
+    }
+    const int64_t n = fit->n;
+    hn_scaler_free(fit);
+    *fit = (struct hn_scaler){ .n = n, .offset = both, .scale = both + n };
+    return HONE_OK;
+}
+
 static hone_status scale_inputs(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -148,9 +169,12 @@ static hone_status scale_inputs(struct hn_session *s, hone_error *err)
         struct hn_scaler fit = { 0 };
         const struct hn_array *a =
             &own->data->role[HONE_TRAIN].x[hn_session_input_array(s, HONE_TRAIN, i)].a;
+        int only_indices = 0;
         HN_TRY(fit_input(s, kind, a, &fit, err));
-        hone_status st = hn_model_scale_input(s->model, name, hn_param_s(s->params, "scale"),
-                                              fit.offset, fit.scale, fit.n, err);
+        hone_status st = spare_indices(s, i, &fit, &only_indices, err);
+        if (st == HONE_OK && !only_indices)
+            st = hn_model_scale_input(s->model, name, hn_param_s(s->params, "scale"), fit.offset,
+                                      fit.scale, fit.n, err);
         hn_scaler_free(&fit);
         if (st != HONE_OK) return st;
     }

@@ -12,7 +12,8 @@ struct hn_own {                    /* hn_session.own */
     struct hone_data table;        /* with encoded and filled tables; ctx NULL: not used */
     struct hn_recipe recipe[HN_TABLES];
     enum hn_session_use use;
-    int whole; /* the program is the whole graph: there is no head to run first */
+    uint8_t *spared; /* per graph input: it has indices alone, which --x-scale does not multiply */
+    int whole;       /* the program is the whole graph: there is no head to run first */
     struct hn_device device;
     struct hn_loss_spec *specs; /* n_targets */
     struct hn_array
@@ -51,6 +52,9 @@ hone_status hn_session_check_lookups(const struct hn_session *s, const struct hn
 hone_status hn_session_check_looked_up(const struct hn_session *s, const struct hn_program *prog,
                                        const struct hn_dataset *cached, int role, hone_error *err);
 int hn_program_looks_up(const struct hn_program *p);
+/* index_elements.c: is[k] for each of the n elements of a row of graph input `input`: does it end as an index of a table? */
+hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
+                                      int64_t n, int64_t *found, hone_error *err);
 
 /* table.c: encoded and filled tables in place of raw ones; into the model's metadata; closing. */
 hone_status hn_session_tables(struct hn_session *s, hone_error *err);

@@ -71,7 +71,7 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
     rows.rank = rows.rank > 0;
     HN_TRY(column(l, &target, y->name, &in[1]));
     if (s->row_weights) HN_TRY(column(l, &rows, "weight", &in[2]));
-    if (l->opts->mixup > 0 && hn_l_augments(l)) {
+    if (l->opts->mixup > 0 && l->opts->part != HN_PART_HEAD) {
         const int indices = classes && !s->dense;
         HN_TRY(hn_l_mix_target(l, indices ? y->shape.d[y->shape.rank - 1].fixed : 0, &in[1]));
         c.attrs.dense |= indices;

@@ -49,9 +49,7 @@ hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n,
 /* Everything live, in order: the draft is complete but for losses and parts. */
 hone_status hn_l_graph(struct hn_lowering *l);
 hone_status hn_l_losses(struct hn_lowering *l); /* loss.c */
-/* augment.c: is there any; input v augmented, the stream-th; a target mixed as the inputs are (classes > 0: it has class indices). */
-int hn_l_augments(const struct hn_lowering *l);
-hone_status hn_l_augment(struct hn_lowering *l, int32_t v, int stream, int32_t *out);
+/* augment.c: a target mixed as the inputs are, where the options ask for it (classes > 0: it has class indices). */
 hone_status hn_l_mix_target(struct hn_lowering *l, int64_t classes, int32_t *target);
 void hn_l_clear(struct hn_lowering *l); /* frees the draft's arrays, not the arena */
 #endif

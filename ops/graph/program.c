@@ -1,62 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * hn_lower: a draft of the whole graph, cut into the part that was asked for and packed as an immutable program.
- *
- *   needed   ops that outputs or losses depend on
- *   head     of those, ops that see only inputs, constants and frozen parameters, row by row, without state or chance:
- *            their results can be computed once per data set
- *   boundary what the others read of the head: the head's outputs and the body's inputs, in the same order
+ * hn_lower: a draft of the whole graph, cut into the part that was asked for (cutter.h) and packed as an immutable program.
  *
  * Slab W: trained parameters, frozen parameters, states, in the graph's order, each padded to 16 elements; the layout
  * does not depend on the part. */
-#include "ops/graph/lower.h"
+#include "ops/graph/cutter.h"
 
-#include "ops/base/status.h"
-#include "ops/math/row.h"
 #include <string.h>
 
-struct cutter {
-    struct hn_lowering l;
-    struct hn_program *p;
-    uint8_t *needed, *head; /* per op, the first n_judged */
-    size_t n_judged;
-    size_t ahead;      /* ops from here on come before all others: augmentation */
-    uint8_t *kept;     /* per value: belongs to the part */
-    int32_t *place;    /* per value: its number in the program, -1 */
-    int32_t *slab;     /* position in params of parameter i, then of state i */
-    int32_t *boundary; /* values: roots only */
-    int n_boundary;
-    int32_t *outputs; /* draft values of the computable graph outputs */
-    const char **output_names;
-    int n_outputs;
-};
-
-static hone_status no_memory(struct cutter *c) { return hn_nomem(c->l.err, "the program", 0); }
-
-static int32_t root_of(const struct cutter *c, int32_t v)
-{
-    return c->l.values[v].view_of >= 0 ? c->l.values[v].view_of : v;
-}
-
-static void *scratch(struct cutter *c, size_t n, size_t size)
-{
-    return hn_arena_alloc(&c->p->arena, n + 1, size);
-}
-
 /* An op that copies, where an output is no result of an op: a graph input passed through, a constant. */
-static hone_status own_output(struct cutter *c, int32_t *v)
+static hone_status own_output(struct hn_cutter *c, int32_t *v)
 {
     struct hn_lowering *l = &c->l;
-    if (l->values[root_of(c, *v)].kind == HN_ACT) return HONE_OK;
+    if (l->values[hn_cut_root(c, *v)].kind == HN_ACT) return HONE_OK;
     return hn_l_unary(l, HN_U_COPY, 0, 0, *v, v);
 }
 
-static hone_status find_outputs(struct cutter *c)
+static hone_status find_outputs(struct hn_cutter *c)
 {
     const struct hn_graph *g = c->l.g;
-    c->outputs = scratch(c, g->n_outputs, sizeof *c->outputs);
-    c->output_names = scratch(c, g->n_outputs, sizeof *c->output_names);
-    if (!c->outputs || !c->output_names) return no_memory(c);
+    c->outputs = hn_cut_alloc(c, g->n_outputs, sizeof *c->outputs);
+    c->output_names = hn_cut_alloc(c, g->n_outputs, sizeof *c->output_names);
+    if (!c->outputs || !c->output_names) return hn_cut_nomem(c);
     for (size_t i = 0; i < g->n_outputs; i++) {
         int32_t v;
         if (!g->facts->values[g->outputs[i]].computable) continue;
@@ -71,181 +36,11 @@ static hone_status find_outputs(struct cutter *c)
     return HONE_OK;
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------------------- */
-
-static hone_status find_needed(struct cutter *c)
-{
-    uint8_t *wanted = scratch(c, c->l.n_values, 1);
-    c->n_judged = c->l.n_ops;
-    c->needed = scratch(c, c->l.n_ops, 1);
-    c->head = scratch(c, c->l.n_ops, 1);
-    if (!wanted || !c->needed || !c->head) return no_memory(c);
-    for (int i = 0; i < c->n_outputs; i++) wanted[root_of(c, c->outputs[i])] = 1;
-    for (size_t i = c->l.n_ops; i-- > 0;) {
-        const struct hn_op *op = &c->l.ops[i];
-        int need = op->row->flags & HN_OP_LOSS ? 1 : 0;
-        for (int k = 0; k < op->n_out; k++) need |= wanted[op->out[k]];
-        c->needed[i] = need != 0;
-        for (int k = 0; k < op->n_in && need; k++)
-            if (op->in[k] >= 0) wanted[root_of(c, op->in[k])] = 1;
-    }
-    return HONE_OK;
-}
-
-static int leads_with_rows(const struct hn_shape *s)
-{
-    return s->rank > 0 && s->d[0].per_row == 1 && s->d[0].fixed == 0;
-}
-
-/* Follows N in some dim. */
-static int follows(const struct hn_shape *s) { return hn_shape_count(s).per_row != 0; }
-
-/* Does row i of the result need row i of the operands only? */
-static int row_by_row(const struct cutter *c, const struct hn_op *op)
-{
-    const struct hn_shape *y = &c->l.values[op->out[0]].shape;
-    if (!(op->row->flags & HN_OP_ROW_LOCAL) && op->row != &hn_op_reduce &&
-        op->row != &hn_op_transpose)
-        return 0;
-    int copies = op->row == &hn_op_unary &&
-                 ((const struct hn_unary *)op->attrs)->kind == HN_U_COPY; /* own_output's */
-    if (op->row == &hn_op_dropout || copies || !leads_with_rows(y)) return 0;
-    for (int k = 0; k < op->n_in; k++) {
-        const struct hn_shape *x = op->in[k] >= 0 ? &c->l.values[op->in[k]].shape : NULL;
-        if (!x || !follows(x)) continue;
-        if (!leads_with_rows(x)) return 0;
-        if (op->row == &hn_op_binary && x->rank != y->rank) return 0;
-    }
-    if (op->row == &hn_op_softmax) return ((const struct hn_softmax *)op->attrs)->axis > 0;
-    if (op->row == &hn_op_reduce) return !(((const struct hn_reduce *)op->attrs)->mask & 1u);
-    if (op->row == &hn_op_concat) return ((const struct hn_concat *)op->attrs)->axis > 0;
-    if (op->row == &hn_op_slice) return ((const struct hn_slice *)op->attrs)->axis > 0;
-    if (op->row == &hn_op_transpose) return ((const struct hn_transpose *)op->attrs)->perm[0] == 0;
-    return 1;
-}
-
-static int is_trained(const struct cutter *c, int32_t param)
-{
-    const struct hn_facts *f = c->l.g->facts;
-    if (c->l.opts->freeze_batchnorm && f->info[param].of_batchnorm) return 0;
-    return f->params.params[param].trained;
-}
-
-/* An operand the head may read. */
-static int head_operand(const struct cutter *c, int32_t v)
-{
-    const struct hn_value_ref *x = &c->l.values[root_of(c, v)];
-    switch (x->kind) {
-    case HN_INPUT:
-    case HN_CONST: return 1;
-    case HN_PARAM: return !is_trained(c, x->index);
-    case HN_ACT: return c->head[x->producer];
-    default: return 0;
-    }
-}
-
-static void find_head(struct cutter *c)
-{
-    for (size_t i = 0; i < c->l.n_ops; i++) {
-        const struct hn_op *op = &c->l.ops[i];
-        if (!c->needed[i] || op->n_out != 1 || !row_by_row(c, op)) continue;
-        int all = 1, some = 0;
-        for (int k = 0; k < op->n_in; k++) {
-            if (op->in[k] < 0) continue;
-            all &= head_operand(c, op->in[k]);
-            some |= follows(&c->l.values[op->in[k]].shape);
-        }
-        c->head[i] = (uint8_t)(all && some);
-    }
-}
-
-/* Values the body reads of inputs and head, roots only, each once, in value order. Does not work out (no boundary, so no
- * head) when one of them is no column of rows. */
-static hone_status find_boundary(struct cutter *c)
-{
-    struct hn_lowering *l = &c->l;
-    uint8_t *at = scratch(c, l->n_values, 1);
-    int any_head = 0, fits = 1;
-    c->boundary = scratch(c, l->n_values, sizeof *c->boundary);
-    if (!at || !c->boundary) return no_memory(c);
-    for (size_t i = 0; i < l->n_ops; i++) any_head |= c->head[i];
-    for (size_t i = 0; i < l->n_ops; i++)
-        for (int k = 0; k < l->ops[i].n_in && c->needed[i] && !c->head[i]; k++)
-            if (l->ops[i].in[k] >= 0) at[root_of(c, l->ops[i].in[k])] = 1;
-    for (int i = 0; i < c->n_outputs; i++) at[root_of(c, c->outputs[i])] = 1;
-    for (size_t v = 0; v < l->n_values; v++) {
-        const struct hn_value_ref *x = &l->values[v];
-        int crosses =
-            x->kind == HN_INPUT || (x->kind == HN_ACT && x->view_of < 0 && c->head[x->producer]);
-        if (!at[v] || !crosses) continue;
-        fits &= leads_with_rows(&x->shape);
-        c->boundary[c->n_boundary++] = (int32_t)v;
-    }
-    if (any_head && fits) return HONE_OK;
-    memset(c->head, 0, l->n_ops);
-    c->n_boundary = -1;
-    return HONE_OK;
-}
-
-/* ---- augmentation ------------------------------------------------------------------------------------------------- */
-
-/* Op i of the part reads the augmented value in place of v, or a view of it. */
-static hone_status read_instead(struct cutter *c, size_t i, int32_t v, int32_t augmented)
-{
-    struct hn_lowering *l = &c->l;
-    for (int k = 0; k < l->ops[i].n_in; k++) {
-        const int32_t in = l->ops[i].in[k];
-        int32_t to = augmented;
-        if (in < 0 || root_of(c, in) != v) continue;
-        if (in != v) {
-            const struct hn_shape shape = l->values[in].shape;
-            HN_TRY(hn_l_view(l, augmented, &shape, &to));
-        }
-        ((int32_t *)(uintptr_t)l->ops[i].in)[k] = to;
-    }
-    return HONE_OK;
-}
-
-static int in_part(const struct cutter *c, size_t op);
-
-static int part_reads(const struct cutter *c, int32_t v)
-{
-    for (size_t i = 0; i < c->n_judged; i++)
-        for (int k = 0; k < c->l.ops[i].n_in && in_part(c, i); k++)
-            if (c->l.ops[i].in[k] >= 0 && root_of(c, c->l.ops[i].in[k]) == v) return 1;
-    return 0;
-}
-
-/* Is v where the part begins: an input of the graph, or what the head leaves? */
-static int begins_part(const struct cutter *c, int32_t v)
-{
-    if (c->l.opts->part != HN_PART_BODY || c->n_boundary < 0)
-        return c->l.values[v].kind == HN_INPUT && c->l.values[v].view_of < 0;
-    for (int i = 0; i < c->n_boundary; i++)
-        if (c->boundary[i] == v) return 1;
-    return 0;
-}
-
-static hone_status augment(struct cutter *c)
-{
-    const int32_t n = (int32_t)c->l.n_values;
-    int stream = 0;
-    c->ahead = c->l.n_ops;
-    for (int32_t v = 0; v < n && hn_l_augments(&c->l); v++) {
-        int32_t augmented;
-        if (!begins_part(c, v) || !part_reads(c, v)) continue;
-        HN_TRY(hn_l_augment(&c->l, v, stream++, &augmented));
-        for (size_t i = 0; i < c->n_judged; i++)
-            if (in_part(c, i)) HN_TRY(read_instead(c, i, v, augmented));
-    }
-    return HONE_OK;
-}
-
 /* ---- packing ------------------------------------------------------------------------------------------------------ */
 
 static size_t padded(size_t n) { return (n + 15) / 16 * 16; }
 
-static void fill_param(struct cutter *c, struct hn_param *q, int32_t param)
+static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
 {
     const struct hn_graph *g = c->l.g;
     const struct hn_param_info *info = &g->facts->info[param];
@@ -261,12 +56,12 @@ static void fill_param(struct cutter *c, struct hn_param *q, int32_t param)
                             .init = v->constant,
                             .n = (size_t)v->constant->n };
     memcpy(q->dims, v->constant->dims, sizeof q->dims);
-    q->flags = (is_trained(c, param) ? HN_PARAM_TRAINED : 0) |
+    q->flags = (hn_cut_learns(c, param) ? HN_PARAM_TRAINED : 0) |
                (info->slot == HN_SLOT_BIAS ? HN_PARAM_BIAS : 0) |
                (info->slot == HN_SLOT_NORM ? HN_PARAM_NORM : 0);
 }
 
-static void fill_state(const struct cutter *c, struct hn_param *q, const struct hn_state *s)
+static void fill_state(const struct hn_cutter *c, struct hn_param *q, const struct hn_state *s)
 {
     const struct hn_graph *g = c->l.g;
     *q = (struct hn_param){ .name = s->name,
@@ -281,17 +76,17 @@ static void fill_state(const struct cutter *c, struct hn_param *q, const struct 
                             .dims = { s->init->n } };
 }
 
-static hone_status lay_out_slab(struct cutter *c)
+static hone_status lay_out_slab(struct hn_cutter *c)
 {
     const struct hn_facts *f = c->l.g->facts;
     struct hn_program *p = c->p;
     size_t n = f->params.n_params, off = 0;
-    p->params = scratch(c, n + f->n_states, sizeof *p->params);
-    c->slab = scratch(c, n + f->n_states, sizeof *c->slab);
-    if (!p->params || !c->slab) return no_memory(c);
+    p->params = hn_cut_alloc(c, n + f->n_states, sizeof *p->params);
+    c->slab = hn_cut_alloc(c, n + f->n_states, sizeof *c->slab);
+    if (!p->params || !c->slab) return hn_cut_nomem(c);
     for (int trained = 1; trained >= 0; trained--) {
         for (size_t i = 0; i < n; i++) {
-            if (is_trained(c, (int32_t)i) != trained) continue;
+            if (hn_cut_learns(c, (int32_t)i) != trained) continue;
             c->slab[i] = p->n_params;
             fill_param(c, &p->params[p->n_params], (int32_t)i);
             p->params[p->n_params].off = off;
@@ -309,28 +104,18 @@ static hone_status lay_out_slab(struct cutter *c)
     return HONE_OK;
 }
 
-static int in_part(const struct cutter *c, size_t op)
-{
-    if (op >= c->n_judged) return 1; /* copy_boundary's */
-    switch (c->l.opts->part) {
-    case HN_PART_HEAD: return c->needed[op] && c->head[op];
-    case HN_PART_BODY: return c->needed[op] && !c->head[op];
-    default: return c->needed[op];
-    }
-}
-
-static void keep(struct cutter *c, int32_t v)
+static void keep(struct hn_cutter *c, int32_t v)
 {
     c->kept[v] = 1;
     if (c->l.values[v].view_of >= 0) c->kept[c->l.values[v].view_of] = 1;
 }
 
-static void find_kept(struct cutter *c)
+static void find_kept(struct hn_cutter *c)
 {
     const struct hn_lowering *l = &c->l;
     enum hn_part part = l->opts->part;
     for (size_t i = 0; i < l->n_ops; i++) {
-        if (!in_part(c, i)) continue;
+        if (!hn_cut_takes(c, i)) continue;
         for (int k = 0; k < l->ops[i].n_in; k++)
             if (l->ops[i].in[k] >= 0) keep(c, l->ops[i].in[k]);
         for (int k = 0; k < l->ops[i].n_out; k++) keep(c, l->ops[i].out[k]);
@@ -343,7 +128,7 @@ static void find_kept(struct cutter *c)
     }
 }
 
-static hone_status pack_value(struct cutter *c, size_t v)
+static hone_status pack_value(struct hn_cutter *c, size_t v)
 {
     struct hn_program *p = c->p;
     struct hn_value_ref x = c->l.values[v];
@@ -365,13 +150,13 @@ static hone_status pack_value(struct cutter *c, size_t v)
     return HONE_OK;
 }
 
-static hone_status pack_op(struct cutter *c, const struct hn_op *op)
+static hone_status pack_op(struct hn_cutter *c, const struct hn_op *op)
 {
     struct hn_program *p = c->p;
     struct hn_op *q = &p->ops[p->n_ops];
-    int32_t *in = scratch(c, (size_t)op->n_in, sizeof *in),
-            *out = scratch(c, (size_t)op->n_out, sizeof *out);
-    if (!in || !out) return no_memory(c);
+    int32_t *in = hn_cut_alloc(c, (size_t)op->n_in, sizeof *in),
+            *out = hn_cut_alloc(c, (size_t)op->n_out, sizeof *out);
+    if (!in || !out) return hn_cut_nomem(c);
     *q = *op;
     q->in = in, q->out = out;
     for (int k = 0; k < op->n_in; k++) in[k] = op->in[k] >= 0 ? c->place[op->in[k]] : -1;
@@ -384,8 +169,16 @@ static hone_status pack_op(struct cutter *c, const struct hn_op *op)
     return HONE_OK;
 }
 
+/* Augmentation of what op `op` makes; of what the part begins with: -1. */
+static hone_status pack_behind(struct hn_cutter *c, int32_t op)
+{
+    for (size_t i = c->ahead; i < c->l.n_ops; i++)
+        if (hn_cut_behind(c, i) == op) HN_TRY(pack_op(c, &c->l.ops[i]));
+    return HONE_OK;
+}
+
 /* Inputs, targets, outputs by number. */
-static void name_ends(struct cutter *c)
+static void name_ends(struct hn_cutter *c)
 {
     struct hn_program *p = c->p;
     const struct hn_lowering *l = &c->l;
@@ -415,39 +208,42 @@ static void name_ends(struct cutter *c)
     }
 }
 
-static hone_status pack(struct cutter *c)
+static hone_status pack(struct hn_cutter *c)
 {
     struct hn_program *p = c->p;
     size_t nv = c->l.n_values;
     HN_TRY(lay_out_slab(c));
-    c->kept = scratch(c, nv, 1);
-    c->place = scratch(c, nv, sizeof *c->place);
-    p->values = scratch(c, nv, sizeof *p->values);
-    p->ops = scratch(c, c->l.n_ops, sizeof *p->ops);
-    p->consts = scratch(c, c->l.n_consts, sizeof *p->consts);
-    p->const_off = scratch(c, c->l.n_consts, sizeof *p->const_off);
-    p->inputs = scratch(c, nv, sizeof *p->inputs);
-    p->targets = scratch(c, nv, sizeof *p->targets);
-    p->outputs = scratch(c, nv, sizeof *p->outputs);
-    p->input_names = scratch(c, nv, sizeof *p->input_names);
-    p->output_names = scratch(c, nv, sizeof *p->output_names);
+    c->kept = hn_cut_alloc(c, nv, 1);
+    c->place = hn_cut_alloc(c, nv, sizeof *c->place);
+    p->values = hn_cut_alloc(c, nv, sizeof *p->values);
+    p->ops = hn_cut_alloc(c, c->l.n_ops, sizeof *p->ops);
+    p->consts = hn_cut_alloc(c, c->l.n_consts, sizeof *p->consts);
+    p->const_off = hn_cut_alloc(c, c->l.n_consts, sizeof *p->const_off);
+    p->inputs = hn_cut_alloc(c, nv, sizeof *p->inputs);
+    p->targets = hn_cut_alloc(c, nv, sizeof *p->targets);
+    p->outputs = hn_cut_alloc(c, nv, sizeof *p->outputs);
+    p->input_names = hn_cut_alloc(c, nv, sizeof *p->input_names);
+    p->output_names = hn_cut_alloc(c, nv, sizeof *p->output_names);
     if (!c->kept || !c->place || !p->values || !p->ops || !p->consts || !p->const_off ||
         !p->inputs || !p->targets || !p->outputs || !p->input_names || !p->output_names)
-        return no_memory(c);
+        return hn_cut_nomem(c);
     find_kept(c);
     for (size_t v = 0; v < nv; v++) {
         c->place[v] = -1;
         if (c->kept[v]) HN_TRY(pack_value(c, v));
     }
-    for (size_t i = c->ahead; i < c->l.n_ops; i++) HN_TRY(pack_op(c, &c->l.ops[i]));
-    for (size_t i = 0; i < c->ahead; i++)
-        if (in_part(c, i)) HN_TRY(pack_op(c, &c->l.ops[i]));
+    HN_TRY(pack_behind(c, -1));
+    for (size_t i = 0; i < c->ahead; i++) {
+        if (!hn_cut_takes(c, i)) continue;
+        HN_TRY(pack_op(c, &c->l.ops[i]));
+        if (c->l.ops[i].row == &hn_op_embedding) HN_TRY(pack_behind(c, (int32_t)i));
+    }
     name_ends(c);
     return HONE_OK;
 }
 
 /* Head outputs must be results of ops: inputs the body reads as they are get a copy. */
-static hone_status copy_boundary(struct cutter *c)
+static hone_status copy_boundary(struct hn_cutter *c)
 {
     for (int i = 0; i < c->n_boundary; i++) {
         if (c->l.values[c->boundary[i]].kind != HN_INPUT) continue;
@@ -458,18 +254,18 @@ static hone_status copy_boundary(struct cutter *c)
     return HONE_OK;
 }
 
-static hone_status draft(struct cutter *c)
+static hone_status draft(struct hn_cutter *c)
 {
     const struct hn_graph *g = c->l.g;
     c->l.map = hn_calloc(g->mem, g->n_values + 1, sizeof *c->l.map);
     c->l.param_map = hn_calloc(g->mem, g->facts->params.n_params + 1, sizeof *c->l.param_map);
-    if (!c->l.map || !c->l.param_map) return no_memory(c);
+    if (!c->l.map || !c->l.param_map) return hn_cut_nomem(c);
     HN_TRY(hn_l_graph(&c->l));
     HN_TRY(hn_l_losses(&c->l));
     HN_TRY(find_outputs(c));
-    HN_TRY(find_needed(c));
-    if (c->l.opts->part != HN_PART_ALL) find_head(c);
-    return c->l.opts->part != HN_PART_ALL ? find_boundary(c) : HONE_OK;
+    HN_TRY(hn_cut_needed(c));
+    if (c->l.opts->part != HN_PART_ALL) hn_cut_head(c);
+    return c->l.opts->part != HN_PART_ALL ? hn_cut_boundary(c) : HONE_OK;
 }
 
 hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts,
@@ -480,11 +276,12 @@ hone_status hn_lower(const struct hn_graph *g, const struct hn_lower_opts *opts,
     if (!p) return hn_nomem(err, "the program", sizeof *p);
     hn_arena_init(&p->arena, g->mem);
     p->dtype = g->dtype;
-    struct cutter c = { .l = { .g = g, .opts = opts, .arena = &p->arena, .err = err, .node = -1 },
-                        .p = p };
+    struct hn_cutter c = {
+        .l = { .g = g, .opts = opts, .arena = &p->arena, .err = err, .node = -1 }, .p = p
+    };
     hone_status st = draft(&c);
     int headless = st == HONE_OK && opts->part == HN_PART_HEAD && c.n_boundary < 0;
-    if (st == HONE_OK && !headless) st = augment(&c);
+    if (st == HONE_OK && !headless) st = hn_cut_augment(&c);
     if (st == HONE_OK && opts->part == HN_PART_HEAD && !headless) st = copy_boundary(&c);
     if (opts->part == HN_PART_HEAD) c.ahead = c.l.n_ops;
     if (st == HONE_OK && !headless) st = pack(&c);

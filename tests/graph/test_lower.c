@@ -514,6 +514,42 @@ START_TEST(augmentation_of_views_and_classes)
 }
 END_TEST
 
+/* Indices stay what they are: what they choose is mixed behind the embedding, numbers beside it in front. */
+START_TEST(augmentation_of_embeddings)
+{
+    struct hn_lower_opts opts = { .part = HN_PART_BODY, .noise = 1, .mixup = 1 };
+    const struct hn_loss_spec loss = { .output = 0, .kind = HN_LOSS_MSE, .weight = 1 };
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "c", HN_I64, 1, -1);
+    tb_input(&t, "x", HN_F32, 2, -1, 2);
+    tb_floats(&t, "table", 2, 5, 3);
+    tb_floats(&t, "w", 2, 5, 2);
+    tb_node(&t, "Gather", "table c", "e", NULL);
+    tb_node(&t, "Concat", "e x", "j", "axis=1");
+    tb_node(&t, "MatMul", "j w", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    opts.losses = &loss, opts.n_losses = 1;
+    struct hn_program *p = tb_lower(&t, &opts);
+    ck_assert_int_eq(tb_count_ops(p, "mixup"), 3); /* x, what c chooses, the target */
+    ck_assert_int_eq(tb_count_ops(p, "noise"), 1);
+    for (int i = 0; i < p->n_ops; i++)
+        for (int k = 0; k < p->ops[i].n_in; k++)
+            if (p->ops[i].in[k] >= 0)
+                ck_assert_int_lt(p->values[root_of(p, p->ops[i].in[k])].producer, i);
+    const struct hn_op *e = tb_op(p, "embedding"), *join = tb_op(p, "concat");
+    ck_assert_int_eq(p->values[e->in[0]].kind, HN_INPUT);
+    const struct hn_op *mixed = &p->ops[p->values[join->in[0]].producer];
+    ck_assert_str_eq(mixed->row->name, "mixup");
+    ck_assert_int_eq(mixed->in[0], e->out[0]);
+    ck_assert_str_eq(p->ops[p->values[join->in[1]].producer].row->name, "noise");
+    ck_assert_int_eq(p->params[p->values[e->in[1]].index].flags & HN_PARAM_TRAINED, 1);
+    hn_program_destroy(p, &t.mem);
+    tb_close(&t);
+}
+END_TEST
+
 START_TEST(nothing_computable_is_an_error)
 {
     struct hn_lower_opts opts = { .part = HN_PART_ALL };
@@ -596,5 +632,6 @@ HN_TEST_MAIN("lower", tcase_add_loop_test(tc, gemm_forms, 0, COUNT(gemms));
              tcase_add_test(tc, dropout_is_inserted_once_per_hidden_activation);
              tcase_add_test(tc, augmentation);
              tcase_add_test(tc, augmentation_of_views_and_classes);
+             tcase_add_test(tc, augmentation_of_embeddings);
              tcase_add_test(tc, nothing_computable_is_an_error);
              tcase_add_test(tc, every_allocation_fails);)

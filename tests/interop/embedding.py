@@ -111,7 +111,47 @@ def wrong_indices():
     check("a float outside", r.returncode == 4 and "row 4" in r.stderr and "b.weight" in r.stderr, (r.returncode, r.stderr[-300:]))
 
 
+def scaling():
+    """Numbers are scaled, indices beside them are not; an input of indices alone is left alone."""
+    path, out = HERE / "floats.onnx", tmp / "scaled.onnx"
+    data, feeds = data_of("floats")
+    run("scaled", "train", path, *data, "--epochs", "0", "--scale", "standard", "--force", "-o", out)
+    x = feeds["wide"].astype(np.float64)
+    by = x.copy()
+    by[:, 2:] = (x[:, 2:] - x[:, 2:].mean(0)) / x[:, 2:].std(0)
+    want = ort_rows(path, {"wide": by.astype(np.float32)}, 72)["y"]
+    check("--scale standard leaves indices among numbers alone", apart(ort_rows(out, feeds, 72)["y"], want) <= 1e-5)
+    data, feeds = data_of("columns")
+    run("scaled", "train", HERE / "columns.onnx", *data, "--epochs", "0", "--scale", "minmax", "--force", "-o", out)
+    x = feeds["x"].astype(np.float64)
+    want = ort_rows(HERE / "columns.onnx", {"c": feeds["c"], "x": ((x - x.min(0)) / (x.max(0) - x.min(0))).astype(np.float32)}, 72)["y"]
+    check("--scale minmax leaves an input of indices alone", apart(ort_rows(out, feeds, 72)["y"], want) <= 1e-5)
+    got = tmp / "factor.npy"
+    run("a factor", "predict", HERE / "columns.onnx", *data[:4], "--x-scale", "2", "--force", "-o", got)
+    want = ort_rows(HERE / "columns.onnx", {"c": feeds["c"], "x": feeds["x"] * 2}, 72)["y"]
+    check("--x-scale leaves an input of indices alone", apart(np.load(got).reshape(72, -1), want) <= 1e-6)
+    data, _ = data_of("floats")
+    r = hone("train", path, *data, "--x-scale", "2", "-o", tmp / "no.onnx")
+    check("--x-scale on numbers with indices among them", r.returncode == 2 and "2 of its 6 columns" in r.stderr, (r.returncode, r.stderr[-300:]))
+
+
+def augmentation():
+    """No noise on indices; what they choose is mixed."""
+    for name in CASES:
+        data, _ = data_of(name)
+        outs = {}
+        for how in ("", "noise=0.2", "mixup=0.5", "noise=0.2,mixup=0.5"):
+            out = tmp / f"a{len(outs)}.onnx"
+            run(f"{name} {how}", "train", HERE / f"{name}_dynamo.onnx", *data, "--epochs", "2", "--quiet", "--force", *(["--augment", how] if how else []), "-o", out)
+            outs[how] = {k: v.tobytes() for k, v in tensors(out).items()}
+        numbers = name in ("columns", "floats")
+        check(f"{name}: noise where there are numbers", (outs["noise=0.2"] != outs[""]) == numbers and (outs["noise=0.2,mixup=0.5"] != outs["mixup=0.5"]) == numbers)
+        check(f"{name}: mixup", outs["mixup=0.5"] != outs[""])
+
+
 training()
 frozen()
 wrong_indices()
+scaling()
+augmentation()
 _common.finish("embedding", tmp)

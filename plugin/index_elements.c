@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which elements of an input's rows are indices of embeddings: numbers that must not be scaled. Followed through what moves elements or
+ * works on them one by one. */
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+#include "plugin/session_own.h"
+#include <string.h>
+
+struct tracer {
+    struct hn_arena arena;
+    const struct hn_program *p;
+    int32_t **
+        from; /* per value: for each element of a row, 1 + the input's element that it is, 0: another's; NULL: nothing is known */
+    int32_t input;
+    hone_error *err;
+};
+
+static int64_t per_row(const struct tracer *t, int32_t v)
+{
+    const struct hn_dim n = hn_shape_count(&t->p->values[v].shape);
+    return n.per_row > 0 && n.fixed == 0 ? n.per_row : 0;
+}
+
+/* What a value's elements are: its own list, or, of a view, its root's. */
+static const int32_t *list_of(const struct tracer *t, int32_t v)
+{
+    const int32_t root = t->p->values[v].view_of;
+    if (t->from[v]) return t->from[v];
+    return root >= 0 && per_row(t, root) == per_row(t, v) ? t->from[root] : NULL;
+}
+
+static int32_t *new_list(struct tracer *t, int32_t v)
+{
+    t->from[v] = hn_arena_alloc(&t->arena, (size_t)per_row(t, v) + 1, sizeof **t->from);
+    return t->from[v];
+}
+
+/* Rows [outer, dim, inner] of a value around an axis behind the first. */
+struct blocks {
+    int64_t outer, dim, inner;
+};
+static struct blocks blocks_of(const struct tracer *t, int32_t v, int axis)
+{
+    const struct hn_shape *s = &t->p->values[v].shape;
+    struct blocks b = { 1, s->d[axis].fixed, 1 };
+    for (int i = 1; i < axis; i++) b.outer *= s->d[i].fixed;
+    for (int i = axis + 1; i < s->rank; i++) b.inner *= s->d[i].fixed;
+    return b;
+}
+
+static int moves(const struct tracer *t, int32_t v, int axis)
+{
+    const struct hn_shape *s = &t->p->values[v].shape;
+    return axis > 0 && s->rank > 0 && s->d[0].per_row == 1 && s->d[0].fixed == 0;
+}
+
+static hone_status trace_slice(struct tracer *t, const struct hn_op *op)
+{
+    const struct hn_slice *a = op->attrs;
+    const int32_t *x = list_of(t, op->in[0]);
+    if (!x || !moves(t, op->in[0], a->axis)) return HONE_OK;
+    const struct blocks b = blocks_of(t, op->in[0], a->axis);
+    int32_t *y = new_list(t, op->out[0]);
+    if (!y) return hn_nomem(t->err, "the indices", 0);
+    for (int64_t o = 0; o < b.outer; o++)
+        for (int64_t k = 0; k < a->len; k++)
+            for (int64_t i = 0; i < b.inner; i++)
+                *y++ = x[(o * b.dim + a->start + k * a->step) * b.inner + i];
+    return HONE_OK;
+}
+
+static hone_status trace_concat(struct tracer *t, const struct hn_op *op)
+{
+    const struct hn_concat *a = op->attrs;
+    for (int k = 0; k < op->n_in; k++)
+        if (!list_of(t, op->in[k]) || !moves(t, op->in[k], a->axis)) return HONE_OK;
+    int32_t *y = new_list(t, op->out[0]);
+    if (!y) return hn_nomem(t->err, "the indices", 0);
+    const int64_t outer = blocks_of(t, op->out[0], a->axis).outer;
+    for (int64_t o = 0; o < outer; o++)
+        for (int k = 0; k < op->n_in; k++) {
+            const struct blocks b = blocks_of(t, op->in[k], a->axis);
+            const int64_t n = b.dim * b.inner;
+            memcpy(y, list_of(t, op->in[k]) + o * n, (size_t)n * sizeof *y);
+            y += n;
+        }
+    return HONE_OK;
+}
+
+/* Element by element: as the operand that follows the rows. */
+static void trace_element(struct tracer *t, const struct hn_op *op)
+{
+    for (int k = 0; k < op->n_in; k++)
+        if (op->in[k] >= 0 && list_of(t, op->in[k]) &&
+            per_row(t, op->in[k]) == per_row(t, op->out[0]))
+            t->from[op->out[0]] = (int32_t *)(uintptr_t)list_of(t, op->in[k]);
+}
+
+static hone_status trace(struct tracer *t, const struct hn_op *op)
+{
+    if (op->row == &hn_op_slice) return trace_slice(t, op);
+    if (op->row == &hn_op_concat) return trace_concat(t, op);
+    if (op->row == &hn_op_unary || op->row == &hn_op_binary) trace_element(t, op);
+    return HONE_OK;
+}
+
+/* Every input's elements are its own or another's. */
+static hone_status begin(struct tracer *t)
+{
+    t->from = hn_arena_alloc(&t->arena, (size_t)t->p->n_values + 1, sizeof *t->from);
+    if (!t->from) return hn_nomem(t->err, "the indices", 0);
+    for (int i = 0; i < t->p->n_inputs; i++) {
+        int32_t *list = new_list(t, t->p->inputs[i]);
+        if (!list) return hn_nomem(t->err, "the indices", 0);
+        for (int64_t k = 0; i == t->input && k < per_row(t, t->p->inputs[i]); k++)
+            list[k] = (int32_t)k + 1;
+    }
+    return HONE_OK;
+}
+
+static hone_status mark(struct tracer *t, const struct hn_op *op, uint8_t *is, int64_t n)
+{
+    const int32_t *x = list_of(t, op->in[0]);
+    if (!x)
+        return hn_fail(t->err, HONE_E_UNSUPPORTED, op->name,
+                       "which elements of the inputs are indices of '%s' cannot be told: they "
+                       "cannot be left out "
+                       "of scaling",
+                       t->p->values[op->in[1]].name);
+    for (int64_t k = 0; k < per_row(t, op->in[0]); k++)
+        if (x[k] > 0 && x[k] <= n) is[x[k] - 1] = 1;
+    return HONE_OK;
+}
+
+hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
+                                      int64_t n, int64_t *found, hone_error *err)
+{
+    const struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1 };
+    struct hn_program *p = NULL;
+    struct tracer t = { .input = (int32_t)input, .err = err };
+    memset(is, 0, (size_t)n), *found = 0;
+    HN_TRY(hn_lower(hn_model_graph(s->model), &opts, &p, err));
+    hn_arena_init(&t.arena, &s->ctx->mem);
+    t.p = p;
+    hone_status st = hn_program_looks_up(p) ? begin(&t) : HONE_OK;
+    for (int i = 0; st == HONE_OK && t.from && i < p->n_ops; i++) {
+        st = trace(&t, &p->ops[i]);
+        if (st == HONE_OK && p->ops[i].row == &hn_op_embedding) st = mark(&t, &p->ops[i], is, n);
+    }
+    for (int64_t k = 0; k < n; k++) *found += is[k];
+    hn_arena_clear(&t.arena);
+    hn_program_destroy(p, &s->ctx->mem);
+    return st;
+}
