@@ -35,6 +35,24 @@ static void print_figures(FILE *f, const json_t *t)
     }
 }
 
+/* What a dry run found: everything opens, one step works, and what it takes. */
+static void print_dry(FILE *f, const json_t *t)
+{
+    const json_t *n = json_object_get(t, "rows");
+    if (!n) { /* no epochs, no data */
+        fputs("\na dry run: nothing is trained, nothing is written\n", f);
+        return;
+    }
+    fprintf(f, "\na dry run: %.0f parameters, %.0f of them learn\n", jnum(t, "parameters"),
+            jnum(t, "trainable_parameters"));
+    fprintf(f, "rows: %.0f to train on", jnum(n, "train"));
+    if (jnum(n, "val") > 0) fprintf(f, ", %.0f to validate on", jnum(n, "val"));
+    if (jnum(n, "test") > 0) fprintf(f, ", %.0f to test on", jnum(n, "test"));
+    fprintf(f, "\none step: loss %.6g, %.3g ms on %s; %.3g MB of memory at most\n", jnum(t, "loss"),
+            1e3 * jnum(t, "first_step_seconds"), jtext(t, "device"), jnum(t, "memory_peak") / 1e6);
+    fputs("nothing is written\n", f);
+}
+
 static void print_summary(FILE *f, const json_t *t, const struct progress *p)
 {
     static const char *const reasons[][2] = { { "max_epochs", "all epochs were run" },
@@ -84,7 +102,7 @@ int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct p
     json_t *tree = result_tree(c, r);
     if (!tree) return report_error(c);
     if (saved) json_object_set_new(tree, "model", json_string(out));
-    if (!c->quiet) print_summary(people(c), tree, p);
+    if (!c->quiet) dry ? print_dry(people(c), tree) : print_summary(people(c), tree, p);
     int code = print_tree(c, tree);
     if (code) return code;
     if (caught_signal()) return 128 + caught_signal();

@@ -84,6 +84,9 @@ def test_train():
         c = tmp / f"t{n}.onnx"
         code(f"{n} threads", hone("train", MNIST, *quick, "--val-split", "0.2", "--threads", n, "-o", c), 0)
         check(f"same bytes with {n} threads", b.read_bytes() == c.read_bytes())
+    r = hone("train", MNIST, *data, "--val-split", "0.2", "--dry-run", "-o", tmp / "dry.onnx")
+    code("a dry run", r, 0, "39250 parameters", "8000 to train on, 2000 to validate on", "one step: loss", "nothing is written")
+    check("a dry run has all its figures", "nan" not in r.out + r.err and not (tmp / "dry.onnx").exists(), r.out)
     same = tmp / "same.onnx"
     code("no epochs, no data", hone("train", MNIST, "--epochs", "0", "-o", same), 0)
     check("the same bytes", same.read_bytes() == MNIST.read_bytes())
