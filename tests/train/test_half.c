@@ -74,6 +74,34 @@ START_TEST(figures_are_those_of_the_file)
 }
 END_TEST
 
+/* Arrays of the host in the model's type: rows that a half type holds exactly give the same bits. */
+START_TEST(rows_of_half_types)
+{
+    static const hone_dtype types[] = { HONE_F16, HONE_BF16 };
+    static uint16_t x16[KIT_ROWS * KIT_IN];
+    uint64_t hash[2];
+    for (int half = 0; half < 2; half++) {
+        struct kit k;
+        hone_result *r;
+        HN_OK(kit_open(&k, models[_i], 0, NULL, NULL, &err), err);
+        hone_array x = { sizeof x, NULL, HONE_F32, KIT_ROWS, KIT_IN, k.xf };
+        hone_array y = { sizeof y, NULL, HONE_F32, KIT_ROWS, 2, k.yf };
+        if (k.classes) y.dtype = HONE_I64, y.per_row = 1, y.data = k.labels;
+        hn_convert(x16, (enum hn_dtype)types[_i], k.xf, HN_F32, KIT_ROWS * KIT_IN);
+        if (half) x.dtype = types[_i], x.data = x16;
+        hone_data_destroy(k.data);
+        k.data = NULL;
+        HN_OK(hone_data_wrap(k.ctx, HONE_TRAIN, &x, 1, &y, 1, &k.data, &err), err);
+        HN_OK(kit_set(&k, PAIRS({ "epochs", "3" }), &err), err);
+        HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
+        hash[half] = kit_hash(k.model);
+        hone_result_destroy(r);
+        kit_close(&k);
+    }
+    ck_assert_uint_eq(hash[0], hash[1]);
+}
+END_TEST
+
 /* The member's own weights are not rounded: steps smaller than the type's add up. */
 START_TEST(small_steps_add_up)
 {
@@ -195,6 +223,7 @@ START_TEST(memory_fails)
 END_TEST
 
 HN_TEST_MAIN("half", tcase_add_loop_test(tc, figures_are_those_of_the_file, 0, 2);
+             tcase_add_loop_test(tc, rows_of_half_types, 0, 2);
              tcase_add_loop_test(tc, small_steps_add_up, 0, 2);
              tcase_add_loop_test(tc, beyond_the_range_is_diverged, 0, 2);
              tcase_add_test(tc, putting_names_the_element);
