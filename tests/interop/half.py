@@ -281,6 +281,66 @@ def behind_casts(tmp):
         train(f"behind casts, {form}, hidden", source, out, tmp, "--epochs", "1", "--hidden-units", "5", code=3)
 
 
+def functions(tmp):
+    """Half types through a function that the model defines: weights given by the calls, one in the body."""
+    h, rng, x = onnx.helper, np.random.default_rng(6), np.load(tmp / "x.npy")
+    for kind, dtype in HALF.items():
+        source, out = tmp / "function.onnx", tmp / "function_out.onnx"
+        gain = onnx.numpy_helper.from_array(np.linspace(0.5, 1.5, 6).astype(dtype), "gain")
+        body = [h.make_node("Gemm", ["X", "W", "B"], ["P"], "product", transB=1), h.make_node("Constant", [], ["G"], "held", value=gain),
+                h.make_node("Mul", ["P", "G"], ["Q"], "times"), h.make_node("Tanh", ["Q"], ["Y"], "tanh")]
+        f = h.make_function("local", "Layer", ["X", "W", "B"], ["Y"], body, [h.make_opsetid("", 17)])
+        stored = {f"{n}{i}": rng.normal(size=s) / 2 for i in (1, 2) for n, s in (("w", (6, 6)), ("b", 6))} | {"v": rng.normal(size=(6, 3))}
+        nodes = [h.make_node("Layer", ["x", "w1", "b1"], ["h"], "one", domain="local"), h.make_node("Layer", ["h", "w2", "b2"], ["r"], "two", domain="local"),
+                 h.make_node("MatMul", ["r", "v"], ["y"], "head")]
+        g = h.make_graph(nodes, "calls", [h.make_tensor_value_info("x", kind, ["N", 6])], [h.make_tensor_value_info("y", kind, ["N", 3])],
+                         [onnx.numpy_helper.from_array(a.astype(dtype), n) for n, a in stored.items()])
+        onnx.save(h.make_model(g, functions=[f], opset_imports=[h.make_opsetid("", 17), h.make_opsetid("local", 1)], ir_version=8), str(source))
+        j = train(f"functions, {kind}", source, out, tmp, "--epochs", "3", "--lr", "0.01")
+        if not out.exists():
+            continue
+        a, b = bits(source), bits(out)
+        check(f"functions, {kind}: the calls' weights moved", all(b[n][0] == kind and b[n] != a[n] for n in stored))
+        held = onnx.numpy_helper.to_array(load(out).functions[0].node[1].attribute[0].t)
+        check(f"functions, {kind}: the body's, too", held.dtype == dtype and (held != onnx.numpy_helper.to_array(gain)).any(), held)
+        judged(f"functions, {kind}", out, j, tmp)
+        got = predict(f"functions, {kind}: predict", out, {"x": x}, tmp, "y")
+        rounded = np.asarray(rounding_runtime(out, x)).astype(np.float32)
+        check(f"functions, {kind}: beside a runtime that rounds", got is not None and apart(got, rounded) <= LIMIT[kind], got)
+
+
+def embeddings(tmp):
+    """A table in a half type: rows that are read learn, the others keep their bits."""
+    h, rng = onnx.helper, np.random.default_rng(7)
+    index = rng.integers(0, 5, ROWS)
+    np.save(tmp / "i.npy", index)
+    for kind, dtype in HALF.items():
+        for cast in (False, True):
+            what = f"embeddings, {kind}{', cast' if cast else ''}"
+            source, out = tmp / "table.onnx", tmp / "table_out.onnx"
+            stored = {"table": rng.normal(size=(7, 4)), "w": rng.normal(size=(4, 3))}
+            nodes = [h.make_node("Gather", ["table", "i"], ["e"], "look"), h.make_node("MatMul", ["e", "w"], ["y"], "head")]
+            if cast:
+                nodes = [h.make_node("Cast", [n], [n + "f"], "cast_" + n, to=1) for n in stored] + \
+                        [h.make_node("Gather", ["tablef", "i"], ["e"], "look"), h.make_node("MatMul", ["e", "wf"], ["y"], "head")]
+            g = h.make_graph(nodes, "table", [h.make_tensor_value_info("i", 7, ["N"])], [h.make_tensor_value_info("y", 1 if cast else kind, ["N", 3])],
+                             [onnx.numpy_helper.from_array(a.astype(dtype), n) for n, a in stored.items()])
+            onnx.save(h.make_model(g, opset_imports=[h.make_opsetid("", 17)], ir_version=8), str(source))
+            j = run(f"{what}: train", "train", source, "--x", tmp / "i.npy", "--y", tmp / "y.npy", "--loss", "mse", "--epochs", "3", "--lr", "0.01",
+                    "--batch-size", "16", "--quiet", "--force", "--json", "-o", out)
+            if not out.exists():
+                continue
+            t = {name: onnx.numpy_helper.to_array(p) for name, p in ((p.name, p) for p in load(out).graph.initializer)}
+            was = stored["table"].astype(dtype)
+            check(f"{what}: rows that were read moved", t["table"].dtype == dtype and all((t["table"][r] != was[r]).any() for r in set(index)))
+            check(f"{what}: the others did not", all((t["table"][r] == was[r]).all() for r in range(7) if r not in index))
+            e = run(f"{what}: eval", "eval", out, "--x", tmp / "i.npy", "--y", tmp / "y.npy", "--loss", "mse", "--json")
+            check(f"{what}: eval gives the run's figures", e.get("loss") == j["train"]["loss"], (e.get("loss"), j["train"]))
+            (tmp / "twin.onnx").write_bytes(twin(out).SerializeToString())
+            got, exact = predict(f"{what}: predict", out, {"i": index}, tmp, "y"), session(tmp / "twin.onnx").run(None, {"i": index})[0]
+            check(f"{what}: as in float32", got is not None and apart(got, exact) <= 1e-5, got)
+
+
 def resumed(tmp):
     """Six epochs, or three and three more: the numbers between are those of float32."""
     source, whole, parts = MODELS / "dynamo_f16.onnx", tmp / "whole.onnx", tmp / "parts.onnx"
@@ -329,6 +389,8 @@ def main():
         storage(tmp)
         shared_casts(tmp)
         behind_casts(tmp)
+        functions(tmp)
+        embeddings(tmp)
         resumed(tmp)
         beyond(tmp)
     _common.finish("half", tmp)
