@@ -170,7 +170,8 @@ hone_status hn_graph_finish(struct hn_graph *g, const struct hn_graph_opts *opts
 /* The first issue that blocks running (or training) as an error, HONE_OK if none. */
 hone_status hn_graph_blocked(const struct hn_graph *g, int training, hone_error *err);
 
-/* The version since which an ONNX operator means what it means at `version`; 0: not an operator Hone knows. */
+enum { HN_NEWEST_OPSET = 24 }; /* of the standard operators that are known here */
+/* The version since which an ONNX operator means what it means at `version`; 0: not an operator or a version Hone knows. */
 int hn_onnx_since(const char *domain, const char *type, int64_t version);
 
 enum hn_tail { HN_TAIL_NONE, HN_TAIL_SOFTMAX, HN_TAIL_LOGSOFTMAX, HN_TAIL_SIGMOID };

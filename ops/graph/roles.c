@@ -227,12 +227,12 @@ static hone_status check_opset(struct judge *j)
                                     v ? "the model uses opset %lld, wanted 7 or later"
                                       : "the model imports no opset of the default domain (%lld)",
                                     (long long)v));
-    if (v > 24)
+    if (v > HN_NEWEST_OPSET)
         return issue(j,
                      hn_graph_issue(
                          j->g, HN_WARNING, -1, HONE_OK, NULL,
-                         "the model uses opset %lld; operators are taken as they were at opset 24",
-                         (long long)v));
+                         "the model uses opset %lld; operators are taken as they were at opset %d",
+                         (long long)v, HN_NEWEST_OPSET));
     return HONE_OK;
 }
 

@@ -217,7 +217,7 @@ int hn_onnx_since(const char *domain, const char *type, int64_t version)
 {
     int known, since;
     (void)find(domain, type, version, &known, &since);
-    return since;
+    return version <= HN_NEWEST_OPSET ? since : 0;
 }
 
 static void set_defaults(const struct hn_attr_spec *spec, struct hn_onnx_attrs *a)

@@ -385,6 +385,34 @@ START_TEST(weights_of_a_body_are_tied)
 }
 END_TEST
 
+/* The same where a function only hands out its weight, and where a body mentions it before its Constant stands there. */
+START_TEST(weights_handed_out_are_tied)
+{
+    static const float v[4] = { 1, 2, 3, 4 };
+    struct hn_buffer f[2] = { b_function("W", "", "w", 17), b_function("L", "x", "y", 17) };
+    struct hn_buffer g = b_frame();
+    b_sub(&f[0], F_NODE, b_constant("w", DIMS(2, 2), v, 4));
+    b_sub(&f[1], F_NODE, b_node("mul", "MatMul", "x,late", "y"));
+    b_sub(&f[1], F_NODE, b_constant("late", DIMS(2, 2), v, 4));
+    b_sub(&g, G_NODE, b_call("w1", "W", "", "p"));
+    b_sub(&g, G_NODE, b_call("w2", "W", "", "q"));
+    b_sub(&g, G_NODE, b_node("m1", "MatMul", "x,p", "a"));
+    b_sub(&g, G_NODE, b_node("m2", "MatMul", "a,q", "b2"));
+    b_sub(&g, G_NODE, b_call("l1", "L", "b2", "c"));
+    b_sub(&g, G_NODE, b_call("l2", "L", "c", "y"));
+    struct hn_buffer m = b_model(10, 17, g);
+    for (int i = 0; i < 2; i++) b_sub(&m, M_FUNCTION, f[i]);
+    struct pair p = import(&m);
+    const struct hn_param_list *l = hn_graph_params(p.g);
+    ck_assert_uint_eq(l->n_params, 2);
+    ck_assert(l->params[0].n_uses == 2 && l->params[1].n_uses == 2);
+    ck_assert_uint_eq(p.g->n_unties, 0);
+    ck_assert_str_eq(in(p.g, "l2/mul", 1), "l1/late");
+    close_graph(p);
+    hn_buffer_free(&m);
+}
+END_TEST
+
 /* A tensor that comes as an attribute of the call is that call's; statistics of calls are never shared. */
 START_TEST(tensors_of_calls_and_statistics)
 {
@@ -655,7 +683,7 @@ HN_TEST_MAIN(
     tcase_add_test(tc, outputs_without_a_node_of_their_own);
     tcase_add_test(tc, a_function_has_versions_of_its_own);
     tcase_add_test(tc, tensors_that_nobody_reads); tcase_add_test(tc, overloads_and_standard_names);
-    tcase_add_test(tc, weights_of_a_body_are_tied);
+    tcase_add_test(tc, weights_of_a_body_are_tied); tcase_add_test(tc, weights_handed_out_are_tied);
     tcase_add_test(tc, tensors_of_calls_and_statistics);
     tcase_add_test(tc, exponential_growth_is_refused); tcase_add_test(tc, wide_growth_is_refused);
     tcase_add_test(tc, many_calls_and_many_functions); tcase_add_test(tc, depth_is_bounded);

@@ -267,6 +267,7 @@ START_TEST(versions)
         { 18, "Gemm", "x,w,b", NULL },
         { 14, "Gemm", "x,w,b", NULL },
         { 9, "Gemm", "x,w,b", "Gemm is of opset 9 in the function, of opset 17 in the model" },
+        { 25, "Gemm", "x,w,b", "Gemm is of opset 25 in the function" },
         { 12, "Softmax", "x", "Softmax is of opset 12 in the function" },
         { 0, "Gemm", "x,w,b", NULL },
     };
