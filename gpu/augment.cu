@@ -71,6 +71,8 @@ HN_KERNEL(onehot, hn_k_augment)
     real *to = hn_at(&a.env, a.to, HN_Z);
     const int64_t n = hn_n(a.rows, s->rows) * a.cols;
     HN_EACH(t)
-    for (int64_t i = HN_FIRST(t); i < n; i += HN_STRIDE)
-        to[i] = from[i / a.cols] == (real)(i % a.cols);
+    for (int64_t i = HN_FIRST(t); i < n; i += HN_STRIDE) {
+        const real x = from[i / a.cols];
+        to[i] = x >= 0 && x < (real)a.cols && (int64_t)x == i % a.cols;
+    }
 }

@@ -44,6 +44,7 @@ static struct choice of_target(const struct hn_graph *g, const struct hn_target 
     int32_t output = g->outputs[t->output], before;
     enum hn_tail tail = hn_output_tail(g, output, &before);
     int soft = tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX;
+    if (tail == HN_TAIL_BOTH) return (struct choice){ "sigmoid", before };
     int classes_last = g->values[output].shape.rank == 2; /* the only axis there can be */
     if (t->loss == HN_LOSS_CE && soft) return (struct choice){ "softmax", before };
     if (t->loss == HN_LOSS_NLL && tail == HN_TAIL_LOGSOFTMAX)
@@ -84,8 +85,8 @@ static hone_status choose_tails(struct chooser *k, hone_error *err)
         enum hn_tail tail = hn_output_tail(g, g->outputs[i], &before);
         if (!info.trainable || k->output[g->outputs[i]] == 2 || tail == HN_TAIL_NONE) continue;
         if (info.derived && k->output[before] != 1) continue;
-        HN_TRY(choose(k, (struct choice){ tail == HN_TAIL_SIGMOID ? "sigmoid" : "softmax", before },
-                      err));
+        const int one = tail == HN_TAIL_SIGMOID || tail == HN_TAIL_BOTH;
+        HN_TRY(choose(k, (struct choice){ one ? "sigmoid" : "softmax", before }, err));
     }
     return HONE_OK;
 }

@@ -140,7 +140,9 @@ static int whole_numbers(const struct hn_array *y, int *different)
 static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const struct hn_array *y)
 {
     int different = 0, whole = y->per_row == 1 && (is_text(y) || whole_numbers(y, &different));
-    if (info->tail == HN_TAIL_SOFTMAX || info->tail == HN_TAIL_LOGSOFTMAX) return HN_LOSS_CE;
+    if (info->tail == HN_TAIL_SOFTMAX || info->tail == HN_TAIL_LOGSOFTMAX ||
+        info->tail == HN_TAIL_BOTH)
+        return HN_LOSS_CE;
     if (info->tail == HN_TAIL_SIGMOID) return HN_LOSS_BCE;
     if (whole && info->per_row > 1 && (is_text(y) || y->per_row == 1)) return HN_LOSS_CE;
     if (is_text(y) || (whole && info->per_row == 1 && different == 2)) return HN_LOSS_BCE;
@@ -255,6 +257,12 @@ static hone_status one_target(struct hn_session *s, int t, const struct asked *a
                                            .weight = a->weight,
                                            .delta = 1,
                                            .dense = target->dense || target->loss == HN_LOSS_BCE };
+    if (target->tail == HN_TAIL_BOTH && target->dense &&
+        (target->loss == HN_LOSS_CE || target->loss == HN_LOSS_NLL))
+        return hn_fail(err, HONE_E_UNSUPPORTED, target->output_name,
+                       "%s with probabilities as targets on 1 - p and p of one Sigmoid: wanted "
+                       "class numbers, or --loss mse",
+                       kind_names[target->loss]);
     return HONE_OK;
 }
 

@@ -18,9 +18,11 @@ struct
     double alpha, beta, gamma, lo, hi, epsilon, momentum, ratio, value_float;
     int64_t axis, spatial, trans_a, trans_b, keepdims, training_mode, allowzero, to, num_outputs,
         noop, start, end, value_int;
+    double replaced;
+    struct hn_int_list offset, scale, cats;
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
     const struct hn_tensor *value;
-    const char *approximate;
+    const char *approximate, *norm;
 };
 
 struct hn_value_fact {

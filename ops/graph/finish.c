@@ -40,6 +40,41 @@ static enum hn_tail tail_of(const struct hn_graph *g, const struct hn_node *n,
     return n->row->kind & 1 ? HN_TAIL_LOGSOFTMAX : HN_TAIL_SOFTMAX;
 }
 
+/* Behind views. */
+static int32_t seen_through(const struct hn_graph *g, int32_t v)
+{
+    while (v >= 0 && g->values[v].producer >= 0) {
+        const struct hn_node *n = &g->nodes[g->values[v].producer];
+        if (!n->row || !(n->row->flags & HN_ROW_VIEW)) break;
+        v = n->in[0];
+    }
+    return v;
+}
+
+static const struct hn_node *maker(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_node *n =
+        v >= 0 && g->values[v].producer >= 0 ? &g->nodes[g->values[v].producer] : NULL;
+    return n && n->row && g->facts->nodes[n - g->nodes].state == HN_NODE_OK ? n : NULL;
+}
+
+/* Concat of 1 - p and p, with p of one column: what p is the Sigmoid of; -1: it is something else. */
+static int32_t both_of(const struct hn_graph *g, const struct hn_node *n,
+                       const struct hn_onnx_attrs *a)
+{
+    const struct hn_shape *y = &g->values[n->out[0]].shape;
+    double one;
+    if (n->row->infer != hn_infer_concat || n->n_in != 2 || y->rank != 2 || y->d[1].fixed != 2 ||
+        y->d[1].per_row || (a->axis != 1 && a->axis != -1))
+        return -1;
+    const int32_t p = seen_through(g, n->in[1]);
+    const struct hn_node *rest = maker(g, seen_through(g, n->in[0])), *s = maker(g, p);
+    if (!rest || !s || rest->row->infer != hn_infer_binary || rest->row->kind != HN_B_SUB ||
+        !hn_value_scalar(g, rest->in[0], &one) || one != 1 || seen_through(g, rest->in[1]) != p)
+        return -1;
+    return s->row->infer == hn_infer_unary && s->row->kind == HN_U_SIGMOID ? s->in[0] : -1;
+}
+
 /* Seen through views; a softmax may only be seen through those that leave the classes in the last dim. */
 enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before)
 {
@@ -53,6 +88,8 @@ enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before
             at = n->in[0];
             continue;
         }
+        const int32_t logit = both_of(g, n, f->attrs);
+        if (logit >= 0) return *before = logit, HN_TAIL_BOTH;
         enum hn_tail t = tail_of(g, n, f->attrs);
         const struct hn_shape *x = &g->values[at].shape;
         if (t == HN_TAIL_NONE) return t;

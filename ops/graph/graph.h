@@ -174,11 +174,17 @@ enum { HN_NEWEST_OPSET = 24 }; /* of the standard operators that are known here 
 /* The version since which an ONNX operator means what it means at `version`; 0: not an operator or a version Hone knows. */
 int hn_onnx_since(const char *domain, const char *type, int64_t version);
 
-enum hn_tail { HN_TAIL_NONE, HN_TAIL_SOFTMAX, HN_TAIL_LOGSOFTMAX, HN_TAIL_SIGMOID };
+enum hn_tail {
+    HN_TAIL_NONE,
+    HN_TAIL_SOFTMAX,
+    HN_TAIL_LOGSOFTMAX,
+    HN_TAIL_SIGMOID,
+    HN_TAIL_BOTH /* two columns, 1 - p and p of one Sigmoid: scikit-learn's two classes */
+};
 struct hn_output_info { /* what the training side asks of output i */
     int trainable;      /* a float output that depends on trained parameters and can be computed */
     int derived; /* 1: computed from another trainable output only (a tail such as ReduceMax of the probabilities) */
-    int computable; /* 0: carried in the file, no program computes it (labels by ArgMax, ZipMap, …) */
+    int computable;    /* 0: carried in the file, no program computes it (labels by ArgMax, …) */
     enum hn_tail tail; /* its last op */
     int64_t per_row;   /* elements of a row; 0: does not follow N */
     int32_t value;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Integers at run time: what may be done to them on their way to an embedding. They travel as floats, so that only what keeps whole
+ * Integers at run time: what may be done to them on their way to an embedding or a OneHotEncoder. They travel as floats, so that only what keeps whole
  * numbers exact is allowed, and nothing else may read them. */
 #include "ops/graph/rows.h"
 
@@ -24,6 +24,7 @@ static int only_indices(const struct hn_graph *g, int32_t v, int *left)
         const struct hn_consumer *u = &f->uses[i];
         if (u->node < 0 || (*left)-- <= 0) return 0;
         const struct hn_node *n = &g->nodes[u->node];
+        if (strcmp(n->type, "OneHotEncoder") == 0) continue;
         if (!hn_is_default_domain(n->domain)) return 0;
         if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "Gather") == 0 && u->input == 1))
             continue;

@@ -2,7 +2,7 @@
  *
  * Losses on a draft program. A Softmax, LogSoftmax or Sigmoid tail is fused: the loss takes what stands before the tail,
  * and the tail stays for the output. A target column is [N,...] like the prediction, or one class index for each row of
- * classes; a weight column is one number for each row. */
+ * classes; a weight column is one number for each row. Two classes by one Sigmoid, as 1 - p and p, are a binary cross-entropy. */
 #include "ops/graph/lower.h"
 #include "ops/graph/output.h"
 
@@ -33,6 +33,10 @@ struct choice {
 static struct choice choose(const struct hn_loss_spec *s, enum hn_tail tail)
 {
     struct choice c = { .attrs = { s->weight, s->dense, 0, 0, s->delta, s->output } };
+    if (tail == HN_TAIL_BOTH && !s->dense && (s->kind == HN_LOSS_CE || s->kind == HN_LOSS_NLL)) {
+        c.row = &hn_op_loss_bce, c.attrs.from_logits = 1, c.fused = 1;
+        return c;
+    }
     int soft = tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX;
     switch (s->kind) {
     case HN_LOSS_CE: c.row = &hn_op_loss_ce, c.fused = soft; break;
@@ -65,14 +69,16 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
     struct hn_shape target = y->shape, rows = y->shape;
     int classes = s->kind == HN_LOSS_CE || s->kind == HN_LOSS_NLL;
     HN_TRY(hn_l_value(l, c.fused ? before : v, &in[0]));
-    if (!hn_same_shape(&l->values[in[0]].shape, &y->shape))
+    const int both =
+        classes && c.row == &hn_op_loss_bce; /* the class is the target of its one logit */
+    if (!both && !hn_same_shape(&l->values[in[0]].shape, &y->shape))
         HN_TRY(hn_l_view(l, in[0], &y->shape, &in[0]));
     if (classes && !s->dense && target.rank > 0) target.rank--;
     rows.rank = rows.rank > 0;
     HN_TRY(column(l, &target, y->name, &in[1]));
     if (s->row_weights) HN_TRY(column(l, &rows, "weight", &in[2]));
     if (l->opts->mixup > 0 && l->opts->part != HN_PART_HEAD) {
-        const int indices = classes && !s->dense;
+        const int indices = classes && !s->dense && !both;
         HN_TRY(hn_l_mix_target(l, indices ? y->shape.d[y->shape.rank - 1].fixed : 0, &in[1]));
         c.attrs.dense |= indices;
     }

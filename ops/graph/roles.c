@@ -19,7 +19,9 @@ struct judge {
 
 static int is_float_output(const struct hn_value *v)
 {
-    return !v->is_sequence && (v->dtype == HN_NONE || hn_dtype_is_float(v->dtype));
+    /* a ZipMap's maps are rows of numbers here */
+    return (!v->is_sequence || hn_dtype_is_float(v->dtype)) &&
+           (v->dtype == HN_NONE || hn_dtype_is_float(v->dtype));
 }
 
 static int is_trainable(const struct hn_graph *g, int32_t v)

@@ -25,6 +25,7 @@
     }
 #define SCHEMA(name, ...) static const struct hn_attr_spec name[] = { __VA_ARGS__, { 0 } }
 #define INF               __builtin_inf()
+#define HN_ML             "ai.onnx.ml"
 
 SCHEMA(a_old, IGNORED(HN_ATTR_I64S, "consumed_inputs"));
 SCHEMA(a_leaky, F(alpha, 0.01f, "alpha"), IGNORED(HN_ATTR_I64S, "consumed_inputs"));
@@ -62,6 +63,19 @@ SCHEMA(a_constant, { "value", HN_ATTR_TENSOR, 0, offsetof(struct hn_onnx_attrs, 
 SCHEMA(a_reduce1, LIST(axes, "axes"), I(keepdims, 1, "keepdims"));
 SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"));
 
+SCHEMA(a_scaler, { "offset", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, offset) },
+       { "scale", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, scale) });
+SCHEMA(a_normalizer, { "norm", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, norm) });
+SCHEMA(a_imputer, F(replaced, __builtin_nan(""), "replaced_value_float"),
+       IGNORED(HN_ATTR_I64, "replaced_value_int64"),
+       IGNORED(HN_ATTR_F32S, "imputed_value_floats"),
+       IGNORED(HN_ATTR_I64S, "imputed_value_int64s"));
+SCHEMA(a_vectorizer, IGNORED(HN_ATTR_I64S, "inputdimensions"));
+SCHEMA(a_onehot, LIST(cats, "cats_int64s"), IGNORED(HN_ATTR_STRS, "cats_strings"),
+       IGNORED(HN_ATTR_I64, "zeros"));
+SCHEMA(a_zipmap, IGNORED(HN_ATTR_I64S, "classlabels_int64s"),
+       IGNORED(HN_ATTR_STRS, "classlabels_strings"));
+
 #define ALL    0xffffffffu
 #define FOLDS  HN_ROW_FOLD
 #define FLOATS (HN_ROW_FOLD | HN_ROW_FLOAT)
@@ -94,6 +108,10 @@ SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"
     {                                                                                              \
         "", type, since, 1, in, 1, HN_R_##r, FOLDS, 1, 0, attrs, hn_infer_reduce, NULL,            \
             hn_lower_reduce                                                                        \
+    }
+#define ML(type, in, flags, attrs, infer, lower)                                                   \
+    {                                                                                              \
+        HN_ML, type, V(1), 1, in, 1, 0, flags, ALL, 0, attrs, infer, NULL, lower                   \
     }
 #define COMPARE(type, since)                                                                       \
     {                                                                                              \
@@ -186,6 +204,13 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "ConstantOfShape", V(9, 20, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_fill,
       hn_infer_constant_of_shape, hn_ints_fill, NULL },
     { "", "Expand", V(8, 13), 2, 2, 1, 0, FOLDS, 1, 0, NULL, hn_infer_expand, NULL, hn_lower_expand },
+    ML("Scaler", 1, 0, a_scaler, hn_infer_scaler, hn_lower_scaler),
+    ML("Normalizer", 1, 0, a_normalizer, hn_infer_normalizer, hn_lower_normalizer),
+    ML("Imputer", 1, HN_ROW_VIEW, a_imputer, hn_infer_imputer, hn_lower_view),
+    { HN_ML, "ArrayFeatureExtractor", V(1), 2, 2, 1, 0, 0, 1, 0, NULL, hn_infer_extractor, NULL, hn_lower_extractor },
+    ML("FeatureVectorizer", 255, 0, a_vectorizer, hn_infer_vectorizer, hn_lower_vectorizer),
+    ML("OneHotEncoder", 1, 0, a_onehot, hn_infer_onehot, hn_lower_onehot),
+    ML("ZipMap", 1, HN_ROW_VIEW, a_zipmap, hn_infer_zipmap, hn_lower_view),
 };
 /* clang-format on */
 const size_t hn_n_onnx_rows = sizeof hn_onnx_rows / sizeof *hn_onnx_rows;
@@ -195,10 +220,12 @@ static const struct hn_onnx_row *find(const char *domain, const char *type, int6
 {
     const struct hn_onnx_row *best = NULL;
     *known = *since = 0;
-    if (!hn_is_default_domain(domain)) return NULL;
+    const int plain = hn_is_default_domain(domain);
     for (size_t i = 0; i < hn_n_onnx_rows; i++) {
         const struct hn_onnx_row *r = &hn_onnx_rows[i];
-        if (r->type[0] != type[0] || strcmp(r->type, type) != 0) continue;
+        if (r->type[0] != type[0] || strcmp(r->type, type) != 0 ||
+            (r->domain[0] ? strcmp(r->domain, domain) != 0 : !plain))
+            continue;
         *known = 1;
         for (int k = 0; k < HN_MAX_SINCE && r->since[k]; k++)
             if (r->since[k] <= version && r->since[k] > *since) best = r, *since = r->since[k];

@@ -86,7 +86,7 @@ hone_status hn_fold_view(struct hn_infer *c);
 /* fold.c: an operator on constants, through its own lowering and the reference kernels. */
 hone_status hn_fold_node(struct hn_infer *c);
 
-/* indices.c: does v end as indices of a Gather alone, through what moves or adds integers? */
+/* indices.c: does v end as indices of a Gather or a OneHotEncoder alone, through what moves or adds integers? */
 int hn_feeds_indices(const struct hn_graph *g, int32_t v);
 
 /* slice.c: a Slice as one cut per axis. len follows N only for the whole of a dim that does (then start 0, step 1). */
@@ -101,6 +101,13 @@ hone_status hn_slice_cuts(const struct hn_graph *g, const struct hn_node *n,
 
 /* infer_math.c, infer_shape.c, ints.c, lower_math.c, lower_shape.c: the functions the table names */
 #define HN_INFER(name) hone_status hn_infer_##name(struct hn_infer *c)
+HN_INFER(scaler);
+HN_INFER(normalizer);
+HN_INFER(imputer);
+HN_INFER(extractor);
+HN_INFER(vectorizer);
+HN_INFER(onehot);
+HN_INFER(zipmap);
 HN_INFER(unary);
 HN_INFER(binary);
 HN_INFER(compare);
@@ -158,6 +165,11 @@ HN_LOWER(split);
 HN_LOWER(slice);
 HN_LOWER(gather);
 HN_LOWER(cast);
+HN_LOWER(scaler);
+HN_LOWER(normalizer);
+HN_LOWER(extractor);
+HN_LOWER(vectorizer);
+HN_LOWER(onehot);
 HN_LOWER(expand);
 #undef HN_INFER
 #undef HN_INTS

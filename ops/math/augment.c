@@ -6,7 +6,7 @@
  *   mixup   y[r] = s x[r] + (1 - s) x[N - 1 - r], one s ~ Beta(alpha, alpha) a batch, the same for inputs and targets (Zhang, Cisse,
  *           Dauphin, Lopez-Paz, "mixup: beyond empirical risk minimization", ICLR 2018). Rows come shuffled, so that a row's
  *           partner in the reversed batch is any row
- *   onehot  class indices as rows of zeros with a one: targets that can be mixed */
+ *   onehot  class indices, taken towards zero, as rows of zeros with a one: targets that can be mixed */
 #include "ops/base/chance.h"
 #include "ops/math/row.h"
 #include <string.h>
@@ -191,7 +191,8 @@ static void onehot_forward(const struct hn_call *c)
     const double *x = c->x[0];
     double *y = c->y[0];
     for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < a->classes; k++) y[i * a->classes + k] = x[i] == (double)k;
+        for (int64_t k = 0; k < a->classes; k++)
+            y[i * a->classes + k] = x[i] >= 0 && x[i] < (double)a->classes && (int64_t)x[i] == k;
 }
 
 static const struct hn_onehot three = { 3 }, one = { 1 }, many = { 20 };

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Operators of the domain ai.onnx.ml that scikit-learn's converters put in front of a network and behind it: scalers and encoders, which
+ * become ordinary program ops, and ZipMap, whose maps are rows of numbers here. */
+#include "ops/graph/lower.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+#include <math.h>
+#include <string.h>
+
+enum { MOST_COLUMNS = 4096 };
+
+/* Width of the last dim, which must not follow the batch. */
+static hone_status width_of(struct hn_infer *c, int input, int64_t *n)
+{
+    const struct hn_shape *x = hn_in_shape(c, input);
+    char text[160];
+    if (x->rank < 1 || x->d[x->rank - 1].per_row)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s of %s: wanted rows of fixed width",
+                       c->n->type, hn_shape_text(x, text, sizeof text));
+    *n = x->d[x->rank - 1].fixed;
+    return HONE_OK;
+}
+
+static hone_status no_doubles(struct hn_infer *c)
+{
+    for (int i = 0; i < c->n->n_in; i++)
+        if (hn_in_value(c, i)->dtype == HN_F64)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "%s of float64, which it rounds to float32: convert with float32 inputs",
+                           c->n->type);
+    return HONE_OK;
+}
+
+/* ---- Scaler: (x - offset) scale ---------------------------------------------------------------------------------- */
+
+hone_status hn_infer_scaler(struct hn_infer *c)
+{
+    const struct hn_int_list *lists[] = { &c->a->offset, &c->a->scale };
+    int64_t n = 0;
+    HN_TRY(width_of(c, 0, &n));
+    HN_TRY(no_doubles(c));
+    for (int i = 0; i < 2; i++)
+        if (lists[i]->n > 1 && (int64_t)lists[i]->n != n)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Scaler: %zu numbers in '%s' for rows of %lld, wanted 1 or as many",
+                           lists[i]->n, i ? "scale" : "offset", (long long)n);
+    return hn_out(c, 0, HN_F32, hn_in_shape(c, 0));
+}
+
+static hone_status floats(struct hn_lowering *l, const struct hn_int_list *list, int32_t *out)
+{
+    const struct hn_tensor t = { .dtype = HN_F32,
+                                 .rank = 1,
+                                 .dims = { (int64_t)list->n },
+                                 .n = (int64_t)list->n,
+                                 .data = (void *)(uintptr_t)list->f };
+    return hn_l_const(l, &t, out);
+}
+
+hone_status hn_lower_scaler(struct hn_lowering *l, const struct hn_node *n,
+                            const struct hn_onnx_attrs *a)
+{
+    int32_t y, by;
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    if (a->offset.n) {
+        HN_TRY(floats(l, &a->offset, &by));
+        HN_TRY(hn_l_binary(l, HN_B_SUB, y, by, &y));
+    }
+    if (a->scale.n) {
+        HN_TRY(floats(l, &a->scale, &by));
+        HN_TRY(hn_l_binary(l, HN_B_MUL, y, by, &y));
+    }
+    return hn_l_bind(l, n->out[0], y);
+}
+
+/* ---- Normalizer: x / |x|, a row of zeros as it is ---------------------------------------------------------------- */
+
+hone_status hn_infer_normalizer(struct hn_infer *c)
+{
+    int64_t n = 0;
+    HN_TRY(width_of(c, 0, &n));
+    HN_TRY(no_doubles(c));
+    if (!c->a->norm || (strcmp(c->a->norm, "L1") != 0 && strcmp(c->a->norm, "L2") != 0))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Normalizer by %s is not supported, wanted L1 or L2",
+                       c->a->norm ? c->a->norm : "MAX");
+    return hn_out(c, 0, HN_F32, hn_in_shape(c, 0));
+}
+
+hone_status hn_lower_normalizer(struct hn_lowering *l, const struct hn_node *n,
+                                const struct hn_onnx_attrs *a)
+{
+    const struct hn_shape one = { .rank = 0 };
+    const int last = l->g->values[n->in[0]].shape.rank - 1, squares = strcmp(a->norm, "L2") == 0;
+    const struct hn_reduce sum = { squares ? HN_R_L2 : HN_R_SUM, 1u << last, 1 };
+    int32_t x, size, least;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    size = x;
+    if (!squares) HN_TRY(hn_l_unary(l, HN_U_ABS, 0, 0, x, &size));
+    HN_TRY(hn_l_op(l, &hn_op_reduce, &sum, &size, 1, &size));
+    HN_TRY(hn_l_fill(l, &one, 1.17549435e-38, &least)); /* zeros by that are zeros */
+    HN_TRY(hn_l_binary(l, HN_B_MAX, size, least, &size));
+    HN_TRY(hn_l_binary(l, HN_B_DIV, x, size, &x));
+    return hn_l_bind(l, n->out[0], x);
+}
+
+/* ---- Imputer: data come without missing numbers ------------------------------------------------------------------ */
+
+hone_status hn_infer_imputer(struct hn_infer *c)
+{
+    if (!isnan(c->a->replaced) || hn_has_attr(c->n, "replaced_value_int64"))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "Imputer that replaces %g is not supported, wanted NaN", c->a->replaced);
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+}
+
+/* ---- columns ----------------------------------------------------------------------------------------------------- */
+
+/* X's columns by known indices. Classes by the number of the largest score are labels: they stay in the file, not computed. */
+hone_status hn_infer_extractor(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    const struct hn_tensor *at = hn_in_value(c, 1)->constant;
+    int64_t n = 0;
+    if (!at || at->dtype != HN_I64 || hn_in_value(c, 0)->constant)
+        return hn_fail(
+            c->err, HONE_E_UNSUPPORTED, c->label,
+            "ArrayFeatureExtractor by computed indices, or of constants, is not supported");
+    HN_TRY(width_of(c, 0, &n));
+    for (int64_t i = 0; i < at->n; i++)
+        if (hn_tensor_i64(at, i) < 0 || hn_tensor_i64(at, i) >= n)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "ArrayFeatureExtractor: column %lld of rows of %lld",
+                           (long long)hn_tensor_i64(at, i), (long long)n);
+    if (at->n < 1 || at->n > MOST_COLUMNS)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "ArrayFeatureExtractor: %lld columns",
+                       (long long)at->n);
+    y.d[y.rank - 1].fixed = at->n;
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}
+
+hone_status hn_lower_extractor(struct hn_lowering *l, const struct hn_node *n,
+                               const struct hn_onnx_attrs *a)
+{
+    struct hn_onnx_attrs last = *a;
+    last.axis = l->g->values[n->in[0]].shape.rank - 1;
+    return hn_lower_gather(l, n, &last);
+}
+
+hone_status hn_infer_vectorizer(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    int64_t n = 0, sum = 0;
+    HN_TRY(no_doubles(c));
+    for (int i = 0; i < c->n->n_in; i++) {
+        const struct hn_shape *x = hn_in_shape(c, i);
+        HN_TRY(width_of(c, i, &n));
+        if (x->rank != 2 || !hn_same_dim(x->d[0], y.d[0]))
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "FeatureVectorizer: input %d has other rows", i);
+        sum += n;
+    }
+    y.d[1].fixed = sum;
+    return hn_out(c, 0, HN_F32, &y);
+}
+
+hone_status hn_lower_vectorizer(struct hn_lowering *l, const struct hn_node *n,
+                                const struct hn_onnx_attrs *a)
+{
+    struct hn_onnx_attrs columns = *a;
+    columns.axis = 1;
+    return hn_lower_concat(l, n, &columns);
+}
+
+/* ---- OneHotEncoder: of integers that follow each other ----------------------------------------------------------- */
+
+hone_status hn_infer_onehot(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    const struct hn_int_list *cats = &c->a->cats;
+    HN_TRY(no_doubles(c));
+    if (cats->n < 1 || y.rank >= HN_MAX_RANK || hn_in_value(c, 0)->dtype == HN_STR)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "OneHotEncoder of text is not supported: --encode COLUMN=onehot does it "
+                       "outside the graph");
+    for (size_t i = 1; i < cats->n; i++)
+        if (cats->i[i] != cats->i[0] + (int64_t)i)
+            return hn_fail(
+                c->err, HONE_E_UNSUPPORTED, c->label,
+                "OneHotEncoder: category %lld behind %lld, wanted integers that follow each other",
+                (long long)cats->i[i], (long long)cats->i[i - 1]);
+    y.d[y.rank++] = (struct hn_dim){ 0, (int64_t)cats->n };
+    return hn_out(c, 0, HN_F32, &y);
+}
+
+hone_status hn_lower_onehot(struct hn_lowering *l, const struct hn_node *n,
+                            const struct hn_onnx_attrs *a)
+{
+    const struct hn_shape one = { .rank = 0 };
+    const struct hn_onehot attrs = { (int64_t)a->cats.n };
+    int32_t y, first;
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    if (a->cats.i[0] != 0) {
+        HN_TRY(hn_l_fill(l, &one, (double)a->cats.i[0], &first));
+        HN_TRY(hn_l_binary(l, HN_B_SUB, y, first, &y));
+    }
+    HN_TRY(hn_l_op(l, &hn_op_onehot, &attrs, &y, 1, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+/* ---- ZipMap: a map from class to score a row; here the scores, in the order of its classes ----------------------- */
+
+hone_status hn_infer_zipmap(struct hn_infer *c)
+{
+    const struct hn_value *x = hn_in_value(c, 0);
+    int64_t n = 0;
+    HN_TRY(width_of(c, 0, &n));
+    if (!hn_dtype_is_float(x->dtype))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "ZipMap of %s",
+                       hn_dtype_name(x->dtype));
+    return hn_out(c, 0, x->dtype, &x->shape);
+}

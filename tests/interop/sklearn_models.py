@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""scikit-learn's pipelines with an MLP at their end (tests/data/make_sklearn_models.py): scalers and encoders in front are computed, labels
+behind stay in the file, the maps of a ZipMap are rows of probabilities. Predicted as ONNX Runtime does, trained on labels in the
+model's own order, written back so that ONNX Runtime gives the trained probabilities and labels."""
+import _common
+from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, run, session
+
+HERE = DATA / "sklearn"
+d = np.load(HERE / "data.npz")
+tmp = folder()
+CASES = {"classes": ("x", "three"), "classes_plain": ("x", "three"), "names": ("x", "named"), "two": ("x", "two"), "two_plain": ("x", "two"),
+         "number": ("x", "real"), "directions": ("x", "real"), "directions_l1": ("x", "real"), "columns": ("c", "three")}
+
+
+def outputs(path, x):
+    """(labels or None, scores [rows, n]) by ONNX Runtime."""
+    s = session(path)
+    got = s.run(None, {s.get_inputs()[0].name: x})
+    scores = got[-1]
+    if isinstance(scores, list):  # maps, one a row
+        scores = np.array([list(row.values()) for row in scores])
+    return (np.asarray(got[0]) if len(got) > 1 else None), np.asarray(scores).reshape(len(x), -1)
+
+
+def data_of(name):
+    x, y = d[CASES[name][0]], d[CASES[name][1]]
+    np.save(tmp / "x.npy", x)
+    target = tmp / "y.csv"
+    target.write_text("y\n" + "\n".join(str(v) for v in y) + "\n")
+    return x, y, ["--x", tmp / "x.npy", "--y", target]
+
+
+def predicted(what, path, *options):
+    out = tmp / "p.npy"
+    run(what, "predict", path, "--x", tmp / "x.npy", *options, "--force", "-o", out)
+    return np.load(out).reshape(len(np.load(tmp / "x.npy")), -1)
+
+
+def one(name):
+    path, out = HERE / f"{name}.onnx", tmp / f"{name}.onnx"
+    x, y, data = data_of(name)
+    labels, want = outputs(path, x)
+    check(f"{name}: predicted as ONNX Runtime does", apart(predicted(name, path), want) <= 1e-6)
+    run(f"{name}: no epochs", "train", path, "--epochs", "0", "--force", "-o", out)
+    check(f"{name}: the same bytes", out.read_bytes() == path.read_bytes())
+    before = run(f"{name}: eval", "eval", path, *data, "--json")
+    j = run(f"{name}: train", "train", path, *data, "--epochs", "15", "--monitor", "train_loss", "--json", "--progress", "none", "--force", "-o", out)
+    if not j.get("train"):
+        return
+    check(f"{name}: it learns", j["train"]["loss"] < before["loss"], (before["loss"], j["train"]))
+    labels, after = outputs(out, x)
+    check(f"{name}: the exported file, predicted", apart(predicted(name, out), after) <= 1e-6)
+    check(f"{name}: onnx.checker", checker(load(out)) if checker(load(path)) else True)
+    if labels is not None:  # what the file's own label tail says is what was judged
+        right = float((labels.astype(str) == y.astype(str)).mean())
+        check(f"{name}: accuracy of the file's own labels", abs(right - j["train"]["accuracy"]) < 1e-9, (right, j["train"]))
+        order = sorted(set(y.tolist()))
+        p = np.clip(after.astype(np.float64), 1e-12, 1)[np.arange(len(y)), [order.index(v) for v in y.tolist()]]
+        check(f"{name}: the loss is that of its probabilities", abs(-np.log(p).mean() - j["train"]["loss"]) < 1e-5, (-np.log(p).mean(), j["train"]))
+        check(f"{name}: class numbers", np.array_equal(predicted(name, out, "--argmax").ravel(), [order.index(v) for v in labels.tolist()]))
+    else:
+        check(f"{name}: the loss is the mean squared error", abs(np.mean((after.ravel() - y) ** 2) - j["train"]["loss"]) < 1e-4 * j["train"]["loss"])
+    run(f"{name}: gradcheck", "gradcheck", path)
+    weighted = ["--class-weights", "balanced"] if labels is not None else []
+    run(f"{name}: a search", "tune", path, *data, "--folds", "3", "--trials", "2", "--epochs", "2", "--search", "lr=log:1e-3..1e-2", "--search", "hidden_units=8,12", *weighted, "--force", "--quiet",
+        "-o", tmp / "t.onnx")
+    outputs(tmp / "t.onnx", x)
+
+
+def ensemble():
+    """Averaged probabilities, the labels behind them as they were."""
+    for name in ("classes", "two"):
+        x, _, data = data_of(name)
+        out = tmp / "e.onnx"
+        run(f"{name}: an ensemble", "tune", HERE / f"{name}.onnx", *data, "--folds", "3", "--trials", "3", "--epochs", "3", "--search", "lr=log:1e-3..1e-2", "--ensemble", "2", "--force", "--quiet", "-o", out)
+        if out.exists():
+            labels, scores = outputs(out, x)
+            check(f"{name}: labels of the average", np.array_equal(labels, np.array(sorted(set(d[CASES[name][1]].tolist())))[scores.argmax(1)]))
+            check(f"{name}: the average, predicted", apart(predicted(name, out), scores) <= 1e-6)
+
+
+def refusals():
+    def model(node, inputs, name):
+        y = [onnx.helper.make_tensor_value_info("y", 1, ["n", None])]
+        w = onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), "w")
+        g = onnx.helper.make_graph([node, onnx.helper.make_node("MatMul", ["h", "w"], ["y"])], "g", inputs, y, [w])
+        m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+        (tmp / f"{name}.onnx").write_bytes(m.SerializeToString())
+        return hone("inspect", tmp / f"{name}.onnx")
+
+    x = [onnx.helper.make_tensor_value_info("x", 1, ["n", 3])]
+    double = [onnx.helper.make_tensor_value_info("x", 11, ["n", 3])]
+    ml = dict(domain="ai.onnx.ml")
+    for what, node, inputs, told in (
+            ("a scaler of 2 for 3 columns", onnx.helper.make_node("Scaler", ["x"], ["h"], offset=[1.0, 2.0], scale=[1.0], **ml), x, "2 numbers in 'offset' for rows of 3"),
+            ("a scaler of doubles", onnx.helper.make_node("Scaler", ["x"], ["h"], offset=[1.0], scale=[1.0], **ml), double, "float64, which it rounds"),
+            ("the largest", onnx.helper.make_node("Normalizer", ["x"], ["h"], norm="MAX", **ml), x, "Normalizer by MAX"),
+            ("zeros filled in", onnx.helper.make_node("Imputer", ["x"], ["h"], imputed_value_floats=[1.0], replaced_value_float=0.0, **ml), x, "Imputer that replaces 0")):
+        r = model(node, inputs, "refused")
+        check(f"{what} is said", told in r.stdout + r.stderr, (r.stdout + r.stderr)[-400:])
+
+
+for case in CASES:
+    one(case)
+ensemble()
+refusals()
+_common.finish("sklearn_models", tmp)
