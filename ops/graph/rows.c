@@ -67,8 +67,7 @@ SCHEMA(a_scaler, { "offset", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, off
        { "scale", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, scale) });
 SCHEMA(a_normalizer, { "norm", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, norm) });
 SCHEMA(a_imputer, F(replaced, __builtin_nan(""), "replaced_value_float"),
-       IGNORED(HN_ATTR_I64, "replaced_value_int64"),
-       IGNORED(HN_ATTR_F32S, "imputed_value_floats"),
+       IGNORED(HN_ATTR_I64, "replaced_value_int64"), IGNORED(HN_ATTR_F32S, "imputed_value_floats"),
        IGNORED(HN_ATTR_I64S, "imputed_value_int64s"));
 SCHEMA(a_vectorizer, IGNORED(HN_ATTR_I64S, "inputdimensions"));
 SCHEMA(a_onehot, LIST(cats, "cats_int64s"), IGNORED(HN_ATTR_STRS, "cats_strings"),
