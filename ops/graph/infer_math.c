@@ -259,6 +259,38 @@ hone_status hn_infer_layernorm(struct hn_infer *c)
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, x);
 }
 
+hone_status hn_infer_rmsnorm(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    char tx[160], ts[160];
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, x->rank, &axis));
+    for (int i = axis; i < x->rank; i++)
+        if (x->d[i].per_row)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s of %s over the batch",
+                           c->n->type, hn_shape_text(x, tx, sizeof tx));
+    if (!broadcasts_to(hn_in_shape(c, 1), x))
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: the scale %s does not broadcast to %s",
+                       c->n->type, hn_shape_text(hn_in_shape(c, 1), ts, sizeof ts),
+                       hn_shape_text(x, tx, sizeof tx));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, x);
+}
+
+hone_status hn_infer_lpnorm(struct hn_infer *c)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    char text[160];
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, x->rank, &axis));
+    if (c->a->p != 1 && c->a->p != 2)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "LpNormalization: p is %lld, wanted 1 or 2",
+                       (long long)c->a->p);
+    if (x->d[axis].per_row)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "LpNormalization of %s over the batch",
+                       hn_shape_text(x, text, sizeof text));
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, x);
+}
+
 hone_status hn_infer_softmax(struct hn_infer *c)
 {
     const struct hn_shape *x = hn_in_shape(c, 0);

@@ -346,14 +346,13 @@ static int computed_in_float32(enum hn_dtype t) { return hn_dtype_is_float(t) &&
 
 /* Between types that are computed in float32 nothing is rounded, and a weight behind it is the one that is stored; a constant
  * that is no parameter has the numbers of the type it is cast to. */
-hone_status hn_infer_cast(struct hn_infer *c)
+static hone_status cast_to(struct hn_infer *c, enum hn_dtype to)
 {
     const struct hn_value *x = hn_in_value(c, 0);
-    enum hn_dtype to = (enum hn_dtype)c->a->to;
-    if (hn_dtype_size(to) == 0 || x->dtype == HN_STR)
+    if (hn_dtype_size(to) == 0 || to == HN_STR || x->dtype == HN_STR)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "Cast from %s to type %lld is not supported", hn_dtype_name(x->dtype),
-                       (long long)c->a->to);
+                       "%s from %s to type %d is not supported", c->n->type,
+                       hn_dtype_name(x->dtype), (int)to);
     HN_TRY(hn_out(c, 0, to, &x->shape));
     if (to == x->dtype || c->n->out[0] < 0) return hn_fold_view(c);
     if (x->constant) {
@@ -365,10 +364,14 @@ hone_status hn_infer_cast(struct hn_infer *c)
     }
     if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype) &&
         !((to == HN_I64 || to == HN_I32) && hn_feeds_indices(c->g, c->n->out[0])))
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Cast from %s to %s has no gradient",
-                       hn_dtype_name(x->dtype), hn_dtype_name(to));
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s from %s to %s has no gradient",
+                       c->n->type, hn_dtype_name(x->dtype), hn_dtype_name(to));
     return HONE_OK;
 }
+
+hone_status hn_infer_cast(struct hn_infer *c) { return cast_to(c, (enum hn_dtype)c->a->to); }
+
+hone_status hn_infer_cast_like(struct hn_infer *c) { return cast_to(c, hn_in_value(c, 1)->dtype); }
 
 hone_status hn_infer_shape(struct hn_infer *c)
 {
@@ -384,6 +387,11 @@ hone_status hn_infer_shape(struct hn_infer *c)
                        : end;
     y.d[0].fixed = end > start ? end - start : 0;
     return hn_out(c, 0, HN_I64, &y);
+}
+
+hone_status hn_infer_size(struct hn_infer *c)
+{
+    return hn_out(c, 0, HN_I64, &(struct hn_shape){ .rank = 0 });
 }
 
 static hone_status constant_of(struct hn_infer *c, enum hn_dtype t, int rank, int64_t n,

@@ -35,6 +35,13 @@ hone_status hn_ints_shape(struct hn_infer *c)
     return HONE_OK;
 }
 
+hone_status hn_ints_size(struct hn_infer *c)
+{
+    struct hn_dim n = hn_shape_count(hn_in_shape(c, 0)), *y = n.fixed < 0 ? NULL : output(c, 1);
+    if (y) *y = n;
+    return y || n.fixed < 0 ? HONE_OK : HONE_E_NOMEM;
+}
+
 hone_status hn_ints_copy(struct hn_infer *c)
 {
     hone_status st = HONE_OK;
@@ -83,9 +90,11 @@ static int mul(struct hn_dim a, struct hn_dim b, struct hn_dim *y)
            !__builtin_mul_overflow(v.fixed, k.fixed, &y->fixed);
 }
 
-/* Integer division as C has it; with N in it only where it is exact for every N. */
+/* Integer division as C has it; with N in it only where it is exact for every N, or where N cancels. */
 static int quotient(struct hn_dim a, struct hn_dim b, struct hn_dim *y)
 {
+    if (b.per_row > 0 && b.fixed == 0 && a.fixed == 0 && a.per_row % b.per_row == 0)
+        return *y = (struct hn_dim){ 0, a.per_row / b.per_row }, 1;
     if (b.per_row != 0 || b.fixed == 0 ||
         (b.fixed == -1 && (a.fixed == INT64_MIN || a.per_row == INT64_MIN)))
         return 0;

@@ -268,7 +268,7 @@ hone_status hn_lower_matmul(struct hn_lowering *l, const struct hn_node *n,
     return hn_l_bind(l, n->out[0], y);
 }
 
-/* ---- normalisations, dropout, softmax, reductions ---------------------------------------------------------------- */
+/* ---- normalisations, dropout, softmax ---------------------------------------------------------------------------- */
 
 static hone_status state_value(struct hn_lowering *l, int32_t at, int32_t *out)
 {
@@ -344,28 +344,6 @@ hone_status hn_lower_softmax(struct hn_lowering *l, const struct hn_node *n,
     int32_t y;
     HN_TRY(hn_l_value(l, n->in[0], &y));
     HN_TRY(hn_l_op(l, &hn_op_softmax, &attrs, &y, 1, &y));
-    return hn_l_bind(l, n->out[0], y);
-}
-
-hone_status hn_lower_reduce(struct hn_lowering *l, const struct hn_node *n,
-                            const struct hn_onnx_attrs *a)
-{
-    int rank = shape_of(l, n->in[0])->rank;
-    struct hn_reduce attrs = { (enum hn_reduce_kind)n->row->kind, 0, a->keepdims != 0 };
-    int64_t count =
-        n->n_in > 1 && n->in[1] >= 0 ? hn_int_count(l->g, n->in[1]) : (int64_t)a->axes.n;
-    for (int64_t i = 0; i < count; i++) {
-        struct hn_dim axis = { 0, 0 };
-        if (n->n_in > 1)
-            (void)hn_int_at(l->g, n->in[1], i, &axis);
-        else
-            axis.fixed = a->axes.i[i];
-        attrs.mask |= 1u << (axis.fixed < 0 ? axis.fixed + rank : axis.fixed);
-    }
-    if (attrs.mask == 0 && !a->noop) attrs.mask = (1u << rank) - 1;
-    int32_t y;
-    HN_TRY(hn_l_value(l, n->in[0], &y));
-    if (attrs.mask) HN_TRY(hn_l_op(l, &hn_op_reduce, &attrs, &y, 1, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 

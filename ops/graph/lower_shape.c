@@ -20,7 +20,8 @@ hone_status hn_lower_cast(struct hn_lowering *l, const struct hn_node *n,
                           const struct hn_onnx_attrs *a)
 {
     int32_t x;
-    if (!hn_dtype_is_float(l->g->values[n->in[0]].dtype) || hn_dtype_is_float((enum hn_dtype)a->to))
+    if (!hn_dtype_is_float(l->g->values[n->in[0]].dtype) ||
+        hn_dtype_is_float(l->g->values[n->out[0]].dtype))
         return hn_lower_view(l, n, a);
     HN_TRY(hn_l_value(l, n->in[0], &x));
     HN_TRY(hn_l_unary(l, HN_U_TRUNC, 0, 0, x, &x));

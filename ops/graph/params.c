@@ -40,7 +40,8 @@ static int is_product(const struct hn_node *n)
 
 static int is_norm(const struct hn_node *n)
 {
-    return is_type(n, "BatchNormalization") || is_type(n, "LayerNormalization");
+    return is_type(n, "BatchNormalization") || is_type(n, "LayerNormalization") ||
+           is_type(n, "RMSNormalization");
 }
 
 /* The activation a node passes through unchanged in kind: views, dropout, element-wise ops with a constant. -1: none. */

@@ -113,7 +113,7 @@ static void set(struct hn_node *n, enum hn_verdict v, const char *why)
 /* An operator that here moves nothing: Reshape and its like, or an Expand or Concat that leaves its input as it is. */
 static int is_view(const struct hn_graph *g, const struct hn_node *n)
 {
-    if (n->row->infer == hn_infer_cast && hn_dtype_is_float(g->values[n->in[0]].dtype) &&
+    if (n->row->lower == hn_lower_cast && hn_dtype_is_float(g->values[n->in[0]].dtype) &&
         !hn_dtype_is_float(g->values[n->out[0]].dtype))
         return 0; /* goes towards zero */
     if (n->row->flags & HN_ROW_VIEW) return 1;

@@ -60,6 +60,8 @@ SCHEMA(a_constant, { "value", HN_ATTR_TENSOR, 0, offsetof(struct hn_onnx_attrs, 
        F(value_float, 0, "value_float"), I(value_int, 0, "value_int"),
        { "value_floats", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, value_floats) },
        LIST(value_ints, "value_ints"));
+SCHEMA(a_lp, I(axis, -1, "axis"), I(p, 2, "p"));
+SCHEMA(a_like, IGNORED(HN_ATTR_I64, "saturate"), IGNORED(HN_ATTR_STR, "round_mode"));
 SCHEMA(a_reduce1, LIST(axes, "axes"), I(keepdims, 1, "keepdims"));
 SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"));
 
@@ -112,6 +114,10 @@ SCHEMA(a_zipmap, IGNORED(HN_ATTR_I64S, "classlabels_int64s"),
     {                                                                                              \
         HN_ML, type, V(1), 1, in, 1, 0, flags, ALL, 0, attrs, infer, NULL, lower                   \
     }
+#define REDUCED(type, since, in, flags, attrs, lower)                                              \
+    {                                                                                              \
+        "", type, since, 1, in, 1, HN_B_COUNT, flags, 1, 0, attrs, hn_infer_reduce, NULL, lower    \
+    }
 #define COMPARE(type, since)                                                                       \
     {                                                                                              \
         "", type, since, 2, 2, 1, 0, 0, 3, 0, NULL, hn_infer_compare, NULL, NULL                   \
@@ -152,6 +158,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     VARIADIC("Sum", V(6, 8, 13), ADD),
     VARIADIC("Max", V(6, 8, 12, 13), MAX),
     VARIADIC("Min", V(6, 8, 12, 13), MIN),
+    { "", "Mean", V(6, 8, 13), 1, 255, 1, HN_B_ADD, SINGLE, ALL, ALL, a_old, hn_infer_binary, NULL, hn_lower_mean },
     COMPARE("Greater", V(7, 9, 13)),
     COMPARE("Less", V(7, 9, 13)),
     { "", "Where", V(9, 16), 3, 3, 1, 0, 0, 7, 0, NULL, hn_infer_where, NULL, NULL },
@@ -167,6 +174,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
       hn_infer_dropout, NULL, hn_lower_dropout },
     { "", "LayerNormalization", V(1, 17), 2, 3, 3, 0, FLOATS, 7, 6, a_layer,
       hn_infer_layernorm, NULL, hn_lower_layernorm },
+    { "", "RMSNormalization", V(23), 2, 2, 1, 0, FLOATS, 3, 2, a_layer, hn_infer_rmsnorm, NULL, hn_lower_rmsnorm },
+    { "", "LpNormalization", V(1, 22), 1, 1, 1, 0, FLOATS, 1, 0, a_lp, hn_infer_lpnorm, NULL, hn_lower_lpnorm },
     { "", "Softmax", V(1, 11), 1, 1, 1, 0, FLOATS, 1, 0, a_axis1, hn_infer_softmax, NULL, hn_lower_softmax },
     { "", "Softmax", V(13), 1, 1, 1, 2, FLOATS, 1, 0, a_axis_last, hn_infer_softmax, NULL, hn_lower_softmax },
     { "", "LogSoftmax", V(1, 11), 1, 1, 1, 1, FLOATS, 1, 0, a_axis1, hn_infer_softmax, NULL, hn_lower_softmax },
@@ -179,6 +188,16 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     REDUCE("ReduceMax", V(18, 20), 2, MAX, a_reduce18),
     REDUCE("ReduceL2", V(1, 11, 13), 1, L2, a_reduce1),
     REDUCE("ReduceL2", V(18), 2, L2, a_reduce18),
+    REDUCED("ReduceMin", V(1, 11, 12, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_min),
+    REDUCED("ReduceMin", V(18, 20), 2, FOLDS, a_reduce18, hn_lower_reduce_min),
+    REDUCED("ReduceL1", V(1, 11, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_l1),
+    REDUCED("ReduceL1", V(18), 2, FOLDS, a_reduce18, hn_lower_reduce_l1),
+    REDUCED("ReduceSumSquare", V(1, 11, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_squares),
+    REDUCED("ReduceSumSquare", V(18), 2, FOLDS, a_reduce18, hn_lower_reduce_squares),
+    REDUCED("ReduceLogSum", V(1, 11, 13), 1, FLOATS, a_reduce1, hn_lower_reduce_log),
+    REDUCED("ReduceLogSum", V(18), 2, FLOATS, a_reduce18, hn_lower_reduce_log),
+    REDUCED("ReduceLogSumExp", V(1, 11, 13), 1, FLOATS, a_reduce1, hn_lower_reduce_log_exp),
+    REDUCED("ReduceLogSumExp", V(18), 2, FLOATS, a_reduce18, hn_lower_reduce_log_exp),
     VIEW("Identity", V(1, 13, 14, 16, 19, 21, 23, 24, 25), 1, NULL, hn_infer_identity, hn_ints_copy),
     VIEW("Flatten", V(1, 9, 11, 13, 21, 23, 24, 25), 1, a_axis1, hn_infer_flatten, hn_ints_copy),
     VIEW("Reshape", V(5, 13, 14, 19, 21, 23, 24, 25), 2, a_reshape, hn_infer_reshape, hn_ints_copy),
@@ -187,6 +206,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     VIEW("Unsqueeze", V(1, 11), 1, a_axes, hn_infer_unsqueeze, hn_ints_copy),
     VIEW("Unsqueeze", V(13, 21, 23, 24, 25), 2, NULL, hn_infer_unsqueeze, hn_ints_copy),
     { "", "Cast", V(6, 9, 13, 19, 21, 23, 24, 25), 1, 1, 1, 0, VIEWS, 1, 0, a_cast, hn_infer_cast,
+      hn_ints_copy, hn_lower_cast },
+    { "", "CastLike", V(15, 19, 21, 23, 24, 25), 2, 2, 1, 0, VIEWS, 1, 0, a_like, hn_infer_cast_like,
       hn_ints_copy, hn_lower_cast },
     { "", "Transpose", V(1, 13, 21, 23, 24, 25), 1, 1, 1, 0, FOLDS, 1, 0, a_perm,
       hn_infer_transpose, NULL, hn_lower_transpose },
@@ -198,6 +219,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "Slice", V(10, 11, 13), 3, 5, 1, 0, FOLDS, 1, 0, NULL, hn_infer_slice, hn_ints_slice, hn_lower_slice },
     { "", "Gather", V(1, 11, 13), 2, 2, 1, 0, FOLDS, 3, 1, a_axis0, hn_infer_gather, hn_ints_gather, hn_lower_gather },
     { "", "Shape", V(1, 13, 15, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_shape, hn_infer_shape, hn_ints_shape, NULL },
+    { "", "Size", V(1, 13, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, NULL, hn_infer_size, hn_ints_size, NULL },
     { "", "Constant", V(1, 9, 11, 12, 13, 19, 21, 23, 24, 25), 0, 0, 1, 0, 0, 0, 0, a_constant,
       hn_infer_constant, NULL, NULL },
     { "", "ConstantOfShape", V(9, 20, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_fill,

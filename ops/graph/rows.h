@@ -99,7 +99,7 @@ hone_status hn_slice_cuts(const struct hn_graph *g, const struct hn_node *n,
                           const struct hn_onnx_attrs *a, struct hn_cut *cuts, int *n_cuts,
                           hone_error *err);
 
-/* infer_math.c, infer_shape.c, ints.c, lower_math.c, lower_shape.c: the functions the table names */
+/* infer_math.c, infer_shape.c, ints.c, lower_math.c, lower_reduce.c, lower_shape.c: the functions the table names */
 #define HN_INFER(name) hone_status hn_infer_##name(struct hn_infer *c)
 HN_INFER(scaler);
 HN_INFER(normalizer);
@@ -117,6 +117,8 @@ HN_INFER(matmul);
 HN_INFER(batchnorm);
 HN_INFER(dropout);
 HN_INFER(layernorm);
+HN_INFER(rmsnorm);
+HN_INFER(lpnorm);
 HN_INFER(softmax);
 HN_INFER(clip);
 HN_INFER(prelu);
@@ -133,11 +135,14 @@ HN_INFER(slice);
 HN_INFER(gather);
 HN_INFER(constant);
 HN_INFER(cast);
+HN_INFER(cast_like);
 HN_INFER(shape);
+HN_INFER(size);
 HN_INFER(expand);
 HN_INFER(constant_of_shape);
 #define HN_INTS(name) hone_status hn_ints_##name(struct hn_infer *c)
 HN_INTS(shape);
+HN_INTS(size);
 HN_INTS(copy);
 HN_INTS(gather);
 HN_INTS(slice);
@@ -158,6 +163,14 @@ HN_LOWER(softmax);
 HN_LOWER(clip);
 HN_LOWER(prelu);
 HN_LOWER(reduce);
+HN_LOWER(reduce_min);
+HN_LOWER(reduce_l1);
+HN_LOWER(reduce_squares);
+HN_LOWER(reduce_log);
+HN_LOWER(reduce_log_exp);
+HN_LOWER(mean);
+HN_LOWER(rmsnorm);
+HN_LOWER(lpnorm);
 HN_LOWER(view);
 HN_LOWER(transpose);
 HN_LOWER(concat);
