@@ -81,6 +81,27 @@ static int before_dense(const struct hn_graph *g, int32_t v)
     return 0;
 }
 
+/* x / sqrt(…) */
+static int is_normalised(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_node *div =
+        v >= 0 && g->values[v].producer >= 0 ? node_of(g, g->values[v].producer) : NULL;
+    if (!div || !is_type(div, "Div") || g->values[div->in[1]].producer < 0) return 0;
+    return is_type(node_of(g, g->values[div->in[1]].producer), "Sqrt");
+}
+
+/* Scale or bias of a normalisation written out in another way than the patterns': x / sqrt(…) * scale + bias. */
+static int affine_of_norm(const struct hn_graph *g, const struct hn_node *n, int k)
+{
+    if (n->n_in != 2 || g->values[n->in[k]].constant->n < 2) return 0;
+    if (is_type(n, "Mul")) return is_normalised(g, n->in[1 - k]);
+    const int32_t v = n->in[1 - k];
+    const struct hn_node *mul =
+        is_type(n, "Add") && g->values[v].producer >= 0 ? node_of(g, g->values[v].producer) : NULL;
+    return mul && is_type(mul, "Mul") &&
+           (is_normalised(g, mul->in[0]) || is_normalised(g, mul->in[1]));
+}
+
 /* What input k of a node is for, when it is a constant. */
 static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node *n, int k)
 {
@@ -95,7 +116,7 @@ static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node 
     if (p && p->kind == HN_PT_DENSE && n->in[k] == p->in[2]) return HN_SLOT_BIAS;
     if (p && p->kind == HN_PT_LAYERNORM && (n->in[k] == p->in[1] || n->in[k] == p->in[2]))
         return HN_SLOT_NORM;
-    return HN_SLOT_ELEMENT;
+    return affine_of_norm(g, n, k) ? HN_SLOT_NORM : HN_SLOT_ELEMENT;
 }
 
 static int matches(const char *const *globs, size_t n, const char *name)
@@ -110,6 +131,15 @@ struct decision {
     const char *why;
 };
 
+/* What a Relu leaves of -x: Keras' form of PRelu is relu(x) + slope' relu(-x), with the slope's sign turned. */
+static int negative_part(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_node *relu =
+        g->values[v].producer >= 0 ? node_of(g, g->values[v].producer) : NULL;
+    if (!relu || !is_type(relu, "Relu") || g->values[relu->in[0]].producer < 0) return 0;
+    return is_type(node_of(g, g->values[relu->in[0]].producer), "Neg");
+}
+
 static struct decision by_element(const struct hn_graph *g, const struct hn_node *n, int k,
                                   int64_t count)
 {
@@ -120,6 +150,8 @@ static struct decision by_element(const struct hn_graph *g, const struct hn_node
         return (struct decision){ 1, 0, "before the first dense layer: a normaliser" };
     if (add_mul && (behind_dense(g, other) || before_dense(g, n->out[0])))
         return (struct decision){ 1, 1, "added or multiplied next to a dense layer" };
+    if (is_type(n, "Mul") && negative_part(g, other))
+        return (struct decision){ 1, 1, "slope of a PRelu" };
     return (struct decision){ 1, 0, "an element-wise constant away from dense layers" };
 }
 

@@ -300,6 +300,58 @@ static int match_layernorm(const struct hn_graph *g, const struct hn_node *n, st
     return 0;
 }
 
+/* TensorFlow's form: k = scale / sqrt(var + eps), x k + (-mean k [+ bias]). k is in[i] of the Mul `a`. */
+static int match_by_factor(const struct hn_graph *g, const struct hn_node *a, int i,
+                           const struct hn_node *b, struct hn_pattern *p)
+{
+    const int32_t k = a->in[i], x = a->in[1 - i];
+    const struct hn_node *neg = inner(g, beside(b, k), "Neg"), *by = made_by(g, k, "Mul");
+    const struct hn_node *mean = neg ? made_by(g, neg->in[0], "ReduceMean") : NULL, *turn = NULL;
+    for (int j = 0; j < 2 && by && !turn; j++) {
+        turn = inner(g, by->in[j], "Reciprocal");
+        p->in[1] = by->in[1 - j];
+    }
+    const struct hn_node *root = turn ? inner(g, turn->in[0], "Sqrt") : NULL,
+                         *eps = root ? inner(g, root->in[0], "Add") : NULL, *var = NULL;
+    if (!mean || !eps || mean->in[0] != x || hn_n_uses(g, k) != 2 ||
+        hn_n_uses(g, mean->out[0]) != 2)
+        return 0;
+    for (int j = 0; j < 2 && !var; j++)
+        if (hn_value_scalar(g, eps->in[1 - j], &p->eps)) var = inner(g, eps->in[j], "ReduceMean");
+    const struct hn_node *square = var ? inner(g, var->in[0], "Mul") : NULL,
+                         *sub = square ? made_by(g, square->in[0], "Sub") : NULL;
+    if (!sub || square->in[1] != square->in[0] || hn_n_uses(g, square->in[0]) != 2 ||
+        sub->in[0] != x || sub->in[1] != mean->out[0] || !(p->eps >= 0))
+        return 0;
+    p->axes = trailing_mean(g, mean);
+    if (!p->axes || trailing_mean(g, var) != p->axes || !spans_tail(g, p->in[1], x, p->axes))
+        return 0;
+    const struct hn_node *all[] = { a, b, neg, by, mean, turn, root, eps, var, square, sub };
+    p->n_inner = 0;
+    for (int j = 0; j < 11; j++) add_inner(g, p, all[j]);
+    p->kind = HN_PT_LAYERNORM, p->name = "LayerNormalization";
+    p->in[0] = x;
+    return 1;
+}
+
+static int match_factored(const struct hn_graph *g, const struct hn_node *n, struct hn_pattern *p)
+{
+    for (int j = 0; j < 2 && n->n_in == 2; j++) {
+        const struct hn_node *a = inner(g, n->in[j], "Mul"), *b = inner(g, n->in[1 - j], "Mul"),
+                             *sum = inner(g, n->in[1 - j], "Add");
+        int32_t bias = -1;
+        for (int k = 0; k < 2 && sum && !b; k++)
+            b = inner(g, sum->in[k], "Mul"), bias = sum->in[1 - k];
+        for (int i = 0; i < 2 && a && b; i++) {
+            if (!match_by_factor(g, a, i, b, p)) continue;
+            if (sum && !spans_tail(g, bias, p->in[0], p->axes)) return 0;
+            if (sum) p->in[2] = bias, add_inner(g, p, sum);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* ---- all of them -------------------------------------------------------------------------------------------------- */
 
 static int match(const struct hn_graph *g, const struct hn_node *n, struct hn_pattern *p)
@@ -310,7 +362,7 @@ static int match(const struct hn_graph *g, const struct hn_node *n, struct hn_pa
     } table[] = { { "Add", match_dense },     { "Mul", match_silu_mish },
                   { "Mul", match_gelu },      { "Where", match_softplus },
                   { "Add", match_layernorm }, { "Mul", match_layernorm },
-                  { "Div", match_layernorm } };
+                  { "Div", match_layernorm }, { "Add", match_factored } };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         *p = (struct hn_pattern){ .in = { -1, -1, -1 } };
         if (strcmp(n->type, table[i].type) == 0 && table[i].match(g, n, p)) return 1;

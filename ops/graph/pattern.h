@@ -11,14 +11,14 @@
 enum hn_pattern_kind {
     HN_PT_UNARY,    /* x -> unary(kind): GELU, SiLU, Mish, Softplus with a threshold */
     HN_PT_DENSE,    /* MatMul + Add: x, w, bias */
-    HN_PT_LAYERNORM /* ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div[, Mul, Add]: x, scale, bias */
+    HN_PT_LAYERNORM /* ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div[, Mul, Add], and TensorFlow's form: x, scale, bias */
 };
 enum { HN_PATTERN_OPERANDS = 3 };
 struct hn_pattern {
     enum hn_pattern_kind kind;
     const char *name;                /* "Gelu", for listings */
     int32_t in[HN_PATTERN_OPERANDS]; /* values, -1: absent */
-    int32_t inner[10];               /* the nodes inside, the last one excepted */
+    int32_t inner[12];               /* the nodes inside, the last one excepted */
     int n_inner;
     int trans_w; /* the weight stands on the left of a single row */
     int unary;   /* enum hn_unary_kind */
