@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Integers at run time: what may be done to them on their way to an embedding or a OneHotEncoder. They travel as floats, so that only what keeps whole
+ * Integers at run time: what may be done to them on their way to an embedding or a one-hot encoding. They travel as floats, so that only what keeps whole
  * numbers exact is allowed, and nothing else may read them. */
 #include "ops/graph/rows.h"
 
@@ -26,7 +26,8 @@ static int only_indices(const struct hn_graph *g, int32_t v, int *left)
         const struct hn_node *n = &g->nodes[u->node];
         if (strcmp(n->type, "OneHotEncoder") == 0) continue;
         if (!hn_is_default_domain(n->domain)) return 0;
-        if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "Gather") == 0 && u->input == 1))
+        if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "OneHot") == 0 && u->input == 0) ||
+            (strcmp(n->type, "Gather") == 0 && u->input == 1))
             continue;
         if (!(u->input == 0 && one_of(n->type, moves)) && !one_of(n->type, joins)) return 0;
         for (int k = 0; k < n->n_out; k++)

@@ -369,6 +369,28 @@ static hone_status cast_to(struct hn_infer *c, enum hn_dtype to)
     return HONE_OK;
 }
 
+/* Rows of a table with `on` where the index says and `off` elsewhere: an embedding that does not learn. */
+hone_status hn_infer_one_hot(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    const struct hn_value *values = hn_in_value(c, 2);
+    double depth = 0;
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, y.rank + 1, &axis));
+    if (axis != y.rank || y.rank >= HN_MAX_RANK)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "OneHot along axis %lld, wanted the last one", (long long)c->a->axis);
+    if (!hn_value_scalar(c->g, hn_in(c, 1), &depth) || !(depth >= 1 && depth <= HN_MOST_ONE_HOT))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "OneHot of depth %g, wanted a constant from 1 to %d", depth,
+                       HN_MOST_ONE_HOT);
+    if (!values->constant || values->constant->n != 2)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "OneHot: '%s' is no pair of constants",
+                       values->name);
+    y.d[y.rank++] = (struct hn_dim){ 0, (int64_t)depth };
+    return hn_out(c, 0, values->dtype, &y);
+}
+
 hone_status hn_infer_cast(struct hn_infer *c) { return cast_to(c, (enum hn_dtype)c->a->to); }
 
 hone_status hn_infer_cast_like(struct hn_infer *c) { return cast_to(c, hn_in_value(c, 1)->dtype); }

@@ -115,6 +115,28 @@ static hone_status lower_embedding(struct hn_lowering *l, const struct hn_node *
     return hn_l_bind(l, n->out[0], y);
 }
 
+hone_status hn_lower_one_hot(struct hn_lowering *l, const struct hn_node *n,
+                             const struct hn_onnx_attrs *a)
+{
+    const struct hn_shape *y = &l->g->values[n->out[0]].shape;
+    const int64_t depth = y->d[y->rank - 1].fixed;
+    const struct hn_tensor *values = l->g->values[n->in[2]].constant;
+    const double off = hn_tensor_f64(values, 0), on = hn_tensor_f64(values, 1);
+    const struct hn_embedding attrs = { depth };
+    double *table = hn_arena_alloc(l->arena, (size_t)(depth * depth), sizeof *table);
+    int32_t in[2], out;
+    (void)a;
+    if (!table) return hn_nomem(l->err, "the program", 0);
+    for (int64_t i = 0; i < depth * depth; i++) table[i] = i % (depth + 1) == 0 ? on : off;
+    const struct hn_tensor t = {
+        .dtype = HN_F64, .rank = 2, .dims = { depth, depth }, .n = depth * depth, .data = table
+    };
+    HN_TRY(hn_l_value(l, n->in[0], &in[0]));
+    HN_TRY(hn_l_const(l, &t, &in[1]));
+    HN_TRY(hn_l_op(l, &hn_op_embedding, &attrs, in, 2, &out));
+    return hn_l_bind(l, n->out[0], out);
+}
+
 /* Evenly spaced indices are one slice, others one slice each, joined. */
 hone_status hn_lower_gather(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)

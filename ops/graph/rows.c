@@ -218,6 +218,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "Slice", V(1), 1, 1, 1, 0, FOLDS, 1, 0, a_slice1, hn_infer_slice, hn_ints_slice, hn_lower_slice },
     { "", "Slice", V(10, 11, 13), 3, 5, 1, 0, FOLDS, 1, 0, NULL, hn_infer_slice, hn_ints_slice, hn_lower_slice },
     { "", "Gather", V(1, 11, 13), 2, 2, 1, 0, FOLDS, 3, 1, a_axis0, hn_infer_gather, hn_ints_gather, hn_lower_gather },
+    { "", "OneHot", V(9, 11), 3, 3, 1, 0, FOLDS, 1, 0, a_axis_last, hn_infer_one_hot, NULL, hn_lower_one_hot },
     { "", "Shape", V(1, 13, 15, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_shape, hn_infer_shape, hn_ints_shape, NULL },
     { "", "Size", V(1, 13, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, NULL, hn_infer_size, hn_ints_size, NULL },
     { "", "Constant", V(1, 9, 11, 12, 13, 19, 21, 23, 24, 25), 0, 0, 1, 0, 0, 0, 0, a_constant,

@@ -16,7 +16,7 @@ struct hn_attr_spec { /* one attribute: name, type, default, place in struct hn_
 };
 #define HN_ATTR_IGNORED ((size_t)-1)
 
-enum { HN_MAX_SINCE = 10 };
+enum { HN_MAX_SINCE = 10, HN_MOST_ONE_HOT = 1024 };
 enum hn_row_flag {
     HN_ROW_VIEW = 1,    /* reshapes: no computation, the numbers stay in order */
     HN_ROW_FOLD = 2,    /* on constants: computed once at import through the reference kernels */
@@ -108,6 +108,7 @@ HN_INFER(extractor);
 HN_INFER(vectorizer);
 HN_INFER(onehot);
 HN_INFER(zipmap);
+HN_INFER(one_hot);
 HN_INFER(unary);
 HN_INFER(binary);
 HN_INFER(compare);
@@ -183,6 +184,7 @@ HN_LOWER(normalizer);
 HN_LOWER(extractor);
 HN_LOWER(vectorizer);
 HN_LOWER(onehot);
+HN_LOWER(one_hot);
 HN_LOWER(expand);
 #undef HN_INFER
 #undef HN_INTS

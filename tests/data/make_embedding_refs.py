@@ -69,6 +69,17 @@ class Tied(nn.Module):
         return F.linear(torch.tanh(self.mid(self.table(c[:, 0]))), self.table.weight)
 
 
+class OneHot(nn.Module):
+    """Categories as rows of zeros with a one."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, c, x):
+        return self.net(torch.cat([F.one_hot(c[:, 0], 5).float(), F.one_hot(c[:, 1], 7).float(), x], 1))
+
+
 def rows():
     g = torch.Generator().manual_seed(3)
     c = torch.stack([torch.randint(0, n, (ROWS,), generator=g) for n in (5, 7, 2)], 1)
@@ -80,6 +91,7 @@ def rows():
 
 CASES = {  # name: net, inputs, target, loss, optimizers
     "columns": (Columns, ("c", "x"), "label", F.cross_entropy), "shared": (Shared, ("c",), "real", F.mse_loss),
+    "onehot": (OneHot, ("c", "x"), "label", F.cross_entropy),
     "floats": (Floats, ("wide",), "label", F.cross_entropy), "tied": (Tied, ("c",), "label5", F.cross_entropy),
 }
 OPTIMIZERS = {"momentum": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9), "adam": lambda p: torch.optim.Adam(p, lr=0.01)}
