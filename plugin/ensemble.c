@@ -34,6 +34,15 @@ static int is_logits(const struct hn_graph *g, int32_t v)
     return 0;
 }
 
+/* The tail and the value before it; one inside a node has none to average. */
+static enum hn_tail tail_before(const struct hn_graph *g, int32_t v, int32_t *before)
+{
+    enum hn_tail t = hn_output_tail(g, v, before);
+    if (*before >= 0) return t;
+    *before = v;
+    return HN_TAIL_NONE;
+}
+
 struct choice { /* what is averaged for an output */
     const char *kind;
     int32_t at;
@@ -42,7 +51,7 @@ struct choice { /* what is averaged for an output */
 static struct choice of_target(const struct hn_graph *g, const struct hn_target *t)
 {
     int32_t output = g->outputs[t->output], before;
-    enum hn_tail tail = hn_output_tail(g, output, &before);
+    enum hn_tail tail = tail_before(g, output, &before);
     int soft = tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX;
     if (tail == HN_TAIL_BOTH) return (struct choice){ "sigmoid", before };
     int classes_last = g->values[output].shape.rank == 2; /* the only axis there can be */
@@ -82,7 +91,7 @@ static hone_status choose_tails(struct chooser *k, hone_error *err)
         struct hn_output_info info;
         int32_t before;
         hn_graph_output(g, i, &info);
-        enum hn_tail tail = hn_output_tail(g, g->outputs[i], &before);
+        enum hn_tail tail = tail_before(g, g->outputs[i], &before);
         if (!info.trainable || k->output[g->outputs[i]] == 2 || tail == HN_TAIL_NONE) continue;
         if (info.derived && k->output[before] != 1) continue;
         const int one = tail == HN_TAIL_SIGMOID || tail == HN_TAIL_BOTH;
@@ -114,7 +123,7 @@ static hone_status choose_rest(struct chooser *k, hone_error *err)
             int32_t v = g->outputs[i], before;
             hn_graph_output(g, i, &info);
             if (!info.trainable || info.derived != derived || k->output[v] == 2) continue;
-            int tail = hn_output_tail(g, v, &before) != HN_TAIL_NONE;
+            int tail = tail_before(g, v, &before) != HN_TAIL_NONE;
             if (derived ? k->averaged[v] == 2 : !tail)
                 HN_TRY(choose(k, (struct choice){ "mean", v }, err));
         }

@@ -54,12 +54,29 @@ hone_status hn_hidden_plan(const struct hn_hidden_info *has, const hone_params *
     return HONE_OK;
 }
 
+/* The first Dense layer of the runtime's own, which edits do not take apart, or NULL. */
+static const struct hn_node *fused(const struct hn_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (hn_node_is_product(&g->nodes[i]) && !strncmp(g->nodes[i].type, "Fused", 5))
+            return &g->nodes[i];
+    return NULL;
+}
+
 /* Of a model in plain form. */
 static hone_status read_stack(hone_model *m, struct hn_hidden_info *info, hone_error *err)
 {
     const struct hn_onnx *o = hn_model_onnx(m);
     HN_TRY(hn_edit_hidden_info(&m->ctx->mem, o->p, o->n, info, err));
     if (info->n) return HONE_OK;
+    const struct hn_node *n = fused(hn_model_graph(m));
+    char label[200];
+    if (n) {
+        (void)hn_fail(err, HONE_E_UNSUPPORTED, hn_node_label(n, label, sizeof label),
+                      "%s: layers that a runtime fused cannot be rebuilt", n->type);
+        return hn_hint(err, HONE_E_UNSUPPORTED,
+                       "take the model from before ONNX Runtime's optimizer");
+    }
     return hn_fail(err, HONE_E_UNSUPPORTED, "hidden-layers",
                    "the model has no hidden layer that could be rebuilt");
 }
@@ -130,7 +147,7 @@ static void count_layers(const struct hn_graph *g, const struct hn_param_list *l
 {
     for (size_t i = 0; i < list->n_uses; i++) {
         const struct hn_node *n = &g->nodes[list->uses[i].node];
-        if (!strcmp(n->type, "Gemm") || !strcmp(n->type, "MatMul")) depth[list->uses[i].node] = 1;
+        if (hn_node_is_product(n)) depth[list->uses[i].node] = 1;
     }
     for (size_t i = 0; i < g->n_nodes; i++) {
         int32_t at = g->order[i], most = 0;

@@ -23,6 +23,9 @@ struct
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
     const struct hn_tensor *value;
     const char *approximate, *norm;
+    const char *activation; /* of FusedGemm, with its numbers */
+    double act_alpha, act_beta, act_gamma;
+    int64_t batch_a, batch_b;
 };
 
 struct hn_value_fact {

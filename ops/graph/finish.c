@@ -34,7 +34,12 @@ static enum hn_tail tail_of(const struct hn_graph *g, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
     int rank = g->values[n->in[0]].shape.rank;
+    struct hn_onnx_attrs of;
     if (n->row->infer == hn_infer_unary && n->row->kind == HN_U_SIGMOID) return HN_TAIL_SIGMOID;
+    if (n->row->infer == hn_infer_fused_gemm) {
+        const struct hn_onnx_row *row = hn_fused_activation(n, a, &of);
+        return row && row->kind == HN_U_SIGMOID ? HN_TAIL_SIGMOID : HN_TAIL_NONE;
+    }
     if (n->row->infer != hn_infer_softmax || (a->axis != -1 && a->axis != rank - 1))
         return HN_TAIL_NONE;
     return n->row->kind & 1 ? HN_TAIL_LOGSOFTMAX : HN_TAIL_SOFTMAX;
@@ -96,7 +101,7 @@ enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before
         if (t != HN_TAIL_SIGMOID &&
             (s->rank < 1 || !hn_same_dim(s->d[s->rank - 1], x->d[x->rank - 1])))
             return HN_TAIL_NONE;
-        *before = n->in[0];
+        *before = n->row->infer == hn_infer_fused_gemm ? -1 : n->in[0];
         return t;
     }
     return HN_TAIL_NONE;

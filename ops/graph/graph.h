@@ -210,6 +210,7 @@ struct hn_param_list {
     size_t n_params, n_uses;
 };
 const struct hn_param_list *hn_graph_params(const struct hn_graph *g);
+int hn_node_is_product(const struct hn_node *n); /* Gemm, MatMul and their fused forms */
 
 /* ---- lowering ------------------------------------------------------------------------------------------------ */
 

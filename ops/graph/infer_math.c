@@ -102,18 +102,18 @@ hone_status hn_infer_gemm(struct hn_infer *c)
     HN_TRY(same_types(c, 0));
     if (a->rank != 2 || b->rank != 2)
         return hn_fail(c->err, HONE_E_MODEL, c->label,
-                       "Gemm: A is %s and B is %s, wanted two matrices",
+                       "%s: A is %s and B is %s, wanted two matrices", c->n->type,
                        hn_shape_text(a, ta, sizeof ta), hn_shape_text(b, tb, sizeof tb));
     int i = c->a->trans_a != 0, j = c->a->trans_b != 0;
     if (!hn_same_dim(a->d[1 - i], b->d[j]))
         return hn_fail(c->err, HONE_E_MODEL, c->label,
-                       "Gemm: A is %s%s and B is %s%s: the inner sizes differ",
+                       "%s: A is %s%s and B is %s%s: the inner sizes differ", c->n->type,
                        hn_shape_text(a, ta, sizeof ta), i ? " transposed" : "",
                        hn_shape_text(b, tb, sizeof tb), j ? " transposed" : "");
     struct hn_shape y = { 2, { a->d[i], b->d[1 - j] } };
     if (bias && !broadcasts_to(bias, &y))
         return hn_fail(c->err, HONE_E_MODEL, c->label,
-                       "Gemm: C is %s, which does not broadcast to %s",
+                       "%s: C is %s, which does not broadcast to %s", c->n->type,
                        hn_shape_text(bias, ta, sizeof ta), hn_shape_text(&y, tb, sizeof tb));
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
 }
@@ -121,13 +121,16 @@ hone_status hn_infer_gemm(struct hn_infer *c)
 int hn_matmul_weight(const struct hn_graph *g, const struct hn_node *n, int32_t *x, int32_t *w,
                      int *trans)
 {
+    const struct hn_onnx_attrs *a = g->facts->nodes[n - g->nodes].attrs;
     for (*trans = 0; *trans < 2; ++*trans) { /* W x, on a single row, is x W^T */
         *x = n->in[*trans ? 1 : 0], *w = n->in[*trans ? 0 : 1];
         if (g->values[*w].constant && g->values[*w].shape.rank == 2 && !g->values[*x].constant &&
             g->values[*x].shape.rank >= 1 && (!*trans || g->facts->unbatched))
-            return 1;
+            break;
     }
-    return 0;
+    if (*trans > 1 || !a || (n->row && !n->row->attrs)) return *trans < 2;
+    *trans = a->trans_b != 0; /* FusedMatMul, which has no form for single rows */
+    return !a->trans_a;
 }
 
 /* A single row with N in front: [N,k] times a constant matrix on either side. */
@@ -146,6 +149,24 @@ static hone_status single_row_matmul(struct hn_infer *c)
     return hn_out(c, 0, c->g->values[x].dtype, &y);
 }
 
+/* FusedMatMul alone has attributes. */
+static hone_status turn(struct hn_infer *c, struct hn_shape *a, struct hn_shape *b)
+{
+    struct hn_shape *const s[2] = { a, b };
+    if (c->a->batch_a || c->a->batch_b)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "%s: transposes of the batch dims are not supported", c->n->type);
+    for (int i = 0; i < 2; i++) {
+        if (!(i ? c->a->trans_b : c->a->trans_a)) continue;
+        if (s[i]->rank < 2)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s: a transposed vector",
+                           c->n->type);
+        struct hn_dim last = s[i]->d[s[i]->rank - 1];
+        s[i]->d[s[i]->rank - 1] = s[i]->d[s[i]->rank - 2], s[i]->d[s[i]->rank - 2] = last;
+    }
+    return HONE_OK;
+}
+
 /* Numpy's rules: 1-D operands get a dim that is dropped again, leading dims broadcast. */
 hone_status hn_infer_matmul(struct hn_infer *c)
 {
@@ -154,13 +175,13 @@ hone_status hn_infer_matmul(struct hn_infer *c)
     HN_TRY(same_types(c, 0));
     if (c->g->facts->unbatched && !(hn_in_value(c, 0)->constant && hn_in_value(c, 1)->constant))
         return single_row_matmul(c);
+    if (c->row->attrs) HN_TRY(turn(c, &a, &b));
     int one_a = a.rank == 1, one_b = b.rank == 1;
     if (one_a) a = (struct hn_shape){ 2, { { 0, 1 }, a.d[0] } };
     if (one_b) b = (struct hn_shape){ 2, { b.d[0], { 0, 1 } } };
     if (a.rank < 2 || b.rank < 2 || !hn_same_dim(a.d[a.rank - 1], b.d[b.rank - 2]))
-        return hn_fail(c->err, HONE_E_MODEL, c->label,
-                       "MatMul: %s times %s: the inner sizes differ",
-                       hn_shape_text(hn_in_shape(c, 0), ta, sizeof ta),
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: %s times %s: the inner sizes differ",
+                       c->n->type, hn_shape_text(hn_in_shape(c, 0), ta, sizeof ta),
                        hn_shape_text(hn_in_shape(c, 1), tb, sizeof tb));
     struct hn_dim m = a.d[a.rank - 2], n = b.d[b.rank - 1];
     a.rank -= 2, b.rank -= 2;

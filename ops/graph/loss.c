@@ -54,6 +54,19 @@ static struct choice choose(const struct hn_loss_spec *s, enum hn_tail tail)
     return c;
 }
 
+/* What a Sigmoid inside a node is of: the operand of the op that makes v. */
+static hone_status inside_node(struct hn_lowering *l, int32_t v, int32_t *logit)
+{
+    HN_TRY(hn_l_value(l, v, logit));
+    const struct hn_value_ref *r = &l->values[*logit];
+    if (r->view_of >= 0) r = &l->values[r->view_of];
+    const struct hn_op *op = r->producer >= 0 ? &l->ops[r->producer] : NULL;
+    if (!op || op->row != &hn_op_unary)
+        return hn_fail(l->err, HONE_E_INTERNAL, l->g->values[v].name, "its Sigmoid is not there");
+    *logit = op->in[0];
+    return HONE_OK;
+}
+
 static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
 {
     const struct hn_graph *g = l->g;
@@ -68,7 +81,8 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
     struct choice c = choose(s, hn_output_tail(g, v, &before));
     struct hn_shape target = y->shape, rows = y->shape;
     int classes = s->kind == HN_LOSS_CE || s->kind == HN_LOSS_NLL;
-    HN_TRY(hn_l_value(l, c.fused ? before : v, &in[0]));
+    HN_TRY(c.fused && before < 0 ? inside_node(l, v, &in[0])
+                                 : hn_l_value(l, c.fused ? before : v, &in[0]));
     const int both =
         classes && c.row == &hn_op_loss_bce; /* the class is the target of its one logit */
     if (!both && !hn_same_shape(&l->values[in[0]].shape, &y->shape))

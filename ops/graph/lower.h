@@ -42,6 +42,16 @@ hone_status hn_l_binary(struct hn_lowering *l, enum hn_binary_kind kind, int32_t
 hone_status hn_l_view(struct hn_lowering *l, int32_t x, const struct hn_shape *s, int32_t *out);
 /* ONNX value v is program value y (viewed in v's shape where the ranks differ). v < 0: nothing. */
 hone_status hn_l_bind(struct hn_lowering *l, int32_t v, int32_t y);
+/* An activation with its attributes on a program value; finish: dropout behind it, and node n's output is y. */
+hone_status hn_l_activation(struct hn_lowering *l, enum hn_unary_kind kind,
+                            const struct hn_onnx_attrs *a, int32_t x, int32_t *y);
+hone_status hn_l_finish(struct hn_lowering *l, const struct hn_node *n, enum hn_unary_kind kind,
+                        int32_t y);
+hone_status hn_l_gemm(struct hn_lowering *l, const struct hn_node *n, const struct hn_onnx_attrs *a,
+                      int32_t *y);
+/* scale * x / sqrt(mean(x^2) + eps), the mean over the dims from `axis` on. */
+hone_status hn_l_rmsnorm(struct hn_lowering *l, int32_t x, int32_t scale, int axis, double eps,
+                         int32_t *y);
 /* After a hidden activation y of node n: a dropout op where the options ask for one. */
 hone_status hn_l_hidden(struct hn_lowering *l, const struct hn_node *n, int32_t *y);
 hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n,

@@ -61,30 +61,34 @@ hone_status hn_l_hidden(struct hn_lowering *l, const struct hn_node *n, int32_t 
     return hn_l_op(l, &hn_op_dropout, &attrs, y, 1, y);
 }
 
-static hone_status finish_unary(struct hn_lowering *l, const struct hn_node *n,
-                                enum hn_unary_kind kind, int32_t y)
+hone_status hn_l_finish(struct hn_lowering *l, const struct hn_node *n, enum hn_unary_kind kind,
+                        int32_t y)
 {
     if (is_activation(kind)) HN_TRY(hn_l_hidden(l, n, &y));
     return hn_l_bind(l, n->out[0], y);
+}
+
+hone_status hn_l_activation(struct hn_lowering *l, enum hn_unary_kind kind,
+                            const struct hn_onnx_attrs *a, int32_t x, int32_t *y)
+{
+    double alpha = a->alpha, beta = kind == HN_U_SELU ? a->gamma : a->beta;
+    if (kind == HN_U_GELU && a->approximate && strcmp(a->approximate, "tanh") == 0)
+        kind = HN_U_GELU_TANH;
+    if (kind != HN_U_SILU || alpha == 1) return hn_l_unary(l, kind, alpha, beta, x, y);
+    if (alpha == 0) return hn_l_unary(l, HN_U_AFFINE, 0.5, 0, x, y);
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, alpha, 0, x, y)); /* silu(alpha x) / alpha */
+    HN_TRY(hn_l_unary(l, HN_U_SILU, 0, 0, *y, y));
+    return hn_l_unary(l, HN_U_AFFINE, 1 / alpha, 0, *y, y);
 }
 
 hone_status hn_lower_unary(struct hn_lowering *l, const struct hn_node *n,
                            const struct hn_onnx_attrs *a)
 {
     enum hn_unary_kind kind = (enum hn_unary_kind)n->row->kind;
-    double alpha = a->alpha, beta = kind == HN_U_SELU ? a->gamma : a->beta;
-    int32_t x;
+    int32_t x, y;
     HN_TRY(hn_l_value(l, n->in[0], &x));
-    if (kind == HN_U_GELU && a->approximate && strcmp(a->approximate, "tanh") == 0)
-        kind = HN_U_GELU_TANH;
-    if (kind == HN_U_SILU && alpha != 1) { /* x * sigmoid(alpha x) = silu(alpha x) / alpha */
-        HN_TRY(hn_l_unary(l, HN_U_AFFINE, alpha, 0, x, &x));
-        HN_TRY(hn_l_unary(l, HN_U_SILU, 0, 0, x, &x));
-        HN_TRY(hn_l_unary(l, HN_U_AFFINE, 1 / alpha, 0, x, &x));
-    } else {
-        HN_TRY(hn_l_unary(l, kind, alpha, beta, x, &x));
-    }
-    return finish_unary(l, n, kind, x);
+    HN_TRY(hn_l_activation(l, kind, a, x, &y));
+    return hn_l_finish(l, n, kind, y);
 }
 
 hone_status hn_lower_clip(struct hn_lowering *l, const struct hn_node *n,
@@ -101,7 +105,7 @@ hone_status hn_lower_clip(struct hn_lowering *l, const struct hn_node *n,
         HN_TRY(hn_l_unary(l, HN_U_RELU, 0, 0, x, &x));
     else
         HN_TRY(hn_l_unary(l, HN_U_CLIP, lo, hi, x, &x));
-    return finish_unary(l, n, HN_U_CLIP, x);
+    return hn_l_finish(l, n, HN_U_CLIP, x);
 }
 
 /* max(x, 0) - slope * max(-x, 0) */
@@ -117,7 +121,7 @@ hone_status hn_lower_prelu(struct hn_lowering *l, const struct hn_node *n,
     HN_TRY(hn_l_unary(l, HN_U_RELU, 0, 0, down, &down));
     HN_TRY(hn_l_binary(l, HN_B_MUL, down, slope, &down));
     HN_TRY(hn_l_binary(l, HN_B_SUB, up, down, &up));
-    return finish_unary(l, n, HN_U_LEAKY_RELU, up);
+    return hn_l_finish(l, n, HN_U_LEAKY_RELU, up);
 }
 
 /* x op c (or, swapped, c op x) for a number c, as one Unary; *done 0: there is no such form. */
@@ -232,38 +236,47 @@ static hone_status add_scaled(struct hn_lowering *l, int32_t c, double beta, int
     return hn_l_binary(l, HN_B_ADD, *y, x, y);
 }
 
-hone_status hn_lower_gemm(struct hn_lowering *l, const struct hn_node *n,
-                          const struct hn_onnx_attrs *a)
+hone_status hn_l_gemm(struct hn_lowering *l, const struct hn_node *n, const struct hn_onnx_attrs *a,
+                      int32_t *y)
 {
     static const struct hn_transpose swap = { { 1, 0 } };
-    int32_t c = n->n_in > 2 && a->beta != 0 ? n->in[2] : -1, y;
+    int32_t c = n->n_in > 2 && a->beta != 0 ? n->in[2] : -1;
     if (is_constant(l, n->in[1])) {
         int64_t out = shape_of(l, n->out[0])->d[1].fixed;
         int32_t bias = c >= 0 && is_bias(l, c, out) ? c : -1;
-        HN_TRY(hn_l_value(l, n->in[0], &y));
-        if (a->trans_a) HN_TRY(hn_l_op(l, &hn_op_transpose, &swap, &y, 1, &y));
-        HN_TRY(emit_dense(l, y, n->in[1], bias,
-                          (struct hn_dense){ a->alpha, a->beta, a->trans_b != 0 }, &y));
+        HN_TRY(hn_l_value(l, n->in[0], y));
+        if (a->trans_a) HN_TRY(hn_l_op(l, &hn_op_transpose, &swap, y, 1, y));
+        HN_TRY(emit_dense(l, *y, n->in[1], bias,
+                          (struct hn_dense){ a->alpha, a->beta, a->trans_b != 0 }, y));
         if (bias >= 0) c = -1;
     } else {
         struct hn_matmul attrs = { a->alpha, a->trans_a != 0, a->trans_b != 0 };
-        HN_TRY(emit_matmul(l, n->in[0], n->in[1], attrs, &y));
+        HN_TRY(emit_matmul(l, n->in[0], n->in[1], attrs, y));
     }
-    if (c >= 0) HN_TRY(add_scaled(l, c, a->beta, &y));
+    return c >= 0 ? add_scaled(l, c, a->beta, y) : HONE_OK;
+}
+
+hone_status hn_lower_gemm(struct hn_lowering *l, const struct hn_node *n,
+                          const struct hn_onnx_attrs *a)
+{
+    int32_t y;
+    HN_TRY(hn_l_gemm(l, n, a, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 
+/* MatMul, and FusedMatMul with a factor and transposes. */
 hone_status hn_lower_matmul(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
+    double alpha = n->row->attrs ? a->alpha : 1;
     int32_t x, w, y;
     int trans;
-    (void)a;
     if (hn_matmul_weight(l->g, n, &x, &w, &trans)) {
         HN_TRY(hn_l_value(l, x, &y));
-        HN_TRY(emit_dense(l, y, w, -1, (struct hn_dense){ 1, 1, trans }, &y));
+        HN_TRY(emit_dense(l, y, w, -1, (struct hn_dense){ alpha, 1, trans }, &y));
     } else {
-        HN_TRY(emit_matmul(l, n->in[0], n->in[1], (struct hn_matmul){ 1, 0, 0 }, &y));
+        struct hn_matmul attrs = { alpha, a->trans_a != 0, a->trans_b != 0 };
+        HN_TRY(emit_matmul(l, n->in[0], n->in[1], attrs, &y));
     }
     return hn_l_bind(l, n->out[0], y);
 }
@@ -355,10 +368,11 @@ hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n, const s
     HN_TRY(hn_l_value(l, p->in[0], &in[0]));
     if (p->kind == HN_PT_UNARY) {
         HN_TRY(hn_l_unary(l, (enum hn_unary_kind)p->unary, 0, 0, in[0], &y));
-        return finish_unary(l, n, (enum hn_unary_kind)p->unary, y);
+        return hn_l_finish(l, n, (enum hn_unary_kind)p->unary, y);
     }
     if (p->kind == HN_PT_DENSE) {
-        HN_TRY(emit_dense(l, in[0], p->in[1], p->in[2], (struct hn_dense){ 1, 1, p->trans_w }, &y));
+        HN_TRY(emit_dense(l, in[0], p->in[1], p->in[2],
+                          (struct hn_dense){ p->alpha, 1, p->trans_w }, &y));
         return hn_l_bind(l, n->out[0], y);
     }
     struct hn_layernorm attrs = { p->eps, p->axes };

@@ -129,21 +129,26 @@ hone_status hn_lower_mean(struct hn_lowering *l, const struct hn_node *n,
 
 /* ---- normalisations without a mean ------------------------------------------------------------------------------ */
 
-/* scale * x / sqrt(mean(x^2) + eps), the mean over the dims from `axis` on */
+hone_status hn_l_rmsnorm(struct hn_lowering *l, int32_t x, int32_t scale, int axis, double eps,
+                         int32_t *y)
+{
+    uint32_t mask = ((1u << l->values[x].shape.rank) - 1) & ~((1u << axis) - 1);
+    HN_TRY(hn_l_binary(l, HN_B_MUL, x, x, y));
+    HN_TRY(reduce(l, HN_R_MEAN, mask, 1, *y, y));
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, 1, eps, *y, y));
+    HN_TRY(hn_l_unary(l, HN_U_SQRT, 0, 0, *y, y));
+    HN_TRY(hn_l_binary(l, HN_B_DIV, x, *y, y));
+    return hn_l_binary(l, HN_B_MUL, *y, scale, y);
+}
+
 hone_status hn_lower_rmsnorm(struct hn_lowering *l, const struct hn_node *n,
                              const struct hn_onnx_attrs *a)
 {
-    int rank = rank_of(l, n), axis = (int)(a->axis < 0 ? a->axis + rank : a->axis);
-    uint32_t mask = ((1u << rank) - 1) & ~((1u << axis) - 1);
+    int axis = (int)(a->axis < 0 ? a->axis + rank_of(l, n) : a->axis);
     int32_t x, scale, y;
     HN_TRY(hn_l_value(l, n->in[0], &x));
     HN_TRY(hn_l_value(l, n->in[1], &scale));
-    HN_TRY(hn_l_binary(l, HN_B_MUL, x, x, &y));
-    HN_TRY(reduce(l, HN_R_MEAN, mask, 1, y, &y));
-    HN_TRY(hn_l_unary(l, HN_U_AFFINE, 1, a->epsilon, y, &y));
-    HN_TRY(hn_l_unary(l, HN_U_SQRT, 0, 0, y, &y));
-    HN_TRY(hn_l_binary(l, HN_B_DIV, x, y, &y));
-    HN_TRY(hn_l_binary(l, HN_B_MUL, y, scale, &y));
+    HN_TRY(hn_l_rmsnorm(l, x, scale, axis, a->epsilon, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 

@@ -6,6 +6,6 @@
 
 #include "ops/graph/graph.h"
 
-/* The tail that makes value v, and the value before it (v itself where there is none). */
+/* The tail that makes value v, and the value before it (v itself where there is no tail, -1 where it is inside a node). */
 enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before);
 #endif

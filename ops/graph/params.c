@@ -33,15 +33,36 @@ static int is_type(const struct hn_node *n, const char *type)
     return n->row && strcmp(n->type, type) == 0;
 }
 
-static int is_product(const struct hn_node *n)
+static int is_gemm(const struct hn_node *n)
 {
-    return is_type(n, "Gemm") || is_type(n, "MatMul");
+    return is_type(n, "Gemm") || is_type(n, "FusedGemm");
+}
+
+int hn_node_is_product(const struct hn_node *n)
+{
+    return is_gemm(n) || is_type(n, "MatMul") || is_type(n, "FusedMatMul");
+}
+
+/* SkipLayerNormalization, with a bias of what is normalised as its last input. */
+static int is_skip_norm(const struct hn_node *n)
+{
+    return n->row && n->row->infer == hn_infer_skip_norm;
+}
+
+/* The kind of the activation inside a FusedGemm, or -1. */
+static int32_t inside(const struct hn_graph *g, const struct hn_node *n)
+{
+    struct hn_onnx_attrs of;
+    if (!is_type(n, "FusedGemm")) return -1;
+    const struct hn_onnx_row *row =
+        hn_fused_activation(n, g->facts->nodes[n - g->nodes].attrs, &of);
+    return row ? row->kind : -1;
 }
 
 static int is_norm(const struct hn_node *n)
 {
     return is_type(n, "BatchNormalization") || is_type(n, "LayerNormalization") ||
-           is_type(n, "RMSNormalization");
+           (n->row && n->row->infer == hn_infer_rmsnorm) || is_skip_norm(n);
 }
 
 /* The activation a node passes through unchanged in kind: views, dropout, element-wise ops with a constant. -1: none. */
@@ -61,7 +82,9 @@ static int behind_dense(const struct hn_graph *g, int32_t v)
         const struct hn_node *n = node_of(g, g->values[v].producer);
         int32_t owner = g->facts->nodes[n - g->nodes].owner;
         const struct hn_pattern *p = owner >= 0 ? g->facts->nodes[owner].pattern : NULL;
-        if (is_product(n) || is_norm(n) || (p && p->kind != HN_PT_UNARY)) return 1;
+        if ((hn_node_is_product(n) && inside(g, n) < 0) || is_norm(n) ||
+            (p && p->kind != HN_PT_UNARY))
+            return 1;
         v = passed(g, n);
     }
     return 0;
@@ -74,7 +97,7 @@ static int before_dense(const struct hn_graph *g, int32_t v)
         const struct hn_consumer *u = &g->facts->uses[g->facts->use_first[v]];
         if (u->node < 0) return 0;
         const struct hn_node *n = node_of(g, u->node);
-        if (is_product(n)) return 1;
+        if (hn_node_is_product(n)) return 1;
         if (passed(g, n) != v) return 0;
         v = n->out[0];
     }
@@ -108,8 +131,10 @@ static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node 
     const struct hn_node_fact *f = &g->facts->nodes[n - g->nodes];
     const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
     if (!n->row || !(n->row->params >> (k < 31 ? k : 31) & 1u)) return HN_SLOT_NONE;
-    if (is_type(n, "Gemm")) return k == 2 ? HN_SLOT_BIAS : HN_SLOT_WEIGHT;
-    if (is_type(n, "MatMul")) return HN_SLOT_WEIGHT;
+    if (is_gemm(n)) return k == 2 ? HN_SLOT_BIAS : HN_SLOT_WEIGHT;
+    if (hn_node_is_product(n)) return HN_SLOT_WEIGHT;
+    if (n->row->infer == hn_infer_bias_gelu) return HN_SLOT_BIAS;
+    if (is_skip_norm(n) && k == (n->row->kind ? 3 : 4)) return HN_SLOT_BIAS;
     if (is_norm(n)) return HN_SLOT_NORM;
     if (is_type(n, "PRelu")) return HN_SLOT_SLOPE;
     if (is_type(n, "Gather")) return HN_SLOT_TABLE;
@@ -307,7 +332,7 @@ static void find_before_dense(struct hn_graph *g)
     struct hn_value_fact *v = g->facts->values;
     for (size_t i = g->n_nodes; i-- > 0;) {
         const struct hn_node *n = node_of(g, g->order[i]);
-        int feeds = is_product(n) && g->facts->nodes[g->order[i]].live;
+        int feeds = hn_node_is_product(n) && g->facts->nodes[g->order[i]].live;
         for (int k = 0; k < n->n_out; k++) feeds |= n->out[k] >= 0 && v[n->out[k]].before_dense;
         for (int k = 0; feeds && k < n->n_in; k++)
             if (n->in[k] >= 0) v[n->in[k]].before_dense = 1;
@@ -327,7 +352,8 @@ static int32_t kind_behind(const struct hn_graph *g, int32_t v)
         const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
         if (p && p->kind == HN_PT_UNARY) return p->unary;
         if (!n->row) return -1;
-        if (n->row->infer == hn_infer_unary) return n->row->kind;
+        if (n->row->infer == hn_infer_unary || n->row->infer == hn_infer_bias_gelu)
+            return n->row->kind;
         if (n->row->infer == hn_infer_clip) return HN_U_RELU;
         int through = is_norm(n) || is_type(n, "Dropout") || (n->row->flags & HN_ROW_VIEW) ||
                       (p && passed(g, n) == v);
@@ -346,7 +372,7 @@ static int32_t matrix_of(const struct hn_graph *g, const struct hn_use *u, enum 
     int32_t x, w = -1;
     *flip = 0;
     if (p && p->kind == HN_PT_DENSE) return *flip = p->trans_w, p->in[1];
-    if (is_type(n, "Gemm") && (slot == HN_SLOT_WEIGHT || slot == HN_SLOT_BIAS))
+    if (is_gemm(n) && (slot == HN_SLOT_WEIGHT || slot == HN_SLOT_BIAS))
         return *flip = f->attrs && f->attrs->trans_b != 0, n->in[1];
     if (slot == HN_SLOT_WEIGHT && hn_matmul_weight(g, n, &x, &w, flip)) return w;
     return -1;
@@ -360,7 +386,9 @@ static void describe_use(struct hn_graph *g, const struct hn_use *u, enum hn_slo
     if (w < 0 || !g->values[w].constant || g->values[w].shape.rank != 2 || info->fan_in > 0) return;
     info->fan_in = (double)g->values[w].shape.d[flip ? 1 : 0].fixed;
     info->fan_out = (double)g->values[w].shape.d[flip ? 0 : 1].fixed;
-    if (slot == HN_SLOT_WEIGHT) info->feeds = kind_behind(g, node_of(g, u->node)->out[0]);
+    if (slot != HN_SLOT_WEIGHT) return;
+    info->feeds = inside(g, node_of(g, u->node));
+    if (info->feeds < 0) info->feeds = kind_behind(g, node_of(g, u->node)->out[0]);
 }
 
 static hone_status allocate(struct finder *f)

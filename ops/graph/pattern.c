@@ -199,11 +199,25 @@ static int match_softplus(const struct hn_graph *g, const struct hn_node *n, str
     return unary(p, HN_U_SOFTPLUS, "Softplus", x);
 }
 
+/* A MatMul or FusedMatMul that makes v for one consumer, and its factor. */
+static const struct hn_node *inner_matmul(const struct hn_graph *g, int32_t v, double *alpha)
+{
+    const struct hn_node *n = inner(g, v, "MatMul");
+    *alpha = 1;
+    if (n || v < 0 || g->values[v].producer < 0) return n;
+    n = &g->nodes[g->values[v].producer];
+    const struct hn_node_fact *f = &g->facts->nodes[g->values[v].producer];
+    if (!n->row || n->row->infer != hn_infer_matmul || f->state != HN_NODE_OK || f->owner >= 0)
+        return NULL;
+    *alpha = f->attrs->alpha;
+    return g->values[v].n_uses == 1 && !g->values[v].is_output ? n : NULL;
+}
+
 /* MatMul(x, W) + b, either order; b is [n] or [1,…,n]. */
 static int match_dense(const struct hn_graph *g, const struct hn_node *n, struct hn_pattern *p)
 {
     for (int k = 0; k < 2 && n->n_in == 2; k++) {
-        const struct hn_node *mm = inner(g, n->in[k], "MatMul");
+        const struct hn_node *mm = inner_matmul(g, n->in[k], &p->alpha);
         const struct hn_value *b = &g->values[n->in[1 - k]];
         if (!mm || !b->constant || !hn_matmul_weight(g, mm, &p->in[0], &p->in[1], &p->trans_w))
             continue;

@@ -20,8 +20,9 @@ struct hn_pattern {
     int32_t in[HN_PATTERN_OPERANDS]; /* values, -1: absent */
     int32_t inner[12];               /* the nodes inside, the last one excepted */
     int n_inner;
-    int trans_w; /* the weight stands on the left of a single row */
-    int unary;   /* enum hn_unary_kind */
+    double alpha; /* Dense: a factor of the product */
+    int trans_w;  /* the weight stands on the left of a single row */
+    int unary;    /* enum hn_unary_kind */
     double eps;
     int axes; /* layer normalisation: how many trailing dims */
 };

@@ -243,7 +243,9 @@ static const char *missing_weight(const struct hn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[i];
-        if (strcmp(n->type, "Gemm") != 0 && strcmp(n->type, "BatchNormalization") != 0) continue;
+        if (strcmp(n->type, "Gemm") != 0 && strcmp(n->type, "FusedGemm") != 0 &&
+            strcmp(n->type, "BatchNormalization") != 0)
+            continue;
         const struct hn_value *w = n->n_in > 1 && n->in[1] >= 0 ? &g->values[n->in[1]] : NULL;
         if (w && w->is_input && !w->is_initializer) return w->name;
     }

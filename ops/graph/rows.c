@@ -77,6 +77,16 @@ SCHEMA(a_onehot, LIST(cats, "cats_int64s"), IGNORED(HN_ATTR_STRS, "cats_strings"
 SCHEMA(a_zipmap, IGNORED(HN_ATTR_I64S, "classlabels_int64s"),
        IGNORED(HN_ATTR_STRS, "classlabels_strings"));
 
+SCHEMA(a_fused_gemm, F(alpha, 1, "alpha"), F(beta, 1, "beta"), I(trans_a, 0, "transA"),
+       I(trans_b, 0, "transB"),
+       { "activation", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, activation) },
+       F(act_alpha, 0, "activation_alpha"), F(act_beta, 0, "activation_beta"),
+       F(act_gamma, 0, "activation_gamma"));
+SCHEMA(a_fused_matmul, F(alpha, 1, "alpha"), I(trans_a, 0, "transA"), I(trans_b, 0, "transB"),
+       I(batch_a, 0, "transBatchA"), I(batch_b, 0, "transBatchB"));
+SCHEMA(a_quick, F(alpha, 1.702f, "alpha"));
+SCHEMA(a_skip, F(epsilon, 1e-12f, "epsilon"));
+
 #define ALL    0xffffffffu
 #define FOLDS  HN_ROW_FOLD
 #define FLOATS (HN_ROW_FOLD | HN_ROW_FLOAT)
@@ -164,6 +174,16 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "Where", V(9, 16), 3, 3, 1, 0, 0, 7, 0, NULL, hn_infer_where, NULL, NULL },
     { "", "Gemm", V(7, 9, 11, 13), 2, 3, 1, 0, FLOATS, 7, 7, a_gemm, hn_infer_gemm, NULL, hn_lower_gemm },
     { "", "MatMul", V(1, 9, 13), 2, 2, 1, 0, SINGLE, 3, 3, NULL, hn_infer_matmul, NULL, hn_lower_matmul },
+    { "com.microsoft", "FusedGemm", V(1), 2, 3, 1, 0, FLOATS, 7, 7, a_fused_gemm, hn_infer_fused_gemm, NULL, hn_lower_fused_gemm },
+    { "com.microsoft", "FusedMatMul", V(1), 2, 2, 1, 0, FLOATS, 3, 3, a_fused_matmul, hn_infer_matmul, NULL, hn_lower_matmul },
+    { "com.microsoft", "Gelu", V(1), 1, 1, 1, HN_U_GELU, SINGLE, 1, 0, NULL, hn_infer_unary, NULL, hn_lower_unary },
+    { "com.microsoft", "QuickGelu", V(1), 1, 1, 1, HN_U_SILU, SINGLE, 1, 0, a_quick, hn_infer_unary, NULL, hn_lower_unary },
+    { "com.microsoft", "BiasGelu", V(1), 2, 2, 1, HN_U_GELU, FLOATS, 3, 2, NULL, hn_infer_bias_gelu, NULL, hn_lower_bias_gelu },
+    { "com.microsoft", "FastGelu", V(1), 1, 2, 1, HN_U_GELU_TANH, FLOATS, 3, 2, NULL, hn_infer_bias_gelu, NULL, hn_lower_bias_gelu },
+    { "com.microsoft", "SkipLayerNormalization", V(1), 3, 5, 255, 0, FLOATS, 31, 28, a_skip, hn_infer_skip_norm, NULL, hn_lower_skip_norm },
+    { "com.microsoft", "SkipSimplifiedLayerNormalization", V(1), 3, 4, 255, 1, FLOATS, 15, 12, a_skip,
+      hn_infer_skip_norm, NULL, hn_lower_skip_norm },
+    { "", "SimplifiedLayerNormalization", V(1), 2, 2, 1, 0, FLOATS, 3, 2, a_layer, hn_infer_rmsnorm, NULL, hn_lower_rmsnorm },
     { "", "BatchNormalization", V(7, 9), 5, 5, 5, 0, HN_ROW_FLOAT | HN_ROW_RANDOM, 7, 6, a_norm,
       hn_infer_batchnorm, NULL, hn_lower_batchnorm },
     { "", "BatchNormalization", V(14, 15), 5, 5, 3, 1, HN_ROW_FLOAT | HN_ROW_RANDOM, 7, 6, a_norm,
@@ -269,9 +289,9 @@ int hn_onnx_since(const char *domain, const char *type, int64_t version)
     return version <= HN_NEWEST_OPSET ? since : 0;
 }
 
-static void set_defaults(const struct hn_attr_spec *spec, struct hn_onnx_attrs *a)
+void hn_onnx_attrs_default(const struct hn_onnx_row *row, struct hn_onnx_attrs *a)
 {
-    for (; spec && spec->name; spec++) {
+    for (const struct hn_attr_spec *spec = row->attrs; spec && spec->name; spec++) {
         void *field = (char *)a + (spec->off == HN_ATTR_IGNORED ? 0 : spec->off);
         if (spec->off == HN_ATTR_IGNORED) continue;
         if (spec->type == HN_ATTR_F32) *(double *)field = spec->dflt;
@@ -315,7 +335,7 @@ int hn_has_attr(const struct hn_node *n, const char *name)
 
 hone_status hn_onnx_attrs_read(const struct hn_infer *c, struct hn_onnx_attrs *a)
 {
-    set_defaults(c->row->attrs, a);
+    hn_onnx_attrs_default(c->row, a);
     for (int i = 0; i < c->n->n_attrs; i++) HN_TRY(read_one(c, &c->n->attrs[i], a));
     return HONE_OK;
 }

@@ -8,6 +8,8 @@
 
 #include "ops/graph/facts.h"
 
+#define HN_MS "com.microsoft" /* what ONNX Runtime's optimizer writes */
+
 struct hn_attr_spec { /* one attribute: name, type, default, place in struct hn_onnx_attrs */
     const char *name;
     enum hn_attr_type type;
@@ -60,6 +62,8 @@ extern const size_t hn_n_onnx_rows;
 const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version,
                                            int *known);
 /* Attributes of a node by its row's schema; wrong type, unknown name or a reference: HONE_E_MODEL / UNSUPPORTED. */
+/* The defaults of a row's attributes. */
+void hn_onnx_attrs_default(const struct hn_onnx_row *row, struct hn_onnx_attrs *a);
 hone_status hn_onnx_attrs_read(const struct hn_infer *c, struct hn_onnx_attrs *a);
 
 /* Input k may stay unknown: the statistics of a BatchNormalization that never reads them. */
@@ -99,6 +103,11 @@ hone_status hn_slice_cuts(const struct hn_graph *g, const struct hn_node *n,
                           const struct hn_onnx_attrs *a, struct hn_cut *cuts, int *n_cuts,
                           hone_error *err);
 
+/* microsoft.c: the activation inside a FusedGemm with its attributes, as the row of the operator by itself; NULL: none. */
+const struct hn_onnx_row *hn_fused_activation(const struct hn_node *n,
+                                              const struct hn_onnx_attrs *a,
+                                              struct hn_onnx_attrs *of);
+
 /* infer_math.c, infer_shape.c, ints.c, lower_math.c, lower_reduce.c, lower_shape.c: the functions the table names */
 #define HN_INFER(name) hone_status hn_infer_##name(struct hn_infer *c)
 HN_INFER(scaler);
@@ -115,6 +124,9 @@ HN_INFER(compare);
 HN_INFER(where);
 HN_INFER(gemm);
 HN_INFER(matmul);
+HN_INFER(fused_gemm);
+HN_INFER(bias_gelu);
+HN_INFER(skip_norm);
 HN_INFER(batchnorm);
 HN_INFER(dropout);
 HN_INFER(layernorm);
@@ -157,6 +169,9 @@ HN_LOWER(unary);
 HN_LOWER(binary);
 HN_LOWER(gemm);
 HN_LOWER(matmul);
+HN_LOWER(fused_gemm);
+HN_LOWER(bias_gelu);
+HN_LOWER(skip_norm);
 HN_LOWER(batchnorm);
 HN_LOWER(dropout);
 HN_LOWER(layernorm);

@@ -94,8 +94,7 @@ static int has_hidden(struct hn_tune *t)
     list = hn_graph_params(g);
     for (size_t i = 0; i < list->n_uses; i++) {
         const struct hn_node *n = &g->nodes[list->uses[i].node];
-        products +=
-            list->uses[i].input < 2 && (!strcmp(n->type, "Gemm") || !strcmp(n->type, "MatMul"));
+        products += list->uses[i].input < 2 && hn_node_is_product(n);
     }
     return products > 1;
 }

@@ -4,10 +4,11 @@
 against central differences, trained, and opened by ONNX Runtime again with the parameters moved that should be.
 
 usage: operators.py BUILD_FOLDER [WORD]    only the cases with WORD in their names"""
+import json
 import sys
 
 import _common
-from _common import apart, check, folder, load, np, onnx, ort_rows, predict, run, tensors
+from _common import DATA, apart, check, folder, hone, load, np, onnx, ort_rows, predict, run, tensors
 from onnx import TensorProto, helper, numpy_helper
 
 tmp = folder()
@@ -28,13 +29,12 @@ def weights(*shape, scale=0.6):
     return (rng.normal(size=shape) * scale).astype(np.float32)
 
 
-def model(name, middle, extra=None, opset=18, first=True):
-    """x Gemm(w0, b0) -> h, the nodes of `middle` from h (or x) to z, Gemm(w9, b9) -> y."""
+def model(name, middle, extra=None, opset=18, first="gemm"):
+    """x Gemm(w0, b0) -> h, or with first="product" x MatMul(w0) -> m; the nodes of `middle` from there to z; Gemm(w9, b9) -> y."""
     values = {"w0": weights(WIDE, HIDDEN), "b0": weights(HIDDEN), "w9": weights(HIDDEN, CLASSES), "b9": weights(CLASSES)}
     values.update(extra or {})
-    nodes = [node("Gemm", "x w0 b0", "h")] * first + middle + [node("Gemm", "z w9 b9", "y")]
-    if not first:
-        del values["w0"], values["b0"]
+    start = [node("MatMul", "x w0", "m")] if first == "product" else [node("Gemm", "x w0 b0", "h")]
+    nodes = start + middle + [node("Gemm", "z w9 b9", "y")]
     used = {i for n in nodes for i in n.input}
     g = helper.make_graph(nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", WIDE])],
                           [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", CLASSES])],
@@ -100,7 +100,79 @@ def types():
                   node("Reshape", "h to", "z")], {"open": np.array([-1])}, ["w0"])
 
 
+def microsoft():
+    b = weights(HIDDEN)
+    for kind, numbers in (("Relu", {}), ("Sigmoid", {}), ("Tanh", {}), ("Softplus", {}), ("Softsign", {}), ("LeakyRelu", {"activation_alpha": 0.3}),
+                          ("Elu", {"activation_alpha": 0.7}), ("HardSigmoid", {"activation_alpha": 0.3, "activation_beta": 0.4}),
+                          ("Selu", {"activation_alpha": 1.6, "activation_gamma": 1.1}), ("ThresholdedRelu", {"activation_alpha": 0.2})):
+        case(f"FusedGemm {kind}", [node("FusedGemm", "h w1 b1", "z", MS, activation=kind, alpha=0.5, beta=2.0, transB=1, **numbers)],
+             {"w1": weights(HIDDEN, HIDDEN), "b1": b}, ["w0", "w1", "b1"])
+    case("FusedGemm plain", [node("FusedGemm", "h w1", "z", MS, activation="Relu")], {"w1": weights(HIDDEN, HIDDEN)}, ["w0", "w1"])
+    case("FusedMatMul", [node("FusedMatMul", "h w1", "m", MS, alpha=0.7, transB=1), node("Add", "m b1", "s"), node("Relu", "s", "z")],
+         {"w1": weights(HIDDEN, HIDDEN), "b1": b}, ["w0", "w1", "b1"])
+    case("FusedMatMul alone", [node("FusedMatMul", "h w1", "m", MS, alpha=0.7), node("Relu", "m", "z")], {"w1": weights(HIDDEN, HIDDEN)}, ["w0", "w1"])
+    case("FusedMatMul of left", [node("Unsqueeze", "h two", "u"), node("FusedMatMul", "u v", "m", MS, transA=1, alpha=2.0), node("Squeeze", "m one", "z")],
+         {"v": weights(1, HIDDEN, HIDDEN), "two": np.array([2]), "one": np.array([1])}, ["w0"])
+    for op in ("Gelu", "FastGelu", "QuickGelu"):
+        case(op, [node(op, "h", "z", MS)], moved=["w0"])
+    case("QuickGelu 1.3", [node("QuickGelu", "h", "z", MS, alpha=1.3)], moved=["w0"])
+    for op in ("BiasGelu", "FastGelu"):
+        case(f"{op} with bias", [node(op, "m b1", "z", MS)], {"b1": b, "w0": weights(WIDE, HIDDEN)}, ["w0", "b1"], first="product")
+    one, zero = np.ones(HIDDEN, np.float32), np.zeros(HIDDEN, np.float32)
+    as_rows = [node("Unsqueeze", "h at", "r")]
+    back = [node("Squeeze", "n at", "z")]
+    norms = {"g": one, "b": zero, "c": weights(HIDDEN), "at": np.array([1])}
+    case("SkipLayerNormalization", as_rows + [node("Tanh", "r", "t"), node("SkipLayerNormalization", "r t g b c", "n", MS, epsilon=1e-4)] + back,
+         norms, ["w0", "g", "b", "c"])
+    case("SkipLayerNormalization's sum", as_rows + [node("Tanh", "r", "t"),
+         helper.make_node("SkipLayerNormalization", ["r", "t", "g"], ["u", "", "", "s"], domain=MS), node("Add", "u s", "n")] + back, norms, ["w0", "g"])
+    case("SkipSimplifiedLayerNormalization", as_rows + [node("Tanh", "r", "t"), node("SkipSimplifiedLayerNormalization", "r t g", "n", MS)] + back,
+         norms, ["w0", "g"])
+    case("SimplifiedLayerNormalization", [node("SimplifiedLayerNormalization", "h g", "z", axis=-1, epsilon=1e-4, stash_type=1)], norms, ["w0", "g"])
+
+
+def recorded():
+    """What ONNX Runtime's optimizer wrote (tests/data/make_optimized.py)."""
+    for name, operators in json.loads((DATA / "optimized" / "optimized.json").read_text()).items():
+        if len(sys.argv) > 2 and sys.argv[2] not in name:
+            continue
+        path, out = DATA / "optimized" / f"{name}.onnx", tmp / f"{name}.onnx"
+        m = load(path)
+        check(f"{name}: holds {operators}", {n.op_type for n in m.graph.node if n.domain == MS} == set(operators))
+        shape = [ROWS] + [d.dim_value for d in m.graph.input[0].type.tensor_type.shape.dim][1:]
+        feed = {"x": rng.normal(size=shape).astype(np.float32)}
+        np.save(tmp / "in.npy", feed["x"])
+        np.save(tmp / "target.npy", labels % 2 if name == "binary" else labels)
+
+        def judged(what, file):
+            got, want = predict(what, file, feed, tmp, "y"), ort_rows(file, feed, ROWS)["y"]
+            check(f"{what}: as ONNX Runtime", got is not None and apart(got, want) <= 2e-6, got is not None and apart(got, want))
+
+        judged(name, path)
+        run(f"{name}: gradients", "gradcheck", path)
+        data = ["--x", f"x={tmp / 'in.npy'}", "--y", tmp / "target.npy"] + ([] if name == "binary" else ["--loss", "ce"])
+        told = run(f"{name}: trains", "train", path, *data, "--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--save", "last", "--json", "-o", out)
+        if not out.exists():
+            continue
+        if name == "binary":  # the loss is that of the number in front of the Sigmoid inside the FusedGemm
+            p, t = ort_rows(path, feed, ROWS)["y"].ravel(), labels % 2
+            want = -np.mean(np.where(t == 1, np.log(p), np.log(1 - p)))
+            check("binary: cross-entropy", abs(told["before"]["train"]["loss"] - want) < 1e-5, (told["before"], want))
+        judged(f"{name}, trained", out)
+        before, after = tensors(path), tensors(out)
+        for t, v in before.items():
+            if v.dtype == np.float32 and v.size > 1:
+                check(f"{name}: {t} learns", not np.array_equal(v, after[t]))
+        same_file = tmp / "same.onnx"
+        run(f"{name} untouched", "train", path, "--epochs", "0", "--force", "-o", same_file)
+        check(f"{name}: written back byte for byte", same_file.read_bytes() == path.read_bytes())
+    r = hone("train", DATA / "optimized" / "relu.onnx", "--hidden-layers", "1", "--epochs", "0", "--force", "-o", tmp / "rebuilt.onnx")
+    check("a rebuilt FusedGemm is refused by name", r.returncode != 0 and "FusedGemm" in r.stderr, (r.returncode, r.stderr))
+
+
 normalisations()
 reductions()
 types()
+microsoft()
+recorded()
 _common.finish("operators", tmp)

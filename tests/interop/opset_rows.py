@@ -18,8 +18,8 @@ except ImportError:
 FIRST, LAST = 7, 24
 # attributes of forms that are refused by name, and those of operators before their first version here
 REFUSED = {"Constant": {"sparse_value", "value_string", "value_strings"}}
-# default-domain LayerNormalization below 17 is what ONNX Runtime writes; the standard has none
-OWN = {("LayerNormalization", 1)}
+# default-domain LayerNormalization below 17 and the simplified one are what ONNX Runtime writes; the standard has none
+OWN = {("LayerNormalization", 1), ("SimplifiedLayerNormalization", 1)}
 
 text = (pathlib.Path(__file__).resolve().parents[2] / "ops" / "graph" / "rows.c").read_text()
 schemas = {}
