@@ -34,7 +34,9 @@ enum { /* enum hn_unary_kind; checked where the host fills in `kind` */
        MISH,
        SOFTSIGN,
        THRESHOLDED,
-       TRUNC
+       TRUNC,
+       SIN,
+       COS
 };
 enum { BY_NOTHING, BY_X, BY_Y };
 
@@ -84,6 +86,8 @@ HN_DEVICE real value(int kind, real x, real a, real b)
     case SOFTSIGN: return x / (1 + HN_FN(fabs)(x));
     case THRESHOLDED: return x <= a ? 0 : x;
     case TRUNC: return HN_FN(trunc)(x);
+    case SIN: return HN_FN(sin)(x);
+    case COS: return HN_FN(cos)(x);
     default: return x;
     }
 }
@@ -134,6 +138,8 @@ HN_DEVICE real slope(int kind, int by, real v, real a, real b)
     case SOFTSIGN: return 1 / ((1 + HN_FN(fabs)(v)) * (1 + HN_FN(fabs)(v)));
     case THRESHOLDED: return by == BY_Y ? (v > 0 ? 1 : 0) : (v > a ? 1 : 0);
     case TRUNC: return 0;
+    case SIN: return HN_FN(cos)(v);
+    case COS: return -HN_FN(sin)(v);
     default: return 1;
     }
 }

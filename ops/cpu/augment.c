@@ -37,22 +37,16 @@ static void noise_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->cost = (trains(u->pass) ? 30.0 : 1.0) * (double)hn_cpu_width(&u->xs[0]);
 }
 
-/* Sine and cosine of 2 pi t for t in [0,1), a multiple of 2^-24: polynomials on an eighth of the circle (fitted for this file). */
+/* Sine and cosine of 2 pi t for t in [0,1), a multiple of 2^-24. */
 static inline void circle(float t, float *sine, float *cosine)
 {
     const float magic = 12582912.0f; /* rounds to an integer */
     const float q = (4.0f * t + magic) - magic, f = t - 0.25f * q;
     const uint32_t quarter = (uint32_t)(int32_t)q;
-    const float x = 6.283185307f * f, z = x * x;
-    float s = hn_fma(-1.951594257e-4f, z, 8.332165680e-3f),
-          c = hn_fma(2.443584210e-5f, z, -1.388734140e-3f);
-    s = hn_fma(s, z, -1.666665470e-1f);
-    s = hn_fma(s * z, x, x);
-    c = hn_fma(c, z, 4.166664620e-2f);
-    c = hn_fma(c * z, z, hn_fma(-0.5f, z, 1.0f));
-    const float a = quarter & 1 ? c : s, b = quarter & 1 ? s : c;
-    *sine = hn_float(hn_bits(a) ^ ((quarter & 2) << 30));
-    *cosine = hn_float(hn_bits(b) ^ (((quarter + 1) & 2) << 30));
+    float s, c;
+    hn_circle(6.283185307f * f, &s, &c);
+    *sine = hn_of_circle(quarter, s, c);
+    *cosine = hn_of_circle(quarter + 1, s, c);
 }
 
 /* The four words of GROUP columns. */

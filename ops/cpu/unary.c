@@ -56,6 +56,14 @@ static inline float mish_slope(float x)
     return t + x * (1.0f - t * t) * hn_sigmoidf(x);
 }
 
+/* Angles that the polynomials are not for. */
+static int any_far(const float *x, size_t n)
+{
+    int far = 0;
+    for (size_t i = 0; i < n; i++) far |= !(hn_absf(x[i]) <= HN_SIN_MOST);
+    return far;
+}
+
 #define LOOP(expr)                                                                                 \
     for (size_t i = 0; i < n; i++) {                                                               \
         float v = x[i];                                                                            \
@@ -93,6 +101,12 @@ static void unary_loop(const struct hn_unary *u, const float *x, float *y, size_
     case HN_U_SOFTSIGN: LOOP(v / (1.0f + hn_absf(v)));
     case HN_U_THRESHOLDED_RELU: LOOP(v <= a ? 0.0f : v);
     case HN_U_TRUNC: LOOP(__builtin_truncf(v));
+    case HN_U_SIN:
+        if (any_far(x, n)) { LOOP(__builtin_sinf(v)); }
+        LOOP(hn_sinf(v));
+    case HN_U_COS:
+        if (any_far(x, n)) { LOOP(__builtin_cosf(v)); }
+        LOOP(hn_cosf(v));
     default:
         if (y != x) memcpy(y, x, n * sizeof *y);
     }
@@ -178,6 +192,12 @@ static void unary_slope(const struct hn_unary *u, const struct slope *s)
         if (s->by_y) SLOPE(v > 0 ? 1.0f : 0.0f)
         SLOPE(v > a ? 1.0f : 0.0f)
     case HN_U_TRUNC: linear_slope(s, 0.0f); return;
+    case HN_U_SIN:
+        if (any_far(from, n)) SLOPE(__builtin_cosf(v))
+        SLOPE(hn_cosf(v))
+    case HN_U_COS:
+        if (any_far(from, n)) SLOPE(-__builtin_sinf(v))
+        SLOPE(-hn_sinf(v))
     default: linear_slope(s, 1.0f);
     }
 }

@@ -148,6 +148,39 @@ static inline float hn_erff(float x)
     return a > 1.0f ? hn_copysignf(1.0f - hn_erfc_pos(a), x) : p * x;
 }
 
+/* Sine and cosine of x for |x| <= pi / 4. */
+static inline void hn_circle(float x, float *sine, float *cosine)
+{
+    const float z = x * x;
+    float s = hn_fma(-1.951594257e-4f, z, 8.332165680e-3f),
+          c = hn_fma(2.443584210e-5f, z, -1.388734140e-3f);
+    s = hn_fma(s, z, -1.666665470e-1f);
+    *sine = hn_fma(s * z, x, x);
+    c = hn_fma(c, z, 4.166664620e-2f);
+    *cosine = hn_fma(c * z, z, hn_fma(-0.5f, z, 1.0f));
+}
+/* Of an angle that is `quarter` quarters of the circle further: sine of it, and, one more quarter on, its cosine. */
+static inline float hn_of_circle(uint32_t quarter, float sine, float cosine)
+{
+    return hn_float(hn_bits(quarter & 1 ? cosine : sine) ^ ((quarter & 2) << 30));
+}
+
+/* |x| <= HN_SIN_MOST: pi / 2 is taken away in three parts, the first two of which have few bits, so that products with the number of
+ * quarters are exact. */
+#define HN_SIN_MOST 8192.0f
+static inline float hn_sin_quarters(float x, uint32_t more)
+{
+    const float magic = 12582912.0f, t = hn_fma(x, 0.636619772f, magic), q = t - magic;
+    float r = hn_fma(q, -1.5703125f, x), s, c;
+    r = hn_fma(q, -4.837512969970703125e-4f, r);
+    r = hn_fma(q, -7.549789948768648e-8f, r);
+    hn_circle(r, &s, &c);
+    s = hn_of_circle((hn_bits(t) - hn_bits(magic)) + more, s, c);
+    return x != x ? x : s;
+}
+static inline float hn_sinf(float x) { return hn_sin_quarters(x, 0); }
+static inline float hn_cosf(float x) { return hn_sin_quarters(x, 1); }
+
 /* The normal distribution function, Phi(x) = erfc(-x / sqrt 2) / 2, accurate in both tails. */
 static inline float hn_phif(float x)
 {

@@ -36,6 +36,7 @@ static int is_activation(enum hn_unary_kind k)
     case HN_U_SQRT:
     case HN_U_RECIPROCAL:
     case HN_U_AFFINE:
+    case HN_U_TRUNC:
     case HN_U_COUNT: return 0;
     default: return 1;
     }

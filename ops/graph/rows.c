@@ -145,6 +145,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     UNARY("HardSwish", V(14, 22), HARD_SWISH, NULL),
     UNARY("Tanh", V(6, 13), TANH, NULL),
     UNARY("Softplus", V(1, 22), SOFTPLUS, NULL),
+    UNARY("Sin", V(7, 22), SIN, NULL),
+    UNARY("Cos", V(7, 22), COS, NULL),
     UNARY("Softsign", V(1, 22), SOFTSIGN, NULL),
     UNARY("ThresholdedRelu", V(10, 22), THRESHOLDED_RELU, a_elu),
     UNARY("Gelu", V(20), GELU, a_gelu),

@@ -185,6 +185,8 @@ enum hn_unary_kind {
     HN_U_SOFTSIGN,
     HN_U_THRESHOLDED_RELU,
     HN_U_TRUNC, /* towards zero, as a cast to an integer; slope 0 */
+    HN_U_SIN,
+    HN_U_COS,
     HN_U_COUNT
 };
 struct hn_unary { /* element-wise; in: x */

@@ -67,10 +67,14 @@ static double f_softsign(double x, double a, double b)
 }
 static double f_thresholded(double x, double a, double b) { return (void)b, x <= a ? 0 : x; }
 
+static double f_sin(double x, double a, double b) { return (void)a, (void)b, sin(x); }
+static double f_cos(double x, double a, double b) { return (void)a, (void)b, cos(x); }
 static double f_trunc(double x, double a, double b) { return (void)a, (void)b, trunc(x); }
 
 /* slope(v, a, b): v is y for the kinds marked BY_Y, else x */
 static double d_one(double v, double a, double b) { return (void)v, (void)a, (void)b, 1; }
+static double d_sin(double x, double a, double b) { return (void)a, (void)b, cos(x); }
+static double d_cos(double x, double a, double b) { return (void)a, (void)b, -sin(x); }
 static double d_zero(double v, double a, double b) { return (void)v, (void)a, (void)b, 0; }
 static double d_relu(double y, double a, double b) { return (void)a, (void)b, y > 0 ? 1 : 0; }
 static double d_leaky(double v, double a, double b) { return (void)b, v > 0 ? 1 : a; }
@@ -179,6 +183,8 @@ static const struct {
     [HN_U_SOFTSIGN] = { f_softsign, d_softsign, NULL, BY_X },
     [HN_U_THRESHOLDED_RELU] = { f_thresholded, d_thresholded, d_thresholded_x, BY_SIGN },
     [HN_U_TRUNC] = { f_trunc, d_zero, NULL, BY_NOTHING },
+    [HN_U_SIN] = { f_sin, d_sin, NULL, BY_X },
+    [HN_U_COS] = { f_cos, d_cos, NULL, BY_X },
 };
 
 static enum source source_of(const struct hn_unary *u)
@@ -277,6 +283,8 @@ static const struct hn_sample samples[] = {
     CASE("thresholded relu", HN_U_THRESHOLDED_RELU, 1, 0, 0),
     CASE("thresholded relu, negative threshold", HN_U_THRESHOLDED_RELU, -0.5, 0, 0),
     CASE("trunc", HN_U_TRUNC, 0, 0, 0),
+    CASE("sin", HN_U_SIN, 0, 0, 0),
+    CASE("cos", HN_U_COS, 0, 0, 0),
     { "relu, rank 0",
       &(const struct hn_unary){ HN_U_RELU, 0, 0 },
       1,

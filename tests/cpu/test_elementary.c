@@ -37,6 +37,11 @@ static const struct function {
     { "silu", HN_U_SILU, f_silu, -80, 80, 4 },
     { "elu", HN_U_ELU, f_elu, -20, 20, 2 },
     { "mish", HN_U_MISH, f_mish, -80, 80, 6 },
+    { "sin", HN_U_SIN, sin, -3.2, 3.2, 2 },
+    { "cos", HN_U_COS, cos, -3.2, 3.2, 2 },
+    { "sin of many turns", HN_U_SIN, sin, -8000, 8000, 24 },
+    { "cos of many turns", HN_U_COS, cos, -8000, 8000, 24 },
+    { "sin, far away", HN_U_SIN, sin, 1e4, 1e9, 2 },
 };
 enum { FUNCTIONS = (int)(sizeof functions / sizeof *functions) };
 
