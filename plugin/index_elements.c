@@ -133,6 +133,17 @@ static hone_status mark(struct tracer *t, const struct hn_op *op, uint8_t *is, i
     return HONE_OK;
 }
 
+/* Whether there is anything to trace: most models look nothing up. */
+static int looks_up(const struct hn_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const struct hn_node *n = &g->nodes[i];
+        const int at = !strcmp(n->type, "Gather") ? 1 : !strcmp(n->type, "OneHot") ? 0 : -1;
+        if (at >= 0 && n->n_in > at && n->in[at] >= 0 && !g->values[n->in[at]].constant) return 1;
+    }
+    return 0;
+}
+
 hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
                                       int64_t n, int64_t *found, hone_error *err)
 {
@@ -140,6 +151,7 @@ hone_status hn_session_index_elements(const struct hn_session *s, size_t input, 
     struct hn_program *p = NULL;
     struct tracer t = { .input = (int32_t)input, .err = err };
     memset(is, 0, (size_t)n), *found = 0;
+    if (!looks_up(hn_model_graph(s->model))) return HONE_OK;
     HN_TRY(hn_lower(hn_model_graph(s->model), &opts, &p, err));
     hn_arena_init(&t.arena, &s->ctx->mem);
     t.p = p;
