@@ -123,11 +123,10 @@ static hone_status mark(struct tracer *t, const struct hn_op *op, uint8_t *is, i
 {
     const int32_t *x = list_of(t, op->in[0]);
     if (!x)
-        return hn_fail(t->err, HONE_E_UNSUPPORTED, op->name,
-                       "which elements of the inputs are indices of '%s' cannot be told: they "
-                       "cannot be left out "
-                       "of scaling",
-                       t->p->values[op->in[1]].name);
+        return hn_fail(
+            t->err, HONE_E_UNSUPPORTED, op->name,
+            "which elements of the inputs are indices here cannot be told: they cannot be "
+            "left out of scaling");
     for (int64_t k = 0; k < per_row(t, op->in[0]); k++)
         if (x[k] > 0 && x[k] <= n) is[x[k] - 1] = 1;
     return HONE_OK;
@@ -138,7 +137,7 @@ static int looks_up(const struct hn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[i];
-        const int at = !strcmp(n->type, "Gather") ? 1 : !strcmp(n->type, "OneHot") ? 0 : -1;
+        const int at = !strcmp(n->type, "Gather") ? 1 : !strncmp(n->type, "OneHot", 6) ? 0 : -1;
         if (at >= 0 && n->n_in > at && n->in[at] >= 0 && !g->values[n->in[at]].constant) return 1;
     }
     return 0;
@@ -155,10 +154,12 @@ hone_status hn_session_index_elements(const struct hn_session *s, size_t input, 
     HN_TRY(hn_lower(hn_model_graph(s->model), &opts, &p, err));
     hn_arena_init(&t.arena, &s->ctx->mem);
     t.p = p;
-    hone_status st = hn_program_looks_up(p) ? begin(&t) : HONE_OK;
-    for (int i = 0; st == HONE_OK && t.from && i < p->n_ops; i++) {
-        st = trace(&t, &p->ops[i]);
-        if (st == HONE_OK && p->ops[i].row == &hn_op_embedding) st = mark(&t, &p->ops[i], is, n);
+    hone_status st = begin(&t);
+    for (int i = 0; st == HONE_OK && i < p->n_ops; i++) {
+        const struct hn_op *op = &p->ops[i];
+        st = trace(&t, op);
+        if (st == HONE_OK && (op->row == &hn_op_embedding || op->row == &hn_op_onehot))
+            st = mark(&t, op, is, n);
     }
     for (int64_t k = 0; k < n; k++) *found += is[k];
     hn_arena_clear(&t.arena);

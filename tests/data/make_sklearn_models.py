@@ -27,6 +27,7 @@ named = np.array(["low", "middle", "high"])[three]
 real = (X[:, 0] - X[:, 1]).astype(np.float32)
 M = dict(hidden_layer_sizes=(8,), max_iter=30, random_state=1)
 columns = ColumnTransformer([("numbers", StandardScaler(), [0, 1, 2, 3, 4]), ("categories", OneHotEncoder(handle_unknown="ignore"), [5, 6])])
+raw = ColumnTransformer([("numbers", "passthrough", [0, 1, 2, 3, 4]), ("categories", OneHotEncoder(handle_unknown="ignore"), [5, 6])])
 MODELS = {  # name: pipeline, rows, targets, options of the conversion
     "classes": (make_pipeline(StandardScaler(), MLPClassifier(**M)), X, three, {}),
     "classes_plain": (make_pipeline(StandardScaler(), MLPClassifier(**M)), X, three, {"zipmap": False}),
@@ -37,6 +38,7 @@ MODELS = {  # name: pipeline, rows, targets, options of the conversion
     "directions": (make_pipeline(Normalizer(), MLPRegressor(**M)), X, real, {}),
     "directions_l1": (make_pipeline(Normalizer("l1"), MLPRegressor(**M)), X, real, {}),
     "columns": (make_pipeline(columns, MLPClassifier(**M)), C, three, {}),
+    "raw_columns": (make_pipeline(raw, MLPClassifier(**M)), C, three, {}),
 }
 for name, (pipe, x, y, options) in MODELS.items():
     pipe.fit(x, y)

@@ -10,7 +10,7 @@ HERE = DATA / "sklearn"
 d = np.load(HERE / "data.npz")
 tmp = folder()
 CASES = {"classes": ("x", "three"), "classes_plain": ("x", "three"), "names": ("x", "named"), "two": ("x", "two"), "two_plain": ("x", "two"),
-         "number": ("x", "real"), "directions": ("x", "real"), "directions_l1": ("x", "real"), "columns": ("c", "three")}
+         "number": ("x", "real"), "directions": ("x", "real"), "directions_l1": ("x", "real"), "columns": ("c", "three"), "raw_columns": ("c", "three")}
 
 
 def outputs(path, x):
@@ -68,6 +68,16 @@ def one(name):
     outputs(tmp / "t.onnx", x)
 
 
+def scaling():
+    """A scaler put in front leaves the categories of an encoder alone."""
+    x, _, data = data_of("raw_columns")
+    out = tmp / "scaled.onnx"
+    run("scaled", "train", HERE / "raw_columns.onnx", *data, "--epochs", "0", "--scale", "standard", "--force", "-o", out)
+    by = x.astype(np.float64)
+    by[:, :5] = (by[:, :5] - by[:, :5].mean(0)) / by[:, :5].std(0)
+    check("--scale leaves categories alone", apart(outputs(out, x)[1], outputs(HERE / "raw_columns.onnx", by.astype(np.float32))[1]) <= 1e-5)
+
+
 def ensemble():
     """Averaged probabilities, the labels behind them as they were."""
     for name in ("classes", "two"):
@@ -103,6 +113,7 @@ def refusals():
 
 for case in CASES:
     one(case)
+scaling()
 ensemble()
 refusals()
 _common.finish("sklearn_models", tmp)
