@@ -5,7 +5,7 @@
  *     y[i] = a[…] op b[…]        d[q] (+)= sum over i that line up with q of dy[i] * slope(a, b) */
 #include "gpu/kernel.h"
 
-enum { ADD, SUB, MUL, DIV, MAX, MIN, POW }; /* enum hn_binary_kind */
+enum { ADD, SUB, MUL, DIV, MAX, MIN, POW, GREATER, NOT_LESS, EQUAL, KEEP }; /* enum hn_binary_kind */
 
 HN_DEVICE real value(int kind, real a, real b)
 {
@@ -16,6 +16,10 @@ HN_DEVICE real value(int kind, real a, real b)
     case DIV: return a / b;
     case MAX: return a > b || a != a ? a : b;
     case MIN: return a < b || a != a ? a : b;
+    case GREATER: return a > b ? 1 : 0;
+    case NOT_LESS: return a >= b ? 1 : 0;
+    case EQUAL: return a == b ? 1 : 0;
+    case KEEP: return b != 0 ? a : 0;
     default: return HN_FN(pow)(a, b);
     }
 }
@@ -28,6 +32,10 @@ HN_DEVICE real slope_a(int kind, real a, real b)
     case DIV: return 1 / b;
     case MAX: return a == b ? (real)0.5 : a > b || a != a ? 1 : 0;
     case MIN: return a == b ? (real)0.5 : a < b || a != a ? 1 : 0;
+    case GREATER:
+    case NOT_LESS:
+    case EQUAL: return 0;
+    case KEEP: return b != 0 ? 1 : 0;
     default: return b == 0 ? 0 : b * HN_FN(pow)(a, b - 1);
     }
 }
@@ -40,6 +48,10 @@ HN_DEVICE real slope_b(int kind, real a, real b)
     case DIV: return -a / (b * b);
     case MAX: return a == b ? (real)0.5 : a > b || a != a ? 0 : 1;
     case MIN: return a == b ? (real)0.5 : a < b || a != a ? 0 : 1;
+    case GREATER:
+    case NOT_LESS:
+    case EQUAL:
+    case KEEP: return 0;
     default: return a == 0 && b >= 0 ? 0 : HN_FN(pow)(a, b) * HN_FN(log)(a);
     }
 }
@@ -59,7 +71,7 @@ HN_KERNEL(binary, hn_k_binary)
     }
 }
 
-/* dy at element i times the slope there; add and sub need no values, which are then not there */
+/* dy at element i times the slope there; values that a kind's slope does not need are not there */
 HN_DEVICE real part(const struct hn_k_binary *k, const real *u, const real *v, const real *dy,
                     int64_t rows, int64_t i)
 {

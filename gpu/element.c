@@ -10,7 +10,8 @@ _Static_assert(HN_U_COPY == 0 && HN_U_RELU == 1 && HN_U_SIGMOID == 5 && HN_U_GEL
                    HN_U_EXP == 14 && HN_U_SILU == 18 && HN_U_CELU == 20 && HN_U_COS == 28 &&
                    HN_U_COUNT == 29,
                "unary.cu's kinds");
-_Static_assert(HN_B_ADD == 0 && HN_B_DIV == 3 && HN_B_POW == 6 && HN_B_COUNT == 7,
+_Static_assert(HN_B_ADD == 0 && HN_B_DIV == 3 && HN_B_POW == 6 && HN_B_KEEP == 10 &&
+                   HN_B_COUNT == 11,
                "binary.cu's kinds");
 _Static_assert(HN_R_SUM == 0 && HN_R_MEAN == 1 && HN_R_MAX == 2 && HN_R_L2 == 3,
                "reduce.cu's kinds");

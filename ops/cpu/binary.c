@@ -101,6 +101,10 @@ static void forward_run(void *user, int64_t oy, int64_t oa, int64_t ob)
     case HN_B_DIV: STEPS(u / v);
     case HN_B_MAX: STEPS(largest(u, v));
     case HN_B_MIN: STEPS(smallest(u, v));
+    case HN_B_GREATER: STEPS(u > v ? 1.0f : 0.0f);
+    case HN_B_NOT_LESS: STEPS(u >= v ? 1.0f : 0.0f);
+    case HN_B_EQUAL: STEPS(u == v ? 1.0f : 0.0f);
+    case HN_B_KEEP: STEPS(v != 0.0f ? u : 0.0f);
     default:
         for (int64_t i = 0; i < n; i++) y[i] = powf(a[i * sa], b[i * sb]);
     }
@@ -128,6 +132,10 @@ static inline float slope(enum hn_binary_kind kind, int which, float a, float b)
     case HN_B_DIV: return which == 0 ? 1.0f / b : -a / (b * b);
     case HN_B_MAX: return a == b ? 0.5f : a > b || a != a ? first : 1.0f - first;
     case HN_B_MIN: return a == b ? 0.5f : a < b || a != a ? first : 1.0f - first;
+    case HN_B_GREATER:
+    case HN_B_NOT_LESS:
+    case HN_B_EQUAL: return 0.0f;
+    case HN_B_KEEP: return b != 0.0f ? first : 0.0f;
     default:
         if (which == 0) return b == 0 ? 0.0f : b * powf(a, b - 1.0f);
         return a == 0 && b >= 0 ? 0.0f : powf(a, b) * logf(a);
@@ -232,6 +240,20 @@ static int is_local(const struct hn_cpu_use *u)
     return 1;
 }
 
+/* Which operands the slopes are of. */
+static uint8_t operands(enum hn_binary_kind kind)
+{
+    switch (kind) {
+    case HN_B_ADD:
+    case HN_B_SUB:
+    case HN_B_GREATER:
+    case HN_B_NOT_LESS:
+    case HN_B_EQUAL: return 0;
+    case HN_B_KEEP: return 2;
+    default: return 3;
+    }
+}
+
 static void binary_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
 {
     const struct hn_binary *a = u->op->attrs;
@@ -239,7 +261,7 @@ static void binary_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     size_t widest = 0;
     n->local = (uint8_t)is_local(u);
     n->inplace = nx.per_row == ny.per_row && nx.fixed == ny.fixed ? 3 : 0;
-    n->main_x = n->late_x = a->kind == HN_B_ADD || a->kind == HN_B_SUB ? 0 : 3;
+    n->main_x = n->late_x = operands(a->kind);
     n->late = late_mask(u);
     for (int i = 0; i < 2; i++)
         if (n->late >> i & 1 && hn_cpu_width(&u->xs[i]) > widest) widest = hn_cpu_width(&u->xs[i]);

@@ -16,10 +16,13 @@ hone_status hn_infer_unary(struct hn_infer *c)
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
 }
 
-static hone_status broadcast_all(struct hn_infer *c, int from, struct hn_shape *s)
+hone_status hn_broadcast_inputs(struct hn_infer *c, struct hn_shape *s)
 {
-    *s = *hn_in_shape(c, from);
-    for (int i = from + 1; i < c->n->n_in; i++) {
+    for (int i = 0; i < c->n->n_in && c->g->facts->unbatched; i++)
+        if (hn_in_value(c, i) && hn_in_value(c, i)->constant && hn_in_shape(c, i)->rank > 1)
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s with a matrix", c->n->type);
+    *s = *hn_in_shape(c, 0);
+    for (int i = 1; i < c->n->n_in; i++) {
         struct hn_shape y;
         if (hn_in(c, i) < 0)
             return hn_fail(c->err, HONE_E_MODEL, c->label, "%s: input %d is missing", c->n->type,
@@ -30,7 +33,7 @@ static hone_status broadcast_all(struct hn_infer *c, int from, struct hn_shape *
     return HONE_OK;
 }
 
-static hone_status same_types(struct hn_infer *c, int from)
+hone_status hn_same_types(struct hn_infer *c, int from)
 {
     enum hn_dtype t = hn_in_value(c, from)->dtype;
     for (int i = from + 1; i < c->n->n_in; i++)
@@ -64,28 +67,10 @@ static hone_status no_integers(struct hn_infer *c)
 hone_status hn_infer_binary(struct hn_infer *c)
 {
     struct hn_shape s;
-    for (int i = 0; i < c->n->n_in && c->g->facts->unbatched; i++)
-        if (hn_in_value(c, i) && hn_in_value(c, i)->constant && hn_in_shape(c, i)->rank > 1)
-            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s with a matrix", c->n->type);
-    if (c->row->kind != HN_B_POW) HN_TRY(same_types(c, 0));
-    HN_TRY(broadcast_all(c, 0, &s));
+    if (c->row->kind != HN_B_POW) HN_TRY(hn_same_types(c, 0));
+    HN_TRY(hn_broadcast_inputs(c, &s));
     HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &s));
     return no_integers(c);
-}
-
-hone_status hn_infer_compare(struct hn_infer *c)
-{
-    struct hn_shape s;
-    HN_TRY(broadcast_all(c, 0, &s));
-    return hn_out(c, 0, HN_BOOL, &s);
-}
-
-hone_status hn_infer_where(struct hn_infer *c)
-{
-    struct hn_shape s;
-    HN_TRY(same_types(c, 1));
-    HN_TRY(broadcast_all(c, 0, &s));
-    return hn_out(c, 0, hn_in_value(c, 1)->dtype, &s);
 }
 
 /* Does `s` broadcast to `to` without changing it? */
@@ -99,7 +84,7 @@ hone_status hn_infer_gemm(struct hn_infer *c)
 {
     const struct hn_shape *a = hn_in_shape(c, 0), *b = hn_in_shape(c, 1), *bias = hn_in_shape(c, 2);
     char ta[160], tb[160];
-    HN_TRY(same_types(c, 0));
+    HN_TRY(hn_same_types(c, 0));
     if (a->rank != 2 || b->rank != 2)
         return hn_fail(c->err, HONE_E_MODEL, c->label,
                        "%s: A is %s and B is %s, wanted two matrices", c->n->type,
@@ -172,7 +157,7 @@ hone_status hn_infer_matmul(struct hn_infer *c)
 {
     struct hn_shape a = *hn_in_shape(c, 0), b = *hn_in_shape(c, 1), y;
     char ta[160], tb[160];
-    HN_TRY(same_types(c, 0));
+    HN_TRY(hn_same_types(c, 0));
     if (c->g->facts->unbatched && !(hn_in_value(c, 0)->constant && hn_in_value(c, 1)->constant))
         return single_row_matmul(c);
     if (c->row->attrs) HN_TRY(turn(c, &a, &b));
@@ -339,7 +324,7 @@ hone_status hn_infer_clip(struct hn_infer *c)
 hone_status hn_infer_prelu(struct hn_infer *c)
 {
     char tx[160], ts[160];
-    HN_TRY(same_types(c, 0));
+    HN_TRY(hn_same_types(c, 0));
     if (!broadcasts_to(hn_in_shape(c, 1), hn_in_shape(c, 0)))
         return hn_fail(c->err, HONE_E_MODEL, c->label,
                        "PRelu: the slope %s does not broadcast to %s",

@@ -167,8 +167,8 @@ static hone_status judge_node(struct judge *j, int32_t i)
     } else if (needed) {
         if (ok) {
             f->state = HN_NODE_FAILED, f->code = HONE_E_UNSUPPORTED;
-            f->reason = hn_arena_printf(
-                &g->arena, "%s is supported only in a Softplus with a threshold", n->type);
+            f->reason =
+                hn_arena_printf(&g->arena, "%s is supported in shape arithmetic only", n->type);
             if (!f->reason) return hn_nomem(j->err, "the verdicts", 0);
         }
         return refuse(j, n, f);

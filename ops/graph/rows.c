@@ -128,9 +128,15 @@ SCHEMA(a_skip, F(epsilon, 1e-12f, "epsilon"));
     {                                                                                              \
         "", type, since, 1, in, 1, HN_B_COUNT, flags, 1, 0, attrs, hn_infer_reduce, NULL, lower    \
     }
-#define COMPARE(type, since)                                                                       \
+#define COMPARE(type, since, b)                                                                    \
     {                                                                                              \
-        "", type, since, 2, 2, 1, 0, 0, 3, 0, NULL, hn_infer_compare, NULL, NULL                   \
+        "", type, since, 2, 2, 1, HN_B_##b, FOLDS | HN_ROW_SINGLE, 3, 0, NULL, hn_infer_compare,   \
+            NULL, hn_lower_compare                                                                 \
+    }
+#define LOGIC(type, b)                                                                             \
+    {                                                                                              \
+        "", type, V(7), 2, 2, 1, HN_B_##b, FOLDS | HN_ROW_SINGLE, 3, 0, NULL, hn_infer_logic,      \
+            NULL, hn_lower_compare                                                                 \
     }
 
 /* clang-format off */
@@ -171,9 +177,15 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     VARIADIC("Max", V(6, 8, 12, 13), MAX),
     VARIADIC("Min", V(6, 8, 12, 13), MIN),
     { "", "Mean", V(6, 8, 13), 1, 255, 1, HN_B_ADD, SINGLE, ALL, ALL, a_old, hn_infer_binary, NULL, hn_lower_mean },
-    COMPARE("Greater", V(7, 9, 13)),
-    COMPARE("Less", V(7, 9, 13)),
-    { "", "Where", V(9, 16), 3, 3, 1, 0, 0, 7, 0, NULL, hn_infer_where, NULL, NULL },
+    COMPARE("Greater", V(7, 9, 13), GREATER),
+    COMPARE("Less", V(7, 9, 13), GREATER),
+    COMPARE("GreaterOrEqual", V(12, 16), NOT_LESS),
+    COMPARE("LessOrEqual", V(12, 16), NOT_LESS),
+    COMPARE("Equal", V(7, 11, 13, 19), EQUAL),
+    LOGIC("And", MUL),
+    LOGIC("Or", MAX),
+    { "", "Not", V(1), 1, 1, 1, 0, FOLDS | HN_ROW_SINGLE, 1, 0, NULL, hn_infer_logic, NULL, hn_lower_not },
+    { "", "Where", V(9, 16), 3, 3, 1, 0, FOLDS | HN_ROW_SINGLE, 7, 0, NULL, hn_infer_where, NULL, hn_lower_where },
     { "", "Gemm", V(7, 9, 11, 13), 2, 3, 1, 0, FLOATS, 7, 7, a_gemm, hn_infer_gemm, NULL, hn_lower_gemm },
     { "", "MatMul", V(1, 9, 13), 2, 2, 1, 0, SINGLE, 3, 3, NULL, hn_infer_matmul, NULL, hn_lower_matmul },
     { "com.microsoft", "FusedGemm", V(1), 2, 3, 1, 0, FLOATS, 7, 7, a_fused_gemm, hn_infer_fused_gemm, NULL, hn_lower_fused_gemm },

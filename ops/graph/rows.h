@@ -75,6 +75,9 @@ int hn_has_attr(const struct hn_node *n,
 int32_t hn_in(const struct hn_infer *c, int i);
 const struct hn_value *hn_in_value(const struct hn_infer *c, int i); /* NULL: absent */
 const struct hn_shape *hn_in_shape(const struct hn_infer *c, int i);
+/* What all inputs broadcast to; inputs from `from` on have one type. */
+hone_status hn_broadcast_inputs(struct hn_infer *c, struct hn_shape *s);
+hone_status hn_same_types(struct hn_infer *c, int from);
 /* Type and shape of output k (ignored where the node has none): checks that one dim at most follows N. */
 hone_status hn_out(struct hn_infer *c, int k, enum hn_dtype t, const struct hn_shape *s);
 /* A negative axis counted from the end; error when outside [-rank, rank). */
@@ -121,6 +124,7 @@ HN_INFER(one_hot);
 HN_INFER(unary);
 HN_INFER(binary);
 HN_INFER(compare);
+HN_INFER(logic);
 HN_INFER(where);
 HN_INFER(gemm);
 HN_INFER(matmul);
@@ -167,6 +171,9 @@ HN_INTS(fill);
                                 const struct hn_onnx_attrs *a)
 HN_LOWER(unary);
 HN_LOWER(binary);
+HN_LOWER(compare);
+HN_LOWER(not );
+HN_LOWER(where);
 HN_LOWER(gemm);
 HN_LOWER(matmul);
 HN_LOWER(fused_gemm);

@@ -2,7 +2,8 @@
  *
  * Binary: y = a op b with numpy broadcasting both ways. Gradients of a broadcast operand are summed over the broadcast
  * dims. max and min split the gradient of a tie evenly, as PyTorch does. pow: the gradient of the exponent is 0 where
- * the base is 0 and the exponent is not negative. */
+ * the base is 0 and the exponent is not negative. Comparisons give 1 or 0 and have slope 0; keep is a where b is not 0, else 0:
+ * what is not kept has no gradient, and neither has b. */
 #include "ops/math/row.h"
 #include <math.h>
 
@@ -16,6 +17,10 @@ static double value(enum hn_binary_kind kind, double a, double b)
     case HN_B_MAX: return a > b || isnan(a) ? a : b;
     case HN_B_MIN: return a < b || isnan(a) ? a : b;
     case HN_B_POW: return pow(a, b);
+    case HN_B_GREATER: return a > b;
+    case HN_B_NOT_LESS: return a >= b;
+    case HN_B_EQUAL: return a == b;
+    case HN_B_KEEP: return b != 0 ? a : 0;
     case HN_B_COUNT: break;
     }
     return (double)NAN;
@@ -31,6 +36,10 @@ static double slope_a(enum hn_binary_kind kind, double a, double b)
     case HN_B_MAX: return a == b ? 0.5 : a > b || isnan(a) ? 1 : 0;
     case HN_B_MIN: return a == b ? 0.5 : a < b || isnan(a) ? 1 : 0;
     case HN_B_POW: return b == 0 ? 0 : b * pow(a, b - 1);
+    case HN_B_GREATER:
+    case HN_B_NOT_LESS:
+    case HN_B_EQUAL: return 0;
+    case HN_B_KEEP: return b != 0;
     case HN_B_COUNT: break;
     }
     return (double)NAN;
@@ -46,6 +55,10 @@ static double slope_b(enum hn_binary_kind kind, double a, double b)
     case HN_B_MAX: return a == b ? 0.5 : a > b || isnan(a) ? 0 : 1;
     case HN_B_MIN: return a == b ? 0.5 : a < b || isnan(a) ? 0 : 1;
     case HN_B_POW: return a == 0 && b >= 0 ? 0 : pow(a, b) * log(a);
+    case HN_B_GREATER:
+    case HN_B_NOT_LESS:
+    case HN_B_EQUAL:
+    case HN_B_KEEP: return 0;
     case HN_B_COUNT: break;
     }
     return (double)NAN;
@@ -64,7 +77,15 @@ static void binary_need(const struct hn_op *op, const struct hn_shape *xs, struc
 {
     (void)xs;
     const struct hn_binary *b = op->attrs;
-    if (b->kind != HN_B_ADD && b->kind != HN_B_SUB) need->x = 1 | 2;
+    switch (b->kind) {
+    case HN_B_ADD:
+    case HN_B_SUB:
+    case HN_B_GREATER:
+    case HN_B_NOT_LESS:
+    case HN_B_EQUAL: break;
+    case HN_B_KEEP: need->x = 2; break;
+    default: need->x = 1 | 2;
+    }
 }
 
 static void binary_forward(const struct hn_call *c)
@@ -104,10 +125,16 @@ static void binary_backward(const struct hn_call *c)
 
 static const struct hn_binary add = { HN_B_ADD }, sub = { HN_B_SUB }, mul = { HN_B_MUL },
                               divide = { HN_B_DIV }, max = { HN_B_MAX }, min = { HN_B_MIN },
-                              power = { HN_B_POW };
+                              power = { HN_B_POW }, greater = { HN_B_GREATER },
+                              not_less = { HN_B_NOT_LESS }, equal = { HN_B_EQUAL },
+                              keep = { HN_B_KEEP };
 #define CASE(label, attrs, a, b, ka, kb, v)                                                        \
     {                                                                                              \
         label, attrs, 2, { a, b }, { ka, kb }, { v, v }, 1                                         \
+    }
+#define KEPT(label, a, b)                                                                          \
+    {                                                                                              \
+        label, &keep, 2, { a, b }, { HN_ACT, HN_INPUT }, { 0, 4 }, 1                               \
     }
 #define FULL HN_S2(HN_ROWS, HN_D(7))
 #define WIDE HN_S3(HN_ROWS, HN_D(3), HN_D(4))
@@ -129,6 +156,14 @@ static const struct hn_sample samples[] = {
     EACH("max", &max, 0),
     EACH("min", &min, 0),
     EACH("pow", &power, 1),
+    EACH("greater", &greater, 0),
+    EACH("not less", &not_less, 0),
+    EACH("equal", &equal, 0),
+    EACH("keep", &keep, 0),
+    KEPT("keep, some", FULL, FULL),
+    KEPT("keep, some columns", FULL, HN_S1(HN_D(7))),
+    KEPT("keep, some rows of a vector", HN_S1(HN_D(7)), HN_S2(HN_ROWS, HN_D(1))),
+    KEPT("keep, some of rank 3", WIDE, HN_S2(HN_D(3), HN_D(1))),
     CASE("add, outer", &add, HN_S2(HN_ROWS, HN_D(1)), HN_S1(HN_D(5)), HN_ACT, HN_ACT, 0),
     CASE("mul, rank 4", &mul, HN_S4(HN_ROWS, HN_D(2), HN_D(1), HN_D(3)),
          HN_S3(HN_D(2), HN_D(5), HN_D(1)), HN_ACT, HN_PARAM, 0),
@@ -139,6 +174,7 @@ static const struct hn_sample samples[] = {
 };
 #undef EACH
 #undef CASE
+#undef KEPT
 #undef FULL
 #undef WIDE
 

@@ -202,6 +202,10 @@ enum hn_binary_kind {
     HN_B_MAX,
     HN_B_MIN,
     HN_B_POW,
+    HN_B_GREATER, /* these three: 1 where so, else 0 (also beside NaN); slope 0 */
+    HN_B_NOT_LESS,
+    HN_B_EQUAL,
+    HN_B_KEEP, /* a where b is not 0, else 0: a's gradient goes through there, b has none */
     HN_B_COUNT
 };
 struct hn_binary { /* numpy broadcasting both ways; in: a, b */

@@ -49,13 +49,15 @@ def same(what, path):
     check(f"{what}: as ONNX Runtime", got is not None and apart(got, want) <= 2e-6, got is not None and apart(got, want))
 
 
-def case(name, middle, extra=None, moved=(), still=(), reference=False, **more):
+def case(name, middle, extra=None, moved=(), still=(), reference=False, learns=True, **more):
     """moved: tensors that training changes, beside the layers' own; still: that it leaves alone. reference: ONNX Runtime has no
     kernel, the onnx package's evaluator judges."""
     if len(sys.argv) > 2 and sys.argv[2] not in name:
         return
     path, out = model(name, middle, extra, **more), tmp / f"{name}_trained.onnx"
     (evaluated if reference else same)(name, path)
+    if not learns:
+        return
     run(f"{name}: gradients", "gradcheck", path, "--loss", "ce")
     run(f"{name}: trains", "train", path, "--x", f"x={tmp / 'x.npy'}", "--y", tmp / "y.npy", "--loss", "ce", "--epochs", "3", "--batch-size", "8",
         "--lr", "0.02", "--save", "last", "--quiet", "-o", out)
@@ -98,6 +100,26 @@ def types():
     case("CastLike", [node("CastLike", "c h", "d"), node("Mul", "h d", "z")], {"c": np.array(2.0)}, ["w0"], opset=15)
     case("Size", [node("Size", "h", "s"), node("Shape", "h", "t", end=1), node("Div", "s t", "q"), node("Concat", "open q", "to", axis=0),
                   node("Reshape", "h to", "z")], {"open": np.array([-1])}, ["w0"])
+
+
+def choices():
+    """Activations in pieces. What overflows in the branch that is not chosen is not seen (its gradient is, as in PyTorch and JAX)."""
+    zero, c = np.array(0, np.float32), {"zero": np.array(0, np.float32), "big": np.array(60, np.float32), "one": np.array(1, np.float32)}
+    elu = [node("Greater", "h zero", "p"), node("Exp", "h", "e"), node("Sub", "e one", "m"), node("Where", "p h m", "z")]
+    case("elu in pieces", elu, c, ["w0"])
+    case("elu of large numbers", [node("Mul", "h big", "l"), *[node(*a) for a in (("Greater", "l zero", "p"), ("Exp", "l", "e"), ("Sub", "e one", "m"),
+         ("Where", "p l m", "w"), ("Div", "w big", "z"))]], c, ["w0"], learns=False)
+    for op in ("Less", "GreaterOrEqual", "LessOrEqual"):
+        case(f"{op} with Where", [node(op, "h v", "p"), node("Tanh", "h", "t"), node("Where", "p t h", "z")], {"v": weights(HIDDEN)}, ["w0"])
+        case(f"{op} of numbers", [node(op, "zero h", "p"), node("Cast", "p", "f", to=TensorProto.FLOAT), node("Mul", "h f", "z")], {"zero": zero}, ["w0"])
+    logic = [node("Greater", "h low", "p"), node("Less", "h high", "q"), node("And", "p q", "b"), node("Not", "b", "n"), node("Less", "h low", "u"),
+             node("Or", "u n", "o"), node("Tanh", "h", "t"), node("Where", "o h t", "z")]
+    case("logic", logic, {"low": np.array(-0.5, np.float32), "high": np.array(0.5, np.float32)}, ["w0"])
+    case("Equal", [node("Relu", "h", "r"), node("Equal", "r zero", "p"), node("Where", "p v r", "z")], {"zero": zero, "v": weights(1)}, ["w0"])
+    case("Where of a column", [node("ReduceSum", "h last", "s"), node("Less", "s zero", "p"), node("Where", "p v h", "z")],
+         {"last": np.array([1]), "zero": zero, "v": weights(HIDDEN)}, ["w0"])
+    case("Where by a constant", [node("Neg", "h", "m"), node("Where", "k h m", "z")], {"k": np.arange(HIDDEN) % 2 == 0}, ["w0"])
+    case("Where with scalars", [node("Greater", "h zero", "p"), node("Where", "p one zero", "f"), node("Mul", "f h", "z")], c, ["w0"])
 
 
 def microsoft():
@@ -173,6 +195,7 @@ def recorded():
 normalisations()
 reductions()
 types()
+choices()
 microsoft()
 recorded()
 _common.finish("operators", tmp)

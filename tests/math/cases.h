@@ -129,6 +129,7 @@ static inline void case_free(struct case_ *c)
 static inline int case_differentiable(const struct case_ *c, int i)
 {
     int kind = c->sample->kind[i];
+    if (c->sample->values[i] == 4) return 0; /* zero or one: a switch */
     return kind == HN_ACT || kind == HN_PARAM || kind == HN_INPUT;
 }
 

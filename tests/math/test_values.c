@@ -241,6 +241,39 @@ START_TEST(binary_ties_and_powers)
 }
 END_TEST
 
+START_TEST(comparisons_by_hand)
+{
+    static struct one o;
+    const double inf = (double)INFINITY, nan = (double)NAN;
+    const double a[] = { 1, 3, 2, nan, 0, inf }, b[] = { 1, 2, 3, 1, 0, 0 };
+    const struct {
+        struct hn_binary k;
+        double y[6], da[6];
+    } want[] = {
+        { { HN_B_GREATER }, { 0, 1, 0, 0, 0, 1 }, { 0 } },
+        { { HN_B_NOT_LESS }, { 1, 1, 0, 0, 1, 1 }, { 0 } },
+        { { HN_B_EQUAL }, { 1, 0, 0, 0, 1, 0 }, { 0 } },
+        { { HN_B_KEEP }, { 1, 3, 2, 5, 0, 0 }, { 1, 1, 1, 1, 0, 0 } },
+    };
+    static const double none[6] = { 0 };
+    for (int i = 0; i < 4; i++) {
+        start(&o, &hn_op_binary, &want[i].k, 2, 1);
+        input(&o, 0, shape(1, 6, 0, 0), a);
+        input(&o, 1, shape(1, 6, 0, 0), b);
+        go(&o, 1);
+        if (want[i].k.kind == HN_B_KEEP) {
+            ck_assert(isnan(o.y[0][3]));
+            o.y[0][3] = 5;
+        }
+        equal("comparison", o.y[0], want[i].y, 6);
+        for (int k = 0; k < 6; k++) o.dy[0][k] = 1;
+        hn_op_binary.backward(&o.call);
+        equal("da", o.dx[0], want[i].da, 6);
+        equal("db", o.dx[1], none, 6);
+    }
+}
+END_TEST
+
 START_TEST(nan_stays_nan)
 {
     static struct one o;
@@ -251,7 +284,7 @@ START_TEST(nan_stays_nan)
         go(&o, 1);
         ck_assert_msg(isnan(o.y[0][0]), "unary kind %d hides a NaN", k);
     }
-    for (int k = 0; k < HN_B_COUNT; k++)
+    for (int k = 0; k <= HN_B_POW; k++)
         for (int side = 0; side < 2; side++) {
             const struct hn_binary a = { (enum hn_binary_kind)k };
             start(&o, &hn_op_binary, &a, 2, 1);
@@ -583,6 +616,7 @@ HN_TEST_MAIN("values", {
     tcase_add_test(tc, batchnorm_of_one_row);
     tcase_add_test(tc, dense_by_hand);
     tcase_add_test(tc, binary_ties_and_powers);
+    tcase_add_test(tc, comparisons_by_hand);
     tcase_add_test(tc, nan_stays_nan);
     tcase_add_test(tc, moving_ops_by_hand);
     tcase_add_test(tc, softmax_and_reduce_by_hand);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Comparisons, logic and Where. A bool is 1 or 0 at run time, so that And is a product, Or the larger one, Not 1 - x; Where keeps
+ * each branch where it is chosen and adds them, so that what a branch has elsewhere (an overflow, a NaN) is never seen. */
+#include "ops/graph/lower.h"
+
+#include "ops/base/status.h"
+#include "ops/math/row.h"
+
+/* Integers are compared at import only. */
+static hone_status no_integers(struct hn_infer *c, int from)
+{
+    for (int i = from; i < c->n->n_in; i++) {
+        const struct hn_value *v = hn_in_value(c, i);
+        if (v->constant || v->dtype == HN_BOOL || hn_dtype_is_float(v->dtype) ||
+            hn_int_count(c->g, c->n->in[i]) >= 0)
+            continue;
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
+                       hn_dtype_name(v->dtype));
+    }
+    return HONE_OK;
+}
+
+hone_status hn_infer_compare(struct hn_infer *c)
+{
+    struct hn_shape s;
+    HN_TRY(hn_same_types(c, 0));
+    HN_TRY(hn_broadcast_inputs(c, &s));
+    HN_TRY(hn_out(c, 0, HN_BOOL, &s));
+    return no_integers(c, 0);
+}
+
+hone_status hn_infer_logic(struct hn_infer *c)
+{
+    for (int i = 0; i < c->n->n_in; i++)
+        if (hn_in_value(c, i)->dtype != HN_BOOL)
+            return hn_fail(c->err, HONE_E_MODEL, c->label, "%s of '%s', which is %s: wanted bool",
+                           c->n->type, hn_in_value(c, i)->name,
+                           hn_dtype_name(hn_in_value(c, i)->dtype));
+    return hn_infer_compare(c);
+}
+
+hone_status hn_infer_where(struct hn_infer *c)
+{
+    struct hn_shape s;
+    HN_TRY(hn_same_types(c, 1));
+    if (hn_in_value(c, 0)->dtype != HN_BOOL)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "Where: '%s' is %s, wanted bool",
+                       hn_in_value(c, 0)->name, hn_dtype_name(hn_in_value(c, 0)->dtype));
+    HN_TRY(hn_broadcast_inputs(c, &s));
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 1)->dtype, &s));
+    return no_integers(c, 1);
+}
+
+/* Less and LessOrEqual are the other two with their operands changed over. */
+hone_status hn_lower_compare(struct hn_lowering *l, const struct hn_node *n,
+                             const struct hn_onnx_attrs *a)
+{
+    const int less = n->type[0] == 'L';
+    int32_t x, y;
+    (void)a;
+    HN_TRY(hn_l_value(l, n->in[less], &x));
+    HN_TRY(hn_l_value(l, n->in[1 - less], &y));
+    HN_TRY(hn_l_binary(l, (enum hn_binary_kind)n->row->kind, x, y, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+hone_status hn_lower_not(struct hn_lowering *l, const struct hn_node *n,
+                         const struct hn_onnx_attrs *a)
+{
+    int32_t x;
+    (void)a;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, x, &x));
+    return hn_l_bind(l, n->out[0], x);
+}
+
+hone_status hn_lower_where(struct hn_lowering *l, const struct hn_node *n,
+                           const struct hn_onnx_attrs *a)
+{
+    int32_t yes, no, x, y;
+    (void)a;
+    HN_TRY(hn_l_value(l, n->in[0], &yes));
+    HN_TRY(hn_l_value(l, n->in[1], &x));
+    HN_TRY(hn_l_value(l, n->in[2], &y));
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, yes, &no));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, x, yes, &x));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, y, no, &y));
+    HN_TRY(hn_l_binary(l, HN_B_ADD, x, y, &y));
+    if (!l->fold && l->g->facts->values[n->in[0]].from_param)
+        HN_TRY(hn_l_hidden(l, n, &y)); /* an activation in two pieces */
+    return hn_l_bind(l, n->out[0], y);
+}
