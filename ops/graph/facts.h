@@ -25,7 +25,7 @@ struct
     const char *approximate, *norm;
     const char *activation; /* of FusedGemm, with its numbers */
     double act_alpha, act_beta, act_gamma;
-    int64_t batch_a, batch_b;
+    int64_t batch_a, batch_b, groups;
 };
 
 struct hn_value_fact {

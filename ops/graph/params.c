@@ -62,7 +62,8 @@ static int32_t inside(const struct hn_graph *g, const struct hn_node *n)
 static int is_norm(const struct hn_node *n)
 {
     return is_type(n, "BatchNormalization") || is_type(n, "LayerNormalization") ||
-           (n->row && n->row->infer == hn_infer_rmsnorm) || is_skip_norm(n);
+           (n->row && (n->row->infer == hn_infer_rmsnorm || n->row->infer == hn_infer_groupnorm)) ||
+           is_skip_norm(n);
 }
 
 /* The activation a node passes through unchanged in kind: views, dropout, element-wise ops with a constant. -1: none. */

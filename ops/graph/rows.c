@@ -60,6 +60,9 @@ SCHEMA(a_constant, { "value", HN_ATTR_TENSOR, 0, offsetof(struct hn_onnx_attrs, 
        F(value_float, 0, "value_float"), I(value_int, 0, "value_int"),
        { "value_floats", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, value_floats) },
        LIST(value_ints, "value_ints"));
+SCHEMA(a_group, F(epsilon, 1e-5f, "epsilon"), I(groups, 0, "num_groups"),
+       IGNORED(HN_ATTR_I64, "stash_type"));
+SCHEMA(a_instance, F(epsilon, 1e-5f, "epsilon"), IGNORED(HN_ATTR_I64S, "consumed_inputs"));
 SCHEMA(a_lp, I(axis, -1, "axis"), I(p, 2, "p"));
 SCHEMA(a_like, IGNORED(HN_ATTR_I64, "saturate"), IGNORED(HN_ATTR_STR, "round_mode"));
 SCHEMA(a_reduce1, LIST(axes, "axes"), I(keepdims, 1, "keepdims"));
@@ -209,6 +212,9 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "LayerNormalization", V(1, 17), 2, 3, 3, 0, FLOATS, 7, 6, a_layer,
       hn_infer_layernorm, NULL, hn_lower_layernorm },
     { "", "RMSNormalization", V(23), 2, 2, 1, 0, FLOATS, 3, 2, a_layer, hn_infer_rmsnorm, NULL, hn_lower_rmsnorm },
+    { "", "InstanceNormalization", V(6, 22), 3, 3, 1, 0, FLOATS, 7, 6, a_instance, hn_infer_groupnorm, NULL, hn_lower_groupnorm },
+    { "", "GroupNormalization", V(18), 3, 3, 1, 1, FLOATS, 7, 6, a_group, hn_infer_groupnorm, NULL, hn_lower_groupnorm },
+    { "", "GroupNormalization", V(21), 3, 3, 1, 2, FLOATS, 7, 6, a_group, hn_infer_groupnorm, NULL, hn_lower_groupnorm },
     { "", "LpNormalization", V(1, 22), 1, 1, 1, 0, FLOATS, 1, 0, a_lp, hn_infer_lpnorm, NULL, hn_lower_lpnorm },
     { "", "Softmax", V(1, 11), 1, 1, 1, 0, FLOATS, 1, 0, a_axis1, hn_infer_softmax, NULL, hn_lower_softmax },
     { "", "Softmax", V(13), 1, 1, 1, 2, FLOATS, 1, 0, a_axis_last, hn_infer_softmax, NULL, hn_lower_softmax },

@@ -27,12 +27,12 @@ VERBOSE = "-v" in sys.argv
 # operator: how many of its cases must pass, in one form or the other
 WANTED = {
     "Add": 4, "And": 16, "BatchNormalization": 4, "Cast": 8, "CastLike": 8, "Clip": 9, "Concat": 24, "Div": 6, "Dropout": 8,
-    "Elu": 3, "Erf": 1, "Flatten": 9, "Gelu": 4, "Gemm": 22, "Greater": 4, "GreaterOrEqual": 4, "Identity": 1,
-    "LayerNormalization": 38, "LeakyRelu": 3, "Less": 4, "LessOrEqual": 4, "LogSoftmax": 7, "LpNormalization": 6, "MatMul": 14,
-    "Max": 11, "Mean": 5, "Min": 11, "Mul": 6, "Or": 16, "RMSNormalization": 38, "ReduceL1": 9, "ReduceL2": 9, "ReduceLogSum": 5,
-    "ReduceLogSumExp": 9, "ReduceMax": 9, "ReduceMean": 8, "ReduceMin": 9, "ReduceSum": 12, "ReduceSumSquare": 9, "Relu": 1,
-    "Reshape": 9, "Selu": 3, "Sigmoid": 2, "Size": 2, "Slice": 8, "Softmax": 7, "Softplus": 2, "Split": 14, "Squeeze": 2, "Sub": 6,
-    "Tanh": 2, "Transpose": 7, "Unsqueeze": 7, "Where": 3,
+    "Elu": 3, "Erf": 1, "Flatten": 9, "Gelu": 4, "Gemm": 22, "Greater": 4, "GreaterOrEqual": 4, "GroupNormalization": 4,
+    "Identity": 1, "InstanceNormalization": 4, "LayerNormalization": 38, "LeakyRelu": 3, "Less": 4, "LessOrEqual": 4,
+    "LogSoftmax": 7, "LpNormalization": 6, "MatMul": 14, "Max": 11, "Mean": 5, "Min": 11, "Mul": 6, "Or": 16,
+    "RMSNormalization": 38, "ReduceL1": 9, "ReduceL2": 9, "ReduceLogSum": 5, "ReduceLogSumExp": 9, "ReduceMax": 9, "ReduceMean": 8,
+    "ReduceMin": 9, "ReduceSum": 12, "ReduceSumSquare": 9, "Relu": 1, "Reshape": 9, "Selu": 3, "Sigmoid": 2, "Size": 2, "Slice": 8,
+    "Softmax": 7, "Softplus": 2, "Split": 14, "Squeeze": 2, "Sub": 6, "Tanh": 2, "Transpose": 7, "Unsqueeze": 7, "Where": 3,
 }
 # the second input gives a type alone, so that a model that runs has none at run time
 TYPE_ONLY = {"CastLike"}

@@ -85,6 +85,17 @@ def normalisations():
     case("lp1", [node("LpNormalization", "h", "z", axis=1, p=1)], moved=["w0"])
 
 
+def groups():
+    """Channels in groups; PyTorch writes GroupNormalization of plain rows."""
+    c = {"g": weights(HIDDEN) + 1, "b": weights(HIDDEN), "g3": weights(3) + 1, "b3": weights(3), "to": np.array([0, 3, 2]), "flat": np.array([0, -1])}
+    case("group", [node("GroupNormalization", "h g b", "z", num_groups=2, epsilon=0.2)], c, ["w0", "g", "b"], opset=21, reference=True)
+    case("group18", [node("GroupNormalization", "h g3 b3", "z", num_groups=3, epsilon=0.2)], c, ["w0", "g3", "b3"], opset=18)
+    inner = [node("Reshape", "h to", "r"), node("GroupNormalization", "r g3 b3", "n", num_groups=1), node("Reshape", "n flat", "z")]
+    case("group of rank 3", inner, c, ["w0", "g3", "b3"], opset=21, reference=True)
+    inner[1] = node("InstanceNormalization", "r g3 b3", "n", epsilon=1e-2)
+    case("instance", inner, c, ["w0", "g3", "b3"], opset=22)
+
+
 def reductions():
     for op in ("ReduceMin", "ReduceL1", "ReduceSumSquare", "ReduceLogSumExp"):
         middle = [node(op, "h last", "r"), node("Add", "h r", "z")]
@@ -193,6 +204,7 @@ def recorded():
 
 
 normalisations()
+groups()
 reductions()
 types()
 choices()
