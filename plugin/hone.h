@@ -251,7 +251,9 @@ HONE_CALL hone_resume(hone_context *ctx, const char *run_dir, const hone_params 
 HONE_CALL hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
                         hone_error *err);
 /* Outputs in input order, written to path (.csv, .npy, .npz) or, path NULL, handed to each (one
- * call per chunk of rows). */
+ * call per chunk of rows). With "argmax" a file gets the labels of the model's classes (in arrays
+ * int64, or float64 where one is no whole number; numbers 0, 1, ... where they are text or it has
+ * no list), each gets the numbers. */
 typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_outputs,
                                int64_t first_row);
 HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,

@@ -317,10 +317,11 @@ hone_status hn_npy_write(struct hn_sink *s, const struct hn_tensor *t, hone_erro
 /* A stored .npz of n arrays; entries have no time stamp of their own, so that equal arrays give equal bytes. */
 hone_status hn_npz_write(struct hn_sink *s, struct hn_mem *mem, const char *const *names,
                          const struct hn_tensor *t, size_t n, hone_error *err);
-/* One CSV line of names, and rows × columns numbers (shortest form that reads back the same; type of t: any number).
- * A text cell is quoted when it has to be, and gets a leading ' when a spreadsheet would run it. */
+/* CSV: a line of names; one cell, a text (quoted when it has to be, with a leading ' when a spreadsheet would run it) or
+ * element i of t (the shortest form that reads back the same; type of t: any number). */
 hone_status hn_csv_write_names(struct hn_sink *s, const char *const *names, int64_t n,
                                hone_error *err);
 hone_status hn_csv_write_cell(struct hn_sink *s, const char *text, hone_error *err);
-hone_status hn_csv_write_rows(struct hn_sink *s, const struct hn_tensor *t, hone_error *err);
+hone_status hn_csv_write_number(struct hn_sink *s, const struct hn_tensor *t, int64_t i,
+                                hone_error *err);
 #endif

@@ -61,22 +61,14 @@ static void format_float(char *buf, float f)
     }
 }
 
-hone_status hn_csv_write_rows(struct hn_sink *s, const struct hn_tensor *t, hone_error *err)
+hone_status hn_csv_write_number(struct hn_sink *s, const struct hn_tensor *t, int64_t i,
+                                hone_error *err)
 {
-    char buf[4096 + 32];
-    size_t used = 0;
-    int64_t width = t->rank > 1 ? t->n / t->dims[0] : 1;
-    for (int64_t i = 0; i < t->n; i++) {
-        double v = hn_tensor_f64(t, i);
-        if (t->dtype == HN_F32)
-            format_float(buf + used, (float)v);
-        else
-            hn_format_double(buf + used, v);
-        used += strlen(buf + used);
-        buf[used++] = (i + 1) % width ? ',' : '\n';
-        if (used < 4096) continue;
-        HN_TRY(s->write(s, buf, used, err));
-        used = 0;
-    }
-    return used ? s->write(s, buf, used, err) : HONE_OK;
+    char buf[32];
+    double v = hn_tensor_f64(t, i);
+    if (t->dtype == HN_F32)
+        format_float(buf, (float)v);
+    else
+        hn_format_double(buf, v);
+    return s->write(s, buf, strlen(buf), err);
 }

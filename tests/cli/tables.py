@@ -6,6 +6,7 @@ a search is the same for any --jobs; what does not fit is said with its place.""
 import csv
 import random
 import statistics
+import struct
 
 import _hone
 from _hone import check, code, hone
@@ -109,6 +110,22 @@ def test_tune():
     code("eval of the winner", hone("eval", tmp / "t1.onnx", "--data", VAL, "--target", "label"), 0)
 
 
+def test_labels():
+    """Of a class, --argmax writes what the training table called it; a score's column is called by its class."""
+    where = ["predict", tmp / "t1.onnx", "--data", VAL, "--target", "label", "--force", "--json"]
+    code("scores", hone(*where, "-o", tmp / "s.csv"), 0)
+    check("columns by class", open(tmp / "s.csv").readline().strip() == "y_no,y_yes", open(tmp / "s.csv").readline())
+    code("labels", hone(*where, "--argmax", "-o", tmp / "l.csv"), 0)
+    labels = [line[0] for line in list(csv.reader(open(tmp / "l.csv")))[1:]]
+    check("each row's label", labels == [["no", "yes"][b > a] for a, b in predictions(tmp / "s.csv")], labels[:5])
+    code("beside the inputs", hone(*where, "--argmax", "--with-input", "-o", tmp / "i.csv"), 0)
+    check("labels last", [line[-1] for line in list(csv.reader(open(tmp / "i.csv")))[1:]] == labels)
+    code("an array", hone(*where, "--argmax", "-o", tmp / "l.npy"), 0)
+    raw = (tmp / "l.npy").read_bytes()
+    values = struct.unpack(f"<{len(labels)}q", raw[-8 * len(labels):])
+    check("numbers of text classes", b"'<i8'" in raw[:128] and list(values) == [["no", "yes"].index(v) for v in labels], values[:5])
+
+
 def test_refusals(val):
     base = ["train", NET, "--data", TRAIN, "--target", "label", "--epochs", "1", "-o", tmp / "z.onnx"]
     code("text without --encode", hone(*base), 4, "column 'colour'", "--encode colour=onehot|ordinal")
@@ -131,5 +148,6 @@ code("a model", hone("new", "6-8-2 tanh", "-o", NET), 0)
 test_numbers(train, val)
 test_fills(train)
 test_tune()
+test_labels()
 test_refusals(val)
 _hone.finish("tables", tmp)

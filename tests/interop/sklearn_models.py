@@ -58,7 +58,13 @@ def one(name):
         order = sorted(set(y.tolist()))
         p = np.clip(after.astype(np.float64), 1e-12, 1)[np.arange(len(y)), [order.index(v) for v in y.tolist()]]
         check(f"{name}: the loss is that of its probabilities", abs(-np.log(p).mean() - j["train"]["loss"]) < 1e-5, (-np.log(p).mean(), j["train"]))
-        check(f"{name}: class numbers", np.array_equal(predicted(name, out, "--argmax").ravel(), [order.index(v) for v in labels.tolist()]))
+        numbers = [order.index(v) for v in labels.tolist()]
+        check(f"{name}: classes in an array", np.array_equal(predicted(name, out, "--argmax").ravel(), numbers if labels.dtype == object else labels))
+        written = tmp / "labels.csv"
+        run(f"{name}: classes in a CSV", "predict", out, "--x", tmp / "x.npy", "--argmax", "--force", "-o", written)
+        check(f"{name}: they are the file's labels", written.read_text().split()[1:] == labels.astype(str).tolist())
+        run(f"{name}: scores in a CSV", "predict", out, "--x", tmp / "x.npy", "--force", "-o", written)
+        check(f"{name}: a column is called by its class", [c.rsplit("_", 1)[1] for c in written.read_text().split()[0].split(",")] == [str(v) for v in order])
     else:
         check(f"{name}: the loss is the mean squared error", abs(np.mean((after.ravel() - y) ** 2) - j["train"]["loss"]) < 1e-4 * j["train"]["loss"])
     run(f"{name}: gradcheck", "gradcheck", path)

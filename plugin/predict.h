@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What hone_predict computes, and the files it writes it to. */
+#ifndef HN_PREDICT_H
+#define HN_PREDICT_H
+
+#include "plugin/session_own.h"
+
+enum { HN_PREDICT_OUTPUTS = 64 };
+
+struct hn_predicted { /* one output that is written */
+    int output;       /* of the program */
+    const char *name;
+    int64_t per_row; /* as computed */
+    int64_t width;   /* as written: 1 for class numbers */
+    char *all;       /* every row, for formats that want whole arrays */
+    double half;     /* one score a row: above it is class 1 */
+    int64_t n_classes;
+    const char *const *classes; /* their labels in order; NULL: 0, 1, ... */
+};
+
+struct hn_predictor {
+    struct hn_session *s;
+    const hone_params *params;
+    struct hn_plan *plan;
+    void *exec;
+    struct hn_replica r;
+    struct hn_hyper hyper;
+    int64_t rows;
+    void *out[HN_PREDICT_OUTPUTS];
+    struct hn_predicted col[HN_PREDICT_OUTPUTS];
+    int n_col, argmax;
+    hone_predict_fn each;
+    void *user;
+};
+
+/* Is path free to be written and of a type that is known, and do the parameters fit it? */
+hone_status hn_predict_check_path(const hone_params *params, const struct hn_io *io,
+                                  const char *path, hone_error *err);
+/* Every row of every column: .csv, .npy (one column) or .npz. With argmax a class is written as its label: in a CSV as it
+ * is called; in arrays int64, float64 where a label is no whole number, the class's number where it is text. */
+hone_status hn_predict_write(struct hn_predictor *p, const char *path, hone_error *err);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The files of hone_predict. */
+#include "ops/base/json.h"
+#include "ops/base/status.h"
+#include "plugin/predict.h"
+#include <math.h>
+#include <string.h>
+
+static struct hn_tensor whole(const struct hn_predictor *p, const struct hn_predicted *c)
+{
+    struct hn_tensor t = { .dtype = p->s->backend->elem == 8 ? HN_F64 : HN_F32,
+                           .rank = 2,
+                           .dims = { p->rows, c->width },
+                           .n = p->rows * c->width,
+                           .data = c->all };
+    return t;
+}
+
+/* Names of a CSV's columns: the output's, with a class or a number behind it where a row has several values. */
+static hone_status column_names(struct hn_predictor *p, const struct hn_array *x,
+                                const char ***names, int64_t *n, hone_error *err)
+{
+    struct hn_arena *a = &p->s->arena;
+    int64_t count = x ? x->per_row : 0, at = 0;
+    for (int k = 0; k < p->n_col; k++) count += p->col[k].width;
+    *names = hn_arena_alloc(a, (size_t)count + 1, sizeof **names);
+    if (!*names) return hn_nomem(err, "column names", (size_t)count * sizeof **names);
+    for (int64_t j = 0; x && j < x->per_row; j++)
+        (*names)[at++] =
+            x->columns ? x->columns[j].name : hn_arena_printf(a, "x%lld", (long long)j);
+    for (int k = 0; k < p->n_col; k++) {
+        const struct hn_predicted *c = &p->col[k];
+        for (int64_t j = 0; j < c->width; j++)
+            (*names)[at++] = c->width == 1 ? c->name
+                             : c->classes  ? hn_arena_printf(a, "%s_%s", c->name, c->classes[j])
+                                           : hn_arena_printf(a, "%s_%lld", c->name, (long long)j);
+    }
+    for (int64_t j = 0; j < count; j++)
+        if (!(*names)[j]) return hn_nomem(err, "column names", 64);
+    *n = count;
+    return HONE_OK;
+}
+
+static hone_status write_cell(const struct hn_predictor *p, struct hn_sink *sink,
+                              const struct hn_predicted *c, const struct hn_tensor *t, int64_t i,
+                              hone_error *err)
+{
+    if (p->argmax && c->classes)
+        return hn_csv_write_cell(sink, c->classes[(int64_t)hn_tensor_f64(t, i)], err);
+    return hn_csv_write_number(sink, t, i, err);
+}
+
+static hone_status write_row(const struct hn_predictor *p, struct hn_sink *sink,
+                             const struct hn_array *x, const struct hn_tensor *t, int64_t row,
+                             hone_error *err)
+{
+    float single;
+    double number;
+    struct hn_tensor input = { .n = 1, .dtype = HN_F64, .data = &number };
+    if (t->dtype == HN_F32) input.dtype = HN_F32, input.data = &single;
+    int64_t written = 0;
+    for (int64_t j = 0; x && j < x->per_row; j++) {
+        number = hn_array_at(x, row, j);
+        single = (float)number;
+        if (written++) HN_TRY(sink->write(sink, ",", 1, err));
+        HN_TRY(hn_csv_write_number(sink, &input, 0, err));
+    }
+    for (int k = 0; k < p->n_col; k++)
+        for (int64_t j = 0; j < p->col[k].width; j++) {
+            if (written++) HN_TRY(sink->write(sink, ",", 1, err));
+            HN_TRY(write_cell(p, sink, &p->col[k], &t[k], row * p->col[k].width + j, err));
+        }
+    return sink->write(sink, "\n", 1, err);
+}
+
+static hone_status write_csv(struct hn_predictor *p, struct hn_sink *sink, hone_error *err)
+{
+    const struct hn_array *x = hn_param_b(p->params, "with-input")
+                                   ? &((struct hn_own *)p->s->own)->data->role[HONE_TRAIN].x[0].a
+                                   : NULL;
+    const char **names;
+    int64_t n = 0;
+    HN_TRY(column_names(p, x, &names, &n, err));
+    HN_TRY(hn_csv_write_names(sink, names, n, err));
+    struct hn_tensor t[HN_PREDICT_OUTPUTS];
+    for (int k = 0; k < p->n_col; k++) t[k] = whole(p, &p->col[k]);
+    for (int64_t i = 0; i < p->rows; i++) HN_TRY(write_row(p, sink, x, t, i, err));
+    return HONE_OK;
+}
+
+/* What class number k is in an array: its label where that is a number, else k. */
+static enum hn_dtype label_numbers(const struct hn_predicted *c, double *number)
+{
+    enum hn_dtype type = HN_I64;
+    int numeric = c->classes != NULL;
+    for (int64_t k = 0; numeric && k < c->n_classes; k++) {
+        numeric = hn_parse_double(c->classes[k], strlen(c->classes[k]), &number[k]);
+        if (numeric && !(number[k] == floor(number[k]) && fabs(number[k]) <= 0x1p53)) type = HN_F64;
+    }
+    for (int64_t k = 0; !numeric && k < c->n_classes; k++) number[k] = (double)k;
+    return numeric ? type : HN_I64;
+}
+
+/* The classes of every row as numbers, in t->data. */
+static hone_status class_array(struct hn_predictor *p, const struct hn_predicted *c,
+                               struct hn_tensor *t, hone_error *err)
+{
+    struct hn_arena *a = &p->s->arena;
+    struct hn_tensor numbers = whole(p, c);
+    double *number = hn_arena_alloc(a, (size_t)c->n_classes, sizeof *number);
+    int64_t *out = hn_arena_alloc(a, (size_t)p->rows + 1, sizeof *out);
+    if (!number || !out) return hn_nomem(err, "the classes", (size_t)p->rows * sizeof *out);
+    *t = numbers;
+    t->dtype = label_numbers(c, number);
+    t->data = out;
+    for (int64_t i = 0; i < p->rows; i++) {
+        double label = number[(int64_t)hn_tensor_f64(&numbers, i)];
+        if (t->dtype == HN_I64)
+            out[i] = (int64_t)label;
+        else
+            ((double *)(void *)out)[i] = label;
+    }
+    return HONE_OK;
+}
+
+static hone_status write_arrays(struct hn_predictor *p, struct hn_sink *sink, int npz,
+                                hone_error *err)
+{
+    struct hn_tensor t[HN_PREDICT_OUTPUTS];
+    const char *names[HN_PREDICT_OUTPUTS];
+    for (int k = 0; k < p->n_col; k++) {
+        if (p->argmax)
+            HN_TRY(class_array(p, &p->col[k], &t[k], err));
+        else
+            t[k] = whole(p, &p->col[k]);
+        names[k] = p->col[k].name;
+    }
+    if (!npz) return hn_npy_write(sink, &t[0], err);
+    return hn_npz_write(sink, &p->s->ctx->mem, names, t, (size_t)p->n_col, err);
+}
+
+static int has_end(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && !strcmp(s + n - k, end);
+}
+
+hone_status hn_predict_check_path(const hone_params *params, const struct hn_io *io,
+                                  const char *path, hone_error *err)
+{
+    if (!has_end(path, ".csv") && !has_end(path, ".npy") && !has_end(path, ".npz"))
+        return hn_fail(err, HONE_E_USAGE, path, "wanted a name that ends in .csv, .npy or .npz");
+    if (hn_path_exists(io, path) && !hn_param_b(params, "force"))
+        return hn_hint(err, hn_fail(err, HONE_E_USAGE, path, "exists already"),
+                       "--force replaces it");
+    if (hn_param_b(params, "with-input") && !has_end(path, ".csv"))
+        return hn_fail(err, HONE_E_USAGE, "with-input", "is for .csv, the output is '%s'", path);
+    return HONE_OK;
+}
+
+hone_status hn_predict_write(struct hn_predictor *p, const char *path, hone_error *err)
+{
+    if (p->n_col > 1 && has_end(path, ".npy"))
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, path,
+                               "a .npy file holds one array, the model has %d outputs", p->n_col),
+                       "--output NAME, or write a .npz");
+    struct hn_atomic a = { 0 };
+    HN_TRY(hn_atomic_begin(&a, p->s->ctx->io, &p->s->ctx->mem, path, err));
+    hone_status st = has_end(path, ".csv") ? write_csv(p, &a.sink, err)
+                                           : write_arrays(p, &a.sink, has_end(path, ".npz"), err);
+    if (st == HONE_OK) st = hn_atomic_commit(&a, err);
+    if (st != HONE_OK) hn_atomic_abort(&a);
+    return st;
+}
