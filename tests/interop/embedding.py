@@ -8,7 +8,7 @@ from _common import DATA, apart, check, folder, hone, load, np, ort_rows, predic
 HERE = DATA / "embedding"
 CASES = {"columns": (("c", "x"), "label", "ce"), "onehot": (("c", "x"), "label", "ce"), "shared": (("c",), "real", "mse"), "floats": (("wide",), "label", "ce"), "tied": (("c",), "label5", "ce")}
 OPTIMIZERS = {"momentum": ["--optimizer", "momentum", "--lr", "0.02"], "adam": ["--optimizer", "adam", "--lr", "0.01"]}
-REFUSED = {"onehot_dynamo.onnx"}  # a comparison with 0, 1, 2, … at run time
+REFUSED = {"onehot_dynamo.onnx"}  # Range, and a comparison of integers with it at run time
 NOISE = ("net.0.bias", "net.1.running_mean")  # in front of BatchNorm, under Adam: see parity.py
 LIMIT = 2e-5
 refs, tmp = np.load(HERE / "refs.npz"), folder()
