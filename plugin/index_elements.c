@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which elements of an input's rows are indices of embeddings: numbers that must not be scaled. Followed through what moves elements or
+ * Which elements of an input's rows are indices of embeddings or categories: numbers that must not be scaled. Followed through what moves elements or
  * works on them one by one. */
 #include "ops/base/status.h"
 #include "ops/math/row.h"
@@ -119,15 +119,40 @@ static hone_status begin(struct tracer *t)
     return HONE_OK;
 }
 
-static hone_status mark(struct tracer *t, const struct hn_op *op, uint8_t *is, int64_t n)
+static int root_kind(const struct tracer *t, int32_t v)
 {
-    const int32_t *x = list_of(t, op->in[0]);
+    const int32_t root = t->p->values[v].view_of;
+    return (int)t->p->values[root >= 0 ? root : v].kind;
+}
+
+/* Does node n of the file ask which integer something is? */
+static int names_integers(const struct hn_graph *g, const struct hn_node *n)
+{
+    return !strcmp(n->type, "Equal") && n->n_in == 2 && n->in[0] >= 0 &&
+           (g->values[n->in[0]].dtype == HN_I64 || g->values[n->in[0]].dtype == HN_I32);
+}
+
+/* The operand that an op takes for indices or categories, else -1. */
+static int32_t categories(const struct tracer *t, const struct hn_graph *g, const struct hn_op *op)
+{
+    if (op->row == &hn_op_embedding || op->row == &hn_op_onehot) return op->in[0];
+    if (op->row != &hn_op_binary || ((const struct hn_binary *)op->attrs)->kind != HN_B_EQUAL)
+        return -1;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].index == op->node && names_integers(g, &g->nodes[i]))
+            return op->in[root_kind(t, op->in[0]) == HN_CONST];
+    return -1;
+}
+
+static hone_status mark(struct tracer *t, const struct hn_op *op, int32_t v, uint8_t *is, int64_t n)
+{
+    const int32_t *x = list_of(t, v);
     if (!x)
         return hn_fail(
             t->err, HONE_E_UNSUPPORTED, op->name,
             "which elements of the inputs are indices here cannot be told: they cannot be "
             "left out of scaling");
-    for (int64_t k = 0; k < per_row(t, op->in[0]); k++)
+    for (int64_t k = 0; k < per_row(t, v); k++)
         if (x[k] > 0 && x[k] <= n) is[x[k] - 1] = 1;
     return HONE_OK;
 }
@@ -137,6 +162,7 @@ static int looks_up(const struct hn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[i];
+        if (names_integers(g, n)) return 1;
         const int at = !strcmp(n->type, "Gather") ? 1 : !strncmp(n->type, "OneHot", 6) ? 0 : -1;
         if (at >= 0 && n->n_in > at && n->in[at] >= 0 && !g->values[n->in[at]].constant) return 1;
     }
@@ -158,8 +184,8 @@ hone_status hn_session_index_elements(const struct hn_session *s, size_t input, 
     for (int i = 0; st == HONE_OK && i < p->n_ops; i++) {
         const struct hn_op *op = &p->ops[i];
         st = trace(&t, op);
-        if (st == HONE_OK && (op->row == &hn_op_embedding || op->row == &hn_op_onehot))
-            st = mark(&t, op, is, n);
+        const int32_t v = categories(&t, hn_model_graph(s->model), op);
+        if (st == HONE_OK && v >= 0) st = mark(&t, op, v, is, n);
     }
     for (int64_t k = 0; k < n; k++) *found += is[k];
     hn_arena_clear(&t.arena);

@@ -6,18 +6,36 @@
 
 #include "ops/base/status.h"
 #include "ops/math/row.h"
+#include <math.h>
 
-/* Integers are compared at import only. */
+/* Are all numbers of the other operand such as float32 holds whatever integer they are compared with is rounded to? */
+static int exact(const struct hn_infer *c, int i)
+{
+    const struct hn_tensor *t = hn_in_value(c, 1 - i)->constant;
+    for (int64_t k = 0; t && k < t->n; k++)
+        if (!(fabs(hn_tensor_f64(t, k)) < 0x1p24)) return 0;
+    return t != NULL;
+}
+
+/* Integers are chosen between at import only, and at run time compared with constants only, such as the classes of a written-out
+ * one-hot encoding. */
 static hone_status no_integers(struct hn_infer *c, int from)
 {
+    const int compares = c->row->lower == hn_lower_compare;
     for (int i = from; i < c->n->n_in; i++) {
         const struct hn_value *v = hn_in_value(c, i);
         if (v->constant || v->dtype == HN_BOOL || hn_dtype_is_float(v->dtype) ||
             hn_int_count(c->g, c->n->in[i]) >= 0)
             continue;
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
-                       hn_dtype_name(v->dtype));
+        if (!compares || !(v->dtype == HN_I64 || v->dtype == HN_I32))
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
+                           hn_dtype_name(v->dtype));
+        if (!exact(c, i))
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "%s of '%s', which is %s, with '%s': wanted constants below 2^24",
+                           c->n->type, v->name, hn_dtype_name(v->dtype),
+                           hn_in_value(c, 1 - i)->name);
     }
     return HONE_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Integers at run time: what may be done to them on their way to an embedding or a one-hot encoding. They travel as floats, so that only what keeps whole
- * numbers exact is allowed, and nothing else may read them. */
+ * Integers at run time: what may be done to them on their way to an embedding, a one-hot encoding or a comparison. They travel as
+ * floats, so that only what keeps whole numbers exact is allowed, and nothing else may read them. */
 #include "ops/graph/rows.h"
 
 #include <string.h>
@@ -19,6 +19,8 @@ static int only_indices(const struct hn_graph *g, int32_t v, int *left)
                                          "Unsqueeze", "Transpose", "Slice",   "Split",
                                          "Gather",    "Expand",    NULL };
     static const char *const joins[] = { "Concat", "Cast", "Add", "Sub", "Mul", NULL };
+    static const char *const compares[] = { "Equal", "Greater",     "GreaterOrEqual",
+                                            "Less",  "LessOrEqual", NULL };
     const struct hn_facts *f = g->facts;
     for (int32_t i = f->use_first[v]; i < f->use_first[v + 1]; i++) {
         const struct hn_consumer *u = &f->uses[i];
@@ -27,7 +29,7 @@ static int only_indices(const struct hn_graph *g, int32_t v, int *left)
         if (strcmp(n->type, "OneHotEncoder") == 0) continue;
         if (!hn_is_default_domain(n->domain)) return 0;
         if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "OneHot") == 0 && u->input == 0) ||
-            (strcmp(n->type, "Gather") == 0 && u->input == 1))
+            (strcmp(n->type, "Gather") == 0 && u->input == 1) || one_of(n->type, compares))
             continue;
         if (!(u->input == 0 && one_of(n->type, moves)) && !one_of(n->type, joins)) return 0;
         for (int k = 0; k < n->n_out; k++)

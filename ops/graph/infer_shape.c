@@ -5,6 +5,7 @@
 
 #include "ops/base/status.h"
 #include "ops/math/row.h"
+#include <math.h>
 #include <string.h>
 
 /* Which initializer the numbers of output 0 are those of: input 0's, in the same order. */
@@ -344,6 +345,13 @@ hone_status hn_infer_gather(struct hn_infer *c)
 
 static int computed_in_float32(enum hn_dtype t) { return hn_dtype_is_float(t) && t != HN_F64; }
 
+/* To a type that does not hold every number of `from`, but for int64 to int32. */
+static int narrows(enum hn_dtype from, enum hn_dtype to)
+{
+    return from != to && from != HN_BOOL && !hn_dtype_is_float(from) && !hn_dtype_is_float(to) &&
+           (to == HN_BOOL || (hn_dtype_size(to) < 4 && hn_dtype_size(to) < hn_dtype_size(from)));
+}
+
 /* Between types that are computed in float32 nothing is rounded, and a weight behind it is the one that is stored; a constant
  * that is no parameter has the numbers of the type it is cast to. */
 static hone_status cast_to(struct hn_infer *c, enum hn_dtype to)
@@ -366,6 +374,10 @@ static hone_status cast_to(struct hn_infer *c, enum hn_dtype to)
         !((to == HN_I64 || to == HN_I32) && hn_feeds_indices(c->g, c->n->out[0])))
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s from %s to %s has no gradient",
                        c->n->type, hn_dtype_name(x->dtype), hn_dtype_name(to));
+    if (narrows(x->dtype, to) && hn_int_count(c->g, c->n->in[0]) < 0)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "%s from %s to %s of numbers that are not known at import", c->n->type,
+                       hn_dtype_name(x->dtype), hn_dtype_name(to));
     return HONE_OK;
 }
 
@@ -505,4 +517,44 @@ hone_status hn_infer_constant_of_shape(struct hn_infer *c)
     f[c->n->out[0]].splat = 1;
     f[c->n->out[0]].splat_value = t ? hn_tensor_f64(t, 0) : 0;
     return HONE_OK;
+}
+
+/* ---- Range: from numbers that are known --------------------------------------------------------------------------------- */
+
+/* A constant, or shape arithmetic without N. */
+static int number_of(struct hn_infer *c, int i, double *x)
+{
+    int nomem = 0;
+    int64_t n;
+    const struct hn_dim *d;
+    if (hn_value_scalar(c->g, hn_in(c, i), x)) return 1;
+    d = hn_value_ints(c->g, hn_in(c, i), &n, &nomem);
+    if (!d || n != 1 || d->per_row) return 0;
+    return *x = (double)d->fixed, 1;
+}
+
+hone_status hn_infer_range(struct hn_infer *c)
+{
+    enum { MOST = 1 << 24 };
+    double v[3]; /* start, limit, delta */
+    const enum hn_dtype type = hn_in_value(c, 0)->dtype;
+    HN_TRY(hn_same_types(c, 0));
+    for (int i = 0; i < 3; i++)
+        if (!number_of(c, i, &v[i]))
+            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                           "Range: '%s' is not known at import", hn_in_value(c, i)->name);
+    const double n = v[2] != 0 ? ceil((v[1] - v[0]) / v[2]) : HUGE_VAL;
+    if (!(n <= MOST))
+        return hn_fail(c->err, HONE_E_MODEL, c->label,
+                       "Range from %g to %g by %g, wanted at most %d numbers", v[0], v[1], v[2],
+                       MOST);
+    const int64_t count = n > 0 ? (int64_t)n : 0;
+    const struct hn_shape y = { .rank = 1, .d = { { 0, count } } };
+    HN_TRY(hn_out(c, 0, type, &y));
+    double *numbers = hn_infer_alloc(c, (size_t)count + 1, sizeof *numbers);
+    void *data = hn_infer_alloc(c, (size_t)count + 1, hn_dtype_size(type));
+    if (!numbers || !data) return HONE_E_NOMEM;
+    for (int64_t i = 0; i < count; i++) numbers[i] = v[0] + (double)i * v[2];
+    hn_convert(data, type, numbers, HN_F64, count);
+    return make_constant(c, c->n->out[0], data);
 }

@@ -265,6 +265,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
       hn_infer_constant, NULL, NULL },
     { "", "ConstantOfShape", V(9, 20, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_fill,
       hn_infer_constant_of_shape, hn_ints_fill, NULL },
+    { "", "Range", V(11, 27), 3, 3, 1, 0, 0, 0, 0, NULL, hn_infer_range, NULL, NULL },
     { "", "Expand", V(8, 13), 2, 2, 1, 0, FOLDS, 1, 0, NULL, hn_infer_expand, NULL, hn_lower_expand },
     ML("Scaler", 1, 0, a_scaler, hn_infer_scaler, hn_lower_scaler),
     ML("Normalizer", 1, 0, a_normalizer, hn_infer_normalizer, hn_lower_normalizer),

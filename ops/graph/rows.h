@@ -158,6 +158,7 @@ HN_INFER(shape);
 HN_INFER(size);
 HN_INFER(expand);
 HN_INFER(constant_of_shape);
+HN_INFER(range);
 #define HN_INTS(name) hone_status hn_ints_##name(struct hn_infer *c)
 HN_INTS(shape);
 HN_INTS(size);
