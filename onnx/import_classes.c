@@ -19,15 +19,18 @@ static const struct hn_attr *attr(const struct hn_node *n, const char *name)
     return NULL;
 }
 
+static void set(struct hn_import *im, const char *const *names, size_t n, int are_int)
+{
+    im->g->classes = (struct hn_class_list){ names, n, are_int };
+}
+
 static hone_status set_texts(struct hn_import *im, const char *const *texts, size_t n)
 {
     const char **list = hn_arena_alloc(&im->g->arena, n + 1, sizeof *list);
     if (!list) return nomem(im);
     for (size_t i = 0; i < n; i++)
         if (!(list[i] = hn_arena_strdup(&im->g->arena, texts[i]))) return nomem(im);
-    im->g->classes = list;
-    im->g->n_classes = n;
-    im->g->classes_are_int = 0;
+    set(im, list, n, 0);
     return HONE_OK;
 }
 
@@ -38,9 +41,7 @@ static hone_status set_ints(struct hn_import *im, int64_t (*at)(const void *from
     if (!list) return nomem(im);
     for (size_t i = 0; i < n; i++)
         if (!(list[i] = hn_arena_printf(&im->g->arena, "%" PRId64, at(from, i)))) return nomem(im);
-    im->g->classes = list;
-    im->g->n_classes = n;
-    im->g->classes_are_int = 1;
+    set(im, list, n, 1);
     return HONE_OK;
 }
 
@@ -80,7 +81,8 @@ static int is_integer(const char *s)
 }
 
 /* One class per line; "\\" and "\n" stand for a backslash and a line feed. */
-static hone_status from_metadata(struct hn_import *im, const char *value)
+static hone_status from_metadata(struct hn_import *im, const char *value,
+                                 struct hn_class_list *found)
 {
     size_t n = 1, k = 0;
     for (const char *c = value; *c; c++) n += *c == '\n';
@@ -101,20 +103,37 @@ static hone_status from_metadata(struct hn_import *im, const char *value)
     }
     *to = 0;
     for (size_t i = 0; i < n; i++) ints &= is_integer(list[i]);
-    im->g->classes = list;
-    im->g->n_classes = n;
-    im->g->classes_are_int = ints;
+    *found = (struct hn_class_list){ list, n, ints };
+    return HONE_OK;
+}
+
+/* The lists that an earlier training of several outputs left, one for each. */
+static hone_status outputs_own(struct hn_import *im)
+{
+    struct hn_graph *g = im->g;
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        const char *key =
+            hn_arena_printf(&g->arena, HN_META_CLASSES ".%s", g->values[g->outputs[i]].name);
+        const char *value = key ? hn_onnx_meta(im->m, key) : NULL;
+        if (!key) return nomem(im);
+        if (!value || !*value) continue;
+        if (!g->output_classes)
+            g->output_classes = hn_arena_alloc(&g->arena, g->n_outputs, sizeof *g->output_classes);
+        if (!g->output_classes) return nomem(im);
+        HN_TRY(from_metadata(im, value, &g->output_classes[i]));
+    }
     return HONE_OK;
 }
 
 hone_status hn_import_classes(struct hn_import *im)
 {
     struct hn_graph *g = im->g;
-    for (size_t i = 0; i < g->n_nodes && !g->n_classes; i++)
+    HN_TRY(outputs_own(im));
+    for (size_t i = 0; i < g->n_nodes && !g->classes.n; i++)
         if (strcmp(g->nodes[i].type, "ZipMap") == 0) HN_TRY(from_zipmap(im, &g->nodes[i]));
-    for (size_t i = 0; i < g->n_nodes && !g->n_classes; i++)
+    for (size_t i = 0; i < g->n_nodes && !g->classes.n; i++)
         if (strcmp(g->nodes[i].type, "ArrayFeatureExtractor") == 0)
             HN_TRY(from_extractor(im, &g->nodes[i]));
     const char *value = hn_onnx_meta(im->m, HN_META_CLASSES);
-    return !g->n_classes && value && *value ? from_metadata(im, value) : HONE_OK;
+    return !g->classes.n && value && *value ? from_metadata(im, value, &g->classes) : HONE_OK;
 }

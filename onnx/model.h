@@ -64,7 +64,7 @@ struct hn_edit_line;
 hone_status hn_onnx_edit(const struct hn_onnx *m, const struct hn_edit_line *lines, size_t n_lines,
                          struct hn_onnx **out, hone_error *err);
 
-/* Names in one metadata value, of classes ("hone.classes"): one per line, backslash and line feed as \\ and \n. */
+/* Names in one metadata value, of classes ("hone.classes", "hone.classes.OUTPUT" where several outputs learn): one per line, backslash and line feed as \\ and \n. */
 #define HN_META_CLASSES "hone.classes"
 /* The same for names of Constants that calls of a function shared before an edit wrote them out: one parameter each. */
 #define HN_META_SHARED "hone.shared"

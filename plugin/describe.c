@@ -200,12 +200,12 @@ static void put_parameters(hone_result *r, const struct hn_graph *g)
 
 static void put_classes(hone_result *r, const struct hn_graph *g)
 {
-    if (g->n_classes == 0) {
+    if (g->classes.n == 0) {
         hn_result_null(r, "classes");
         return;
     }
     hn_result_array(r, "classes");
-    for (size_t i = 0; i < g->n_classes; i++) hn_result_string(r, NULL, g->classes[i]);
+    for (size_t i = 0; i < g->classes.n; i++) hn_result_string(r, NULL, g->classes.names[i]);
     hn_result_close(r);
 }
 

@@ -16,7 +16,8 @@ static void find_classes(const struct hn_predictor *p, struct hn_predicted *c)
         if (!strcmp(g->values[g->outputs[i]].name, c->name)) hn_graph_output(g, i, &info);
     c->half = info.tail == HN_TAIL_SIGMOID ? 0.5 : 0;
     c->n_classes = c->per_row > 1 ? c->per_row : 2;
-    if ((int64_t)g->n_classes == c->n_classes) c->classes = g->classes;
+    const struct hn_class_list *list = hn_graph_classes(g, c->name);
+    if ((int64_t)list->n == c->n_classes) c->classes = list->names;
 }
 
 /* Which outputs: those of --output, else all that are computed. */

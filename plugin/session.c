@@ -234,12 +234,18 @@ static hone_status scale_targets(struct hn_session *s, hone_error *err)
     return scale_target(s, 0, kind, err);
 }
 
-static hone_status write_classes(struct hn_session *s, const struct hn_classes *c, hone_error *err)
+/* By the output's name where several learn: they may tell other classes apart. */
+static hone_status write_classes(struct hn_session *s, const char *output,
+                                 const struct hn_classes *c, hone_error *err)
 {
+    const int several = hn_graph_heads(hn_model_graph(s->model)) > 1;
+    const char *key =
+        several ? hn_arena_printf(&s->arena, HN_META_CLASSES ".%s", output) : HN_META_CLASSES;
     struct hn_buffer b;
+    if (!key) return hn_nomem(err, "the class list", 0);
     hn_buffer_init(&b, &s->ctx->mem);
     hone_status st = hn_classes_write(&b, c->text, (size_t)c->n, err);
-    if (st == HONE_OK) st = hn_model_set_metadata(s->model, "hone.classes", b.p, err);
+    if (st == HONE_OK) st = hn_model_set_metadata(s->model, key, b.p, err);
     hn_buffer_free(&b);
     return st;
 }
@@ -253,8 +259,8 @@ hone_status hn_session_finish(struct hn_session *s, hone_error *err)
             HN_TRY(hn_model_scale_output(s->model, g->output_name,
                                          hn_param_s(s->params, "scale-target"), g->offset, g->scale,
                                          g->per_row, err));
-        if (g->classes && !hn_model_graph(s->model)->n_classes)
-            HN_TRY(write_classes(s, &own->classes[t], err));
+        if (g->classes && !hn_graph_classes(hn_model_graph(s->model), g->output_name)->n)
+            HN_TRY(write_classes(s, g->output_name, &own->classes[t], err));
     }
     return hn_session_write_tables(s, err);
 }

@@ -151,20 +151,19 @@ static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const st
 
 /* ---- labels ------------------------------------------------------------------------------------------------------- */
 
-static hone_status model_classes(struct hn_session *s, struct hn_classes *c, int *have,
-                                 hone_error *err)
+static hone_status model_classes(struct hn_session *s, const char *output, struct hn_classes *c,
+                                 int *have, hone_error *err)
 {
-    const struct hn_graph *g = hn_model_graph(s->model);
+    const struct hn_class_list *list = hn_graph_classes(hn_model_graph(s->model), output);
     struct hn_mem *m = &s->ctx->mem;
-    *have = g->n_classes > 0;
+    *have = list->n > 0;
     if (!*have) return HONE_OK;
-    if (!g->classes_are_int)
-        return hn_classes_from_text(c, m, g->classes, (int64_t)g->n_classes, err);
-    int64_t *v = hn_calloc(m, g->n_classes, sizeof *v);
-    if (!v) return hn_nomem(err, "the class list", g->n_classes * sizeof *v);
-    for (size_t i = 0; i < g->n_classes; i++)
-        if (!hn_parse_i64(g->classes[i], strlen(g->classes[i]), &v[i])) v[i] = (int64_t)i;
-    hone_status st = hn_classes_from_i64(c, m, v, (int64_t)g->n_classes, err);
+    if (!list->are_int) return hn_classes_from_text(c, m, list->names, (int64_t)list->n, err);
+    int64_t *v = hn_calloc(m, list->n, sizeof *v);
+    if (!v) return hn_nomem(err, "the class list", list->n * sizeof *v);
+    for (size_t i = 0; i < list->n; i++)
+        if (!hn_parse_i64(list->names[i], strlen(list->names[i]), &v[i])) v[i] = (int64_t)i;
+    hone_status st = hn_classes_from_i64(c, m, v, (int64_t)list->n, err);
     hn_free(m, v);
     return st;
 }
@@ -176,7 +175,7 @@ static hone_status map_labels(struct hn_session *s, int t, int n_classes, hone_e
     struct hn_classes mine = { 0 };
     struct hn_note note = { 0 };
     int have = 0;
-    HN_TRY(model_classes(s, &mine, &have, err));
+    HN_TRY(model_classes(s, s->targets[t].output_name, &mine, &have, err));
     struct hn_label_request q = { &own->data->role[HONE_TRAIN].y[array_of(s, HONE_TRAIN, t)].a,
                                   have ? &mine : NULL, n_classes, &note };
     hone_status st = hn_labels_fit(&own->classes[t], m, &q, err);

@@ -6,6 +6,7 @@
 
 #include "ops/base/status.h"
 #include "ops/math/row.h"
+#include <string.h>
 
 static hone_status make_facts(struct hn_graph *g, hone_error *err)
 {
@@ -122,4 +123,22 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
     if (n.per_row > 0 && n.fixed == 0) info->per_row = n.per_row;
     if (n.per_row == 0 && g->fixed_batch > 0 && !g->batch_lifted && n.fixed % g->fixed_batch == 0)
         info->per_row = n.fixed / g->fixed_batch;
+}
+int hn_graph_heads(const struct hn_graph *g)
+{
+    struct hn_output_info info;
+    int n = 0;
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        hn_graph_output(g, i, &info);
+        n += info.trainable && !info.derived;
+    }
+    return n;
+}
+
+const struct hn_class_list *hn_graph_classes(const struct hn_graph *g, const char *output)
+{
+    for (size_t i = 0; g->output_classes && i < g->n_outputs; i++)
+        if (g->output_classes[i].n && !strcmp(g->values[g->outputs[i]].name, output))
+            return &g->output_classes[i];
+    return &g->classes;
 }

@@ -111,6 +111,12 @@ struct hn_untie {
         input; /* the uses of value that get a copy: all of them (node -1), or this one */
 };
 
+struct hn_class_list { /* of classes 0, 1, … */
+    const char *const *names;
+    size_t n;
+    int are_int;
+};
+
 struct hn_graph {
     struct hn_mem *mem;
     struct hn_arena arena;
@@ -125,10 +131,10 @@ struct hn_graph {
     size_t n_opsets, n_values, n_nodes, n_inputs, n_outputs, n_issues;
     size_t cap_values, cap_nodes, cap_issues, cap_inputs, cap_outputs, cap_opsets;
     void *names; /* hash table of value names */
-    /* class list found in the file (ZipMap, ArrayFeatureExtractor, hone.classes), or n 0 */
-    const char *const *classes;
-    size_t n_classes;
-    int classes_are_int;
+    struct hn_class_list
+        classes; /* of the file: ZipMap's, ArrayFeatureExtractor's, else that of hone.classes; n 0: none */
+    struct hn_class_list *
+        output_classes; /* of each of the outputs, hone.classes.OUTPUT, n 0: none; NULL: no output has one */
     /* filled in by finish */
     int32_t *order; /* nodes in topological order */
     enum hn_dtype
@@ -190,6 +196,10 @@ struct hn_output_info { /* what the training side asks of output i */
     int32_t value;
 };
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info);
+/* How many outputs learn on their own: trainable and not derived. */
+int hn_graph_heads(const struct hn_graph *g);
+/* What an output calls its classes: its own list, else the file's (n 0: it has none). */
+const struct hn_class_list *hn_graph_classes(const struct hn_graph *g, const char *output);
 
 /* One record per parameter, one use per occurrence. */
 struct hn_use {

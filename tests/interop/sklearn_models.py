@@ -96,6 +96,31 @@ def ensemble():
             check(f"{name}: the average, predicted", apart(predicted(name, out), scores) <= 1e-6)
 
 
+def heads():
+    """Two outputs with text classes: each keeps its own list through export, evaluation and further training of one of them."""
+    make, f32 = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    r, x = np.random.default_rng(1), d["x"].astype(np.float32)
+    weights = [onnx.numpy_helper.from_array(r.normal(size=s).astype(np.float32), n) for n, s in (("w", (x.shape[1], 8)), ("a", (8, 2)), ("b", (8, 3)))]
+    nodes = [make("MatMul", ["x", "w"], ["h"]), make("Relu", ["h"], ["k"]), make("MatMul", ["k", "a"], ["sick"]), make("MatMul", ["k", "b"], ["colour"])]
+    g = onnx.helper.make_graph(nodes, "g", [f32("x", 1, ["n", x.shape[1]])], [f32("sick", 1, ["n", 2]), f32("colour", 1, ["n", 3])], weights)
+    onnx.save(onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), tmp / "heads.onnx")
+    np.save(tmp / "x.npy", x)
+    sick, colour = np.where(x[:, 0] > 0, "yes", "no"), np.array(["red", "green", "blue"])[np.abs(x[:, 1] * 3).astype(int) % 3]
+    for name, y in (("sick", sick), ("colour", colour)):
+        (tmp / f"{name}.csv").write_text("y\n" + "\n".join(y) + "\n")
+    data = ["--x", tmp / "x.npy", "--y", f"sick={tmp / 'sick.csv'}", "--y", f"colour={tmp / 'colour.csv'}", "--loss", "sick=ce", "--loss", "colour=ce"]
+    run("heads: train", "train", tmp / "heads.onnx", *data, "--epochs", "3", "--force", "--quiet", "-o", tmp / "h.onnx")
+    lists = {p.key: p.value.split("\n") for p in load(tmp / "h.onnx").metadata_props if p.key.startswith("hone.classes")}
+    check("heads: a list for each", lists == {"hone.classes.sick": ["no", "yes"], "hone.classes.colour": ["blue", "green", "red"]}, lists)
+    check("heads: eval by the lists", run("heads: eval", "eval", tmp / "h.onnx", *data, "--json")["rows"] == len(x))
+    alone = ["--x", tmp / "x.npy", "--y", f"sick={tmp / 'sick.csv'}", "--loss", "sick=ce"]
+    run("heads: one of them", "train", tmp / "h.onnx", *alone, "--epochs", "1", "--force", "--quiet", "-o", tmp / "h1.onnx")
+    run("heads: labels", "predict", tmp / "h1.onnx", "--x", tmp / "x.npy", "--argmax", "--force", "-o", tmp / "h.csv")
+    got = session(tmp / "h1.onnx").run(None, {"x": x})
+    want = [f"{lists['hone.classes.sick'][a]},{lists['hone.classes.colour'][b]}" for a, b in zip(got[0].argmax(1), got[1].argmax(1))]
+    check("heads: each by its own names", (tmp / "h.csv").read_text().split() == ["sick,colour", *want])
+
+
 def refusals():
     def model(node, inputs, name):
         y = [onnx.helper.make_tensor_value_info("y", 1, ["n", None])]
@@ -121,5 +146,6 @@ for case in CASES:
     one(case)
 scaling()
 ensemble()
+heads()
 refusals()
 _common.finish("sklearn_models", tmp)

@@ -302,9 +302,9 @@ START_TEST(class_lists)
     struct hn_buffer m = b_model(8, 17, g);
     b_sub(&m, M_META, b_entry("hone.classes", "x\ny"));
     struct pair p = import(m); /* the graph's own list comes first */
-    ck_assert_uint_eq(p.g->n_classes, 2);
-    ck_assert_str_eq(p.g->classes[1], "dog");
-    ck_assert_int_eq(p.g->classes_are_int, 0);
+    ck_assert_uint_eq(p.g->classes.n, 2);
+    ck_assert_str_eq(p.g->classes.names[1], "dog");
+    ck_assert_int_eq(p.g->classes.are_int, 0);
     close_graph(p);
 
     static const char *const odd[4] = { "a\\b", "two\nlines", "", "-3" };
@@ -314,14 +314,14 @@ START_TEST(class_lists)
     b_sub(&m, M_META, b_entry("hone.classes", text.p));
     hn_buffer_free(&text);
     p = import(m);
-    ck_assert_uint_eq(p.g->n_classes, 4);
-    for (int i = 0; i < 4; i++) ck_assert_str_eq(p.g->classes[i], odd[i]);
-    ck_assert_int_eq(p.g->classes_are_int, 0);
+    ck_assert_uint_eq(p.g->classes.n, 4);
+    for (int i = 0; i < 4; i++) ck_assert_str_eq(p.g->classes.names[i], odd[i]);
+    ck_assert_int_eq(p.g->classes.are_int, 0);
     close_graph(p);
     m = b_mlp();
     b_sub(&m, M_META, b_entry("hone.classes", "-1\n1"));
     p = import(m);
-    ck_assert(p.g->n_classes == 2 && p.g->classes_are_int);
+    ck_assert(p.g->classes.n == 2 && p.g->classes.are_int);
     close_graph(p);
 
     int64_t classes[3] = { 3, 5, 9 };
@@ -332,8 +332,20 @@ START_TEST(class_lists)
     b_sub(&g, G_NODE, n);
     b_sub(&g, G_INIT, b_tensor("table", 7, DIMS(3), classes, sizeof classes));
     p = import(b_model(8, 17, g));
-    ck_assert(p.g->n_classes == 3 && p.g->classes_are_int);
-    ck_assert_str_eq(p.g->classes[2], "9");
+    ck_assert(p.g->classes.n == 3 && p.g->classes.are_int);
+    ck_assert_str_eq(p.g->classes.names[2], "9");
+    close_graph(p);
+
+    m = b_mlp(); /* an output's own list comes before the file's */
+    b_sub(&m, M_META, b_entry("hone.classes", "a\nb"));
+    b_sub(&m, M_META, b_entry("hone.classes.y", "3\n4\n5"));
+    b_sub(&m, M_META, b_entry("hone.classes.z", "of no output"));
+    p = import(m);
+    const struct hn_class_list *own = hn_graph_classes(p.g, "y");
+    ck_assert(own->n == 3 && own->are_int);
+    ck_assert_str_eq(own->names[2], "5");
+    ck_assert_ptr_eq(hn_graph_classes(p.g, "z"), &p.g->classes);
+    ck_assert_uint_eq(p.g->classes.n, 2);
     close_graph(p);
 }
 END_TEST
@@ -371,6 +383,7 @@ START_TEST(every_allocation_may_fail)
 {
     struct hn_buffer b = b_mlp();
     b_sub(&b, M_META, b_entry("hone.classes", "a\nb"));
+    b_sub(&b, M_META, b_entry("hone.classes.y", "c\nd"));
     struct hn_fault f;
     for (long n = 1;; n++) {
         struct hn_onnx *m;
