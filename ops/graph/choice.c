@@ -24,13 +24,8 @@ static hone_status no_integers(struct hn_infer *c, int from)
     const int compares = c->row->lower == hn_lower_compare;
     for (int i = from; i < c->n->n_in; i++) {
         const struct hn_value *v = hn_in_value(c, i);
-        if (v->constant || v->dtype == HN_BOOL || hn_dtype_is_float(v->dtype) ||
-            hn_int_count(c->g, c->n->in[i]) >= 0)
-            continue;
-        if (!compares || !(v->dtype == HN_I64 || v->dtype == HN_I32))
-            return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                           "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
-                           hn_dtype_name(v->dtype));
+        if (!hn_comes_as_integers(c, i) || v->dtype == HN_BOOL) continue;
+        if (!compares || !(v->dtype == HN_I64 || v->dtype == HN_I32)) return hn_wants_floats(c, i);
         if (!exact(c, i))
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                            "%s of '%s', which is %s, with '%s': wanted constants below 2^24",

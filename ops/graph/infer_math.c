@@ -46,20 +46,30 @@ hone_status hn_same_types(struct hn_infer *c, int from)
 
 static int is_index(enum hn_dtype t) { return t == HN_I64 || t == HN_I32; }
 
+int hn_comes_as_integers(const struct hn_infer *c, int i)
+{
+    const struct hn_value *v = hn_in_value(c, i);
+    return v && !hn_dtype_is_float(v->dtype) && !v->constant && hn_int_count(c->g, c->n->in[i]) < 0;
+}
+
+hone_status hn_wants_floats(const struct hn_infer *c, int i)
+{
+    const struct hn_value *v = hn_in_value(c, i);
+    return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                   "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
+                   hn_dtype_name(v->dtype));
+}
+
 /* Integers are computed at import only, as constants or as shape arithmetic; but for sums, differences and products that
  * end as indices of a table. */
 static hone_status no_integers(struct hn_infer *c)
 {
     for (int i = 0; i < c->n->n_in; i++) {
-        const struct hn_value *v = hn_in_value(c, i);
-        if (!v || hn_dtype_is_float(v->dtype) || v->constant ||
-            hn_int_count(c->g, c->n->in[i]) >= 0)
+        if (!hn_comes_as_integers(c, i)) continue;
+        if (is_index(hn_in_value(c, i)->dtype) && c->row->kind <= HN_B_MUL &&
+            hn_feeds_indices(c->g, c->n->out[0]))
             continue;
-        if (is_index(v->dtype) && c->row->kind <= HN_B_MUL && hn_feeds_indices(c->g, c->n->out[0]))
-            continue;
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "%s of '%s', which is %s: wanted a float type", c->n->type, v->name,
-                       hn_dtype_name(v->dtype));
+        return hn_wants_floats(c, i);
     }
     return HONE_OK;
 }

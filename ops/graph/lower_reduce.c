@@ -40,13 +40,20 @@ static hone_status reduce(struct hn_lowering *l, enum hn_reduce_kind kind, uint3
     return hn_l_op(l, &hn_op_reduce, &attrs, &x, 1, y);
 }
 
+/* Along the dimensions that n names; none: the numbers as they are. */
+static hone_status reduce_named(struct hn_lowering *l, enum hn_reduce_kind kind,
+                                const struct hn_node *n, const struct hn_onnx_attrs *a, int32_t *y)
+{
+    const uint32_t mask = named_dims(l, n, a);
+    return mask ? reduce(l, kind, mask, a->keepdims != 0, *y, y) : HONE_OK;
+}
+
 hone_status hn_lower_reduce(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
-    uint32_t mask = named_dims(l, n, a);
     int32_t y;
     HN_TRY(hn_l_value(l, n->in[0], &y));
-    if (mask) HN_TRY(reduce(l, (enum hn_reduce_kind)n->row->kind, mask, a->keepdims != 0, y, &y));
+    HN_TRY(reduce_named(l, (enum hn_reduce_kind)n->row->kind, n, a, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 
@@ -54,11 +61,10 @@ hone_status hn_lower_reduce(struct hn_lowering *l, const struct hn_node *n,
 hone_status hn_lower_reduce_min(struct hn_lowering *l, const struct hn_node *n,
                                 const struct hn_onnx_attrs *a)
 {
-    uint32_t mask = named_dims(l, n, a);
     int32_t y;
     HN_TRY(hn_l_value(l, n->in[0], &y));
     HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, y, &y));
-    if (mask) HN_TRY(reduce(l, HN_R_MAX, mask, a->keepdims != 0, y, &y));
+    HN_TRY(reduce_named(l, HN_R_MAX, n, a, &y));
     HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, y, &y));
     return hn_l_bind(l, n->out[0], y);
 }
@@ -66,32 +72,29 @@ hone_status hn_lower_reduce_min(struct hn_lowering *l, const struct hn_node *n,
 hone_status hn_lower_reduce_l1(struct hn_lowering *l, const struct hn_node *n,
                                const struct hn_onnx_attrs *a)
 {
-    uint32_t mask = named_dims(l, n, a);
     int32_t y;
     HN_TRY(hn_l_value(l, n->in[0], &y));
     HN_TRY(hn_l_unary(l, HN_U_ABS, 0, 0, y, &y));
-    if (mask) HN_TRY(reduce(l, HN_R_SUM, mask, a->keepdims != 0, y, &y));
+    HN_TRY(reduce_named(l, HN_R_SUM, n, a, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 
 hone_status hn_lower_reduce_squares(struct hn_lowering *l, const struct hn_node *n,
                                     const struct hn_onnx_attrs *a)
 {
-    uint32_t mask = named_dims(l, n, a);
     int32_t y;
     HN_TRY(hn_l_value(l, n->in[0], &y));
     HN_TRY(hn_l_binary(l, HN_B_MUL, y, y, &y));
-    if (mask) HN_TRY(reduce(l, HN_R_SUM, mask, a->keepdims != 0, y, &y));
+    HN_TRY(reduce_named(l, HN_R_SUM, n, a, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 
 hone_status hn_lower_reduce_log(struct hn_lowering *l, const struct hn_node *n,
                                 const struct hn_onnx_attrs *a)
 {
-    uint32_t mask = named_dims(l, n, a);
     int32_t y;
     HN_TRY(hn_l_value(l, n->in[0], &y));
-    if (mask) HN_TRY(reduce(l, HN_R_SUM, mask, a->keepdims != 0, y, &y));
+    HN_TRY(reduce_named(l, HN_R_SUM, n, a, &y));
     HN_TRY(hn_l_unary(l, HN_U_LOG, 0, 0, y, &y));
     return hn_l_bind(l, n->out[0], y);
 }

@@ -78,6 +78,9 @@ const struct hn_shape *hn_in_shape(const struct hn_infer *c, int i);
 /* What all inputs broadcast to; inputs from `from` on have one type. */
 hone_status hn_broadcast_inputs(struct hn_infer *c, struct hn_shape *s);
 hone_status hn_same_types(struct hn_infer *c, int from);
+/* Is input i of integers or bools that are known at run time only? Then that it should be floats, as an error. */
+int hn_comes_as_integers(const struct hn_infer *c, int i);
+hone_status hn_wants_floats(const struct hn_infer *c, int i);
 /* Type and shape of output k (ignored where the node has none): checks that one dim at most follows N. */
 hone_status hn_out(struct hn_infer *c, int k, enum hn_dtype t, const struct hn_shape *s);
 /* A negative axis counted from the end; error when outside [-rank, rank). */
