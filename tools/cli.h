@@ -65,10 +65,26 @@ void print_config(const struct cli *c);
 hone_status read_space(struct cli *c);
 
 /* help.c */
+struct option { /* of the command line, as help, manual pages and completion show it */
+    const char *group, *name, *help;
+    const char *value;           /* what stands for its value: "N", "FILE"; NULL: takes none */
+    const char *choices, *range; /* "adam|adamw"; "[0, 1)"; each "" when there is none */
+    const char *initial;         /* default as text, or "" */
+    char letter;                 /* 'o' of -o; 0: none */
+    int list, own; /* may be repeated; the command's own, not a parameter of the library */
+};
+typedef void option_fn(void *user, const struct option *o);
+/* Calls each for the options of cmd, those of every command last; cmd NULL: for all parameters. */
+void each_option(const struct command *cmd, option_fn *each, void *user);
 void print_help(FILE *f, const struct command *cmd);
 void print_overview(FILE *f);
 void print_params(FILE *f);
 const struct command *find_command(const char *name);
+
+/* complete.c: a script for the shell's completion; 0: no such shell */
+int print_completion(FILE *f, const char *shell);
+/* manual.c: manual pages in roff: hone(1), or hone-COMMAND(1) */
+void print_manual(FILE *f, const struct command *cmd);
 
 /* output.c */
 int exit_code_of(hone_status code);

@@ -71,10 +71,31 @@ static int run_help(int argc, char **argv)
         print_params(stdout);
         return 0;
     }
-    const struct command *cmd = find_command(argv[0]);
-    if (!cmd) return unknown_command(argv[0]);
-    print_help(stdout, cmd);
+    const int manual = !strcmp(argv[0], "man");
+    if (manual && argc == 1) {
+        print_manual(stdout, NULL);
+        return 0;
+    }
+    const struct command *cmd = find_command(argv[manual]);
+    if (!cmd) return unknown_command(argv[manual]);
+    (manual ? print_manual : print_help)(stdout, cmd);
     return 0;
+}
+
+static int run_completion(int argc, char **argv)
+{
+    if (argc == 1 && print_completion(stdout, argv[0])) return 0;
+    fputs("hone: completion wants the name of a shell: bash, zsh or fish", stderr);
+    if (argc) {
+        fputs("; found '", stderr);
+        print_name(stderr, argv[argc - 1]);
+        fputc('\'', stderr);
+    }
+    fputs("\n'hone completion bash > ~/.local/share/bash-completion/completions/hone' installs it "
+          "for "
+          "one user\n",
+          stderr);
+    return EXIT_USAGE;
 }
 
 static int run_command(const struct command *cmd, int argc, char **argv)
@@ -123,6 +144,8 @@ int main(int argc, char **argv)
         code = 0;
     } else if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
         code = run_help(argc - 2, argv + 2);
+    } else if (!strcmp(name, "completion")) {
+        code = run_completion(argc - 2, argv + 2);
     } else {
         const struct command *cmd = find_command(name);
         code = cmd ? run_command(cmd, argc - 2, argv + 2) : unknown_command(name);

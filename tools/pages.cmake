@@ -1,0 +1,41 @@
+# Manual pages and completion for shells: printed by the command itself, installed with it. A command that cannot run here (built
+# for another machine, or with the run-time of a sanitizer) prints none.
+if(CMAKE_CROSSCOMPILING OR HONE_SANITIZE OR HONE_FUZZ)
+  return()
+endif()
+set(HONE_ZSH_DIR ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING "where zsh looks for completion")
+set(folder ${CMAKE_BINARY_DIR}/pages)
+file(MAKE_DIRECTORY ${folder})
+set(pages "")
+set(manuals "")
+
+# hone_page(FILE ARGUMENTS...): what hone prints with these arguments
+function(hone_page file)
+  set(pipe "")
+  if(file MATCHES "gz$")
+    set(pipe | gzip -9n)
+  endif()
+  add_custom_command(OUTPUT ${folder}/${file} DEPENDS hone_command
+    COMMAND hone_command ${ARGN} ${pipe} > ${folder}/${file} COMMENT "hone ${file}")
+  set(pages ${pages} ${folder}/${file} PARENT_SCOPE)
+endfunction()
+
+hone_page(hone.1.gz help man)
+set(manuals ${folder}/hone.1.gz)
+file(GLOB commands CONFIGURE_DEPENDS tools/cmd_*.c)
+foreach(source ${commands})
+  get_filename_component(command ${source} NAME_WE)
+  string(REGEX REPLACE "^cmd_" "" command ${command})
+  string(REPLACE "_" "-" command ${command})
+  hone_page(hone-${command}.1.gz help man ${command})
+  list(APPEND manuals ${folder}/hone-${command}.1.gz)
+endforeach()
+hone_page(hone completion bash)
+hone_page(_hone completion zsh)
+hone_page(hone.fish completion fish)
+add_custom_target(hone_pages ALL DEPENDS ${pages})
+
+install(FILES ${manuals} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT command)
+install(FILES ${folder}/hone DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT command)
+install(FILES ${folder}/_hone DESTINATION ${HONE_ZSH_DIR} COMPONENT command)
+install(FILES ${folder}/hone.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT command)
