@@ -31,8 +31,11 @@ hn_library(hone_static STATIC)
 target_link_libraries(hone_static INTERFACE protobuf-c openblas z zip xxhash sqlite3
   $<$<BOOL:${HN_PC_LIBPQ}>:pq> pthread m dl)
 
+# What a package for those who run programs holds is component "library"; what those who build them need is "dev".
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME dev)
 install(TARGETS hone_shared hone_static EXPORT honeTargets
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT dev
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES plugin/hone.h ops/base/hone_status.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/hone)

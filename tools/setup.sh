@@ -3,15 +3,18 @@
 # Installs what is missing to build and run Hone on Debian (packages of the distribution only) and says what it did.
 #   tools/setup.sh          to build and run
 #   tools/setup.sh --test   also what the tests need
+#   tools/setup.sh --package  also what makes Debian packages
 # Running it again is instant. Needs root or sudo only when something is missing.
 set -euo pipefail
 
 packages=(gcc make cmake pkg-config libc6-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev zlib1g-dev
           libzip-dev libxxhash-dev libsqlite3-dev libpq-dev libjansson-dev libyaml-dev)
 if [ "${1:-}" = "--test" ]; then
-  packages+=(g++ check protobuf-compiler python3 python3-venv postgresql)
+  packages+=(g++ check protobuf-compiler python3 python3-venv postgresql dpkg-dev file)
+elif [ "${1:-}" = "--package" ]; then
+  packages+=(dpkg-dev file fakeroot)
 elif [ -n "${1:-}" ]; then
-  echo "setup: unknown option '$1' (only --test is known)" >&2
+  echo "setup: unknown option '$1' (--test and --package are known)" >&2
   exit 2
 fi
 
