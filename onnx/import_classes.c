@@ -81,14 +81,14 @@ static int is_integer(const char *s)
 }
 
 /* One class per line; "\\" and "\n" stand for a backslash and a line feed. */
-static hone_status from_metadata(struct hn_import *im, const char *value,
-                                 struct hn_class_list *found)
+hone_status hn_classes_read(struct hn_arena *a, const char *value, struct hn_class_list *found,
+                            hone_error *err)
 {
     size_t n = 1, k = 0;
     for (const char *c = value; *c; c++) n += *c == '\n';
-    const char **list = hn_arena_alloc(&im->g->arena, n + 1, sizeof *list);
-    char *copy = hn_arena_strdup(&im->g->arena, value), *to = copy;
-    if (!list || !copy) return nomem(im);
+    const char **list = hn_arena_alloc(a, n + 1, sizeof *list);
+    char *copy = hn_arena_strdup(a, value), *to = copy;
+    if (!list || !copy) return hn_nomem(err, "the list of classes", n * sizeof *list);
     int ints = 1;
     list[k++] = copy;
     for (const char *c = value; *c; c++) {
@@ -120,7 +120,7 @@ static hone_status outputs_own(struct hn_import *im)
         if (!g->output_classes)
             g->output_classes = hn_arena_alloc(&g->arena, g->n_outputs, sizeof *g->output_classes);
         if (!g->output_classes) return nomem(im);
-        HN_TRY(from_metadata(im, value, &g->output_classes[i]));
+        HN_TRY(hn_classes_read(&g->arena, value, &g->output_classes[i], im->err));
     }
     return HONE_OK;
 }
@@ -135,5 +135,6 @@ hone_status hn_import_classes(struct hn_import *im)
         if (strcmp(g->nodes[i].type, "ArrayFeatureExtractor") == 0)
             HN_TRY(from_extractor(im, &g->nodes[i]));
     const char *value = hn_onnx_meta(im->m, HN_META_CLASSES);
-    return !g->classes.n && value && *value ? from_metadata(im, value, &g->classes) : HONE_OK;
+    if (g->classes.n || !value || !*value) return HONE_OK;
+    return hn_classes_read(&g->arena, value, &g->classes, im->err);
 }

@@ -70,4 +70,7 @@ hone_status hn_onnx_edit(const struct hn_onnx *m, const struct hn_edit_line *lin
 #define HN_META_SHARED "hone.shared"
 hone_status hn_classes_write(struct hn_buffer *b, const char *const *classes, size_t n,
                              hone_error *err);
+struct hn_class_list;
+hone_status hn_classes_read(struct hn_arena *a, const char *value, struct hn_class_list *found,
+                            hone_error *err);
 #endif

@@ -10,7 +10,8 @@ static hone_status tensor_of(const hone_array *h, struct hn_tensor *t, hone_erro
                              .rank = 2,
                              .dims = { h->rows, h->per_row },
                              .data = h->data };
-    if (!hn_numel(2, t->dims, &t->n) || (!h->data && t->n) || !hn_dtype_size(t->dtype))
+    const int text = t->dtype == HN_STR && h->per_row == 1;
+    if (!hn_numel(2, t->dims, &t->n) || (!h->data && t->n) || (!text && !hn_dtype_size(t->dtype)))
         return hn_fail(err, HONE_E_USAGE, h->name,
                        "an array with %lld rows of %lld elements of type %d", (long long)h->rows,
                        (long long)h->per_row, (int)h->dtype);
@@ -22,9 +23,12 @@ static hone_status wrap_one(hone_data *d, hone_role role, const hone_array *h, i
 {
     struct hn_named_array *a;
     struct hn_tensor t;
+    const char *name = h->name ? h->name : "array";
     HN_TRY(tensor_of(h, &t, err));
     HN_TRY(hn_role_add(&d->ctx->mem, &d->role[role], is_target, h->name, &a, err));
-    HN_TRY(hn_array_wrap(&a->a, &d->ctx->mem, h->name ? h->name : "array", &t, 0, err));
+    if (is_target && t.dtype == HN_STR)
+        return hn_array_wrap_text(&a->a, &d->ctx->mem, name, h->data, h->rows, err);
+    HN_TRY(hn_array_wrap(&a->a, &d->ctx->mem, name, &t, 0, err));
     return hn_array_check_finite(&a->a, err);
 }
 

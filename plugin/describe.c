@@ -32,19 +32,58 @@ static void put_dims(hone_result *r, const struct hn_value *v)
     hn_result_close(r);
 }
 
-static void put_values(hone_result *r, const char *key, const struct hn_graph *g,
-                       const int32_t *list, size_t n)
+static void put_value(hone_result *r, const struct hn_value *v)
 {
-    hn_result_array(r, key);
-    for (size_t i = 0; i < n; i++) {
-        const struct hn_value *v = &g->values[list[i]];
+    hn_result_string(r, "name", v->name);
+    hn_result_string(r, "dtype", v->is_sequence ? "sequence" : hn_dtype_name(v->dtype));
+    put_dims(r, v);
+}
+
+static void put_inputs(hone_result *r, const struct hn_graph *g)
+{
+    hn_result_array(r, "inputs");
+    for (size_t i = 0; i < g->n_inputs; i++) {
         hn_result_object(r, NULL);
-        hn_result_string(r, "name", v->name);
-        hn_result_string(r, "dtype", v->is_sequence ? "sequence" : hn_dtype_name(v->dtype));
-        put_dims(r, v);
+        put_value(r, &g->values[g->inputs[i]]);
         hn_result_close(r);
     }
     hn_result_close(r);
+}
+
+static void put_class_list(hone_result *r, const struct hn_class_list *list)
+{
+    if (list->n == 0) {
+        hn_result_null(r, "classes");
+        return;
+    }
+    hn_result_array(r, "classes");
+    for (size_t i = 0; i < list->n; i++) hn_result_string(r, NULL, list->names[i]);
+    hn_result_close(r);
+}
+
+/* What training asks of an output, too: does it learn on its own, how many values a row has (0: no rows), the op it ends in,
+ * what it calls its classes. */
+static hone_status put_outputs(hone_result *r, hone_model *m, struct hn_arena *a, hone_error *err)
+{
+    const struct hn_graph *g = hn_model_graph(m);
+    static const char *const tails[] = { NULL, "softmax", "logsoftmax", "sigmoid", "both" };
+    hn_result_array(r, "outputs");
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        const struct hn_value *v = &g->values[g->outputs[i]];
+        struct hn_output_info info;
+        struct hn_class_list list;
+        hn_graph_output(g, i, &info);
+        HN_TRY(hn_model_classes(m, v->name, a, &list, err));
+        hn_result_object(r, NULL);
+        put_value(r, v);
+        hn_result_bool(r, "learns", info.trainable && !info.derived);
+        hn_result_int(r, "per_row", info.per_row);
+        hn_result_string(r, "tail", tails[info.tail]);
+        put_class_list(r, &list);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+    return HONE_OK;
 }
 
 static void put_header(hone_result *r, const struct hn_graph *g)
@@ -64,8 +103,7 @@ static void put_header(hone_result *r, const struct hn_graph *g)
     hn_result_string(r, "dtype", hn_dtype_name(g->dtype));
     hn_result_int(r, "fixed_batch", g->fixed_batch);
     hn_result_bool(r, "batch_lifted", g->batch_lifted);
-    put_values(r, "inputs", g, g->inputs, g->n_inputs);
-    put_values(r, "outputs", g, g->outputs, g->n_outputs);
+    put_inputs(r, g);
 }
 
 static void put_nodes(hone_result *r, const struct hn_graph *g)
@@ -198,17 +236,6 @@ static void put_parameters(hone_result *r, const struct hn_graph *g)
     hn_result_int(r, "trainable_parameters", trained);
 }
 
-static void put_classes(hone_result *r, const struct hn_graph *g)
-{
-    if (g->classes.n == 0) {
-        hn_result_null(r, "classes");
-        return;
-    }
-    hn_result_array(r, "classes");
-    for (size_t i = 0; i < g->classes.n; i++) hn_result_string(r, NULL, g->classes.names[i]);
-    hn_result_close(r);
-}
-
 /* The hidden layers that could be rebuilt, or why they could not. */
 static hone_status put_hidden(hone_result *r, hone_model *m, hone_error *err)
 {
@@ -231,24 +258,35 @@ static hone_status put_hidden(hone_result *r, hone_model *m, hone_error *err)
     return HONE_OK;
 }
 
-hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err)
+static hone_status describe(hone_model *m, hone_result *r, struct hn_arena *a, hone_error *err)
 {
     const struct hn_graph *g = hn_model_graph(m);
-    HN_TRY(hn_result_create(hn_model_context(m), "hone.inspect/1", out, err));
-    hone_result *r = *out;
+    struct hn_class_list list;
     put_header(r, g);
+    HN_TRY(put_outputs(r, m, a, err));
     put_nodes(r, g);
     put_issues(r, g);
     put_parameters(r, g);
-    put_classes(r, g);
+    HN_TRY(hn_model_classes(m, NULL, a, &list, err));
+    put_class_list(r, &list);
     hn_result_array(r, "edits");
     for (size_t i = 0; i < hn_model_n_edits(m); i++)
         hn_result_string(r, NULL, hn_model_edit_line(m, i));
     hn_result_close(r);
-    hone_status st = put_hidden(r, m, err);
-    if (st == HONE_OK) st = hn_result_done(r, err);
+    HN_TRY(put_hidden(r, m, err));
+    return hn_result_done(r, err);
+}
+
+hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err)
+{
+    hone_context *ctx = hn_model_context(m);
+    struct hn_arena lists;
+    HN_TRY(hn_result_create(ctx, "hone.inspect/1", out, err));
+    hn_arena_init(&lists, &ctx->mem);
+    hone_status st = describe(m, *out, &lists, err);
+    hn_arena_clear(&lists);
     if (st == HONE_OK) return HONE_OK;
-    hone_result_destroy(r);
+    hone_result_destroy(*out);
     *out = NULL;
     return st;
 }

@@ -146,7 +146,9 @@ HONE_CALL hone_model_edit(hone_model *m, const char *line, hone_error *err);
 HONE_CALL hone_model_check(hone_model *m, int training, hone_error *err);
 /* What `hone inspect --json` prints: inputs, outputs, nodes with verdicts, issues, ties,
  * parameters, and "hidden": units and activation of the hidden layers, or the node that keeps them
- * from being rebuilt and why. */
+ * from being rebuilt and why. An output has "learns" (a loss without a name is for the one that
+ * does), "per_row", "tail" ("softmax", "logsoftmax", "sigmoid", "both": 1 - p and p; null) and its
+ * "classes" (null: no list). */
 HONE_CALL hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
 /* Writes the model: source bytes with the trained tensors in place; nothing changed, the same
  * bytes. Written aside, synced, read back, compared, renamed: an existing file stays untouched
@@ -174,6 +176,7 @@ typedef enum hone_dtype {
     HONE_U8 = 2,
     HONE_I32 = 6,
     HONE_I64 = 7,
+    HONE_STR = 8, /* class labels in y: data are const char *const *, UTF-8, one a row */
     HONE_F16 = 10,
     HONE_F64 = 11,
     HONE_BF16 = 16

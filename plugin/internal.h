@@ -147,6 +147,10 @@ hone_status hn_model_set_metadata(hone_model *m, const char *key, const char *va
                                   hone_error *err);
 /* The value of a key as it would be written, NULL when it is not there. Valid until the model changes. */
 const char *hn_model_metadata(const hone_model *m, const char *key);
+/* What an output (NULL: the file) calls its classes: as imported, else as a training of this model has left it. n 0: it has no
+ * list. Lives as long as the arena and the model's state. */
+hone_status hn_model_classes(const hone_model *m, const char *output, struct hn_arena *a,
+                             struct hn_class_list *found, hone_error *err);
 /* Undo for a failed or interrupted caller: remembers edits, weights and metadata. */
 struct hn_model_mark;
 hone_status hn_model_mark(hone_model *m, struct hn_model_mark **out, hone_error *err);

@@ -349,3 +349,16 @@ const char *hn_model_metadata(const hone_model *m, const char *key)
         if (strcmp(m->now.metas[i].key, key) == 0) return m->now.metas[i].value;
     return hn_onnx_meta(hn_model_onnx(m), key);
 }
+
+hone_status hn_model_classes(const hone_model *m, const char *output, struct hn_arena *a,
+                             struct hn_class_list *found, hone_error *err)
+{
+    const struct hn_graph *g = m->now.view->graph;
+    const char *key = output ? hn_arena_printf(a, HN_META_CLASSES ".%s", output) : HN_META_CLASSES;
+    if (!key) return hn_nomem(err, "the list of classes", 0);
+    *found = output ? *hn_graph_classes(g, output) : g->classes;
+    if (found->n) return HONE_OK;
+    const char *value = hn_model_metadata(m, key);
+    if (!value) value = hn_model_metadata(m, HN_META_CLASSES);
+    return value && *value ? hn_classes_read(a, value, found, err) : HONE_OK;
+}

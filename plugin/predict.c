@@ -8,7 +8,8 @@
 enum { PREDICT_ROWS = 1024 };
 
 /* The classes that an output tells apart, named by the model's list where it is as long. */
-static void find_classes(const struct hn_predictor *p, struct hn_predicted *c)
+static hone_status find_classes(const struct hn_predictor *p, struct hn_predicted *c,
+                                hone_error *err)
 {
     const struct hn_graph *g = hn_model_graph(p->s->model);
     struct hn_output_info info = { 0 };
@@ -16,8 +17,10 @@ static void find_classes(const struct hn_predictor *p, struct hn_predicted *c)
         if (!strcmp(g->values[g->outputs[i]].name, c->name)) hn_graph_output(g, i, &info);
     c->half = info.tail == HN_TAIL_SIGMOID ? 0.5 : 0;
     c->n_classes = c->per_row > 1 ? c->per_row : 2;
-    const struct hn_class_list *list = hn_graph_classes(g, c->name);
-    if ((int64_t)list->n == c->n_classes) c->classes = list->names;
+    struct hn_class_list list;
+    HN_TRY(hn_model_classes(p->s->model, c->name, &p->s->arena, &list, err));
+    if ((int64_t)list.n == c->n_classes) c->classes = list.names;
+    return HONE_OK;
 }
 
 /* Which outputs: those of --output, else all that are computed. */
@@ -55,7 +58,7 @@ static hone_status choose(struct hn_predictor *p, hone_error *err)
                            hn_fail(err, HONE_E_UNSUPPORTED, c->name,
                                    "this output does not have one row per input row"),
                            "--output NAME chooses others");
-        find_classes(p, c);
+        HN_TRY(find_classes(p, c, err));
     }
     return HONE_OK;
 }

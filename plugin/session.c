@@ -259,8 +259,9 @@ hone_status hn_session_finish(struct hn_session *s, hone_error *err)
             HN_TRY(hn_model_scale_output(s->model, g->output_name,
                                          hn_param_s(s->params, "scale-target"), g->offset, g->scale,
                                          g->per_row, err));
-        if (g->classes && !hn_graph_classes(hn_model_graph(s->model), g->output_name)->n)
-            HN_TRY(write_classes(s, g->output_name, &own->classes[t], err));
+        struct hn_class_list list = { 0 };
+        if (g->classes) HN_TRY(hn_model_classes(s->model, g->output_name, &s->arena, &list, err));
+        if (g->classes && !list.n) HN_TRY(write_classes(s, g->output_name, &own->classes[t], err));
     }
     return hn_session_write_tables(s, err);
 }

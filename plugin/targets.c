@@ -154,16 +154,17 @@ static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const st
 static hone_status model_classes(struct hn_session *s, const char *output, struct hn_classes *c,
                                  int *have, hone_error *err)
 {
-    const struct hn_class_list *list = hn_graph_classes(hn_model_graph(s->model), output);
+    struct hn_class_list list;
     struct hn_mem *m = &s->ctx->mem;
-    *have = list->n > 0;
+    HN_TRY(hn_model_classes(s->model, output, &s->arena, &list, err));
+    *have = list.n > 0;
     if (!*have) return HONE_OK;
-    if (!list->are_int) return hn_classes_from_text(c, m, list->names, (int64_t)list->n, err);
-    int64_t *v = hn_calloc(m, list->n, sizeof *v);
-    if (!v) return hn_nomem(err, "the class list", list->n * sizeof *v);
-    for (size_t i = 0; i < list->n; i++)
-        if (!hn_parse_i64(list->names[i], strlen(list->names[i]), &v[i])) v[i] = (int64_t)i;
-    hone_status st = hn_classes_from_i64(c, m, v, (int64_t)list->n, err);
+    if (!list.are_int) return hn_classes_from_text(c, m, list.names, (int64_t)list.n, err);
+    int64_t *v = hn_calloc(m, list.n, sizeof *v);
+    if (!v) return hn_nomem(err, "the class list", list.n * sizeof *v);
+    for (size_t i = 0; i < list.n; i++)
+        if (!hn_parse_i64(list.names[i], strlen(list.names[i]), &v[i])) v[i] = (int64_t)i;
+    hone_status st = hn_classes_from_i64(c, m, v, (int64_t)list.n, err);
     hn_free(m, v);
     return st;
 }

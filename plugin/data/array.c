@@ -152,6 +152,21 @@ hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *na
     return st;
 }
 
+hone_status hn_array_wrap_text(struct hn_array *a, struct hn_mem *mem, const char *name,
+                               const char *const *text, int64_t rows, hone_error *err)
+{
+    char row[48];
+    HN_TRY(hn_array_begin(a, mem, name, name, err));
+    hone_status st = hn_array_shape(a, HN_STR, 1, &rows, NULL, err);
+    a->data = text;
+    for (int64_t i = 0; st == HONE_OK && i < rows; i++)
+        if (!text[i])
+            st = hn_fail(err, HONE_E_DATA, a->source, "%s: found no text, wanted a label",
+                         hn_array_row_name(a, i, row));
+    if (st != HONE_OK) hn_array_close(a);
+    return st;
+}
+
 void hn_array_range(const struct hn_array *a, int64_t first, int64_t n, enum hn_dtype to, void *dst)
 {
     const char *src =

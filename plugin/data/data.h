@@ -86,6 +86,9 @@ hone_status hn_array_open(struct hn_array *a, const struct hn_source *src, const
  * copy is set. Unaligned data are always copied. A scalar is one row. */
 hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *name,
                           const struct hn_tensor *t, int copy, hone_error *err);
+/* The same around labels as text, one a row (HN_STR): borrowed, none may be NULL. */
+hone_status hn_array_wrap_text(struct hn_array *a, struct hn_mem *mem, const char *name,
+                               const char *const *text, int64_t rows, hone_error *err);
 
 /* dst[i, :] = scale * a[rows[i], :] as `to` (HN_F32, HN_F64 or an integer type); rows NULL: rows 0…n-1 from `first` on.
  * Not for HN_STR. No allocation, no system call, cannot fail. */
