@@ -414,10 +414,20 @@ struct hn_clock {
     int64_t epoch, step /* optimizer steps */, batch /* batches seen */,
         row /* position in the epoch */, micro;
 };
-enum hn_slab { HN_SLAB_W, HN_SLAB_DW, HN_SLAB_M, HN_SLAB_V, HN_SLAB_BEST, HN_SLAB_GOOD, HN_SLABS };
+enum hn_slab {
+    HN_SLAB_W,
+    HN_SLAB_DW,
+    HN_SLAB_M,
+    HN_SLAB_V,
+    HN_SLAB_BEST,
+    HN_SLAB_GOOD,
+    HN_SLAB_AVERAGE, /* of W over a run */
+    HN_SLABS
+};
 struct hn_replica { /* what a backend sees of it */
     uint32_t key[2];
-    void *slab[HN_SLABS]; /* backend buffers (alloc); M, V, BEST, GOOD may be NULL where not used */
+    void *slab
+        [HN_SLABS]; /* backend buffers (alloc); M, V, BEST, GOOD, AVERAGE may be NULL where not used */
     const struct hn_hyper *hyper;
     struct hn_clock now; /* run advances step, batch and micro */
 };

@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 const char *const hn_ckpt_names[2] = { "checkpoint.hone", "checkpoint.old.hone" };
-const char *const hn_ckpt_slabs[HN_SLABS] = { "w", "dw", "m", "v", "best", "good" };
+const char *const hn_ckpt_slabs[HN_SLABS] = { "w", "dw", "m", "v", "best", "good", "average" };
 
 /* ---- what the state is -------------------------------------------------------------------------------------------- */
 
@@ -65,6 +65,7 @@ static void visit_member(struct hn_visit *v, struct hn_member *m, int n_losses)
     hn_visit_f64(v, &m->schedule.best);
     hn_visit_i64(v, &m->schedule.bad);
     hn_visit_i64(v, &m->schedule.resting);
+    hn_visit_i64(v, &m->schedule.swa_start);
     hn_visit_f64(v, &m->last_lr);
     for (int i = 0; i < 2 * n_losses; i++) hn_visit_f64(v, &m->partial[i]);
     hn_visit_int(v, &state);
@@ -106,6 +107,7 @@ void hn_fit_visit(struct hn_visit *v, struct hn_fit *f)
     hn_visit_same(v, "bytes a number", (int64_t)f->s->backend->elem);
     hn_visit_i64(v, &f->done);
     hn_visit_i64(v, &f->good_epoch);
+    hn_visit_i64(v, &f->averaged);
     hn_visit_int(v, &reason);
     f->reason = (enum hn_stop_reason)reason;
     hn_visit_bytes(v, f->bad, sizeof f->bad);
@@ -133,7 +135,7 @@ struct writer {
 
 void hn_ckpt_head(unsigned char head[HN_CKPT_HEAD])
 {
-    uint32_t version = 1, order = 0x01020304;
+    uint32_t version = 2, order = 0x01020304;
     memcpy(head, "HONECKP\n", 8);
     memcpy(head + 8, &version, 4);
     memcpy(head + 12, &order, 4);

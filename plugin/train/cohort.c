@@ -9,8 +9,8 @@
 
 size_t hn_slab_elements(const struct hn_program *prog, enum hn_slab slab)
 {
-    int whole = slab == HN_SLAB_W || slab == HN_SLAB_BEST || slab == HN_SLAB_GOOD;
-    return whole ? prog->n_slab : prog->n_trained;
+    int part = slab == HN_SLAB_DW || slab == HN_SLAB_M || slab == HN_SLAB_V;
+    return part ? prog->n_trained : prog->n_slab;
 }
 
 static hone_status check_offers(const struct hn_cohort_opts *o, hone_error *err)
@@ -92,7 +92,8 @@ static hone_status alloc_slabs(struct hn_cohort *c, struct hn_member *m,
                            [HN_SLAB_M] = (state & 1) != 0,
                            [HN_SLAB_V] = (state & 2) != 0,
                            [HN_SLAB_BEST] = o->keep_best,
-                           [HN_SLAB_GOOD] = o->keep_good };
+                           [HN_SLAB_GOOD] = o->keep_good,
+                           [HN_SLAB_AVERAGE] = o->keep_average };
     for (int i = 0; i < HN_SLABS; i++) {
         size_t bytes = hn_slab_elements(c->prog, (enum hn_slab)i) * c->backend->elem;
         if (want[i]) HN_TRY(c->backend->alloc(c->dev, bytes, &m->r.slab[i], err));

@@ -34,7 +34,7 @@ struct hn_member_opts {
     const uint32_t *rows; /* its rows, copied; NULL: 0 … n_rows - 1 */
     int64_t n_rows, batch;
     int shuffle;
-    int keep_best, keep_good; /* slabs BEST, GOOD are wanted */
+    int keep_best, keep_good, keep_average; /* slabs BEST, GOOD, AVERAGE are wanted */
 };
 
 struct hn_member {
@@ -84,7 +84,7 @@ void hn_cohort_destroy(struct hn_cohort *c); /* NULL allowed */
 hone_status hn_cohort_add(struct hn_cohort *c, int slot, const struct hn_member_opts *o,
                           hone_error *err);
 void hn_cohort_drop(struct hn_cohort *c, int slot);
-/* Host elements (backend's size) from and to a slab: HN_SLAB_W, BEST and GOOD have prog->n_slab, the others n_trained. */
+/* Host elements (backend's size) from and to a slab: HN_SLAB_W, BEST, GOOD and AVERAGE have prog->n_slab, the others n_trained. */
 hone_status hn_member_put(struct hn_cohort *c, int slot, enum hn_slab slab, const void *src,
                           hone_error *err);
 hone_status hn_member_get(const struct hn_cohort *c, int slot, enum hn_slab slab, void *dst,

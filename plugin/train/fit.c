@@ -58,10 +58,15 @@ int hn_epoch_value(const struct hn_epoch *e, const char *name, double *out)
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
+enum hn_slab hn_fit_judged_slab(const struct hn_fit *f)
+{
+    return f->averaged > 0 ? HN_SLAB_AVERAGE : HN_SLAB_W;
+}
+
 enum hn_slab hn_fit_result_slab(const struct hn_fit *f)
 {
     if (f->opts.save_best && f->opts.monitor) return HN_SLAB_BEST;
-    return f->reason == HN_STOP_DIVERGED ? HN_SLAB_GOOD : HN_SLAB_W;
+    return f->reason == HN_STOP_DIVERGED ? HN_SLAB_GOOD : hn_fit_judged_slab(f);
 }
 
 int64_t hn_fit_result_epoch(const struct hn_fit *f)
@@ -121,13 +126,14 @@ static void beyond_range(struct hn_fit *f, const struct hn_param *p)
     diverged(f, text);
 }
 
-/* Copies slab W aside if all of it is finite, in the file too, else the run has diverged. */
+/* Copies what is judged aside if all of it is finite, in the file too, else the run has diverged. */
 static hone_status snapshot(struct hn_fit *f, enum hn_slab to, hone_error *err)
 {
-    HN_TRY(hn_member_get(f->cohort, 0, HN_SLAB_W, f->host, err));
+    const enum hn_slab from = hn_fit_judged_slab(f);
+    HN_TRY(hn_member_get(f->cohort, 0, from, f->host, err));
     const char *bad = hn_first_bad_param(f->s->prog, f->host, f->s->backend->elem);
     const struct hn_param *beyond = hn_round_as_stored(f->s->prog, f->host, f->s->backend->elem);
-    if (!bad && !beyond) return hn_member_copy(f->cohort, 0, to, HN_SLAB_W, err);
+    if (!bad && !beyond) return hn_member_copy(f->cohort, 0, to, from, err);
     if (bad)
         diverged(f, bad);
     else
@@ -183,7 +189,7 @@ static hone_status evaluate(struct hn_fit *f, struct hn_epoch *e, hone_error *er
     const struct hn_param *beyond;
     int val = f->s->rows[HONE_VAL].n > 0, train = wants_train_figures(f);
     if (!val && !train) return HONE_OK;
-    HN_TRY(hn_fit_as_stored(f, HN_SLAB_W, &r, &beyond, err));
+    HN_TRY(hn_fit_as_stored(f, hn_fit_judged_slab(f), &r, &beyond, err));
     if (beyond) return beyond_range(f, beyond), HONE_OK;
     if (val) HN_TRY(hn_evaluator_run(f->eval, &r, HONE_VAL, &e->val, err));
     if (train) HN_TRY(hn_evaluator_run(f->eval, &r, HONE_TRAIN, &e->train, err));
@@ -215,7 +221,18 @@ static hone_status judge(struct hn_fit *f, const struct hn_epoch *e, int *is_bes
         HN_TRY(snapshot(f, HN_SLAB_GOOD, err));
         if (f->reason != HN_STOP_DIVERGED) f->good_epoch = e->epoch;
     }
-    hn_schedule_epoch_end(&member(f)->schedule, watched);
+    hn_schedule_epoch_end(&member(f)->schedule, e->epoch - 1, watched);
+    return HONE_OK;
+}
+
+/* The epoch's weights join the average. A loss that is not finite ends the run, by what is there already. */
+static hone_status average(struct hn_fit *f, const struct hn_epoch *e, hone_error *err)
+{
+    const struct hn_schedule *s = &member(f)->schedule;
+    if (!f->averager || !hn_schedule_averages(s, e->epoch - 1)) return HONE_OK;
+    if (!isfinite(e->train_loss)) return HONE_OK;
+    HN_TRY(hn_averager_take(f->averager, f->averaged, f->host, err));
+    f->averaged++;
     return HONE_OK;
 }
 
@@ -226,6 +243,7 @@ static hone_status end_epoch(struct hn_fit *f, hone_error *err)
     struct hn_epoch e = { .epoch = m->r.now.epoch,
                           .train_loss = hn_member_loss(f->cohort, 0),
                           .lr = m->last_lr };
+    HN_TRY(average(f, &e, err));
     HN_TRY(evaluate(f, &e, err));
     HN_TRY(judge(f, &e, &is_best, err));
     e.seconds = hn_fit_seconds(f);
@@ -346,6 +364,8 @@ hone_status hn_fit_create(struct hn_session *s, struct hn_cohort *c, struct hn_e
     hone_status st = f->curve && f->host ? HONE_OK : hn_nomem(err, "the run", bytes);
     if (st == HONE_OK && hn_program_has_half(s->prog))
         st = s->backend->alloc(s->dev, bytes, &f->stored, err);
+    if (st == HONE_OK && c->member[0].schedule.swa_start > 0)
+        st = hn_averager_create(c, &f->averager, err);
     if (st != HONE_OK) {
         hn_fit_destroy(f);
         return st;
@@ -358,6 +378,7 @@ void hn_fit_destroy(struct hn_fit *f)
 {
     if (!f) return;
     struct hn_mem *mem = &f->s->ctx->mem;
+    hn_averager_destroy(f->averager);
     if (f->stored) f->s->backend->release(f->s->dev, f->stored);
     hn_free(mem, f->curve);
     hn_free(mem, f->host);

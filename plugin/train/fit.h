@@ -8,11 +8,13 @@
  * run as diverged; then, as after any other stop, the weights to export are the best ones, or the last good ones when
  * nothing is monitored. Weights of half types train in float32; what is judged is always what the file would hold, so that
  * the figures are those of the exported model, and a number beyond the range of its type is not finite. A stop by time or callback inside an epoch ends that epoch where it is and judges it; a requested
- * stop leaves it as it is, to be resumed. */
+ * stop leaves it as it is, to be resumed. Where weights are averaged (average.h) it is the average that is judged, kept as the
+ * best and exported; training goes on from the weights. */
 #ifndef HN_FIT_H
 #define HN_FIT_H
 
 #include "plugin/internal.h"
+#include "plugin/train/average.h"
 #include "plugin/train/cohort.h"
 #include "plugin/train/metric.h"
 #include "plugin/train/stop.h"
@@ -49,13 +51,15 @@ struct hn_fit {
     struct hn_fit_opts opts;
     struct hn_fit_hooks hooks;
     hone_callbacks callbacks;
-    unsigned char *host; /* slab W on the host */
+    struct hn_averager *averager; /* NULL: no SWA */
+    unsigned char *host;          /* slab W on the host */
     void *stored; /* a slab on the device: weights as the file holds them; NULL: as they are */
     /* state: visited by checkpoints */
     struct hn_stopper stop;
     enum hn_stop_reason reason;
     int64_t done;       /* finished epochs */
     int64_t good_epoch; /* of slab GOOD */
+    int64_t averaged;   /* epochs whose weights are in slab AVERAGE (SWA) */
     int64_t rows_trained;
     double seconds, train_seconds; /* spent in earlier processes; in batches only */
     struct hn_figures before[3];   /* of the imported model, by role; rows 0: not evaluated */
@@ -81,6 +85,8 @@ void hn_fit_destroy(
 hone_status hn_fit_start(struct hn_fit *f, hone_error *err);
 /* Trains until there is a reason to stop: f->reason. */
 hone_status hn_fit_run(struct hn_fit *f, hone_error *err);
+/* The slab that is judged after an epoch: the weights, or their average once there is one. */
+enum hn_slab hn_fit_judged_slab(const struct hn_fit *f);
 /* The slab that holds the result, and the epoch it is from. */
 enum hn_slab hn_fit_result_slab(const struct hn_fit *f);
 /* A replica whose slab W has the numbers of slab `from` as the file holds them: rounded, where parameters are of half types.

@@ -247,6 +247,10 @@ static void say_how_it_ended(const struct hn_job *j)
     const struct hn_fit *f = j->fit;
     if (!f->opts.stop.epochs) return; /* it was not trained */
     say_when_worse(j);
+    if (f->averager && !f->averaged && f->reason != HN_STOP_INTERRUPTED)
+        hn_log(j->ctx, HONE_LOG_WARNING,
+               "training ended in epoch %lld, before --swa-start: nothing was averaged",
+               (long long)f->done);
     if (f->reason == HN_STOP_DIVERGED)
         hn_log(j->ctx, HONE_LOG_WARNING,
                "training diverged in epoch %lld: %s is not finite; the weights of epoch %lld are "

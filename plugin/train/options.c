@@ -120,6 +120,36 @@ static hone_status read_milestones(const hone_params *p, struct hn_schedule_opts
     return HONE_OK;
 }
 
+hone_status hn_options_company(const hone_params *p, hone_error *err)
+{
+    static const struct {
+        const char *name, *needs, *why;
+    } pairs[] = { { "swa-lr", "swa-start", "it is the learning rate from there on" },
+                  { "swa-anneal", "swa-lr", "it is the way to that rate" } };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (hone_params_is_set(p, pairs[i].name) && !hone_params_is_set(p, pairs[i].needs))
+            return hn_fail(err, HONE_E_USAGE, pairs[i].name, "means nothing without --%s: %s",
+                           pairs[i].needs, pairs[i].why);
+    return HONE_OK;
+}
+
+/* The first epoch whose weights are averaged, of a number of epochs or of a share of them; 0: none. */
+static hone_status read_averaging(const hone_params *p, struct hn_schedule_opts *o, hone_error *err)
+{
+    double start = or_default(p, "swa-start", 0);
+    o->swa_lr = or_default(p, "swa-lr", 0);
+    o->swa_anneal = hn_param_i(p, "swa-anneal");
+    if (start >= 1 && start != floor(start))
+        return hn_fail(err, HONE_E_USAGE, "swa-start",
+                       "found %g, wanted a whole epoch, or a share of --epochs below 1", start);
+    if (start > (double)o->epochs)
+        return hn_fail(err, HONE_E_USAGE, "swa-start",
+                       "found %g, wanted at most the %lld of --epochs", start,
+                       (long long)o->epochs);
+    o->swa_start = hn_swa_epoch(start, o->epochs);
+    return HONE_OK;
+}
+
 static hone_status read_schedule(const hone_params *p, double lr, struct hn_schedule_opts *o,
                                  hone_error *err)
 {
@@ -142,6 +172,7 @@ static hone_status read_schedule(const hone_params *p, double lr, struct hn_sche
     if (kind == HN_LR_PLATEAU && o->gamma >= 1)
         return hn_fail(err, HONE_E_USAGE, "lr-gamma", "found %g, wanted less than 1 for plateau",
                        o->gamma);
+    HN_TRY(read_averaging(p, o, err));
     return read_milestones(p, o, err);
 }
 
@@ -198,6 +229,7 @@ static void read_member(const hone_params *p, const struct hn_session *s, struct
     m->shuffle = !hn_param_b(p, "no-shuffle");
     m->keep_best = o->fit.save_best && o->fit.monitor;
     m->keep_good = !m->keep_best;
+    m->keep_average = m->schedule.swa_start > 0;
     m->schedule.maximize = o->fit.stop.maximize;
 }
 

@@ -92,10 +92,13 @@ static void put_hyperparameter(hone_result *r, const hone_param_info *i, const h
     }
 }
 
-/* A record without class weights is what it was before there were any: the exported bytes do not change. */
+/* A record without what was not asked for is what it was before there was such a thing: the exported bytes do not change. */
 static int left_out(const hone_param_info *i, const hone_params *p)
 {
-    return strcmp(i->name, "class-weights") == 0 && !hone_params_is_set(p, i->name);
+    static const char *const names[] = { "class-weights", "swa-start", "swa-lr", "swa-anneal" };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (strcmp(i->name, names[k]) == 0) return !hone_params_is_set(p, i->name);
+    return 0;
 }
 
 void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struct hn_train_opts *o)
@@ -164,6 +167,7 @@ static void put_stop(hone_result *r, const struct hn_job *j)
     const struct hn_fit *f = j->fit;
     hn_result_int(r, "epochs", f->done);
     hn_result_int(r, "best_epoch", hn_fit_result_epoch(f));
+    if (f->averager) hn_result_int(r, "averaged_epochs", f->averaged);
     hn_result_string(r, "monitor", f->opts.monitor);
     hn_result_string(r, "stop_reason", hn_stop_name(f->reason));
     if (f->reason != HN_STOP_DIVERGED) return;

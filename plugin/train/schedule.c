@@ -22,6 +22,7 @@ void hn_schedule_init(struct hn_schedule *s, const struct hn_schedule_opts *opts
 {
     *s = (struct hn_schedule){ .opts = *opts,
                                .lr = opts->lr,
+                               .swa_start = opts->swa_start,
                                .best = opts->maximize ? -HUGE_VAL : HUGE_VAL };
 }
 
@@ -71,9 +72,30 @@ static double plain(const struct hn_schedule *s, int64_t epoch, int64_t step)
     }
 }
 
+int64_t hn_swa_epoch(double start, int64_t epochs)
+{
+    if (!(start > 0)) return 0;
+    return start < 1 ? (int64_t)floor(start * (double)epochs) + 1 : (int64_t)start;
+}
+
+int hn_schedule_averages(const struct hn_schedule *s, int64_t epoch)
+{
+    return s->swa_start > 0 && epoch + 1 >= s->swa_start;
+}
+
+static double rate(const struct hn_schedule *s, int64_t epoch, int64_t step)
+{
+    const struct hn_schedule_opts *o = &s->opts;
+    int64_t first = s->swa_start - 1, past = epoch - first;
+    if (!(o->swa_lr > 0) || !hn_schedule_averages(s, epoch)) return plain(s, epoch, step);
+    if (past >= o->swa_anneal) return o->swa_lr;
+    return glide(plain(s, first, first * o->steps_per_epoch), o->swa_lr,
+                 (double)past / (double)o->swa_anneal);
+}
+
 double hn_schedule_lr(const struct hn_schedule *s, int64_t epoch, int64_t step)
 {
-    double lr = plain(s, epoch, step);
+    double lr = rate(s, epoch, step);
     if (step < s->opts.warmup) lr *= (double)(step + 1) / (double)s->opts.warmup;
     return lr;
 }
@@ -84,10 +106,10 @@ static int improved(const struct hn_schedule *s, double v)
     return s->opts.maximize ? v > s->best * (1 + t) : v < s->best * (1 - t);
 }
 
-void hn_schedule_epoch_end(struct hn_schedule *s, double watched)
+void hn_schedule_epoch_end(struct hn_schedule *s, int64_t epoch, double watched)
 {
     const struct hn_schedule_opts *o = &s->opts;
-    if (o->kind != HN_LR_PLATEAU) return;
+    if (o->kind != HN_LR_PLATEAU || (o->swa_lr > 0 && hn_schedule_averages(s, epoch))) return;
     if (improved(s, watched)) {
         s->best = watched;
         s->bad = 0;

@@ -13,6 +13,9 @@
  *   plateau      lr * gamma each time the watched value was not better than best * (1 ± threshold) for more than
  *                `patience` epochs; then `cooldown` epochs do not count; never below min; changes of 1e-8 or less are not made
  *
+ * Weight averaging (SWA) has its own rate: with swa_lr, from epoch swa_start - 1 on (counted from 0 as above) half a cosine over
+ * swa_anneal epochs from the rate that epoch would begin with to swa_lr, then swa_lr, as PyTorch's SWALR; plateau rests then.
+ *
  * min is also a floor below step, multistep, exponential and poly (0: none, as in PyTorch). Warm-up multiplies the rate of
  * optimizer step k by (k + 1) / warmup while k < warmup. All mutable state is in the struct. */
 #ifndef HN_SCHEDULE_H
@@ -39,9 +42,11 @@ struct hn_schedule_opts {
     int64_t step, patience, cooldown, warmup;
     int64_t milestones[HN_MAX_MILESTONES];
     int n_milestones;
-    int64_t epochs;          /* of the run */
-    int64_t steps_per_epoch; /* optimizer steps */
-    int maximize;            /* plateau: more of the watched value is better */
+    int64_t epochs;                /* of the run */
+    int64_t steps_per_epoch;       /* optimizer steps */
+    int maximize;                  /* plateau: more of the watched value is better */
+    double swa_lr;                 /* 0: none */
+    int64_t swa_start, swa_anneal; /* the first epoch that is averaged, from 1; 0: never */
 };
 
 struct hn_schedule {
@@ -50,6 +55,7 @@ struct hn_schedule {
     double lr;            /* plateau: the current rate */
     double best;          /* plateau: best value seen */
     int64_t bad, resting; /* plateau: epochs without improvement, epochs of cooldown left */
+    int64_t swa_start;    /* as the run began: more epochs do not move it */
 };
 
 /* "step", … to kind; -1: unknown. And the name of a kind. */
@@ -58,6 +64,10 @@ const char *hn_schedule_name(enum hn_schedule_kind kind);
 void hn_schedule_init(struct hn_schedule *s, const struct hn_schedule_opts *opts);
 /* The rate of optimizer step `step` (from 0 over the whole run) in epoch `epoch` (from 0). */
 double hn_schedule_lr(const struct hn_schedule *s, int64_t epoch, int64_t step);
-/* The end of a training epoch with its watched value: plateau decides. NaN is not an improvement. */
-void hn_schedule_epoch_end(struct hn_schedule *s, double watched);
+/* The first epoch (from 1) that is averaged: `start` itself, or below 1 the one behind that share of the epochs. */
+int64_t hn_swa_epoch(double start, int64_t epochs);
+/* Is `epoch` (from 0) one whose weights are averaged? */
+int hn_schedule_averages(const struct hn_schedule *s, int64_t epoch);
+/* The end of epoch `epoch` (from 0) with its watched value: plateau decides. NaN is not an improvement. */
+void hn_schedule_epoch_end(struct hn_schedule *s, int64_t epoch, double watched);
 #endif

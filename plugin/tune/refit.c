@@ -21,6 +21,20 @@ static hone_status set_all(hone_params *p, const struct pair *list, hone_error *
     return HONE_OK;
 }
 
+/* The average begins with the epoch that it began with in the trial; where that one is never reached there is none. */
+static hone_status keep_averaging(struct hn_tune *t, hone_params *p, int64_t epochs,
+                                  hone_error *err)
+{
+    const char *const names[] = { "swa-start", "swa-lr", "swa-anneal" };
+    double asked = hn_param_f(p, "swa-start");
+    int64_t start = hn_swa_epoch(asked, hn_param_i(p, "epochs"));
+    for (int i = 0; i < 3 && (start < 1 || start > epochs); i++)
+        HN_TRY(hone_params_set(p, names[i], NULL, err));
+    if (start < 1 || start > epochs) return HONE_OK;
+    const char *text = hn_arena_printf(&t->arena, "%lld", (long long)start);
+    return text ? hone_params_set(p, "swa-start", text, err) : hn_nomem(err, "a number", 0);
+}
+
 /* Nothing to watch but the training loss: a fixed number of epochs, the last weights. */
 static hone_status for_epochs(struct hn_tune *t, hone_params *p, int64_t epochs, hone_error *err)
 {
@@ -32,6 +46,7 @@ static hone_status for_epochs(struct hn_tune *t, hone_params *p, int64_t epochs,
     const char *text = hn_arena_printf(&t->arena, "%lld", (long long)epochs);
     if (!text) return hn_nomem(err, "a number", 0);
     HN_TRY(set_all(p, list, err));
+    HN_TRY(keep_averaging(t, p, epochs, err));
     return hone_params_set(p, "epochs", text, err);
 }
 

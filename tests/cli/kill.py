@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """No work is lost: `hone train` killed at random moments, with SIGKILL and with SIGTERM, again and again, and continued by
 `hone resume` until it is done, ends with the bytes of a run that nobody disturbed. Dropout, BatchNorm, momentum, plateau and
-early stopping, augmentation on, with one and with two threads. The moments are drawn from a fixed seed; what the machine does meanwhile is
+early stopping, augmentation, weight averaging on, with one and with two threads. The moments are drawn from a fixed seed; what the machine does meanwhile is
 not, so that every run of this test kills elsewhere."""
 import json
 import random
@@ -20,7 +20,7 @@ random.seed(20)
 NET = tmp / "net.onnx"
 JOB = ["--x", IMAGES, "--y", LABELS, "--x-scale", SCALE, "--val-split", "0.2", "--batch-size", "8", "--epochs", "5", "--optimizer",
        "momentum", "--lr-schedule", "plateau", "--lr-patience", "0", "--lr-threshold", "0.2", "--early-stop-patience", "4",
-       "--weight-decay", "0.0001", "--clip-norm", "5", "--augment", "noise=0.05,mixup=0.3", "--seed", "7", "--progress", "none"]
+       "--weight-decay", "0.0001", "--clip-norm", "5", "--swa-start", "3", "--swa-lr", "0.005", "--swa-anneal", "2", "--augment", "noise=0.05,mixup=0.3", "--seed", "7", "--progress", "none"]
 middles = early = 0
 
 

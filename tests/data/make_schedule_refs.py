@@ -68,6 +68,33 @@ case("plateau, steps too small to make", "PLATEAU", 3e-8, lambda o: S.ReduceLROn
      gamma=0.5, patience=0, threshold=1e-4, watched=LOSS)
 
 
+def averaging(name, kind, lr, make, n, start, swa_lr, anneal, watched=None, **fields):
+    """A schedule until epoch `start` (from 1) begins, SWALR from there on."""
+    opt = optimizer(lr)
+    before, after, out = make(opt), None, []
+    for i in range(n):
+        if i + 1 == start:
+            after = torch.optim.swa_utils.SWALR(opt, swa_lr, anneal_epochs=anneal, anneal_strategy="cos")
+        out.append(opt.param_groups[0]["lr"])
+        opt.step()
+        if after:
+            after.step()
+        elif watched:
+            before.step(watched[i])
+        else:
+            before.step()
+    fields.update(epochs=n, swa_start=start, swa_lr=swa_lr, swa_anneal=anneal)
+    CASES.append((name, kind, lr, fields, watched, False, out))
+
+
+averaging("averaging, at once", "CONSTANT", 0.1, lambda o: S.ConstantLR(o, 1.0, 1), 8, 4, 0.02, 0)
+averaging("averaging from the first epoch", "CONSTANT", 0.1, lambda o: S.ConstantLR(o, 1.0, 1), 6, 1, 0.02, 3)
+averaging("averaging behind a cosine", "COSINE", 0.1, lambda o: S.CosineAnnealingLR(o, 12, 0.0), 12, 7, 0.07, 4)
+averaging("averaging behind steps", "STEP", 0.1, lambda o: S.StepLR(o, 2, 0.5), 10, 5, 0.05, 10, step=2, gamma=0.5)
+averaging("averaging behind a plateau", "PLATEAU", 0.1, lambda o: S.ReduceLROnPlateau(o, "min", 0.5, 0), len(LOSS), 9, 0.04, 5,
+          watched=LOSS, gamma=0.5, patience=0, threshold=1e-4)
+
+
 def number(v):
     return "(double)NAN" if isinstance(v, float) and math.isnan(v) else repr(v)
 

@@ -5,7 +5,8 @@
 Writes into tests/data/train: two small models as ONNX (bn: Linear + BatchNorm, cross-entropy; ln: Linear + LayerNorm, mean
 squared error), each in float32 and float64, and the final tensors of every optimizer under every schedule: one row a case
 in MODEL_TYPE.npy, tensors one after the other as listed in refs.h, which also holds the cases as Hone's parameters.
-3 epochs over 50 rows in batches of 20 (the last has 10), rows in order. Recorded with torch 2.11."""
+3 epochs over 50 rows in batches of 20 (the last has 10), rows in order. MODEL_TYPE_average.npy: averaged weights by
+torch.optim.swa_utils, 6 epochs in batches of 25. Recorded with torch 2.11."""
 import json
 import os
 import warnings
@@ -13,6 +14,7 @@ import warnings
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import swa_utils
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train")
 ROWS, IN, EPOCHS, BATCH = 50, 6, 3, 20
@@ -161,6 +163,39 @@ def train(kind, dtype, case):
     return model
 
 
+AVERAGES = [  # optimizer, Hone's parameters
+    ("sgd", {"swa-start": "3"}),
+    ("momentum", {"swa-start": "0.5", "swa-lr": "0.02", "swa-anneal": "2"}),
+    ("adam", {"swa-start": "1", "swa-lr": "0.005"}),
+]
+AVERAGE_EPOCHS, AVERAGE_BATCH = 6, 25
+
+
+def average(kind, dtype, optimizer, settings):
+    """As PyTorch's page on swa_utils does it; the epochs from swa-start on are averaged."""
+    model, lr = start(kind, dtype), rate(optimizer)
+    (x, y), opt = data(kind, dtype), make_optimizer(optimizer, model, lr)
+    averaged, swa = swa_utils.AveragedModel(model), None
+    first = float(settings["swa-start"])
+    first = int(first * AVERAGE_EPOCHS) + 1 if first < 1 else int(first)
+    loss_of = nn.CrossEntropyLoss() if kind == "bn" else nn.MSELoss()
+    batches = [slice(b, b + AVERAGE_BATCH) for b in range(0, ROWS, AVERAGE_BATCH)]
+    model.train()
+    for epoch in range(1, AVERAGE_EPOCHS + 1):
+        if epoch == first and "swa-lr" in settings:
+            swa = swa_utils.SWALR(opt, float(settings["swa-lr"]), anneal_epochs=int(settings.get("swa-anneal", 0)))
+        for rows in batches:
+            opt.zero_grad()
+            loss_of(model(x[rows]), y[rows]).backward()
+            opt.step()
+        if epoch >= first:
+            averaged.update_parameters(model)
+        if swa:
+            swa.step()
+    swa_utils.update_bn([x[rows] for rows in batches], averaged)
+    return averaged.module
+
+
 def tensors(model):
     return [(n, t) for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked")]
 
@@ -197,6 +232,8 @@ def main():
             export(kind, dtype, os.path.join(HERE, f"{kind}_{text}.onnx"))
             rows = [np.concatenate([t.numpy().ravel() for _, t in tensors(train(kind, dtype, c))]) for c in CASES]
             np.save(os.path.join(HERE, f"{kind}_{text}.npy"), np.stack(rows))
+            rows = [np.concatenate([t.numpy().ravel() for _, t in tensors(average(kind, dtype, o, s))]) for o, s in AVERAGES]
+            np.save(os.path.join(HERE, f"{kind}_{text}_average.npy"), np.stack(rows))
         lines.append(f"static const struct train_tensor {kind}_tensors[] = {{")
         lines += [f"    {{ {json.dumps(n)}, {t.numel()} }}," for n, t in tensors(start(kind, torch.float64))]
         lines += ["    { NULL, 0 },", "};"]
@@ -204,6 +241,12 @@ def main():
     for optimizer, schedule, extra in CASES:
         settings = {"optimizer": optimizer, "lr": repr(rate(optimizer)), "lr-schedule": schedule}
         settings.update(SCHEDULES[schedule][0])
+        settings.update(extra)
+        pairs = ", ".join(f"{{ {json.dumps(k)}, {json.dumps(v)} }}" for k, v in settings.items())
+        lines.append(f"    {{ {{ {pairs} }} }},")
+    lines += ["};", "static const struct train_case average_cases[] = {"]
+    for optimizer, extra in AVERAGES:
+        settings = {"epochs": str(AVERAGE_EPOCHS), "batch-size": str(AVERAGE_BATCH), "optimizer": optimizer, "lr": repr(rate(optimizer))}
         settings.update(extra)
         pairs = ", ".join(f"{{ {json.dumps(k)}, {json.dumps(v)} }}" for k, v in settings.items())
         lines.append(f"    {{ {{ {pairs} }} }},")

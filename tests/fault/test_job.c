@@ -74,9 +74,10 @@ static void tear_down(void)
 static hone_status options(hone_params *p, hone_error *err)
 {
     static const char *const set[][2] = {
-        { "target", "label" },          { "val-split", "0.25" },      { "epochs", "2" },
-        { "batch-size", "8" },          { "lr-schedule", "plateau" }, { "scale", "standard" },
-        { "early-stop-patience", "5" }, { "force", "true" },          { "threads", "1" }
+        { "target", "label" }, { "val-split", "0.25" },        { "epochs", "2" },
+        { "batch-size", "8" }, { "lr-schedule", "plateau" },   { "scale", "standard" },
+        { "swa-start", "1" },  { "early-stop-patience", "5" }, { "force", "true" },
+        { "threads", "1" }
     };
     hone_status st = hone_params_set(p, "data", data_path, err);
     for (size_t i = 0; st == HONE_OK && i < sizeof set / sizeof *set; i++)

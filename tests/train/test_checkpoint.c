@@ -31,6 +31,7 @@ static void rig_open(struct rig *r, int64_t stop_at)
                                              { "lr-patience", "0" },
                                              { "dropout", "0.25" },
                                              { "early-stop-patience", "9" },
+                                             { "swa-start", "2" },
                                              { NULL, NULL } };
     HN_OK(kit_open(&r->kit, "bn_f32", 10, NULL, NULL, &err), err);
     HN_OK(kit_set(&r->kit, pairs, &err), err);
@@ -73,6 +74,8 @@ START_TEST(every_field_is_in_the_hash)
     ck_assert_int_eq(m->r.now.micro, 1);
     ck_assert_int_eq(m->r.now.row, 24);
     ck_assert_int_eq(f->done, 2);
+    ck_assert_int_eq(f->averaged, 1);
+    ck_assert_ptr_nonnull(m->r.slab[HN_SLAB_AVERAGE]);
     const struct {
         void *p;
         size_t n;
@@ -80,6 +83,7 @@ START_TEST(every_field_is_in_the_hash)
     } fields[] = {
         FIELD(f->done),
         FIELD(f->good_epoch),
+        FIELD(f->averaged),
         FIELD(f->reason),
         FIELD(f->bad),
         FIELD(f->rows_trained),
@@ -113,6 +117,7 @@ START_TEST(every_field_is_in_the_hash)
         FIELD(m->schedule.best),
         FIELD(m->schedule.bad),
         FIELD(m->schedule.resting),
+        FIELD(m->schedule.swa_start),
         FIELD(m->last_lr),
         FIELD(m->partial[0]),
         FIELD(m->partial[1]),
@@ -233,7 +238,7 @@ START_TEST(load_gives_the_same_state)
     ck_assert_str_eq(c.origin.version, hone_version());
     ck_assert_uint_eq(c.origin.model_size, a.job.origin.model_size);
     ck_assert_mem_eq(c.origin.model, a.job.origin.model, c.origin.model_size);
-    ck_assert_uint_eq(c.origin.n_settings, 7);
+    ck_assert_uint_eq(c.origin.n_settings, 8);
     ck_assert_int_eq(hn_checkpoint_reason(&c), HN_STOP_INTERRUPTED);
     HN_OK(hn_checkpoint_load(&c, b.job.fit, &err), err);
     ck_assert_uint_eq(hash_of(&a), hash_of(&b));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Whole trainings against PyTorch: the final tensors of two small models under every optimizer and schedule, 3 epochs with a
- * short last batch, rows in order, recorded by tests/data/make_train_refs.py. Allowed difference, as a part of the tensor's
+ * short last batch, rows in order; and averaged weights, 6 epochs. Recorded by tests/data/make_train_refs.py. Allowed difference, as a part of the tensor's
  * largest value: 2e-5 in float32, 1e-10 in float64. Not compared where the optimizer divides by the gradient's size: a bias in
  * front of BatchNorm and that layer's running mean, whose gradient is rounding noise. */
 #include "plugin/data/data.h"
@@ -16,7 +16,10 @@ struct train_case {
     struct kit_pair pairs[12];
 };
 #include "tests/data/train/refs.h"
-enum { N_CASES = sizeof train_cases / sizeof *train_cases };
+enum {
+    N_CASES = sizeof train_cases / sizeof *train_cases,
+    N_AVERAGES = sizeof average_cases / sizeof *average_cases
+};
 
 static const struct suite {
     const char *name;
@@ -83,33 +86,39 @@ static double compare(const struct suite *s, const struct train_case *c, struct 
     return worst;
 }
 
-START_TEST(same_as_pytorch)
+static void compare_all(const struct suite *s, const char *what, const struct train_case *cases,
+                        int n)
 {
-    const struct suite *s = &suites[_i];
     char path[512];
     struct hn_mem mem;
     struct hn_array refs = { 0 };
     hone_error err;
     double worst = 0;
     hn_mem_init(&mem, 0);
-    snprintf(path, sizeof path, "%s/tests/data/train/%s.npy", HN_SOURCE_DIR, s->name);
+    snprintf(path, sizeof path, "%s/tests/data/train/%s%s.npy", HN_SOURCE_DIR, s->name, what);
     struct hn_source src = { .io = &hn_io_system, .mem = &mem, .path = path };
     HN_OK(hn_array_open(&refs, &src, "", NULL, &err), err);
-    ck_assert_int_eq(refs.rows, N_CASES);
+    ck_assert_int_eq(refs.rows, n);
     double *wanted = calloc((size_t)refs.per_row, sizeof *wanted);
-    for (int i = 0; i < N_CASES; i++) {
+    for (int i = 0; i < n; i++) {
         struct kit k;
         hn_array_range(&refs, i, 1, HN_F64, wanted);
-        train(&k, s, &train_cases[i]);
-        worst = fmax(worst, compare(s, &train_cases[i], &k, wanted));
+        train(&k, s, &cases[i]);
+        worst = fmax(worst, compare(s, &cases[i], &k, wanted));
         kit_close(&k);
     }
-    printf("%s: %d trainings, worst difference %.2g of a tensor's largest value\n", s->name,
-           N_CASES, worst);
+    printf("%s%s: %d trainings, worst difference %.2g of a tensor's largest value\n", s->name, what,
+           n, worst);
     free(wanted);
     hn_array_close(&refs);
     ck_assert_double_gt(worst, 0);
 }
+
+START_TEST(same_as_pytorch) { compare_all(&suites[_i], "", train_cases, N_CASES); }
 END_TEST
 
-HN_TEST_MAIN("parity", tcase_add_loop_test(tc, same_as_pytorch, 0, N_SUITES);)
+START_TEST(averages_as_pytorch) { compare_all(&suites[_i], "_average", average_cases, N_AVERAGES); }
+END_TEST
+
+HN_TEST_MAIN("parity", tcase_add_loop_test(tc, same_as_pytorch, 0, N_SUITES);
+             tcase_add_loop_test(tc, averages_as_pytorch, 0, N_SUITES);)

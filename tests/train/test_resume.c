@@ -151,6 +151,9 @@ START_TEST(interrupted_runs_end_the_same)
                                 { "dropout", _i % 2 ? "0.3" : "0" },
                                 { "warmup", _i % 5 ? "0" : "7" },
                                 { "monitor", "train_loss" },
+                                { "swa-start", _i % 3 == 1 ? "2" : "0" },
+                                { "swa-lr", "0.003" },
+                                { "swa-anneal", "3" },
                                 { "save", _i % 4 ? "last" : "best" },
                                 { NULL, NULL } };
     static const char *const models[] = { "bn_f32", "ln_f64", "ln_f32",
@@ -336,6 +339,27 @@ START_TEST(finished_runs_say_so_and_can_be_given_more)
 }
 END_TEST
 
+START_TEST(more_epochs_do_not_move_the_average)
+{
+    struct kit k;
+    char dir[512];
+    double v;
+    hone_model *m;
+    hone_params *more;
+    interrupted_run(&k, dir, PAIRS({ "epochs", "3" }, { "swa-start", "0.5" }));
+    HN_OK(hone_params_create(k.ctx, &more, &err), err);
+    HN_OK(hone_params_set(more, "epochs", "+4", &err), err);
+    hone_result *r = resume(k.ctx, dir, more, NULL, &m);
+    ck_assert(hone_result_number(r, "epochs", &v) && v == 7);
+    ck_assert(hone_result_number(r, "averaged_epochs", &v) && v == 6); /* from the second on */
+    hone_result_destroy(r);
+    hone_model_destroy(m);
+    hone_params_destroy(more);
+    kit_close(&k);
+    remove_run(dir);
+}
+END_TEST
+
 START_TEST(overrides)
 {
     struct kit k;
@@ -513,7 +537,8 @@ HN_TEST_MAIN("resume", tcase_add_loop_test(tc, interrupted_runs_end_the_same, 0,
              tcase_add_test(tc, interrupted_again_and_again);
              tcase_add_test(tc, killed_at_every_call);
              tcase_add_test(tc, finished_runs_say_so_and_can_be_given_more);
-             tcase_add_test(tc, overrides); tcase_add_test(tc, other_data_are_refused);
+             tcase_add_test(tc, more_epochs_do_not_move_the_average); tcase_add_test(tc, overrides);
+             tcase_add_test(tc, other_data_are_refused);
              tcase_add_test(tc, the_model_file_is_not_needed);
              tcase_add_test(tc, no_line_of_metrics_is_lost_or_doubled);
              tcase_add_test(tc, a_folder_in_use_is_refused);

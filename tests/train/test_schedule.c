@@ -31,7 +31,7 @@ START_TEST(recorded)
     for (int i = 0; i < r->n; i++) {
         int64_t epoch = r->per_step ? i / o.steps_per_epoch : i;
         compare(r, i, hn_schedule_lr(&s, epoch, i));
-        hn_schedule_epoch_end(&s, r->watched[i]);
+        hn_schedule_epoch_end(&s, epoch, r->watched[i]);
     }
 }
 END_TEST
@@ -83,7 +83,7 @@ START_TEST(a_rate_is_a_function_of_position)
                                       .steps_per_epoch = 3 };
         hn_schedule_init(&s, &o);
         double before = hn_schedule_lr(&s, 5, 16);
-        for (int i = 0; i < 7; i++) hn_schedule_epoch_end(&s, 1.0);
+        for (int i = 0; i < 7; i++) hn_schedule_epoch_end(&s, i, 1.0);
         ck_assert_double_eq(hn_schedule_lr(&s, 5, 16), before);
         ck_assert_int_eq(hn_schedule_kind_of(hn_schedule_name(o.kind)), kind);
     }
@@ -105,11 +105,11 @@ START_TEST(plateau_goes_on_after_a_copy_of_its_state)
         hn_schedule_init(&whole, &o);
         hn_schedule_init(&first, &o);
         hn_schedule_init(&second, &o);
-        for (int i = 0; i < 12; i++) hn_schedule_epoch_end(&whole, watched[i]);
-        for (int i = 0; i < cut; i++) hn_schedule_epoch_end(&first, watched[i]);
+        for (int i = 0; i < 12; i++) hn_schedule_epoch_end(&whole, i, watched[i]);
+        for (int i = 0; i < cut; i++) hn_schedule_epoch_end(&first, i, watched[i]);
         second.lr = first.lr, second.best = first.best;
         second.bad = first.bad, second.resting = first.resting;
-        for (int i = cut; i < 12; i++) hn_schedule_epoch_end(&second, watched[i]);
+        for (int i = cut; i < 12; i++) hn_schedule_epoch_end(&second, i, watched[i]);
         ck_assert_double_eq(second.lr, whole.lr);
         ck_assert_double_lt(whole.lr, 1);
     }

@@ -42,7 +42,7 @@ void *realloc(void *p, size_t n)
     return __libc_realloc(p, n);
 }
 
-enum { REACHED = 40, ALLOCATED = 41, NO_SECCOMP = 42 };
+enum { REACHED = 40, ALLOCATED = 41, NO_SECCOMP = 42, LAST = 7 };
 
 static int install(int futex)
 {
@@ -80,7 +80,7 @@ static hone_status watch(void *user, struct hn_fit *f, hone_error *err)
     return HONE_OK;
 }
 
-static void child(const char *model, const char *threads)
+static void child(const char *model, const char *threads, const char *swa)
 {
     static const struct kit_pair pairs[] = { { "epochs", "9" },     { "batch-size", "7" },
                                              { "dropout", "0.3" },  { "clip-norm", "1" },
@@ -93,6 +93,7 @@ static void child(const char *model, const char *threads)
     HN_OK(kit_open(&k, model, 10, NULL, NULL, &err), err);
     HN_OK(kit_set(&k, pairs, &err), err);
     HN_OK(hone_params_set(k.params, "threads", threads, &err), err);
+    HN_OK(hone_params_set(k.params, "swa-start", swa, &err), err);
     HN_OK(hn_job_init(&j, k.model, k.params, &err), err);
     HN_OK(hn_job_open(&j, k.data, NULL, &err), err);
     HN_OK(hn_job_start(&j, &err), err);
@@ -105,16 +106,16 @@ static void child(const char *model, const char *threads)
 START_TEST(nothing_after_the_first_step)
 {
     static const struct {
-        const char *model, *threads;
-    } cases[] = { { "bn_f32", "1" },
-                  { "ln_f32", "1" },
-                  { "bn_f64", "1" },
-                  { "bn_f32", "2" },
-                  { "bn_f16", "1" } };
+        const char *model, *threads, *swa;
+    } cases[] = { { "bn_f32", "1", "0" }, { "ln_f32", "1", "0" }, { "bn_f64", "1", "0" },
+                  { "bn_f32", "2", "0" }, { "bn_f16", "1", "0" }, { "bn_f32", "1", "2" },
+                  { "bn_f32", "2", "1" }, { "ln_f64", "1", "3" } };
+    enum { N_CASES = sizeof cases / sizeof *cases };
+    ck_assert_int_eq(N_CASES, LAST + 1);
     fflush(NULL);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
-    if (pid == 0) child(cases[_i].model, cases[_i].threads);
+    if (pid == 0) child(cases[_i].model, cases[_i].threads, cases[_i].swa);
     int status;
     waitpid(pid, &status, 0);
     ck_assert_msg(!WIFSIGNALED(status), "%s, %s threads: a system call in a step (signal %d)",
@@ -130,5 +131,5 @@ START_TEST(nothing_after_the_first_step)
 }
 END_TEST
 
-HN_TEST_MAIN("steady", tcase_add_loop_test(tc, nothing_after_the_first_step, 0, 5);)
+HN_TEST_MAIN("steady", tcase_add_loop_test(tc, nothing_after_the_first_step, 0, LAST + 1);)
 #endif

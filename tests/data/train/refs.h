@@ -95,3 +95,8 @@ static const struct train_case train_cases[] = {
     { { { "optimizer", "nesterov" }, { "lr", "0.05" }, { "lr-schedule", "constant" }, { "accumulate", "3" }, { "weight-decay", "0.01" }, { "no-decay", "norm,bias" } } },
     { { { "optimizer", "adam" }, { "lr", "0.01" }, { "lr-schedule", "cosine" }, { "lr-min", "0.001" }, { "warmup", "7" } } },
 };
+static const struct train_case average_cases[] = {
+    { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "sgd" }, { "lr", "0.05" }, { "swa-start", "3" } } },
+    { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "momentum" }, { "lr", "0.05" }, { "swa-start", "0.5" }, { "swa-lr", "0.02" }, { "swa-anneal", "2" } } },
+    { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "adam" }, { "lr", "0.01" }, { "swa-start", "1" }, { "swa-lr", "0.005" } } },
+};
