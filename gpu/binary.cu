@@ -5,7 +5,8 @@
  *     y[i] = a[…] op b[…]        d[q] (+)= sum over i that line up with q of dy[i] * slope(a, b) */
 #include "gpu/kernel.h"
 
-enum { ADD, SUB, MUL, DIV, MAX, MIN, POW, GREATER, NOT_LESS, EQUAL, KEEP }; /* enum hn_binary_kind */
+/* enum hn_binary_kind */
+enum { ADD, SUB, MUL, DIV, MAX, MIN, POW, GREATER, NOT_LESS, EQUAL, KEEP };
 
 HN_DEVICE real value(int kind, real a, real b)
 {

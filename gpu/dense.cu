@@ -77,8 +77,7 @@ HN_DEVICE struct place place_of(int along, int tile, int p)
 }
 
 /* Where this thread's loads of the first chunk are; lines along k are found once, for all chunks. */
-HN_DEVICE void aim(const struct operand *o, int i0, int tile, int fours, int t,
-                   uint32_t *from)
+HN_DEVICE void aim(const struct operand *o, int i0, int tile, int fours, int t, uint32_t *from)
 {
     HN_UNROLL
     for (int f = 0; f < fours; f++) {
@@ -115,8 +114,8 @@ HN_DEVICE void load_lines(const struct operand *o, int along, int inside, int i0
 }
 
 /* The same element by element, where lines are not whole fours. */
-HN_DEVICE void load_elements(const struct operand *o, int along, int i0, int k0, int tile, int fours,
-                             int t, const uint32_t *from, real *to)
+HN_DEVICE void load_elements(const struct operand *o, int along, int i0, int k0, int tile,
+                             int fours, int t, const uint32_t *from, real *to)
 {
     const uint32_t on = (uint32_t)(along ? k0 : k0 * o->stride);
     HN_UNROLL
@@ -213,7 +212,8 @@ HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const s
     const real sum[4] = { v };
     if (row < j->m && col < j->n) {
         const struct ahead ahead = look_ahead(g, j, o, row, col, 1);
-        finish(g, j, o, &ahead, dropped(s, m, g->p[j->which].tail.drop.stream, row, col, 1), m->scale, row, col, sum);
+        finish(g, j, o, &ahead, dropped(s, m, g->p[j->which].tail.drop.stream, row, col, 1),
+               m->scale, row, col, sum);
     } else if (p->ones == 1 ? row == j->m && col < j->n
                             : p->ones == 2 && col == j->n && row < j->m) {
         real *sums = hn_at(&g->env, p->sums, j->z) + (p->ones == 1 ? col : row);
@@ -222,15 +222,15 @@ HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const s
     }
 }
 
-#define TN(name) TN_(name, TILE)
-#define TN_(name, tile) TN2_(name, tile)
+#define TN(name)         TN_(name, TILE)
+#define TN_(name, tile)  TN2_(name, tile)
 #define TN2_(name, tile) name##_##tile
-#define TILE 16
-#define TILE_KERNEL HN_KERNEL_OF(gemm16, hn_k_gemm, 2)
+#define TILE             16
+#define TILE_KERNEL      HN_KERNEL_OF(gemm16, hn_k_gemm, 2)
 #include "gpu/tile.h"
 #undef TILE
 #undef TILE_KERNEL
-#define TILE 32
+#define TILE        32
 #define TILE_KERNEL HN_KERNEL_OF(gemm32, hn_k_gemm, 2)
 #include "gpu/tile.h"
 

@@ -10,7 +10,8 @@
  *     dscale = sum dy h,  dbias = sum dy,  and of a layer's bias in front of it: db = sum dx */
 #include "gpu/narrow.h"
 
-enum { LANES = HN_K_NORM, ACROSS = HN_BLOCK / LANES, KEEP = 512 / HN_BITS }; /* threads of a block: lane t / 4, and the t % 4-th of 4 across the channels */
+/* threads of a block: lane t / 4, and the t % 4-th of 4 across the channels */
+enum { LANES = HN_K_NORM, ACROSS = HN_BLOCK / LANES, KEEP = 512 / HN_BITS };
 
 HN_DEVICE double inverse_root(double v) { return 1 / sqrt(v); }
 
@@ -33,9 +34,7 @@ HN_DEVICE int keeps(const struct hn_k_norm *a, int64_t n)
 HN_DEVICE void move(real *to, const real *from, int n)
 {
 #ifdef __CUDACC__
-    struct __align__(2 * sizeof(real)) two {
-        real v[2];
-    };
+    struct __align__(2 * sizeof(real)) two { real v[2]; };
     if (n == 2) {
         *(two *)to = *(const two *)from;
         return;
@@ -104,8 +103,8 @@ HN_DEVICE void keep_statistics(const struct hn_k_norm *a, int64_t z, int64_t ch,
 }
 
 /* Gradients of a channel's scale, bias and, with running statistics, mean and variance. */
-HN_DEVICE void channel_back(const struct hn_k_norm *a, int64_t z, int64_t ch, double sum, double dot,
-                            double k, double inv)
+HN_DEVICE void channel_back(const struct hn_k_norm *a, int64_t z, int64_t ch, double sum,
+                            double dot, double k, double inv)
 {
     real *d1 = hn_at(&a->env, a->dscale, z), *d2 = hn_at(&a->env, a->dbias, z);
     real *d3 = hn_at(&a->env, a->dmean, z), *d4 = hn_at(&a->env, a->dvar, z);
@@ -123,13 +122,13 @@ HN_DEVICE void bias_back(const struct hn_k_norm *a, int64_t z, int64_t ch, doubl
     d[ch] = (real)((a->below_acc ? (double)d[ch] : 0) + a->below_scale * sum);
 }
 
-#define CN_(name, n)  name##_##n
-#define CN2(name, n)  CN_(name, n)
-#define CN(name)      CN2(name, NEIGHBOURS)
+#define CN_(name, n) name##_##n
+#define CN2(name, n) CN_(name, n)
+#define CN(name)     CN2(name, NEIGHBOURS)
 
-#define NEIGHBOURS 1
-#define FORWARD    HN_KERNEL(norm, hn_k_norm)
-#define BACKWARD   HN_KERNEL_OF(norm_back, hn_k_norm, 2)
+#define NEIGHBOURS   1
+#define FORWARD      HN_KERNEL(norm, hn_k_norm)
+#define BACKWARD     HN_KERNEL_OF(norm_back, hn_k_norm, 2)
 #include "gpu/channels.h"
 #undef NEIGHBOURS
 #undef FORWARD

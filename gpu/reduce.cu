@@ -40,9 +40,10 @@ HN_KERNEL(reduce, hn_k_reduce)
                 sum[t] = a.kind == MAX ? (v > u || v != v ? v : u) : u + v;
             }
         HN_EACH(t)
-        if (t == 0) y[q] = (real)(a.kind == MEAN ? sum[0] / (double)f.folded
-                                  : a.kind == L2 ? sqrt(sum[0])
-                                                 : sum[0]);
+        if (t == 0)
+            y[q] = (real)(a.kind == MEAN ? sum[0] / (double)f.folded
+                          : a.kind == L2 ? sqrt(sum[0])
+                                         : sum[0]);
     }
 }
 

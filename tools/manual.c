@@ -63,7 +63,7 @@ static void exit_status(FILE *f)
                   { "5", "memory, or the device" },
                   { "6", "files: reading or writing failed, or something is there already" },
                   { "7", "diverged: a loss or a weight became infinite or not a number" },
-                  { "8", "what was asked for with --require was not reached" },
+                  { "8", "what was asked for with --require or --min-gain was not reached" },
                   { "70", "a mistake in hone itself" },
                   { "128+n", "stopped by signal n, after a checkpoint: hone resume continues" } };
     fputs(".SH EXIT STATUS\n", f);
