@@ -36,7 +36,7 @@ set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME dev)
 install(TARGETS hone_shared hone_static EXPORT honeTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT dev
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES plugin/hone.h ops/base/hone_status.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES plugin/hone.h plugin/hone_plugin.h ops/base/hone_status.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/hone)
 include(CMakePackageConfigHelpers)

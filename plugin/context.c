@@ -5,7 +5,7 @@
  * function. */
 #include "ops/base/format.h"
 #include "ops/base/status.h"
-#include "plugin/internal.h"
+#include "plugin/plugins.h"
 #include <stdarg.h>
 #include <string.h>
 
@@ -46,6 +46,7 @@ hone_status hone_context_create(const hone_context_opts *opts, hone_context **ou
 void hone_context_destroy(hone_context *ctx)
 {
     if (!ctx) return;
+    hn_plugins_close(ctx);
     struct hn_mem mem; /* outlives the block that holds the context's own */
     hn_mem_init(&mem, ctx->mem.budget);
     mem.alloc = ctx->mem.alloc, mem.release = ctx->mem.release, mem.user = ctx->mem.user;

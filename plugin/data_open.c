@@ -5,7 +5,9 @@
  * a batch is gathered. */
 #include "onnx/tensor.h"
 #include "ops/base/status.h"
+#include "plugin/data/foreign.h"
 #include "plugin/data_own.h"
+#include "plugin/plugins.h"
 #include <string.h>
 
 static const char *const role_prefix[3] = { "", "val-", "test-" };
@@ -59,7 +61,7 @@ hone_status hn_role_add(struct hn_mem *m, struct hn_role_data *r, int is_target,
 
 struct hn_source hn_opener_source(struct hn_opener *o, const char *path)
 {
-    return (struct hn_source){ o->ctx->io, &o->ctx->mem, path, 0, &o->note };
+    return (struct hn_source){ o->ctx->io, &o->ctx->mem, path, 0, &o->note, o->ctx->readers };
 }
 
 /* Is text the name of one of the model's inputs (outputs)? Without a model any text is. */
@@ -134,8 +136,10 @@ static hone_status open_list(struct hn_opener *o, const char *name, int is_targe
 int hn_opener_is_file(const struct hn_opener *o, const char *text)
 {
     char path[4096];
-    const char *key = strstr(text, ".npz:");
-    size_t n = key ? (size_t)(key - text) + 4 : strlen(text);
+    const char *key = strstr(text, ".npz:"), *foreign = hn_foreign_key(o->ctx->readers, text);
+    size_t n = foreign ? (size_t)(foreign - text) - 1
+               : key   ? (size_t)(key - text) + 4
+                       : strlen(text);
     if (n >= sizeof path) return 0;
     memcpy(path, text, n);
     path[n] = 0;
@@ -248,6 +252,7 @@ hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_pa
                            hone_data **out, hone_error *err)
 {
     *out = NULL;
+    HN_TRY(hn_plugins_open(ctx, params, err));
     hone_data *d = hn_calloc(&ctx->mem, 1, sizeof *d);
     struct hn_opener *o = hn_calloc(&ctx->mem, 1, sizeof *o);
     if (!d || !o) {

@@ -6,7 +6,7 @@
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"
-#include "plugin/internal.h"
+#include "plugin/plugins.h"
 #include "plugin/tune/store.h"
 #include <cblas.h>
 #include <xxhash.h>
@@ -64,6 +64,7 @@ hone_status hone_doctor(hone_context *ctx, hone_result **out, hone_error *err)
         put_cpu(*out, &d);
         put_gpu(*out);
         put_libraries(*out);
+        hn_plugins_result(*out, ctx);
         st = hn_result_done(*out, err);
     }
     hn_device_close(&d);

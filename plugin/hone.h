@@ -87,7 +87,7 @@ HONE_API void hone_context_destroy(hone_context *ctx);
  * leave a checkpoint and to return with stop_reason "interrupted". One atomic store: any thread,
  * any signal handler. Cleared when a run starts. */
 HONE_API void hone_request_stop(hone_context *ctx);
-/* Devices, libraries, versions, core type as a result (see hone_result_json). */
+/* Devices, libraries, versions, core type, plug-ins of the context as a result (see hone_result_json). */
 HONE_CALL hone_doctor(hone_context *ctx, hone_result **out, hone_error *err);
 
 /* ---- parameters: every option of the command line by its long name --------------------------- */
@@ -198,6 +198,21 @@ HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x,
  * has weights, the rows of one that has none count 1 each. A loss is then sum(w l) / sum(w). */
 HONE_CALL hone_data_weights(hone_data *d, hone_role role, const hone_array *w, hone_error *err);
 HONE_API void hone_data_destroy(hone_data *d);
+
+/* ---- plug-ins -------------------------------------------------------------------------------- */
+
+/* A plug-in is a shared object that offers more to Hone, such as readers of further kinds of data
+ * files: hone_plugin.h says what it must be. It is native code with all rights of this process, and
+ * is loaded by this function and by parameter "plugin" (which hone_data_open reads) alone: nothing
+ * is searched for, no model or data file can name one. path has a '/' in it, and may end in "@" and
+ * the file's hash (XXH3-128, 32 hexadecimal digits, as hone_plugin_list tells it): then only that
+ * file is taken. Run folders note plug-ins down like this, so that hone_resume finds the same ones.
+ * A second call for the same path does nothing. It stays until the context goes.
+ * HONE_E_IO: there is no such file; HONE_E_USAGE: it is no plug-in, one for another version of the
+ * interface (both are told), a broken one, or not the file that the hash wants. */
+HONE_CALL hone_plugin_load(hone_context *ctx, const char *path, hone_error *err);
+/* "plugins": path, hash, id, version, license, abi, readers (name, extensions, magic) of each. */
+HONE_CALL hone_plugin_list(hone_context *ctx, hone_result **out, hone_error *err);
 
 /* ---- training and use ------------------------------------------------------------------------ */
 

@@ -18,6 +18,8 @@ struct hone_context {
     atomic_int stop;
     void (*log)(void *user, hone_log_level level, const char *text);
     void *log_user;
+    struct hn_plugin *plugins;  /* plugin/plugins.h */
+    struct hn_foreign *readers; /* theirs, for files of data */
 };
 void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * hone doctor: devices, libraries, versions, and why a GPU is not used. */
+ * hone doctor: devices, libraries, versions, plug-ins that were named, and why a GPU is not used. */
 #include "tools/cli.h"
 #include <string.h>
 
@@ -29,19 +29,24 @@ static int run(struct cli *c)
 {
     hone_result *r = NULL;
     json_t *tree = NULL;
+    const char *plugin;
+    for (size_t i = 0; (plugin = hone_params_get(c->params, "plugin", i)); i++)
+        if (hone_plugin_load(c->ctx, plugin, &c->err) != HONE_OK) return report_error(c);
     if (hone_doctor(c->ctx, &r, &c->err) == HONE_OK) tree = result_tree(c, r);
     if (!tree) return report_error(c);
     if (!c->json) print_tree_text(tree, 0);
     return print_tree(c, tree);
 }
 
-const struct command cmd_doctor = { .name = "doctor",
-                                    .args = "",
-                                    .min_args = 0,
-                                    .max_args = 0,
-                                    .schema = "hone.doctor/1",
-                                    .groups = "",
-                                    .summary =
-                                        "devices, libraries, versions; why a GPU is not used",
-                                    .examples = "hone doctor",
-                                    .run = run };
+const struct command cmd_doctor = {
+    .name = "doctor",
+    .args = "",
+    .min_args = 0,
+    .max_args = 0,
+    .schema = "hone.doctor/1",
+    .groups = "",
+    .also = " plugin ",
+    .summary = "devices, libraries, versions, plug-ins; why a GPU is not used",
+    .examples = "hone doctor\nhone doctor --plugin ./sqlite_reader.so",
+    .run = run
+};

@@ -55,6 +55,7 @@ static hone_status override(struct cli *c, const hone_params *given)
                                        "device",
                                        "jobs",
                                        "force",
+                                       "plugin",
                                        "sample-weights",
                                        "val-sample-weights",
                                        "test-sample-weights" };

@@ -91,6 +91,15 @@ const char *hn_status_text(hone_status code)
     return "unknown status";
 }
 
+int hn_is_status(int code)
+{
+#define IS_CODE(name, number, text)                                                                \
+    if (code == (number)) return 1;
+    HONE_STATUS_LIST(IS_CODE)
+#undef IS_CODE
+    return 0;
+}
+
 enum { WORD_MAX = 64 };
 
 static int fold(char c)

@@ -23,6 +23,9 @@ hone_status hn_nomem(hone_error *err, const char *what, size_t n);
 const char *hn_status_name(hone_status code);
 const char *hn_status_text(hone_status code);
 
+/* Whether a number that came from outside is one of them. */
+int hn_is_status(int code);
+
 /* Closest word of a NULL-terminated list by edit distance, or NULL when none is close (for "did you mean"). */
 const char *hn_suggest(const char *word, const char *const *list);
 

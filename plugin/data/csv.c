@@ -4,6 +4,7 @@
  * for text columns only. Values that turn out to be text in the middle of a file make the reader start over with that
  * column as text. */
 #include "plugin/data/csv.h"
+#include "plugin/data/foreign.h"
 
 static const char *const default_missing[] = { "", "NA", "NaN", "nan", "null", "?" };
 
@@ -86,7 +87,7 @@ static hone_status finish_part(struct hn_csv_reader *r, size_t i)
     }
     HN_TRY(hn_array_shape(a, m->dtype, part->kind == HN_PART_VALUES && m->width == 1 ? 1 : 2, dims,
                           NULL, r->err));
-    if (!r->t.broken_lines) a->first_line = r->header ? 2 : 1;
+    if (!r->t.broken_lines && !r->input->foreign) a->first_line = r->header ? 2 : 1;
     a->data = a->block = m->block;
     m->block = NULL;
     return HONE_OK;
@@ -97,7 +98,7 @@ static hone_status attempt(struct hn_csv_reader *r)
     HN_TRY(reader_begin(r));
     HN_TRY(hn_csv_text_begin(&r->t, r->src->note, r->err));
     HN_TRY(hn_csv_plan(r));
-    HN_TRY(hn_csv_rows(r));
+    HN_TRY(r->input->foreign ? hn_csv_foreign_rows(r) : hn_csv_rows(r));
     for (size_t i = 0; i < r->n_parts; i++) {
         if (r->matrix[i].width)
             HN_TRY(finish_part(r, i));
@@ -107,9 +108,9 @@ static hone_status attempt(struct hn_csv_reader *r)
     return HONE_OK;
 }
 
-hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, size_t n,
-                         const struct hn_csv_options *o, struct hn_csv_part *parts, size_t n_parts,
-                         hone_error *err)
+hone_status hn_csv_parse_input(const struct hn_source *src, const struct hn_csv_input *in,
+                               const struct hn_csv_options *o, struct hn_csv_part *parts,
+                               size_t n_parts, hone_error *err)
 {
     static const struct hn_csv_options defaults;
     const char *path = strcmp(src->path, "-") == 0 ? "standard input" : src->path;
@@ -123,10 +124,10 @@ hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, si
     hone_status st;
     do {
         memset(&r, 0, sizeof r);
-        r.src = &from, r.o = o, r.parts = parts, r.n_parts = n_parts, r.matrix = matrix,
-        r.err = err;
-        r.t = (struct hn_csv_text){ .begin = (const char *)p,
-                                    .end = (const char *)p + n,
+        r.src = &from, r.input = in, r.o = o, r.parts = parts, r.n_parts = n_parts,
+        r.matrix = matrix, r.err = err;
+        r.t = (struct hn_csv_text){ .begin = (const char *)in->p,
+                                    .end = (const char *)in->p + in->n,
                                     .path = path,
                                     .delimiter = o->delimiter,
                                     .mem = src->mem };
@@ -145,14 +146,22 @@ hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, si
     return st;
 }
 
+hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, size_t n,
+                         const struct hn_csv_options *o, struct hn_csv_part *parts, size_t n_parts,
+                         hone_error *err)
+{
+    const struct hn_csv_input in = { p, n, NULL };
+    return hn_csv_parse_input(src, &in, o, parts, n_parts, err);
+}
+
 hone_status hn_csv_read(const struct hn_source *src, const struct hn_csv_options *o,
                         struct hn_csv_part *parts, size_t n_parts, hone_error *err)
 {
-    struct hn_file f;
+    struct hn_foreign_file ff;
     for (size_t i = 0; i < n_parts; i++) memset(&parts[i].array, 0, sizeof parts[i].array);
-    HN_TRY(hn_file_open(&f, src->io, src->mem, src->path, src->max_bytes, err));
-    hone_status st = hn_file_gunzip(&f, src->mem, src->path, src->max_bytes, err);
-    if (st == HONE_OK) st = hn_csv_parse(src, f.p, f.n, o, parts, n_parts, err);
-    hn_file_close(&f);
+    HN_TRY(hn_foreign_begin(&ff, src, err));
+    hone_status st = ff.by ? hn_foreign_table(&ff, src, o, parts, n_parts, err)
+                           : hn_csv_parse(src, ff.f.p, ff.f.n, o, parts, n_parts, err);
+    hn_foreign_end(&ff);
     return st;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The pieces of the CSV reader. One file's way: csv.c opens it → csv_text.c looks at the bytes (BOM, NUL, delimiter) and
- * cuts cells → csv_plan.c finds the header, resolves column references and lays out runs → csv_rows.c fills matrices →
- * csv.c sorts categories and hands out arrays. */
+ * cuts cells → csv_plan.c finds the header, resolves column references and lays out runs → csv_rows.c fills matrices
+ * (csv_cells.c: with what is no plain number), or foreign_rows.c does with a plug-in's cells → csv.c sorts categories and hands out arrays. */
 #ifndef HN_DATA_CSV_H
 #define HN_DATA_CSV_H
 
@@ -69,8 +69,17 @@ struct hn_csv_matrix { /* a part while it grows */
     char *block;
 };
 
+/* The text, or the header alone and a plug-in's reader for the rows. */
+struct hn_foreign_file;
+struct hn_csv_input {
+    const unsigned char *p;
+    size_t n;
+    struct hn_foreign_file *foreign; /* NULL: the rows are text, too */
+};
+
 struct hn_csv_reader {
     const struct hn_source *src;
+    const struct hn_csv_input *input;
     const struct hn_csv_options *o;
     struct hn_csv_part *parts;
     size_t n_parts;
@@ -88,8 +97,33 @@ struct hn_csv_reader {
     int again; /* a part turned out to be text: start over */
 };
 
+static inline void hn_csv_store(struct hn_csv_matrix *m, char *row, int64_t at, double v)
+{
+    if (m->dtype == HN_F32)
+        ((float *)(void *)row)[at] = (float)v;
+    else
+        ((double *)(void *)row)[at] = v;
+}
+
+/* csv_cells.c: a cell of the row at t.line, and where its number, category number or text belongs. A number sets `again` and
+ * fails without a message when the column turns out to be text. */
+const char *hn_csv_column_name(const struct hn_csv_reader *r, int64_t column, struct hn_shown *s);
+hone_status hn_csv_take_number(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c,
+                               double *out);
+hone_status hn_csv_take_code(struct hn_csv_reader *r, const struct hn_csv_run *run,
+                             const struct hn_csv_cell *c, char *row);
+hone_status hn_csv_take_text(struct hn_csv_reader *r, const struct hn_csv_run *run,
+                             const struct hn_csv_cell *c, char *row);
+
+/* Room for `rows` rows in every matrix. */
+hone_status hn_csv_reserve(struct hn_csv_reader *r, int64_t rows);
 /* Header, columns, parts, runs. */
 hone_status hn_csv_plan(struct hn_csv_reader *r);
 /* All rows into the matrices. Sets `again` and fails without a message when values turn out to be text. */
 hone_status hn_csv_rows(struct hn_csv_reader *r);
+hone_status hn_csv_foreign_rows(struct hn_csv_reader *r);
+/* hn_csv_parse of either kind of input. */
+hone_status hn_csv_parse_input(const struct hn_source *src, const struct hn_csv_input *in,
+                               const struct hn_csv_options *o, struct hn_csv_part *parts,
+                               size_t n_parts, hone_error *err);
 #endif

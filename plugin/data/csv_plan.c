@@ -102,9 +102,10 @@ static hone_status name_columns(struct hn_csv_reader *r, const struct cells *fir
         if (id != j) {
             struct hn_shown s;
             return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                           "row 1: columns %lld and %lld (from 0) are both called '%s', wanted "
+                           "%scolumns %lld and %lld (from 0) are both called '%s', wanted "
                            "different names",
-                           (long long)id, (long long)j, hn_show(&s, name, strlen(name)));
+                           r->input->foreign ? "" : "row 1: ", (long long)id, (long long)j,
+                           hn_show(&s, name, strlen(name)));
         }
         r->columns[j] =
             (struct hn_csv_column){ .name = r->names.word[j].text, .part = -1, .at = -1 };

@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { CATEGORIES_MAX = 65536, READ_AHEAD = 32 };
+enum { READ_AHEAD = 32 };
 
 static const double power10[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
@@ -108,12 +108,6 @@ static const char *middle_number(const char *p, const char *end, double *out)
 
 /* ---- Cells that are not plain numbers ---- */
 
-static const char *column_name(const struct hn_csv_reader *r, int64_t column, struct hn_shown *s)
-{
-    const char *name = r->columns[column].name;
-    return hn_show(s, name, strlen(name));
-}
-
 /* The row at `line` has another number of cells than the table; `column` was read last. */
 static hone_status ragged(struct hn_csv_reader *r, int64_t line, int64_t column,
                           const struct hn_csv_cell *last)
@@ -135,76 +129,11 @@ static hone_status next_cell(struct hn_csv_reader *r, int64_t column, int last,
     return HONE_OK;
 }
 
-static int is_missing(const struct hn_csv_reader *r, const struct hn_csv_cell *c)
-{
-    return c->n == 0 || hn_words_find(&r->missing, c->s, c->n) >= 0;
-}
-
-/* The line of a cell that was just read, although its line end may be consumed. */
-static long long line_of(const struct hn_csv_reader *r, const struct hn_csv_cell *c)
-{
-    return (long long)(r->t.line - (c->end == HN_CSV_LINE));
-}
-
-static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column,
-                                  const struct hn_csv_cell *c, const char *wanted)
-{
-    struct hn_shown a, b;
-    const struct hn_csv_part *part = &r->parts[r->columns[column].part];
-    hone_status st = hn_fail(
-        r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s' (missing), wanted %s",
-        line_of(r, c), column_name(r, column, &a), hn_show(&b, c->s, c->n), wanted);
-    if (part->kind == HN_PART_VALUES)
-        return hn_hint(r->err, st, "remove the row: values cannot be imputed");
-    return hn_hint(r->err, st, "--impute mean|median|most|VALUE, or --ignore %s", a.text);
-}
-
-static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c)
-{
-    struct hn_shown a, b;
-    long long line = line_of(r, c);
-    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
-                             "row %lld, column '%s': found '%s', wanted a number", line,
-                             column_name(r, column, &a), hn_show(&b, c->s, c->n));
-    if (r->parts[r->columns[column].part].kind == HN_PART_VALUES) return st;
-    if (line == 1 && !r->header)
-        return hn_hint(r->err, st,
-                       "--header yes if row 1 holds names; text: --encode %s=onehot|ordinal",
-                       a.text);
-    return hn_hint(r->err, st, "--encode %s=onehot|ordinal, or --ignore %s", a.text, a.text);
-}
-
 static hone_status slow_number(struct hn_csv_reader *r, int64_t column, int last, double *out)
 {
     struct hn_csv_cell c;
-    struct hn_shown a, b;
-    struct hn_csv_part *part = &r->parts[r->columns[column].part];
-    struct hn_csv_matrix *m = &r->matrix[r->columns[column].part];
     HN_TRY(next_cell(r, column, last, &c));
-    if (is_missing(r, &c)) {
-        if (part->kind != HN_PART_NUMBERS || !r->o->keep_missing)
-            return refuse_missing(r, column, &c, "a number");
-        part->array.n_missing++;
-        *out = (double)NAN;
-        return HONE_OK;
-    }
-    if (!hn_cell_number(c.s, c.n, out)) {
-        if (part->kind == HN_PART_NUMBERS || m->width > 1) return refuse_text(r, column, &c);
-        m->text = r->again = 1;
-        return HONE_E_DATA;
-    }
-    if (isfinite(*out) && (m->dtype == HN_F64 || isfinite((float)*out))) return HONE_OK;
-    return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                   "row %lld, column '%s': found '%s', wanted a finite %s number", line_of(r, &c),
-                   column_name(r, column, &a), hn_show(&b, c.s, c.n), hn_dtype_name(m->dtype));
-}
-
-static inline void store(struct hn_csv_matrix *m, char *row, int64_t at, double v)
-{
-    if (m->dtype == HN_F32)
-        ((float *)(void *)row)[at] = (float)v;
-    else
-        ((double *)(void *)row)[at] = v;
+    return hn_csv_take_number(r, column, &c, out);
 }
 
 /* As many cells of the run as are simple and end with the delimiter. */
@@ -267,53 +196,19 @@ static hone_status numbers(struct hn_csv_reader *r, const struct hn_csv_run *run
             return hn_fail(r->err, HONE_E_DATA, r->t.path,
                            "row %lld, column '%s': found %g, wanted a number that float32 can hold",
                            (long long)(r->t.line - (run->last && k == run->count - 1)),
-                           column_name(r, run->column + k, &s), v);
+                           hn_csv_column_name(r, run->column + k, &s), v);
         }
-        store(m, row, run->at + k++, v);
+        hn_csv_store(m, row, run->at + k++, v);
     }
     return HONE_OK;
 }
 
-static hone_status code(struct hn_csv_reader *r, const struct hn_csv_run *run, char *row)
+static hone_status one_word(struct hn_csv_reader *r, const struct hn_csv_run *run, char *row)
 {
-    struct hn_csv_column *col = &r->columns[run->column];
-    struct hn_csv_cell c;
-    struct hn_shown a, b;
-    HN_TRY(next_cell(r, run->column, run->last, &c));
-    if (is_missing(r, &c)) {
-        if (!r->o->keep_missing) return refuse_missing(r, run->column, &c, "a category");
-        r->parts[run->part].array.n_missing++;
-        store(&r->matrix[run->part], row, run->at, (double)NAN);
-        return HONE_OK;
-    }
-    int64_t id =
-        col->known ? hn_words_find(&col->words, c.s, c.n) : hn_words_add(&col->words, c.s, c.n);
-    if (id < 0 && col->known)
-        return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                       "row %lld, column '%s': found '%s', wanted one of the %lld categories of "
-                       "the training table",
-                       line_of(r, &c), column_name(r, run->column, &a), hn_show(&b, c.s, c.n),
-                       (long long)col->known->n_category);
-    if (id < 0) return hn_nomem(r->err, "the categories of a column", c.n);
-    if (id >= CATEGORIES_MAX)
-        return hn_fail(
-            r->err, HONE_E_DATA, r->t.path,
-            "row %lld, column '%s': found more than %d different texts, wanted categories",
-            line_of(r, &c), column_name(r, run->column, &a), CATEGORIES_MAX);
-    store(&r->matrix[run->part], row, run->at, (double)id);
-    return HONE_OK;
-}
-
-static hone_status text(struct hn_csv_reader *r, const struct hn_csv_run *run, char *row)
-{
-    struct hn_csv_column *col = &r->columns[run->column];
     struct hn_csv_cell c;
     HN_TRY(next_cell(r, run->column, run->last, &c));
-    if (is_missing(r, &c)) return refuse_missing(r, run->column, &c, "a label");
-    int64_t id = hn_words_add(&col->words, c.s, c.n);
-    if (id < 0) return hn_nomem(r->err, "the texts of a column", c.n);
-    ((const char **)(void *)row)[run->at] = col->words.word[id].text;
-    return HONE_OK;
+    return run->action == HN_CSV_CODE ? hn_csv_take_code(r, run, &c, row)
+                                      : hn_csv_take_text(r, run, &c, row);
 }
 
 static hone_status skip(struct hn_csv_reader *r, const struct hn_csv_run *run)
@@ -326,8 +221,7 @@ static hone_status skip(struct hn_csv_reader *r, const struct hn_csv_run *run)
 
 /* ---- Rows ---- */
 
-/* Room for `rows` rows in every matrix. */
-static hone_status reserve(struct hn_csv_reader *r, int64_t rows)
+hone_status hn_csv_reserve(struct hn_csv_reader *r, int64_t rows)
 {
     for (size_t i = 0; i < r->n_parts; i++) {
         struct hn_csv_matrix *m = &r->matrix[i];
@@ -360,8 +254,8 @@ static hone_status one_row(struct hn_csv_reader *r)
         switch (run->action) {
         case HN_CSV_SKIP: HN_TRY(skip(r, run)); break;
         case HN_CSV_NUMBERS: HN_TRY(numbers(r, run, row)); break;
-        case HN_CSV_CODE: HN_TRY(code(r, run, row)); break;
-        case HN_CSV_TEXT: HN_TRY(text(r, run, row)); break;
+        case HN_CSV_CODE:
+        case HN_CSV_TEXT: HN_TRY(one_word(r, run, row)); break;
         }
     }
     return HONE_OK;
@@ -370,11 +264,11 @@ static hone_status one_row(struct hn_csv_reader *r)
 hone_status hn_csv_rows(struct hn_csv_reader *r)
 {
     struct hn_csv_text *t = &r->t;
-    HN_TRY(reserve(r, guess_rows(r)));
+    HN_TRY(hn_csv_reserve(r, guess_rows(r)));
     while (t->p < t->end) {
         if ((*t->p == '\n' || *t->p == '\r' || *t->p == ' ' || *t->p == '\t') && hn_csv_at_end(t))
             break;
-        if (r->rows == r->matrix[0].cap) HN_TRY(reserve(r, r->rows + r->rows / 2 + 16));
+        if (r->rows == r->matrix[0].cap) HN_TRY(hn_csv_reserve(r, r->rows + r->rows / 2 + 16));
         HN_TRY(one_row(r));
         r->rows++;
     }

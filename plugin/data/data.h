@@ -28,12 +28,14 @@ void hn_note_add(struct hn_note *note, const char *fmt, ...)
 
 /* Where to read. path "-" is standard input (once a process); note may be NULL; max_bytes bounds the file and what it
  * inflates to, 0 = no limit but memory's. */
+struct hn_foreign; /* plugin/data/foreign.h */
 struct hn_source {
     const struct hn_io *io;
     struct hn_mem *mem;
     const char *path;
     size_t max_bytes;
     struct hn_note *note;
+    const struct hn_foreign *readers; /* of plug-ins; NULL: none */
 };
 
 /* ---- Arrays ---------------------------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * One door for every data file. The bytes decide (gzip, NPY, zip, IDX, formats that are refused by name); what is left
+ * One door for every data file. A plug-in's reader comes first; else the bytes decide (gzip, NPY, zip, IDX, formats that are refused by name); what is left
  * is a table of text. */
-#include "plugin/data/internal.h"
+#include "plugin/data/foreign.h"
 
 /* Formats people try. */
 static const struct {
@@ -48,7 +48,8 @@ static hone_status parse(struct hn_array *a, const struct hn_source *src, struct
         if (starts(f, strangers[i].magic, strangers[i].n))
             return hn_hint(
                 err, hn_fail(err, HONE_E_DATA, path, "is %s, which is not read", strangers[i].what),
-                "convert it to .csv, .npy, .npz or IDX");
+                "convert it to .csv, .npy, .npz or IDX, or give a plug-in that reads it "
+                "(--plugin)");
     struct hn_csv_part part = { .kind = HN_PART_EITHER };
     HN_TRY(hn_csv_parse(src, f->p, f->n, csv, &part, 1, err));
     *a = part.array;
@@ -59,16 +60,17 @@ hone_status hn_array_open(struct hn_array *a, const struct hn_source *src, const
                           const struct hn_csv_options *csv, hone_error *err)
 {
     struct hn_source from = *src;
-    struct hn_file f = { 0 };
+    struct hn_foreign_file ff = { .by = NULL };
     struct hn_arena arena;
     const char *key;
     memset(a, 0, sizeof *a);
     hn_arena_init(&arena, src->mem);
     hone_status st = split_key(src->path, &arena, &from.path, &key, err);
-    if (st == HONE_OK) st = hn_file_open(&f, from.io, from.mem, from.path, from.max_bytes, err);
-    if (st == HONE_OK) st = hn_file_gunzip(&f, from.mem, from.path, from.max_bytes, err);
-    if (st == HONE_OK) st = parse(a, &from, &f, key, csv, err);
-    hn_file_close(&f);
+    if (st == HONE_OK) st = hn_foreign_begin(&ff, &from, err);
+    if (st == HONE_OK)
+        st = ff.by ? hn_foreign_array(&ff, &from, csv, a, err)
+                   : parse(a, &from, &ff.f, key, csv, err);
+    hn_foreign_end(&ff);
     if (st == HONE_OK && !a->n_missing) st = hn_array_check_finite(a, err);
     if (st == HONE_OK && !(a->name = hn_arena_strdup(&a->arena, name ? name : "")))
         st = hn_nomem(err, "the name of an array", 0);

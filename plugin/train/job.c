@@ -4,6 +4,7 @@
 #include "plugin/train/job.h"
 #include "ops/base/status.h"
 #include "plugin/hidden.h"
+#include "plugin/plugins.h"
 #include "plugin/session_own.h"
 #include "plugin/train/calibrate.h"
 #include <string.h>
@@ -40,6 +41,14 @@ static int is_kept(const hone_params *p, const char *name)
     return hone_params_is_set(p, name) && strcmp(name, "study") != 0;
 }
 
+/* A plug-in with its hash: what continues the run must be the same. */
+static char *copy_setting(struct hn_job *j, const char *name, const char *text)
+{
+    char pinned[HN_PLUGIN_PINNED];
+    if (!strcmp(name, "plugin")) text = hn_plugin_pinned(j->ctx, text, pinned);
+    return hn_arena_strdup(&j->arena, text);
+}
+
 static hone_status copy_settings(struct hn_job *j, hone_error *err)
 {
     struct hn_origin *o = &j->origin;
@@ -53,7 +62,7 @@ static hone_status copy_settings(struct hn_job *j, hone_error *err)
     for (size_t i = 0; hone_param_at(i, &info); i++) {
         if (!is_kept(j->params, info.name)) continue;
         for (size_t k = 0; (text = hone_params_get(j->params, info.name, k)); k++) {
-            char *copy = hn_arena_strdup(&j->arena, text);
+            char *copy = copy_setting(j, info.name, text);
             if (!copy) return hn_nomem(err, "the settings", strlen(text));
             o->settings[n++] = (struct hn_setting){ info.name, copy };
         }

@@ -29,6 +29,7 @@ static int may_change(const hone_param_info *i)
                                          "keep-run",
                                          "force",
                                          "require",
+                                         "plugin",
                                          "sample-weights",
                                          "val-sample-weights",
                                          "test-sample-weights" };

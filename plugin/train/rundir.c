@@ -2,6 +2,7 @@
  *
  * The run folder: see rundir.h. */
 #include "ops/base/status.h"
+#include "plugin/plugins.h"
 #include "plugin/train/job.h"
 #include <errno.h>
 #include <math.h>
@@ -266,6 +267,7 @@ static hone_status write_run(struct hn_rundir *d, const struct hn_fit *f, hone_e
     hn_json_int(&j, "train_rows", f->s->rows[HONE_TRAIN].n);
     hn_json_int(&j, "val_rows", f->s->rows[HONE_VAL].n);
     hn_json_int(&j, "test_rows", f->s->rows[HONE_TEST].n);
+    hn_plugins_json(&j, d->ctx);
     put_settings(&j, o);
     hn_json_close(&j);
     hone_status st = hn_json_end(&j);

@@ -5,6 +5,7 @@
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
 #include "plugin/model.h"
+#include "plugin/plugins.h"
 #include "plugin/train/job.h"
 #include "plugin/tune/importance.h"
 #include "plugin/tune/study_open.h"
@@ -173,6 +174,7 @@ static void put_asked(const struct hn_tune *t, hone_result *r)
     const char *path = hn_model_path(t->model), *text;
     hn_result_string(r, "version", hone_version());
     hn_result_string(r, "input", path && path[0] ? path : NULL);
+    hn_plugins_result(r, t->ctx);
     hn_result_object(r, "settings");
     for (size_t i = 0; hone_param_at(i, &info); i++) {
         int list = !strcmp(info.type, "list");

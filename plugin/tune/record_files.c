@@ -6,6 +6,7 @@
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
 #include "plugin/model.h"
+#include "plugin/plugins.h"
 #include "plugin/train/job.h"
 #include "plugin/tune/study_open.h"
 #include "plugin/tune/tune.h"
@@ -105,6 +106,14 @@ static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error
     return st == HONE_OK ? write_named(t, "best.yaml", b, err) : st;
 }
 
+/* With its hash: what continues the search must be the same. */
+static const char *plugin_text(struct hn_tune *t, const char *text)
+{
+    char pinned[HN_PLUGIN_PINNED];
+    const char *copy = hn_arena_strdup(&t->arena, hn_plugin_pinned(t->ctx, text, pinned));
+    return copy ? copy : text;
+}
+
 /* As it was given, but for the folder itself and its own study, which may move, and for a study's password. NULL: left out. */
 static const char *setting_text(struct hn_tune *t, const char *name, size_t at)
 {
@@ -112,6 +121,7 @@ static const char *setting_text(struct hn_tune *t, const char *name, size_t at)
     const char *text = hone_params_get(t->params, name, at);
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         if (!strcmp(name, left[i])) return NULL;
+    if (text && !strcmp(name, "plugin")) return plugin_text(t, text);
     if (strcmp(name, "study") != 0 || !text) return text;
     const char *own = hn_arena_printf(&t->arena, "%s/study.db", t->dir);
     return own && !strcmp(own, t->path) ? NULL : hn_study_settings(t->study)->path;

@@ -88,6 +88,9 @@ def main():
     r = run("cc", "-std=c99", "-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{prefix}/include",
             HERE / "embed/train.c")
     check("hone.h is C99", r.returncode == 0, r.stdout)
+    r = run("cc", "-std=c99", "-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{prefix}/include",
+            HERE.parent / "cli/plugins/bad.c")
+    check("hone_plugin.h is there", r.returncode == 0, r.stdout)
     check("every program wrote the same model", len(set(results)) == 1 and len(results) > 2, str([len(x) for x in results]))
     shutil.rmtree(tmp)
     return 1 if failed else 0

@@ -89,9 +89,10 @@ def arrows():
                     bad.append(f"{where}: only {', '.join(sorted(seers))} may include {name}")
             if m.group(1) == "<":
                 continue
-            if name in ("hone.h", "hone_status.h"):
-                name = {"hone.h": "plugin/hone.h", "hone_status.h": "ops/base/hone_status.h"}[name]
-                if name == "plugin/hone.h" and folder not in ("plugin", "plugin/train", "plugin/tune", "tools"):
+            if name in ("hone.h", "hone_plugin.h", "hone_status.h"):
+                if name == "hone_plugin.h" and not folder.startswith("plugin"):
+                    bad.append(f"{where}: what plug-ins offer is plugin/'s")
+                if name == "hone.h" and folder not in ("plugin", "plugin/train", "plugin/tune", "tools"):
                     bad.append(f"{where}: the public header is above {folder}")
                 continue
             target = str(pathlib.PurePosixPath(name).parent)

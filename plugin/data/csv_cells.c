@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a cell of a table means where it is no plain number: missing, a category, a label, or an error with its place. Cells
+ * come from the text of a file, or from a plug-in that reads one. */
+#include "plugin/data/csv.h"
+
+#include <math.h>
+
+enum { CATEGORIES_MAX = 65536 };
+
+const char *hn_csv_column_name(const struct hn_csv_reader *r, int64_t column, struct hn_shown *s)
+{
+    const char *name = r->columns[column].name;
+    return hn_show(s, name, strlen(name));
+}
+
+static int is_missing(const struct hn_csv_reader *r, const struct hn_csv_cell *c)
+{
+    return c->n == 0 || hn_words_find(&r->missing, c->s, c->n) >= 0;
+}
+
+/* The line of a cell that was just read, although its line end may be consumed. */
+static long long line_of(const struct hn_csv_reader *r, const struct hn_csv_cell *c)
+{
+    return (long long)(r->t.line - (c->end == HN_CSV_LINE));
+}
+
+static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column,
+                                  const struct hn_csv_cell *c, const char *wanted)
+{
+    struct hn_shown a, b;
+    const struct hn_csv_part *part = &r->parts[r->columns[column].part];
+    hone_status st = hn_fail(
+        r->err, HONE_E_DATA, r->t.path, "row %lld, column '%s': found '%s' (missing), wanted %s",
+        line_of(r, c), hn_csv_column_name(r, column, &a), hn_show(&b, c->s, c->n), wanted);
+    if (part->kind == HN_PART_VALUES)
+        return hn_hint(r->err, st, "remove the row: values cannot be imputed");
+    return hn_hint(r->err, st, "--impute mean|median|most|VALUE, or --ignore %s", a.text);
+}
+
+static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c)
+{
+    struct hn_shown a, b;
+    long long line = line_of(r, c);
+    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
+                             "row %lld, column '%s': found '%s', wanted a number", line,
+                             hn_csv_column_name(r, column, &a), hn_show(&b, c->s, c->n));
+    if (r->parts[r->columns[column].part].kind == HN_PART_VALUES) return st;
+    if (line == 1 && !r->header)
+        return hn_hint(r->err, st,
+                       "--header yes if row 1 holds names; text: --encode %s=onehot|ordinal",
+                       a.text);
+    return hn_hint(r->err, st, "--encode %s=onehot|ordinal, or --ignore %s", a.text, a.text);
+}
+
+hone_status hn_csv_take_number(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c,
+                               double *out)
+{
+    struct hn_shown a, b;
+    struct hn_csv_part *part = &r->parts[r->columns[column].part];
+    struct hn_csv_matrix *m = &r->matrix[r->columns[column].part];
+    if (is_missing(r, c)) {
+        if (part->kind != HN_PART_NUMBERS || !r->o->keep_missing)
+            return refuse_missing(r, column, c, "a number");
+        part->array.n_missing++;
+        *out = (double)NAN;
+        return HONE_OK;
+    }
+    if (!hn_cell_number(c->s, c->n, out)) {
+        if (part->kind == HN_PART_NUMBERS || m->width > 1) return refuse_text(r, column, c);
+        m->text = r->again = 1;
+        return HONE_E_DATA;
+    }
+    if (isfinite(*out) && (m->dtype == HN_F64 || isfinite((float)*out))) return HONE_OK;
+    return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                   "row %lld, column '%s': found '%s', wanted a finite %s number", line_of(r, c),
+                   hn_csv_column_name(r, column, &a), hn_show(&b, c->s, c->n),
+                   hn_dtype_name(m->dtype));
+}
+
+hone_status hn_csv_take_code(struct hn_csv_reader *r, const struct hn_csv_run *run,
+                             const struct hn_csv_cell *c, char *row)
+{
+    struct hn_csv_column *col = &r->columns[run->column];
+    struct hn_shown a, b;
+    if (is_missing(r, c)) {
+        if (!r->o->keep_missing) return refuse_missing(r, run->column, c, "a category");
+        r->parts[run->part].array.n_missing++;
+        hn_csv_store(&r->matrix[run->part], row, run->at, (double)NAN);
+        return HONE_OK;
+    }
+    int64_t id =
+        col->known ? hn_words_find(&col->words, c->s, c->n) : hn_words_add(&col->words, c->s, c->n);
+    if (id < 0 && col->known)
+        return hn_fail(r->err, HONE_E_DATA, r->t.path,
+                       "row %lld, column '%s': found '%s', wanted one of the %lld categories of "
+                       "the training table",
+                       line_of(r, c), hn_csv_column_name(r, run->column, &a),
+                       hn_show(&b, c->s, c->n), (long long)col->known->n_category);
+    if (id < 0) return hn_nomem(r->err, "the categories of a column", c->n);
+    if (id >= CATEGORIES_MAX)
+        return hn_fail(
+            r->err, HONE_E_DATA, r->t.path,
+            "row %lld, column '%s': found more than %d different texts, wanted categories",
+            line_of(r, c), hn_csv_column_name(r, run->column, &a), CATEGORIES_MAX);
+    hn_csv_store(&r->matrix[run->part], row, run->at, (double)id);
+    return HONE_OK;
+}
+
+hone_status hn_csv_take_text(struct hn_csv_reader *r, const struct hn_csv_run *run,
+                             const struct hn_csv_cell *c, char *row)
+{
+    struct hn_csv_column *col = &r->columns[run->column];
+    if (is_missing(r, c)) return refuse_missing(r, run->column, c, "a label");
+    int64_t id = hn_words_add(&col->words, c->s, c->n);
+    if (id < 0) return hn_nomem(r->err, "the texts of a column", c->n);
+    ((const char **)(void *)row)[run->at] = col->words.word[id].text;
+    return HONE_OK;
+}
