@@ -333,6 +333,17 @@ HONE_API void hone_study_close(hone_study *s);
 HONE_CALL hone_study_export(hone_context *ctx, const char *study, const hone_params *params,
                             hone_result **out, hone_error *err);
 
+typedef struct hone_setting { /* of a trial: what is searched for, and its value as text */
+    const char *name, *value;
+} hone_setting;
+typedef struct hone_fold { /* of a trial, in order; the one it failed in is the last */
+    double value;          /* of what is monitored, at best_epoch */
+    int64_t best_epoch;
+    const double
+        *curve; /* what is monitored, n_curve epochs from epoch 1 on; NULL with 0: not known */
+    size_t n_curve;
+} hone_fold;
+
 /* What a callback sees of a search: a trial that has ended. Valid during the call. */
 typedef struct hone_trial {
     size_t size;
@@ -349,6 +360,10 @@ typedef struct hone_trial {
     double elapsed, seconds_left;
     int outer,
         outers; /* "nested": the outer fold whose search this is, from 1, of so many; 0: none */
+    const hone_setting *settings; /* without those that do not count in this trial */
+    size_t n_settings;
+    const hone_fold *folds;
+    size_t n_folds;
 } hone_trial;
 typedef struct hone_tune_callbacks {
     size_t size;

@@ -105,8 +105,10 @@ void print_report_hint(FILE *f, const char *dir); /* how to look at a run whose 
 void print_name(FILE *f, const char *s);          /* a name from a file, without control bytes */
 
 /* progress.c: the bar, the plain lines, and what is remembered for the curve */
+struct board; /* tensorboard.h */
 struct progress {
-    int mode; /* 0 none, 1 bar, 2 plain, 3 json */
+    struct board *board; /* NULL: none */
+    int mode;            /* 0 none, 1 bar, 2 plain, 3 json */
     int colour, width, shown;
     double *train, *val;
     size_t n, cap;

@@ -2,6 +2,7 @@
  *
  * hone train: one training run, and the end of a run that hone resume shares. */
 #include "tools/cli.h"
+#include "tools/tensorboard.h"
 #include <math.h>
 #include <string.h>
 
@@ -102,6 +103,7 @@ int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct p
     json_t *tree = result_tree(c, r);
     if (!tree) return report_error(c);
     if (saved) json_object_set_new(tree, "model", json_string(out));
+    board_result(p->board, tree);
     if (!c->quiet) dry ? print_dry(people(c), tree) : print_summary(people(c), tree, p);
     int code = print_tree(c, tree);
     if (code) return code;
@@ -135,10 +137,14 @@ static int train(struct cli *c, hone_model *m)
         !data || freed ? HONE_OK : hone_model_check(m, 1, &c->err); /* before the data */
     if (st == HONE_OK && data && has_data(c))
         st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
+    const char *dry = hone_params_get(c->params, "dry-run", 0);
+    if (st == HONE_OK && !(dry && !strcmp(dry, "true")))
+        st = board_open(c, hone_params_get(c->params, "tensorboard", 0), &p.board);
     if (st == HONE_OK) st = hone_train(m, d, c->params, &cb, &r, &c->err);
     progress_end(&p);
     c->hide = NULL;
     code = st == HONE_OK ? finish_training(c, m, r, &p, c->out) : report_error(c);
+    board_close(p.board);
     progress_free(&p);
     hone_data_destroy(d);
     return code;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * hone tune: a search for the best training parameters, with a line a trial while it runs and a table at the end. */
+#include "tools/tensorboard.h"
 #include "tools/tune_table.h"
 #include <math.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 struct watcher { /* what the callback needs */
     int mode;    /* 0 none, 1 a line a trial, 2 json, 3 live */
     struct live *live;
+    struct board *board; /* NULL: none */
 };
 
 static const char *number(double v, char *buf, size_t n)
@@ -38,6 +40,7 @@ static int print_trial(void *user, const hone_trial *t)
 {
     const struct watcher *w = user;
     char value[32], std[32], best[32];
+    board_trial(w->board, t);
     if (w->mode == 2) print_json_line(t);
     if (w->mode == 3) live_trial(w->live, t);
     if (w->mode != 1) return 0;
@@ -256,7 +259,7 @@ static int tune(struct cli *c, hone_model *m)
     struct progress p;
     int code = progress_init(&p, c->progress, c->quiet);
     if (code) return code;
-    struct watcher w = { p.mode == 0 ? 0 : p.mode == 3 ? 2 : 1, NULL };
+    struct watcher w = { p.mode == 0 ? 0 : p.mode == 3 ? 2 : 1, NULL, NULL };
     const char *monitor = hone_params_get(c->params, "monitor", 0);
     if (p.mode == 1 && terminal_width(stderr)) {
         w.live = live_start(monitor && monitor[0] ? monitor : "val_loss", p.colour);
@@ -272,9 +275,11 @@ static int tune(struct cli *c, hone_model *m)
     cb.user = &w;
     catch_signals(c->ctx);
     hone_status st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
+    if (st == HONE_OK) st = board_open(c, hone_params_get(c->params, "tensorboard", 0), &w.board);
     if (st == HONE_OK) st = hone_tune(m, d, c->params, &cb, &r, &c->err);
     c->hide = NULL;
     live_end(w.live);
+    board_close(w.board);
     code = st == HONE_OK ? finish(c, m, r) : report_error(c);
     hone_data_destroy(d);
     return code;
@@ -299,7 +304,8 @@ const struct command cmd_tune = {
     .takes_out = 2,
     .schema = "hone.tune/1",
     .groups = " data training tune ",
-    .also = " device math bn-impl dropout-impl threads run-dir force space search setting sampler "
+    .also = " device math bn-impl dropout-impl threads run-dir tensorboard force space search "
+            "setting sampler "
             "acquisition startup trials ",
     .summary = "searches for the training parameters and hidden layers that give the best model",
     .examples = "hone tune model.onnx --data train.csv --target label --folds 5 --stratified "

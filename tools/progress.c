@@ -3,6 +3,7 @@
  * What a person sees while a model trains: a bar on a terminal (epoch, loss, validation, learning rate, rows a second, time
  * left), one name=value line an epoch otherwise, or JSON lines; and a small learning curve at the end. */
 #include "tools/cli.h"
+#include "tools/tensorboard.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,7 @@ int progress_call(void *user, const hone_progress *e)
 {
     struct progress *p = user;
     if (e->epoch_end) remember(p, e);
+    board_epoch(p->board, e);
     if (p->mode == 1)
         draw_bar(p, e);
     else if (p->mode == 2 && e->epoch_end)

@@ -54,6 +54,7 @@ static hone_status override(struct cli *c, const hone_params *given)
                                        "threads",
                                        "device",
                                        "jobs",
+                                       "tensorboard",
                                        "force",
                                        "plugin",
                                        "sample-weights",

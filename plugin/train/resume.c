@@ -26,6 +26,7 @@ static int may_change(const hone_param_info *i)
                                          "device",
                                          "out",
                                          "events",
+                                         "tensorboard",
                                          "keep-run",
                                          "force",
                                          "require",

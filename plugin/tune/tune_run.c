@@ -25,7 +25,9 @@ struct running {
     struct hn_task *task; /* one a fold */
     struct hn_fold_result *fold;
     char *text;
-    struct hn_arena arena; /* of what prunes it */
+    hone_setting *settings; /* n_settings */
+    size_t n_settings;
+    struct hn_arena arena; /* of what prunes it, of its settings, of what is told of its folds */
     struct hn_watch watch; /* over fold `judged`; its rule NULL: nothing does */
 };
 
@@ -71,6 +73,23 @@ static char *settings_text(struct hn_tune *t, const struct hn_trial *trial)
     return text;
 }
 
+/* The same one by one, of a default trial too. */
+static hone_status settings_list(struct running *r, const struct hn_search_space *space,
+                                 const double *x, hone_error *err)
+{
+    r->settings = hn_arena_alloc(&r->arena, (size_t)space->n, sizeof *r->settings);
+    if (!r->settings) return hn_nomem(err, "a trial", (size_t)space->n * sizeof *r->settings);
+    for (int i = 0; i < space->n; i++) {
+        char number[32];
+        if (isnan(x[i])) continue;
+        const char *value =
+            hn_arena_printf(&r->arena, "%s", hn_axis_text(&space->axes[i], x[i], number));
+        if (!value) return hn_nomem(err, "a trial", sizeof number);
+        r->settings[r->n_settings++] = (hone_setting){ space->axes[i].name, value };
+    }
+    return HONE_OK;
+}
+
 /* Hands out the next fold. It is watched when all folds before have ended. */
 static void give_fold(struct round *o, struct running *r)
 {
@@ -100,6 +119,7 @@ static hone_status running_init(struct running *r, struct hn_tune *t, const stru
     r->fold = hn_calloc(m, n, sizeof *r->fold);
     r->text = settings_text(t, trial);
     if (!r->task || !r->fold || !r->text) return hn_nomem(err, "a trial", n * sizeof *r->task);
+    HN_TRY(settings_list(r, &t->space, trial->x, err));
     HN_TRY(hn_tune_settings(t, trial, &r->params, err));
     if (r->is_default) return HONE_OK; /* what all others are compared with */
     struct hn_rule *rule;
@@ -166,15 +186,33 @@ static hone_status claim_trials(struct round *o, hone_error *err)
 
 /* ---- trials that end ------------------------------------------------------------------------------------------------------ */
 
-static hone_status tell(struct round *o, const struct running *r, const struct hn_score *s,
+static hone_status tell_folds(struct running *r, const struct hn_score *s, hone_trial *e,
+                              hone_error *err)
+{
+    hone_fold *f = hn_arena_alloc(&r->arena, (size_t)s->n, sizeof *f);
+    if (!f) return hn_nomem(err, "the folds of a trial", (size_t)s->n * sizeof *f);
+    for (int i = 0; i < s->n; i++)
+        f[i] = (hone_fold){ s->fold[i].value, s->fold[i].best_epoch, s->fold[i].curve,
+                            s->fold[i].n_curve };
+    e->folds = f;
+    e->n_folds = (size_t)s->n;
+    return HONE_OK;
+}
+
+static hone_status tell(struct round *o, struct running *r, const struct hn_score *s,
                         const struct hn_outcome_report *report, hone_error *err)
 {
     struct hn_tune *t = o->t;
-    hone_trial e = { .size = sizeof e, .trial = r->number, .trials = t->limit };
+    hone_trial e = { .size = sizeof e,
+                     .trial = r->number,
+                     .trials = t->limit,
+                     .settings = r->settings,
+                     .n_settings = r->n_settings };
     const struct hn_trial *trials;
     size_t n;
     if (!t->cb || !t->cb->trial || t->told)
         return HONE_OK; /* who has ended it is not asked again */
+    HN_TRY(tell_folds(r, s, &e, err));
     HN_TRY(hn_study_trials(t->study, &trials, &n, err));
     e.best_trial = hn_best_trial(trials, n, t->maximize);
     e.best_value = e.best_trial < 0 ? (double)NAN : trials[e.best_trial].value;
