@@ -213,6 +213,14 @@ HONE_API void hone_data_destroy(hone_data *d);
 HONE_CALL hone_plugin_load(hone_context *ctx, const char *path, hone_error *err);
 /* "plugins": path, hash, id, version, license, abi, readers (name, extensions, magic) of each. */
 HONE_CALL hone_plugin_list(hone_context *ctx, hone_result **out, hone_error *err);
+/* Tries a plug-in out, in contexts of its own: loads and unloads it, and reads the samples (files that
+ * its readers claim) twice, with each of its allocations failing once, in several threads, cut short
+ * and damaged. HONE_OK also when it does not pass: read "passed" and "checks" (check, file, passed,
+ * text). step, which may be NULL, is told what comes next. A plug-in that crashes ends the process,
+ * so `hone plugin check` does this in another one. */
+HONE_CALL hone_plugin_check(hone_context *ctx, const char *path, const char *const *samples,
+                            size_t n_samples, void (*step)(void *user, const char *what),
+                            void *user, hone_result **out, hone_error *err);
 
 /* ---- training and use ------------------------------------------------------------------------ */
 

@@ -20,6 +20,8 @@ struct hone_context {
     void *log_user;
     struct hn_plugin *plugins;  /* plugin/plugins.h */
     struct hn_foreign *readers; /* theirs, for files of data */
+    long
+        plugin_fail_at; /* hone_plugin_check: their allocation that fails while one is loaded; 0: none */
 };
 void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -20,6 +20,8 @@ enum { HASH_TEXT = 32, MAGIC_MAX = 64, WORD_MAX = 128, EXTENSION_MAX = 32, READE
 static void *host_alloc(const hone_host *host, size_t bytes)
 {
     struct hn_plugin *p = host->own;
+    if (p->in_init && p->ctx->plugin_fail_at && !--p->ctx->plugin_fail_at) return NULL;
+    if (p->fail_at && atomic_fetch_add(&p->calls, 1) + 1 == p->fail_at) return NULL;
     void *block = hn_alloc(&p->ctx->mem, bytes);
     if (block) atomic_fetch_add(&p->live, 1);
     return block;

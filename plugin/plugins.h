@@ -20,6 +20,8 @@ struct hn_plugin {
     void *state;
     int in_init;
     atomic_size_t live;         /* blocks of host.alloc that were not released */
+    long fail_at;               /* hone_plugin_check: the call of host.alloc that fails; 0: none */
+    atomic_long calls;          /* counted while one may */
     struct hn_foreign *readers; /* its own part of the context's list */
     size_t n_readers;
 };

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <strings.h>
 
-enum { COLUMNS_MAX = 1 << 20, NAME_MAX_BYTES = 1 << 16, BLOCK_ROWS = 1 << 20 };
+enum { TEXT_MAX = 1 << 30, COLUMNS_MAX = 1 << 20, NAME_MAX_BYTES = 1 << 16, BLOCK_ROWS = 1 << 20 };
 
 hone_status hn_foreign_blame(const struct hn_foreign_file *ff, hone_error *err, const char *fmt,
                              ...)
@@ -105,7 +105,7 @@ hone_status hn_foreign_begin(struct hn_foreign_file *ff, const struct hn_source 
 
 /* ---- open, read, close ---- */
 
-static void close_reader(struct hn_foreign_file *ff)
+void hn_foreign_close(struct hn_foreign_file *ff)
 {
     if (ff->is_open) ff->by->reader->close(ff->handle);
     ff->is_open = ff->was_read = 0;
@@ -114,7 +114,7 @@ static void close_reader(struct hn_foreign_file *ff)
 
 void hn_foreign_end(struct hn_foreign_file *ff)
 {
-    close_reader(ff);
+    hn_foreign_close(ff);
     hn_file_close(&ff->f);
     hn_arena_clear(&ff->arena);
     memset(ff, 0, sizeof *ff);
@@ -154,7 +154,7 @@ static hone_status check_form(const struct hn_foreign_file *ff, hone_error *err)
     return HONE_OK;
 }
 
-static hone_status open_reader(struct hn_foreign_file *ff, hone_error *err)
+hone_status hn_foreign_open(struct hn_foreign_file *ff, hone_error *err)
 {
     hone_error e = { .code = HONE_OK };
     ff->form = (hone_reader_form){ .size = sizeof ff->form, .rows = -1 };
@@ -163,7 +163,7 @@ static hone_status open_reader(struct hn_foreign_file *ff, hone_error *err)
     if (st != HONE_OK) return pass_on(ff, st, &e, "open", err);
     ff->is_open = 1;
     st = check_form(ff, err);
-    if (st != HONE_OK) close_reader(ff);
+    if (st != HONE_OK) hn_foreign_close(ff);
     return st;
 }
 
@@ -171,8 +171,8 @@ hone_status hn_foreign_rewind(struct hn_foreign_file *ff, hone_error *err)
 {
     int64_t columns = ff->form.n_columns;
     if (ff->is_open && !ff->was_read) return HONE_OK;
-    close_reader(ff);
-    HN_TRY(open_reader(ff, err));
+    hn_foreign_close(ff);
+    HN_TRY(hn_foreign_open(ff, err));
     if (ff->form.kind == HONE_READER_TABLE && ff->form.n_columns == columns) return HONE_OK;
     return hn_foreign_blame(ff, err, "found %lld columns, and %lld when it was asked again",
                             (long long)columns, (long long)ff->form.n_columns);
@@ -193,6 +193,15 @@ hone_status hn_foreign_read(struct hn_foreign_file *ff, hone_reader_rows *rows, 
         return hn_foreign_blame(ff, err, "gave %lld rows without %s (NULL)", (long long)rows->n,
                                 table ? "cells" : "data");
     return HONE_OK;
+}
+
+const char *hn_foreign_bad_cell(const hone_cell *c)
+{
+    if (c->type < HONE_CELL_MISSING || c->type > HONE_CELL_TEXT) return "a cell of no known type";
+    if (c->type != HONE_CELL_TEXT || !c->length) return NULL;
+    if (!c->value.text) return "a text at NULL";
+    if (c->length > TEXT_MAX) return "a text of more than 1 GiB";
+    return memchr(c->value.text, 0, c->length) ? "a text with a NUL byte" : NULL;
 }
 
 /* ---- arrays ---- */
@@ -273,7 +282,7 @@ hone_status hn_foreign_table(struct hn_foreign_file *ff, const struct hn_source 
                              size_t n_parts, hone_error *err)
 {
     say(ff, src);
-    HN_TRY(open_reader(ff, err));
+    HN_TRY(hn_foreign_open(ff, err));
     if (ff->form.kind == HONE_READER_TABLE) return parse_table(ff, src, o, parts, n_parts, err);
     hone_status st = hn_fail(err, HONE_E_DATA, ff->path,
                              "reader '%s' of plug-in '%s' finds an array in it, wanted a table",
@@ -286,7 +295,7 @@ hone_status hn_foreign_array(struct hn_foreign_file *ff, const struct hn_source 
 {
     struct hn_csv_part part = { .kind = HN_PART_EITHER };
     say(ff, src);
-    HN_TRY(open_reader(ff, err));
+    HN_TRY(hn_foreign_open(ff, err));
     if (ff->form.kind == HONE_READER_ARRAY) return take_array(ff, src, a, err);
     HN_TRY(parse_table(ff, src, o, &part, 1, err));
     *a = part.array;

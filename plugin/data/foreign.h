@@ -43,7 +43,11 @@ hone_status hn_foreign_table(struct hn_foreign_file *ff, const struct hn_source 
 hone_status hn_foreign_array(struct hn_foreign_file *ff, const struct hn_source *src,
                              const struct hn_csv_options *o, struct hn_array *a, hone_error *err);
 
-/* foreign.c, for foreign_rows.c: from the first row on; the next block, n 0 at the end; an error of the reader's. */
+/* The steps of both, for foreign_rows.c and checks: open and close; from the first row on; the next block, n 0 at the end; an
+ * error of the reader's. */
+hone_status hn_foreign_open(struct hn_foreign_file *ff, hone_error *err);
+void hn_foreign_close(struct hn_foreign_file *ff);
+const char *hn_foreign_bad_cell(const hone_cell *c); /* "a text at NULL"; NULL: it is fine */
 hone_status hn_foreign_rewind(struct hn_foreign_file *ff, hone_error *err);
 hone_status hn_foreign_read(struct hn_foreign_file *ff, hone_reader_rows *rows, hone_error *err);
 hone_status hn_foreign_blame(const struct hn_foreign_file *ff, hone_error *err, const char *fmt,

@@ -276,6 +276,46 @@ def test_bad():
     code("with a path", hone("doctor", "--plugin", "./sqlite_reader.so", cwd=tmp), 0)
 
 
+ROUGH = {
+    "Good": (0, "a table of 10 rows, 1 columns"),
+    "Segfault": (1, "FAILED read", "signal 11"),
+    "Exit": (1, "FAILED read", "exit status 3"),
+    "Torn": (1, "FAILED contents cut short", "signal 6"),
+    "Leak": (1, "FAILED read", "memory of the host is not released"),
+    "Random": (1, "FAILED read again", "the second reading gives something else"),
+    "Odd": (1, "FAILED read", "gave row 1, column 0 (from 0) a cell of no known type"),
+    "Careless": (1, "FAILED allocations that fail", "no error, but other rows"),
+    "Wrong": (1, "FAILED allocations that fail", "another error than HONE_E_NOMEM"),
+    "Announce": (1, "FAILED read", "gave 14 rows, and had said 1000"),
+}
+
+
+def test_check():
+    """hone plugin check finds what breaks the rules, and lives when the plug-in does not."""
+    def build(name, *args):
+        r = cc("-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", *args, "-o", tmp / name, HERE / "rough.c")
+        check(f"{name} builds", r.returncode == 0, r.stderr)
+        return tmp / name
+    so = build("rough.so")
+    env = dict(os.environ, ASAN_OPTIONS="handle_segv=0:handle_abort=0:detect_leaks=0") # what is wrong is the plug-in's
+    for word, (want, *texts) in ROUGH.items():
+        (tmp / f"{word}.rough").write_text(f"{word} rows\n")
+        code(f"check {word}", hone("plugin", "check", so, tmp / f"{word}.rough", env=env), want, *texts, f"{word}.rough")
+    r = hone("plugin", "check", so, tmp / "Good.rough", "--json")
+    code("check --json", r, 0)
+    check("all of it passed", r.json["passed"] and len(r.json["checks"]) == 8 and all(c["passed"] for c in r.json["checks"]), r.json["checks"])
+    r = hone("plugin", "check", so, tmp / "Segfault.rough", "--json", env=env)
+    check("a crash in JSON", (r.code, r.json["passed"], r.json["signal"]) == (1, False, 11), r.json)
+    code("no file", hone("plugin", "check", so), 0, "no file was given")
+    code("a file of nobody's", hone("plugin", "check", so, tmp / "y.csv"), 1, "no reader of the plug-in claims it")
+    code("a leak of init's", hone("plugin", "check", build("leak.so", "-DROUGH_LEAK"), env=env), 1, "FAILED load and unload", "is not released")
+    code("a crash in init", hone("plugin", "check", build("crash.so", "-DROUGH_INIT"), env=env), 1, "FAILED load and unload", "signal 11")
+    code("no plug-in", hone("plugin", "check", build_bad("BAD_MAJOR")), 1, "is built for plug-in ABI 9.4")
+    code("the example", hone("plugin", "check", SO, tmp / "train.db", tmp / "xy.db:x", tmp / "xy.db.gz:x"), 0, "a table of 300 rows, 6 columns")
+    code("list", hone("plugin", "list", SO, so), 0, "hone.example.sqlite 1.0 (MIT), plug-in ABI 1.0", "reads 'rough': *.rough")
+    code("neither list nor check", hone("plugin", "chekc", SO), 2, "wanted list or check")
+
+
 install_headers()
 build_example("sqlite_reader")
 test_headers()
@@ -287,4 +327,5 @@ test_arrays()
 test_resume()
 test_config()
 test_bad()
+test_check()
 _hone.finish("plugins", tmp)

@@ -380,7 +380,7 @@ static const struct {
     { open_nomem, HONE_E_NOMEM, "no memory" },
     { read_fails, HONE_E_DATA, "record 4 is torn" },
     { read_silent, HONE_E_DATA, "failed in read without a reason" },
-    { odd_cell, HONE_E_DATA, "gave row 1, column 'age' a cell of type 9" },
+    { odd_cell, HONE_E_DATA, "gave row 1, column 'age' a cell of no known type" },
     { cell_null, HONE_E_DATA, "gave row 1, column 'age' a text at NULL" },
     { cell_nul, HONE_E_DATA, "gave row 1, column 'age' a text with a NUL byte" },
     { cell_long, HONE_E_DATA, "a text of more than 1 GiB" },

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hone_plugin_check: a plug-in tried out in contexts of its own. What it reads is compared as cells and numbers, not as what
+ * Hone would make of them. A plug-in that crashes takes the process with it: the command calls this in a child. */
+#include "ops/base/pool.h"
+#include "ops/base/status.h"
+#include "plugin/plugins.h"
+#include <stdio.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { THREADS = 4, ALLOCATIONS = 100000 };
+
+struct check {
+    hone_context *ctx; /* the caller's: memory and files */
+    const char *path;
+    void (*step)(void *user, const char *what);
+    void *user;
+    hone_result *r;
+    int failed;
+};
+
+struct reading { /* one file, read once */
+    hone_status st;
+    hone_error e;
+    uint64_t hash;
+    int kind;
+    int64_t rows, columns; /* of an array: numbers of a row */
+};
+
+/* ---- telling --------------------------------------------------------------------------------------------------------- */
+
+static void begin(struct check *c, const char *name, const char *file)
+{
+    char text[512];
+    (void)snprintf(text, sizeof text, "%s%s%.400s", name, file ? ": " : "", file ? file : "");
+    if (c->step) c->step(c->user, text);
+    hn_result_object(c->r, NULL);
+    hn_result_string(c->r, "check", name);
+    if (file) hn_result_string(c->r, "file", file);
+}
+
+/* why NULL: passed. */
+static void end(struct check *c, const char *why, const char *told)
+{
+    hn_result_bool(c->r, "passed", why == NULL);
+    if (why || told) hn_result_string(c->r, "text", why ? why : told);
+    hn_result_close(c->r);
+    c->failed += why != NULL;
+}
+
+static void end_error(struct check *c, const hone_error *e)
+{
+    char text[1200];
+    (void)snprintf(text, sizeof text, "%s: %s", e->where, e->text);
+    end(c, text, NULL);
+}
+
+/* ---- contexts and files ---------------------------------------------------------------------------------------------- */
+
+static hone_status open_context(const struct check *c, hone_context **out, hone_error *err)
+{
+    const hone_context_opts opts = { .size = sizeof opts,
+                                     .alloc = c->ctx->mem.alloc,
+                                     .release = c->ctx->mem.release,
+                                     .alloc_user = c->ctx->mem.user,
+                                     .memory_budget = c->ctx->mem.budget };
+    return hn_context_create_with(&opts, c->ctx->io, out, err);
+}
+
+static void digest_cell(XXH3_state_t *s, const hone_cell *cell)
+{
+    XXH3_64bits_update(s, &cell->type, sizeof cell->type);
+    if (cell->type == HONE_CELL_NUMBER || cell->type == HONE_CELL_WHOLE)
+        XXH3_64bits_update(s, &cell->value, sizeof cell->value);
+    if (cell->type != HONE_CELL_TEXT) return;
+    XXH3_64bits_update(s, &cell->length, sizeof cell->length);
+    if (cell->length) XXH3_64bits_update(s, cell->value.text, cell->length);
+}
+
+static hone_status digest_rows(struct hn_foreign_file *ff, XXH3_state_t *s, struct reading *out)
+{
+    hone_reader_rows rows;
+    size_t row = (size_t)out->columns * hn_dtype_size((enum hn_dtype)ff->form.dtype);
+    for (;; out->rows += rows.n) {
+        HN_TRY(hn_foreign_read(ff, &rows, &out->e));
+        if (!rows.n) break;
+        if (out->kind == HONE_READER_ARRAY) XXH3_64bits_update(s, rows.data, (size_t)rows.n * row);
+        for (int64_t i = 0; out->kind == HONE_READER_TABLE && i < rows.n * out->columns; i++) {
+            const char *why = hn_foreign_bad_cell(&rows.cells[i]);
+            if (why)
+                return hn_foreign_blame(ff, &out->e, "gave row %lld, column %lld (from 0) %s",
+                                        (long long)(out->rows + i / out->columns + 1),
+                                        (long long)(i % out->columns), why);
+            digest_cell(s, &rows.cells[i]);
+        }
+    }
+    int64_t said = out->kind == HONE_READER_ARRAY ? ff->form.dims[0] : ff->form.rows;
+    if (said >= 0 && said != out->rows)
+        return hn_foreign_blame(ff, &out->e, "gave %lld rows, and had said %lld",
+                                (long long)out->rows, (long long)said);
+    return HONE_OK;
+}
+
+static hone_status digest_form(struct hn_foreign_file *ff, XXH3_state_t *s, struct reading *out)
+{
+    const hone_reader_form *form = &ff->form;
+    out->kind = form->kind;
+    out->columns = form->kind == HONE_READER_TABLE ? form->n_columns : 1;
+    XXH3_64bits_update(s, &form->kind, sizeof form->kind);
+    for (int64_t j = 0; form->kind == HONE_READER_TABLE && j < form->n_columns; j++)
+        XXH3_64bits_update(s, form->columns[j], strlen(form->columns[j]) + 1);
+    if (form->kind == HONE_READER_TABLE) return HONE_OK;
+    XXH3_64bits_update(s, &form->dtype, sizeof form->dtype);
+    XXH3_64bits_update(s, form->dims, (size_t)form->rank * sizeof *form->dims);
+    for (int i = 0; i < form->rank; i++)
+        if (form->dims[i] < 1 || (i && !hn_mul_i64(out->columns, form->dims[i], &out->columns)))
+            return hn_foreign_blame(ff, &out->e, "found dimensions that no array has");
+    return HONE_OK;
+}
+
+static void read_all(struct hn_foreign_file *ff, struct reading *out)
+{
+    XXH3_state_t s;
+    XXH3_INITSTATE(&s);
+    XXH3_64bits_reset(&s);
+    *out = (struct reading){ .st = HONE_OK };
+    out->st = hn_foreign_open(ff, &out->e);
+    if (out->st == HONE_OK) out->st = digest_form(ff, &s, out);
+    if (out->st == HONE_OK) out->st = digest_rows(ff, &s, out);
+    out->hash = XXH3_64bits_digest(&s);
+    hn_foreign_close(ff);
+}
+
+static int same(const struct reading *a, const struct reading *b)
+{
+    return a->st == b->st && a->hash == b->hash && a->rows == b->rows;
+}
+
+/* In a context of its own: what it reads, and what is left of its memory. */
+static void read_alone(const struct check *c, const char *file, long fail_at, struct reading *out,
+                       long *hits, size_t *left)
+{
+    hone_context *ctx = NULL;
+    struct hn_foreign_file ff = { .by = NULL };
+    *out = (struct reading){ .st = HONE_OK };
+    *hits = 0, *left = 0;
+    out->st = open_context(c, &ctx, &out->e);
+    if (out->st == HONE_OK) out->st = hone_plugin_load(ctx, c->path, &out->e);
+    const struct hn_source src = { .io = c->ctx->io,
+                                   .mem = ctx ? &ctx->mem : NULL,
+                                   .path = file,
+                                   .readers = ctx ? ctx->readers : NULL };
+    if (out->st == HONE_OK) out->st = hn_foreign_begin(&ff, &src, &out->e);
+    if (out->st == HONE_OK && !ff.by)
+        out->st = hn_fail(&out->e, HONE_E_USAGE, file, "no reader of the plug-in claims it");
+    if (out->st == HONE_OK) {
+        size_t before = atomic_load(&ctx->plugins->live);
+        ctx->plugins->fail_at = fail_at;
+        read_all(&ff, out);
+        *hits = fail_at && atomic_load(&ctx->plugins->calls) >= fail_at;
+        ctx->plugins->fail_at = 0;
+        *left = atomic_load(&ctx->plugins->live) - before;
+    }
+    if (ff.by) hn_foreign_end(&ff);
+    hone_context_destroy(ctx);
+}
+
+/* ---- checks ---------------------------------------------------------------------------------------------------------- */
+
+/* Loads it fail_at-th allocation of init failing; bytes that are left when it is gone. */
+static hone_status load_once(const struct check *c, long fail_at, int *hit, size_t *left,
+                             hone_error *err)
+{
+    hone_context *ctx;
+    HN_TRY(open_context(c, &ctx, err));
+    size_t before = atomic_load(&ctx->mem.used);
+    ctx->plugin_fail_at = fail_at;
+    hone_status st = hone_plugin_load(ctx, c->path, err);
+    *hit = fail_at && ctx->plugin_fail_at == 0;
+    hn_plugins_close(ctx);
+    *left = atomic_load(&ctx->mem.used) - before;
+    hone_context_destroy(ctx);
+    return st;
+}
+
+static void check_load(struct check *c)
+{
+    hone_error e = { .code = HONE_OK };
+    size_t left = 0;
+    int hit;
+    begin(c, "load and unload", NULL);
+    hone_status st = load_once(c, 0, &hit, &left, &e);
+    if (st == HONE_OK) st = load_once(c, 0, &hit, &left, &e);
+    if (st != HONE_OK)
+        end_error(c, &e);
+    else
+        end(c, left ? "memory of the host is not released" : NULL, NULL);
+    if (st != HONE_OK) return;
+    begin(c, "allocations that fail while it is loaded", NULL);
+    const char *why = NULL;
+    for (long n = 1; n < ALLOCATIONS && !why; n++) {
+        st = load_once(c, n, &hit, &left, &e);
+        if (left) why = "memory of the host is not released";
+        if (!hit) break;
+        if (st != HONE_OK && st != HONE_E_NOMEM) why = "another error than HONE_E_NOMEM";
+    }
+    end(c, why, NULL);
+}
+
+static void check_allocations(struct check *c, const char *file, const struct reading *want)
+{
+    struct reading r;
+    const char *why = NULL;
+    char told[64];
+    long hits = 1, n = 0, tried = 0;
+    size_t left;
+    begin(c, "allocations that fail", file);
+    while (hits && !why && n < ALLOCATIONS) {
+        n += n / 16 + 1;
+        read_alone(c, file, n, &r, &hits, &left);
+        tried += hits != 0;
+        if (left)
+            why = "memory of the host is not released";
+        else if (r.st != HONE_OK && r.st != HONE_E_NOMEM)
+            why = "another error than HONE_E_NOMEM";
+        else if (r.st == HONE_OK && !same(&r, want))
+            why = "no error, but other rows";
+    }
+    (void)snprintf(told, sizeof told, "%ld of them", tried);
+    end(c, why, told);
+}
+
+struct race {
+    const struct check *c;
+    const char *file;
+    struct reading r[THREADS];
+};
+
+static void race_one(void *user, int i, int worker)
+{
+    struct race *race = user;
+    long hits;
+    size_t left;
+    (void)worker;
+    read_alone(race->c, race->file, 0, &race->r[i], &hits, &left);
+}
+
+static void check_threads(struct check *c, const char *file, const struct reading *want)
+{
+    struct race race = { .c = c, .file = file };
+    struct hn_pool *pool = NULL;
+    hone_error e = { .code = HONE_OK };
+    const char *why = NULL;
+    begin(c, "threads, each with a host of its own", file);
+    if (hn_pool_create(&c->ctx->mem, THREADS, &pool, &e) != HONE_OK) {
+        end_error(c, &e);
+        return;
+    }
+    hn_pool_run(pool, THREADS, race_one, &race);
+    hn_pool_destroy(pool);
+    for (int i = 0; i < THREADS; i++)
+        if (!same(&race.r[i], want)) why = "a thread read something else";
+    end(c, why, NULL);
+}
+
+/* The first n bytes of the contents alone, in a block that ends with them, one of them changed where flip >= 0. */
+static hone_status read_piece(struct hn_foreign_file *ff, struct hn_mem *mem, size_t n, long flip,
+                              struct reading *out)
+{
+    const hone_reader_file whole = ff->file;
+    unsigned char *piece = hn_alloc(mem, n);
+    if (!piece) return hn_nomem(&out->e, "a part of a file", n);
+    memcpy(piece, whole.bytes, n);
+    if (flip >= 0) piece[(size_t)flip % n] ^= 0x5A;
+    ff->file.path = NULL;
+    ff->file.bytes = piece;
+    ff->file.n_bytes = n;
+    read_all(ff, out);
+    ff->file = whole;
+    hn_free(mem, piece);
+    return HONE_OK;
+}
+
+/* What a file that was cut short or damaged does: rows or an error, but the process lives and nothing leaks. */
+static void check_damage(struct check *c, struct hn_foreign_file *ff, const char *file,
+                         struct hn_plugin *p)
+{
+    const size_t n = ff->f.n, cut[] = { 1, 16, n / 4, n / 2, n - n / 8, n - 1 };
+    const char *why = NULL;
+    struct reading r;
+    hone_error e = { .code = HONE_OK };
+    hone_status st = HONE_OK;
+    size_t before = atomic_load(&p->live);
+    begin(c, "contents cut short", file);
+    for (size_t i = 0; st == HONE_OK && i < sizeof cut / sizeof *cut; i++)
+        if (cut[i] && cut[i] < n) st = read_piece(ff, &c->ctx->mem, cut[i], -1, &r);
+    if (atomic_load(&p->live) != before) why = "memory of the host is not released";
+    end(c, st == HONE_OK ? why : e.text, NULL);
+    begin(c, "contents with a wrong byte", file);
+    for (long i = 0; st == HONE_OK && i < 256; i++)
+        st = read_piece(ff, &c->ctx->mem, n, i < 128 ? i : (long)(n / 128) * (i - 128), &r);
+    if (atomic_load(&p->live) != before) why = "memory of the host is not released";
+    end(c, st == HONE_OK ? why : e.text, NULL);
+}
+
+static void check_file(struct check *c, hone_context *ctx, const char *file)
+{
+    struct reading first, second;
+    struct hn_foreign_file ff;
+    hone_error e = { .code = HONE_OK };
+    char told[128];
+    long hits;
+    size_t left;
+    begin(c, "read", file);
+    read_alone(c, file, 0, &first, &hits, &left);
+    if (first.st != HONE_OK) {
+        end_error(c, &first.e);
+        return;
+    }
+    (void)snprintf(told, sizeof told, "%s of %lld rows, %lld %s",
+                   first.kind == HONE_READER_TABLE ? "a table" : "an array", (long long)first.rows,
+                   (long long)first.columns,
+                   first.kind == HONE_READER_TABLE ? "columns" : "numbers each");
+    end(c, left ? "memory of the host is not released" : NULL, told);
+    begin(c, "read again", file);
+    read_alone(c, file, 0, &second, &hits, &left);
+    end(c, same(&first, &second) ? NULL : "the second reading gives something else", NULL);
+    check_allocations(c, file, &first);
+    check_threads(c, file, &first);
+    const struct hn_source src = {
+        .io = c->ctx->io, .mem = &c->ctx->mem, .path = file, .readers = ctx->readers
+    };
+    if (hn_foreign_begin(&ff, &src, &e) != HONE_OK) return;
+    check_damage(c, &ff, file, ctx->plugins);
+    hn_foreign_end(&ff);
+}
+
+static void check_files(struct check *c, const char *const *samples, size_t n)
+{
+    hone_context *ctx;
+    hone_error e = { .code = HONE_OK };
+    if (open_context(c, &ctx, &e) != HONE_OK) return;
+    if (hone_plugin_load(ctx, c->path, &e) == HONE_OK)
+        for (size_t i = 0; i < n; i++) check_file(c, ctx, samples[i]);
+    hone_context_destroy(ctx);
+}
+
+hone_status hone_plugin_check(hone_context *ctx, const char *path, const char *const *samples,
+                              size_t n_samples, void (*step)(void *user, const char *what),
+                              void *user, hone_result **out, hone_error *err)
+{
+    struct check c = { .ctx = ctx, .path = path, .step = step, .user = user };
+    hone_context *shown;
+    HN_TRY(hn_result_create(ctx, "hone.plugin_check/1", out, err));
+    c.r = *out;
+    hn_result_array(c.r, "checks");
+    check_load(&c);
+    if (!c.failed) check_files(&c, samples, n_samples);
+    hn_result_close(c.r);
+    if (!c.failed && open_context(&c, &shown, NULL) == HONE_OK) {
+        if (hone_plugin_load(shown, path, NULL) == HONE_OK) hn_plugins_result(c.r, shown);
+        hone_context_destroy(shown);
+    }
+    hn_result_bool(c.r, "passed", !c.failed);
+    hone_status st = hn_result_done(c.r, err);
+    if (st == HONE_OK) return HONE_OK;
+    hone_result_destroy(*out);
+    *out = NULL;
+    return st;
+}

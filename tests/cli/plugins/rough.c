@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A reader that keeps to the rules or breaks one of them, as the file it reads begins with: what hone plugin check is for. A
+ * row is a byte. */
+#include <hone_plugin.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct table {
+    const hone_host *host;
+    const unsigned char *bytes;
+    size_t n, at;
+    hone_cell *cell; /* may be missing where "careless" */
+};
+static int counter;
+
+static int says(const hone_reader_file *f, const char *word)
+{
+    return f->n_bytes >= strlen(word) && !memcmp(f->bytes, word, strlen(word));
+}
+
+static void close_table(void *handle)
+{
+    struct table *t = handle;
+    if (t->bytes[0] != 'L') t->host->release(t->host, t->cell); /* "Leak" */
+    t->host->release(t->host, t);
+}
+
+static hone_status open_table(const hone_host *host, const hone_reader_file *f,
+                              hone_reader_form *form, void **handle, hone_error *err)
+{
+    static const char *const names[] = { "byte" };
+    if (says(f, "Exit")) exit(3);
+    if (says(f, "Torn") && ((const char *)f->bytes)[f->n_bytes - 1] != '\n') abort();
+    struct table *t = host->alloc(host, sizeof *t);
+    if (!t) return host->fail(err, HONE_E_NOMEM, f->name, "out of memory");
+    *t = (struct table){ host, f->bytes, f->n_bytes, 0, host->alloc(host, sizeof(hone_cell)) };
+    if (!t->cell && !says(f, "Careless")) {
+        host->release(host, t);
+        if (says(f, "Wrong")) return host->fail(err, HONE_E_DATA, f->name, "it is all wrong");
+        return host->fail(err, HONE_E_NOMEM, f->name, "out of memory");
+    }
+    *form = (hone_reader_form){
+        form->size, HONE_READER_TABLE, says(f, "Announce") ? 1000 : -1, 1, names, 0, 0, { 0 }
+    };
+    *handle = t;
+    return HONE_OK;
+}
+
+static hone_status read_row(void *handle, hone_reader_rows *rows, hone_error *err)
+{
+    struct table *t = handle;
+    (void)err;
+    if (t->at == 3 && t->bytes[0] == 'S') *(volatile int *)NULL = 1; /* "Segfault" */
+    if (!t->cell || t->at == t->n) return HONE_OK;
+    *t->cell = (hone_cell){ .type = HONE_CELL_WHOLE, .value.whole = t->bytes[t->at++] };
+    if (t->bytes[0] == 'R') t->cell->value.whole += counter++; /* "Random" */
+    if (t->bytes[0] == 'O') t->cell->type = 77;                /* "Odd" */
+    rows->n = 1;
+    rows->cells = t->cell;
+    return HONE_OK;
+}
+
+static const char *const extensions[] = { ".rough", NULL };
+static const hone_reader reader = { .size = sizeof reader,
+                                    .name = "rough",
+                                    .extensions = extensions,
+                                    .open = open_table,
+                                    .read = read_row,
+                                    .close = close_table };
+
+static hone_status init(const hone_host *host, void **state, hone_error *err)
+{
+    const hone_reader_interface *readers = host->get_interface(host, "hone.reader/1");
+#ifdef ROUGH_INIT
+    *(volatile int *)NULL = 1;
+#endif
+    *state = host->alloc(host, 32); /* a leak where nobody releases it */
+    if (!*state) return host->fail(err, HONE_E_NOMEM, NULL, "out of memory");
+#ifndef ROUGH_LEAK
+    host->release(host, *state);
+#endif
+    return readers->add(host, &reader, err);
+}
+
+HONE_PLUGIN_EXPORT extern const hone_plugin hone_plugin_v1;
+const hone_plugin hone_plugin_v1 = {
+    sizeof(hone_plugin), HONE_PLUGIN_MAJOR, HONE_PLUGIN_MINOR, "org.rough", "1", "MIT", init, NULL
+};
