@@ -24,6 +24,14 @@ static hone_status bad(struct reader *r, const yaml_mark_t *at, const char *text
     return HONE_E_USAGE;
 }
 
+/* What is what it would be anyway does not count as asked for: --print-config writes such values, of options too that would
+ * be refused if somebody asked for them here (monitor: val_loss, without validation rows). */
+static int is_default(const struct cli *c, const char *key, const char *text)
+{
+    const char *value = hone_params_get(c->params, key, 0);
+    return value && !hone_params_is_set(c->params, key) && !strcmp(value, text);
+}
+
 static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
 {
     const char *text = (const char *)e->data.scalar.value;
@@ -43,6 +51,8 @@ static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
         if (!c->model) st = HONE_E_NOMEM;
     } else if (!strcmp(r->key, "out") && c->cmd->takes_out && !c->resumed) {
         st = bad(r, &e->start_mark, "'out' belongs on the command line (-o)");
+    } else if (!c->resumed && !r->in_list && is_default(c, r->key, text)) {
+        st = HONE_OK;
     } else if (hone_params_set(c->params, r->key, text, &c->err) != HONE_OK) {
         char was[200];
         snprintf(was, sizeof was, "%.190s", c->err.where);

@@ -132,6 +132,15 @@ def test_config():
     again = table("d.yaml", r.out)
     r2 = hone("train", MNIST, "--config", again, "--print-config", "-o", tmp / "c.onnx")
     check("printed configuration reads back", r2.out == r.out, (r.out, r2.out, r2.err))
+    for command, extra in (("train", ["--epochs", "1"]), ("eval", [])):
+        out = {"train": ["-o", tmp / "printed.onnx", "--force"]}.get(command, [])
+        whole = table("whole.yaml", hone(command, MNIST, *data, *extra, *out, "--print-config").out)
+        r3, r4 = hone(command, MNIST, "--config", whole, *out), hone(command, MNIST, *data, *extra, *out)
+        code(f"{command} by what --print-config printed", r3, 0)
+        check(f"{command}: the same", [x for x in r3.out.split() if x[0].isalpha()] == [x for x in r4.out.split() if x[0].isalpha()], r3.out)
+    search = ["--folds", "2", "--search", "lr=0.01,0.001", "--epochs", "1", "-o", tmp / "searched.onnx", "--force"]
+    whole = table("whole.yaml", hone("tune", MNIST, *data, *search, "--print-config").out)
+    code("tune by what --print-config printed", hone("tune", MNIST, "--config", whole, "-o", tmp / "searched.onnx", "--force"), 0)
     r = hone("train", MNIST, *data, "--config", config, "--batch-size", "500", "--json", "--quiet", "-o", tmp / "c.onnx")
     code("config", r, 0)
     check("the command line wins", r.json["hyperparameters"]["batch_size"] == 500, r.json["hyperparameters"])
