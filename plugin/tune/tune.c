@@ -55,6 +55,17 @@ static hone_status check_units(const struct hn_tune *t, hone_error *err)
                    "--monitor val_rmse, val_mae or val_r2");
 }
 
+/* Trials that do not train are all the model that came. */
+static hone_status check_epochs(const struct hn_tune *t, hone_error *err)
+{
+    if (hn_param_i(t->params, "epochs") > 0 || hn_space_find(&t->space, "epochs") >= 0)
+        return HONE_OK;
+    return hn_hint(err,
+                   hn_fail(err, HONE_E_USAGE, "epochs",
+                           "found 0: the trials of a search train, wanted at least 1"),
+                   "hone train --epochs 0 changes a graph without training");
+}
+
 /* ---- the folder and the study -------------------------------------------------------------------------------------------- */
 
 void hn_tune_forget(struct hn_tune *t, const char *study)
@@ -237,6 +248,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(read_monitor(t, err));
     HN_TRY(hn_knobs_space(t, err));
     HN_TRY(check_units(t, err));
+    HN_TRY(check_epochs(t, err));
     HN_TRY(open_gpu(t, err));
     HN_TRY(hn_judging_make(t, err));
     HN_TRY(name_files(t, err));

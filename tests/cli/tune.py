@@ -158,6 +158,9 @@ def test_kinds():
     r = tune(NET, tmp / "timed.onnx", *JOB, *SPACE, "--folds", "3", "--max-seconds", "0.3", "--sampler", "random")
     code("--max-seconds is the search's", r, 0)
     check("said", r.json["stop_reason"] == "time" and r.json["seconds"] < 20 and r.json["beaten"] is True, r.json["stop_reason"])
+    r = tune(NET, tmp / "none.onnx", *JOB, *SPACE, "--folds", "3", "--epochs", "0")
+    code("no epochs", r, 2, "epochs", "wanted at least 1")
+    check("nothing is made", not (tmp / "none.onnx.run").exists())
     space = tmp / "space.yaml"
     space.write_text("lr: {type: float, low: 1e-4, high: 1e-1, log: true}\nbatch_size: {type: categorical, choices: [16, 32]}\n")
     code("--space FILE", tune(NET, tmp / "yaml.onnx", *JOB, "--space", space, "--folds", "3", "--trials", "3"), 0)
