@@ -104,6 +104,7 @@ typedef struct hone_param_info {
     const char *help;
     double low, high; /* of numbers; NaN where unlimited */
     int low_open, high_open, log_scale;
+    int moves; /* a run or search that is continued may be given another value */
 } hone_param_info;
 /* The i-th row of the table, i from 0; returns 0 past the end. info->size must be set. */
 HONE_API int hone_param_at(size_t i, hone_param_info *info);

@@ -9,7 +9,7 @@
 
 enum kind { FLOAT, INT, BOOL, TEXT, CHOICE, LIST };
 enum group { DATA, TRAINING, RUN, PREDICT, VERIFY, SEARCH, TUNE, TELL, EXPORT };
-enum { HN_P_LOG = 1, HN_P_COMMA = 2 };
+enum { HN_P_LOG = 1, HN_P_COMMA = 2, HN_P_MOVES = 4 };
 static const char *const kind_names[] = { "float", "int", "bool", "text", "choice", "list" };
 static const char *const group_names[] = { "data",   "training", "run",  "predict", "verify",
                                            "search", "tune",     "tell", "export" };
@@ -336,6 +336,7 @@ int hone_param_at(size_t i, hone_param_info *info)
         .low_open = range.low_open,
         .high_open = range.high_open,
         .log_scale = (r->flags & HN_P_LOG) != 0,
+        .moves = (r->flags & HN_P_MOVES) != 0,
     };
     memcpy(info, &full, info->size < sizeof full ? info->size : sizeof full);
     return 1;

@@ -42,31 +42,11 @@ static hone_status set(struct cli *c, const char *name, const char *value)
 /* What the command line says goes over what the folder says: where things are and who computes, not what. */
 static hone_status override(struct cli *c, const hone_params *given)
 {
-    static const char *const may[] = { "data",
-                                       "x",
-                                       "y",
-                                       "val-data",
-                                       "val-x",
-                                       "val-y",
-                                       "test-data",
-                                       "test-x",
-                                       "test-y",
-                                       "threads",
-                                       "device",
-                                       "jobs",
-                                       "tensorboard",
-                                       "force",
-                                       "plugin",
-                                       "sample-weights",
-                                       "val-sample-weights",
-                                       "test-sample-weights" };
     hone_param_info info = { .size = sizeof info };
     for (size_t i = 0; hone_param_at(i, &info); i++) {
         const char *text;
-        int allowed = 0;
         if (!hone_params_is_set(given, info.name)) continue;
-        for (size_t k = 0; k < sizeof may / sizeof *may; k++) allowed |= !strcmp(info.name, may[k]);
-        if (!allowed)
+        if (!info.moves)
             return usage(
                 c, info.name,
                 "cannot change in a search that is continued: its result would be another one",

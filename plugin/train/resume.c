@@ -8,37 +8,6 @@
 
 /* ---- parameters ------------------------------------------------------------------------------------------------------------ */
 
-/* What may differ from the run as it was started: where things are, not what is computed. */
-static int may_change(const hone_param_info *i)
-{
-    static const char *const names[] = { "epochs",
-                                         "max-seconds",
-                                         "data",
-                                         "x",
-                                         "y",
-                                         "val-data",
-                                         "val-x",
-                                         "val-y",
-                                         "test-data",
-                                         "test-x",
-                                         "test-y",
-                                         "threads",
-                                         "device",
-                                         "out",
-                                         "events",
-                                         "tensorboard",
-                                         "keep-run",
-                                         "force",
-                                         "require",
-                                         "plugin",
-                                         "sample-weights",
-                                         "val-sample-weights",
-                                         "test-sample-weights" };
-    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-        if (strcmp(i->name, names[k]) == 0) return 1;
-    return 0;
-}
-
 static hone_status override_one(hone_params *p, const hone_params *o, const char *name,
                                 hone_error *err)
 {
@@ -70,7 +39,8 @@ static hone_status build_params(hone_context *ctx, struct hn_checkpoint *c, cons
         HN_TRY(hone_params_set(*out, c->origin.settings[i].name, c->origin.settings[i].value, err));
     for (size_t i = 0; o && hone_param_at(i, &info); i++) {
         if (!hone_params_is_set(o, info.name)) continue;
-        if (!may_change(&info))
+        int of_search = !strcmp(info.group, "tune");
+        if ((!info.moves || of_search) && strcmp(info.name, "epochs") != 0)
             return hn_fail(err, HONE_E_USAGE, info.name,
                            "cannot change in a run that is continued: its result would be another "
                            "one");
