@@ -72,8 +72,9 @@ struct hn_gpu_dev {
 
 enum hn_gpu_stage { /* nodes that only some variants of a step have */
                     HN_GPU_ALWAYS,
-                    HN_GPU_SUMS,  /* gradients of several batches are added up */
-                    HN_GPU_CLIPS, /* a slot clips */
+                    HN_GPU_SUMS,     /* gradients of several batches are added up */
+                    HN_GPU_CLIPS,    /* a slot clips */
+                    HN_GPU_AVERAGES, /* a slot keeps an average */
                     HN_GPU_SOON, /* neither of these: parameters are updated as soon as they can be */
                     HN_GPU_LATE, /* one of the two, where others update soon */
                     HN_GPU_FRESH, /* in front of the steps of a call, not in any: copies of weights, which may be new */
@@ -106,7 +107,7 @@ struct hn_gpu_node {
 
 struct hn_gpu_graph { /* a captured step, and the library's products prepared for it */
     int64_t rows;
-    int sums, clips, gathers;
+    int sums, clips, gathers, averages;
     void *slab[4];  /* of the one slot, when nodes have addresses in them */
     double dropout; /* the one slot's override, when cuDNN's dropout has it in its calls */
     void *graph;    /* NULL: not captured (yet) */

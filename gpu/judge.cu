@@ -14,6 +14,7 @@ HN_DEVICE void move_clock(struct hn_k_slot *s)
     s->micro++;
     if (!s->apply) return;
     s->scale = 1.0 / (double)s->micro, s->clip = 1;
+    s->share = share_of(s);
     rates(s);
     s->micro = 0;
     s->step++;

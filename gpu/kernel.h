@@ -37,9 +37,9 @@ struct hn_k_ref {
 struct hn_k_slot { /* in device memory; the host writes it before a run and reads it after */
     int64_t rows;  /* 0: dead */
     int64_t first;
-    const uint32_t *index; /* rows of all steps, or NULL */
-    const double *lr;      /* of all steps */
-    void *w, *dw, *m, *v;
+    const uint32_t *index;          /* rows of all steps, or NULL */
+    const double *lr;               /* of all steps */
+    void *w, *dw, *m, *v, *average; /* average NULL: none is kept */
     uint32_t key[2];
     int32_t stop, optimizer, accumulate, flush;
     int64_t n_steps;
@@ -47,14 +47,15 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
     int64_t bad_step;
     uint64_t batch0;            /* batches seen before this run */
     int64_t batch, step, micro; /* the clock after the steps so far */
-    double momentum, beta1, beta2, eps, alpha, weight_decay, l1, clip_norm, dropout;
+    double momentum, beta1, beta2, eps, alpha, weight_decay, l1, clip_norm, dropout, ema;
     /* for the optimizer, written by judge: */
     int32_t apply, adds;
     int32_t
         failing; /* the loss of this step is not finite: the step ends the run and changes nothing */
     double *totals; /* 2 per loss: sums over the good steps of a run */
     double rate, grow1, root2, scale,
-        clip; /* grow1 = 1 / (1 - beta1^t), root2 = sqrt(1 - beta2^t) */
+        clip,  /* grow1 = 1 / (1 - beta1^t), root2 = sqrt(1 - beta2^t) */
+        share; /* of the average, hn_ema_share */
 };
 
 struct hn_k_env {
@@ -320,6 +321,11 @@ struct hn_k_optim {
     int32_t n_chunks, last;          /* last: of the step, so it moves the slot on */
 };
 
+struct hn_k_average { /* n elements of slab W from `first` on */
+    struct hn_k_env env;
+    int64_t first, n;
+};
+
 /* ---- a whole step as one launch (whole.cu) ---------------------------------------------------------------------- */
 
 enum {
@@ -389,7 +395,7 @@ struct hn_k_whole { /* x: the blocks of a slot, all of them at work at the same 
     X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
-    X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(optim) X(whole)
+    X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(average) X(optim) X(whole)
 /* clang-format on */
 enum hn_k_id {
 #define HN_K_ID(name) HN_KN_##name,

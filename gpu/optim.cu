@@ -3,7 +3,7 @@
  * The optimizer: all trained parameters of all slots in one launch, a block for each chunk of one parameter, formulas and order
  * of ops/math/optim.c: average, L1, clip by the global norm, coupled decay, update. Padding is not touched. Gradients of one
  * batch (env.grads) are added up by `sums` when several batches make a step. A parameter that products take as bfloat16
- * (operand.c; a multiple of 8 elements) is written as such, too. */
+ * (operand.c; a multiple of 8 elements) is written as such, too. Where an average of the weights is kept it follows them here. */
 #include "gpu/narrow.h"
 #include "gpu/optim.h"
 
@@ -65,6 +65,17 @@ HN_DEVICE void follow(uint16_t *to, const real *v)
     *(uint64_t *)to = low | (uint64_t)high << 32;
 }
 
+/* What the optimizer does not move: running statistics, which have been moved. */
+HN_KERNEL(average, hn_k_average)
+{
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!hn_live(s) || s->failing || !s->apply || !s->average) return;
+    real *const to = (real *)s->average + a.first;
+    const real *const w = (const real *)s->w + a.first, share = (real)s->share;
+    HN_EACH(t)
+    for (int64_t i = HN_FIRST(t); i < a.n; i += HN_STRIDE) to[i] = followed(share, to[i], w[i]);
+}
+
 /* A thread has four neighbours of a chunk, which begins at a multiple of 16 elements. */
 HN_KERNEL_OF(optim, hn_k_optim, 128 / HN_BITS)
 {
@@ -75,8 +86,9 @@ HN_KERNEL_OF(optim, hn_k_optim, 128 / HN_BITS)
     const struct hn_k_chunk c = a.chunks[a.first + HN_X];
     const struct rule r = rule_of(s, c.lr_mult, c.decay_mult);
     real *const w = (real *)s->w + c.off, *const m = s->m ? (real *)s->m + c.off : 0,
-                *const v = s->v ? (real *)s->v + c.off : 0;
-    const real *const dw = (const real *)s->dw + c.off;
+                *const v = s->v ? (real *)s->v + c.off : 0,
+                *const average = s->average ? (real *)s->average + c.off : 0;
+    const real *const dw = (const real *)s->dw + c.off, share = (real)s->share;
     uint16_t *const copy =
         c.copy ? (uint16_t *)(a.env.arena + (uint64_t)HN_Z * a.env.stride + c.copy) : 0;
     HN_EACH(t)
@@ -90,6 +102,12 @@ HN_KERNEL_OF(optim, hn_k_optim, 128 / HN_BITS)
             for (int k = 0; k < 4; k++) e[k] = moved(&r, e[k], g[k], &mi[k], &vi[k]);
             hn_copy4(w + i, e);
             if (copy) follow(copy + i, e);
+            if (average) {
+                real to[4];
+                hn_copy4(to, average + i);
+                for (int k = 0; k < 4; k++) to[k] = followed(share, to[k], e[k]);
+                hn_copy4(average + i, to);
+            }
             if (m) hn_copy4(m + i, mi);
             if (v) hn_copy4(v + i, vi);
             continue;
@@ -99,6 +117,7 @@ HN_KERNEL_OF(optim, hn_k_optim, 128 / HN_BITS)
             w[k] = moved(&r, w[k], dw[k], &mk, &vk);
             if (m) m[k] = mk;
             if (v) v[k] = vk;
+            if (average) average[k] = followed(share, average[k], w[k]);
         }
     }
 }

@@ -56,6 +56,14 @@ HN_DEVICE real moved(const struct rule *r, real e, real dw, real *m, real *v)
     return e - descent(r, m, v, g);
 }
 
+/* An element of the average behind that of the weights (hn_ema_share in ops/math/op.h). */
+HN_DEVICE real followed(real share, real a, real w)
+{
+    return share < (real)0.5 ? a + share * (w - a) : w - (1 - share) * (w - a);
+}
+
+HN_DEVICE double share_of(const struct hn_k_slot *s) { return s->step == 0 ? 1 : 1 - s->ema; }
+
 /* What the optimizer's next step needs of its clock. */
 HN_DEVICE void rates(struct hn_k_slot *s)
 {

@@ -88,7 +88,7 @@ static hone_status check_slot(const struct hn_gpu_exec *e, const struct hn_slot 
         pass == HN_PASS_TRAIN ? hn_optim_slabs(r->hyper->optimizer, r->hyper->momentum) : 0;
     if (!r->slab[HN_SLAB_W] || (hn_gpu_trains(pass) && !r->slab[HN_SLAB_DW]) ||
         (slabs & 1u && !r->slab[HN_SLAB_M]) || (slabs & 2u && !r->slab[HN_SLAB_V]) ||
-        (pass == HN_PASS_TRAIN && !s->lr))
+        (pass == HN_PASS_TRAIN && (!s->lr || (r->hyper->ema > 0 && !r->slab[HN_SLAB_AVERAGE]))))
         return hn_fail(err, HONE_E_USAGE, "cuda backend",
                        "a replica lacks a slab or a learning rate for this pass");
     HN_TRY(check_columns(e, s, err));
@@ -122,6 +122,7 @@ static void fill_slot(struct call *c, int z)
         k->optimizer = (int32_t)h->optimizer, k->accumulate = h->accumulate;
         k->momentum = h->momentum, k->beta1 = h->beta1, k->beta2 = h->beta2, k->eps = h->eps,
         k->alpha = h->alpha;
+        k->average = h->ema > 0 ? r->slab[HN_SLAB_AVERAGE] : NULL, k->ema = h->ema;
         k->weight_decay = h->weight_decay, k->l1 = h->l1, k->clip_norm = h->clip_norm,
         k->dropout = h->dropout;
     }
@@ -309,7 +310,7 @@ static hone_status look_over(struct call *c)
             c->variant.sums = 1; /* a bad batch must leave the slab alone */
         if (e->plan->pass == HN_PASS_TRAIN)
             c->variant.sums |= h->accumulate > 1 || s->r->now.micro > 0,
-                c->variant.clips |= h->clip_norm > 0;
+                c->variant.clips |= h->clip_norm > 0, c->variant.averages |= h->ema > 0;
         c->one = s->r;
     }
     c->variant.rows = rounded_rows(e, c->variant.rows);

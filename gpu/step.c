@@ -28,7 +28,8 @@ static int is_part(const struct hn_gpu_exec *e, int i, const struct hn_gpu_graph
     return n->stage == HN_GPU_ALWAYS || (n->stage == HN_GPU_SUMS && g->sums) ||
            (n->stage == HN_GPU_SOON && !g->sums && !g->clips) ||
            (n->stage == HN_GPU_LATE && (g->sums || g->clips)) ||
-           (n->stage == HN_GPU_CLIPS && g->clips) || (n->stage == HN_GPU_GATHERS && g->gathers);
+           (n->stage == HN_GPU_CLIPS && g->clips) || (n->stage == HN_GPU_AVERAGES && g->averages) ||
+           (n->stage == HN_GPU_GATHERS && g->gathers);
 }
 
 /* Where the library has no way for a product with what belongs to it, the kernel behind it steps in. */
@@ -127,6 +128,7 @@ static int fits(const struct hn_gpu_exec *e, const struct hn_gpu_graph *g,
 {
     return g->handles && g->rows == want->rows && g->sums == want->sums &&
            g->clips == want->clips && g->gathers == want->gathers &&
+           g->averages == want->averages &&
            !(g->dropout < want->dropout || g->dropout > want->dropout) &&
            (!by_address(e) || memcmp(g->slab, want->slab, sizeof g->slab) == 0);
 }

@@ -108,9 +108,25 @@ hone_status hn_gpu_update_soon(struct hn_gpu_build *b, int step)
 
 /* ---- the end of a step --------------------------------------------------------------------------------------------- */
 
+/* Running statistics into the average, once per good step: before the launch that moves the slot on. */
+static hone_status average(struct hn_gpu_build *b)
+{
+    struct hn_k_average k = { .first = (int64_t)b->p->n_slab };
+    for (int i = 0; i < b->p->n_params; i++)
+        if (b->p->params[i].flags & HN_PARAM_STATE && (int64_t)b->p->params[i].off < k.first)
+            k.first = (int64_t)b->p->params[i].off;
+    k.n = (int64_t)b->p->n_slab - k.first;
+    if (!has_optimizer(b) || !k.n) return HONE_OK;
+    struct hn_gpu_node *n = hn_gpu_add(b, HN_KN_average, &k, sizeof k, hn_gpu_fixed(k.n), HN_BLOCK);
+    if (!n) return no_memory(b);
+    n->stage = HN_GPU_AVERAGES;
+    return HONE_OK;
+}
+
 hone_status hn_gpu_update(struct hn_gpu_build *b)
 {
     struct hn_gpu_exec *e = b->e;
+    HN_TRY(average(b));
     struct hn_k_optim k = { .n_chunks = e->n_chunks };
     const int soon = e->n_again > 0;
     static const struct {

@@ -50,7 +50,7 @@ HN_DEVICE void meanwhile(struct shared *sh, int t)
 {
     struct hn_k_slot *s = &sh->slot;
     if (t == 32) {
-        s->scale = s->clip = 1;
+        s->scale = s->clip = 1, s->share = share_of(s);
         if (s->optimizer >= ADAM)
             rates(s);
         else
@@ -89,6 +89,13 @@ HN_DEVICE int judge(struct shared *sh, struct block at)
     return !sh->slot.failing;
 }
 
+/* The average's element behind this one of the slab. */
+HN_DEVICE void follow(const struct hn_k_slot *s, const real *w)
+{
+    real *const a = (real *)s->average + (w - (const real *)s->w);
+    *a = followed((real)s->share, *a, *w);
+}
+
 /* Running statistics, by block 0 alone. */
 HN_DEVICE void move_statistics(struct shared *sh, struct block at, int item)
 {
@@ -100,6 +107,7 @@ HN_DEVICE void move_statistics(struct shared *sh, struct block at, int item)
     for (int64_t ch = t; mean && at.x == 0 && ch < it->out; ch += HN_BLOCK) {
         mean[ch] = (real)(k * (double)mean[ch] + (1 - k) * sh->mean[it->channel + ch]);
         var[ch] = (real)(k * (double)var[ch] + (1 - k) * sh->var[it->channel + ch] * bessel);
+        if (sh->slot.average) follow(&sh->slot, &mean[ch]), follow(&sh->slot, &var[ch]);
     }
 }
 
@@ -114,6 +122,7 @@ HN_DEVICE void move(const struct shared *sh, struct hn_k_ref w, const struct rul
     *e = moved(r, *e, d, &m, &v);
     if (s->m) ((real *)s->m)[i] = m;
     if (s->v) ((real *)s->v)[i] = v;
+    if (s->average) follow(s, e);
 }
 
 /* A tile of a Dense's gradient: 16 inputs (behind the last one, the bias) by 64 outputs, over all rows. */

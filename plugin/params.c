@@ -373,6 +373,7 @@ hone_status hn_params_hyper(const hone_params *p, struct hn_hyper *hyper, double
         .clip_norm = or_default(p, "clip-norm", 0.0),
         .accumulate = (int)hn_param_i(p, "accumulate"),
         .dropout = or_default(p, "dropout", -1.0),
+        .ema = or_default(p, "ema", 0.0),
     };
     *lr = or_default(p, "lr", adam ? 0.001 : 0.01);
     return HONE_OK;

@@ -102,6 +102,7 @@ struct hn_cpu_gather { /* rows of a column into floats */
 void HN_ISA_NAME(hn_cpu_gather)(const struct hn_cpu_gather *g);
 void HN_ISA_NAME(hn_cpu_optim)(const struct hn_cpu_optim *o);
 double HN_ISA_NAME(hn_cpu_square_sum)(const struct hn_cpu_optim *o);
+void HN_ISA_NAME(hn_cpu_follow)(float *average, const float *w, size_t n, double share);
 #define HN_CPU_OP_DECLARE(name) extern const struct hn_cpu_op HN_ISA_NAME(hn_cpu_##name);
 HN_OP_LIST(HN_CPU_OP_DECLARE)
 #undef HN_CPU_OP_DECLARE
@@ -112,6 +113,7 @@ struct hn_cpu_isa {
     void (*optim)(const struct hn_cpu_optim *o);
     double (*square_sum)(
         const struct hn_cpu_optim *o); /* of the averaged gradients with L1, before clipping */
+    void (*follow)(float *average, const float *w, size_t n, double share); /* hn_ema_share */
     void (*gather)(const struct hn_cpu_gather *g);
 };
 extern const struct hn_cpu_isa hn_cpu_isa_base, hn_cpu_isa_avx2, hn_cpu_isa_avx512;

@@ -123,6 +123,16 @@ void HN_ISA_NAME(hn_cpu_optim)(const struct hn_cpu_optim *o)
     }
 }
 
+void HN_ISA_NAME(hn_cpu_follow)(float *average, const float *w, size_t n, double share)
+{
+    float *restrict a = average;
+    const float near = (float)share, far = (float)(1 - share);
+    if (share < 0.5)
+        for (size_t i = 0; i < n; i++) a[i] = hn_fma(near, w[i] - a[i], a[i]);
+    else
+        for (size_t i = 0; i < n; i++) a[i] = hn_fma(-far, w[i] - a[i], w[i]);
+}
+
 double HN_ISA_NAME(hn_cpu_square_sum)(const struct hn_cpu_optim *o)
 {
     const struct factors f = factors_of(o);

@@ -287,12 +287,30 @@ static void do_square(void *user, int i, int worker)
     l->squares[i] = l->exec->dev->isa->square_sum(&o);
 }
 
+/* The average goes after n elements of slab W. */
+static void follow(const struct hn_cpu_lane *l, size_t off, size_t n)
+{
+    const struct hn_replica *r = l->slot->r;
+    l->exec->dev->isa->follow((float *)r->slab[HN_SLAB_AVERAGE] + off,
+                              (const float *)r->slab[HN_SLAB_W] + off, n,
+                              hn_ema_share(r->hyper, r->now.step));
+}
+
 static void do_update(void *user, int i, int worker)
 {
     const struct hn_cpu_lane *l = ((const struct job *)user)->lane;
     struct hn_cpu_optim o = optim_of(l, &l->exec->runs[i]);
     (void)worker;
     l->exec->dev->isa->optim(&o);
+    if (l->slot->r->hyper->ema > 0) follow(l, l->exec->runs[i].off, l->exec->runs[i].n);
+}
+
+/* Running statistics have been moved before the weights. */
+static void follow_state(const struct hn_cpu_lane *l)
+{
+    const struct hn_program *p = l->exec->plan->prog;
+    for (int i = 0; i < p->n_params; i++)
+        if (p->params[i].flags & HN_PARAM_STATE) follow(l, p->params[i].off, p->params[i].n);
 }
 
 static void optimize(struct hn_cpu_lane *l)
@@ -313,6 +331,7 @@ static void optimize(struct hn_cpu_lane *l)
         l->clip = clip > 1 ? 1 : clip; /* NaN stays NaN */
     }
     spread(l, e->n_runs, operations, do_update, &j);
+    if (r->hyper->ema > 0) follow_state(l);
     r->now.micro = 0;
     r->now.step++;
 }
@@ -442,7 +461,7 @@ static hone_status check_slot(const struct hn_cpu_exec *e, const struct hn_slot 
         pass == HN_PASS_TRAIN ? hn_optim_slabs(r->hyper->optimizer, r->hyper->momentum) : 0;
     if (!r->slab[HN_SLAB_W] || (hn_cpu_trains(pass) && !r->slab[HN_SLAB_DW]) ||
         (slabs & 1u && !r->slab[HN_SLAB_M]) || (slabs & 2u && !r->slab[HN_SLAB_V]) ||
-        (pass == HN_PASS_TRAIN && !s->lr))
+        (pass == HN_PASS_TRAIN && (!s->lr || (r->hyper->ema > 0 && !r->slab[HN_SLAB_AVERAGE]))))
         return hn_fail(err, HONE_E_USAGE, "cpu backend",
                        "a replica lacks a slab or a learning rate for this pass");
     for (int i = 0; i < e->n_columns; i++) HN_TRY(check_column(e, s, i, err));

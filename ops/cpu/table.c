@@ -14,6 +14,7 @@ const struct hn_cpu_isa HN_ISA_NAME(hn_cpu_isa) = {
     .name = TEXT(HN_ISA),
     .ops = ops,
     .optim = HN_ISA_NAME(hn_cpu_optim),
+    .follow = HN_ISA_NAME(hn_cpu_follow),
     .square_sum = HN_ISA_NAME(hn_cpu_square_sum),
     .gather = HN_ISA_NAME(hn_cpu_gather),
 };

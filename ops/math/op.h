@@ -409,7 +409,15 @@ struct hn_hyper { /* PyTorch's meaning of every name; the learning rate comes wi
     double momentum, beta1, beta2, eps, alpha, weight_decay, l1, clip_norm /* 0 = off */;
     int accumulate; /* batches per optimizer step, >= 1 */
     double dropout; /* overrides the graph's rates when >= 0 */
+    double ema;     /* decay of slab AVERAGE in every optimizer step; 0: none */
 };
+/* How far slab AVERAGE goes towards W behind an optimizer step, `done` steps having been before: all the way at first, as PyTorch's
+ * AveragedModel. Every element of W but frozen ones, which the caller has put there: a + share (w - a), or from a share of a half
+ * on w - (1 - share) (w - a), as torch.lerp. */
+static inline double hn_ema_share(const struct hn_hyper *h, int64_t done)
+{
+    return done == 0 ? 1 : 1 - h->ema;
+}
 struct hn_clock {
     int64_t epoch, step /* optimizer steps */, batch /* batches seen */,
         row /* position in the epoch */, micro;

@@ -333,6 +333,19 @@ static void backward(struct exec *e, const struct batch *b)
     for (int i = plan->n_forward; i < plan->n_steps; i++) run_step(e, b, &plan->steps[i]);
 }
 
+/* The average follows parameters and running statistics. */
+static void follow(const struct exec *e, const struct hn_replica *r)
+{
+    const double share = hn_ema_share(r->hyper, r->now.step), *w = r->slab[HN_SLAB_W];
+    double *a = r->slab[HN_SLAB_AVERAGE];
+    for (int p = 0; p < e->prog->n_params; p++) {
+        const struct hn_param *q = &e->prog->params[p];
+        if (!(q->flags & (HN_PARAM_TRAINED | HN_PARAM_STATE))) continue;
+        for (size_t i = q->off; i < q->off + q->n; i++)
+            a[i] = share < 0.5 ? a[i] + share * (w[i] - a[i]) : w[i] - (1 - share) * (w[i] - a[i]);
+    }
+}
+
 static void optimize(struct exec *e, const struct batch *b, int last)
 {
     struct hn_replica *r = b->r;
@@ -346,6 +359,7 @@ static void optimize(struct exec *e, const struct batch *b, int last)
     c.v = r->slab[HN_SLAB_V];
     c.inv_accumulate = 1.0 / (double)r->now.micro;
     hn_optim_reference(&c);
+    if (r->hyper->ema > 0) follow(e, r);
     r->now.micro = 0;
     r->now.step++;
 }
@@ -398,7 +412,7 @@ static hone_status check_slot(const struct exec *e, const struct hn_slot *s, hon
     int training = pass == HN_PASS_TRAIN || pass == HN_PASS_GRAD;
     if (!r->slab[HN_SLAB_W] || (training && !r->slab[HN_SLAB_DW]) ||
         (slabs & 1u && !r->slab[HN_SLAB_M]) || (slabs & 2u && !r->slab[HN_SLAB_V]) ||
-        (pass == HN_PASS_TRAIN && !s->lr))
+        (pass == HN_PASS_TRAIN && (!s->lr || (r->hyper->ema > 0 && !r->slab[HN_SLAB_AVERAGE]))))
         return hn_fail(err, HONE_E_USAGE, "reference backend",
                        "a replica lacks a slab or a learning rate for this pass");
     return HONE_OK;

@@ -93,7 +93,7 @@ static hone_status alloc_slabs(struct hn_cohort *c, struct hn_member *m,
                            [HN_SLAB_V] = (state & 2) != 0,
                            [HN_SLAB_BEST] = o->keep_best,
                            [HN_SLAB_GOOD] = o->keep_good,
-                           [HN_SLAB_AVERAGE] = o->keep_average };
+                           [HN_SLAB_AVERAGE] = o->keep_average || o->hyper.ema > 0 };
     for (int i = 0; i < HN_SLABS; i++) {
         size_t bytes = hn_slab_elements(c->prog, (enum hn_slab)i) * c->backend->elem;
         if (want[i]) HN_TRY(c->backend->alloc(c->dev, bytes, &m->r.slab[i], err));

@@ -34,7 +34,9 @@ struct hn_member_opts {
     const uint32_t *rows; /* its rows, copied; NULL: 0 … n_rows - 1 */
     int64_t n_rows, batch;
     int shuffle;
-    int keep_best, keep_good, keep_average; /* slabs BEST, GOOD, AVERAGE are wanted */
+    int keep_best, keep_good,
+        keep_average; /* slabs BEST, GOOD, AVERAGE are wanted; the last one always
+                                              for hyper.ema */
 };
 
 struct hn_member {

@@ -60,7 +60,8 @@ int hn_epoch_value(const struct hn_epoch *e, const char *name, double *out)
 
 enum hn_slab hn_fit_judged_slab(const struct hn_fit *f)
 {
-    return f->averaged > 0 ? HN_SLAB_AVERAGE : HN_SLAB_W;
+    int average = f->averaged > 0 || member(f)->hyper.ema > 0;
+    return average ? HN_SLAB_AVERAGE : HN_SLAB_W;
 }
 
 enum hn_slab hn_fit_result_slab(const struct hn_fit *f)
@@ -333,6 +334,8 @@ hone_status hn_fit_start(struct hn_fit *f, hone_error *err)
     double watched = (double)NAN;
     enum hn_slab keep = f->opts.save_best && f->opts.monitor ? HN_SLAB_BEST : HN_SLAB_GOOD;
     HN_TRY(hn_member_copy(f->cohort, 0, keep, HN_SLAB_W, err));
+    if (member(f)->hyper.ema > 0)
+        HN_TRY(hn_member_copy(f->cohort, 0, HN_SLAB_AVERAGE, HN_SLAB_W, err));
     f->started = hn_seconds();
     if (!f->opts.judge_start) return HONE_OK;
     e.val = f->before[HONE_VAL];

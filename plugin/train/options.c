@@ -146,6 +146,9 @@ static hone_status read_averaging(const hone_params *p, struct hn_schedule_opts 
         return hn_fail(err, HONE_E_USAGE, "swa-start",
                        "found %g, wanted at most the %lld of --epochs", start,
                        (long long)o->epochs);
+    if (start > 0 && hn_param_f(p, "ema") > 0)
+        return hn_fail(err, HONE_E_USAGE, "swa-start",
+                       "cannot be with --ema: each is an average of its own");
     o->swa_start = hn_swa_epoch(start, o->epochs);
     return HONE_OK;
 }

@@ -95,7 +95,8 @@ static void put_hyperparameter(hone_result *r, const hone_param_info *i, const h
 /* A record without what was not asked for is what it was before there was such a thing: the exported bytes do not change. */
 static int left_out(const hone_param_info *i, const hone_params *p)
 {
-    static const char *const names[] = { "class-weights", "swa-start", "swa-lr", "swa-anneal" };
+    static const char *const names[] = { "class-weights", "swa-start", "swa-lr", "swa-anneal",
+                                         "ema" };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (strcmp(i->name, names[k]) == 0) return !hone_params_is_set(p, i->name);
     return 0;

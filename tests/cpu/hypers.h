@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every optimizer with some of its settings: first as a plain step, then with batches added up or gradients clipped. */
+ * Every optimizer with some of its settings: first as a plain step, then with batches added up or gradients clipped;
+ * some keep an average of the weights. */
 #ifndef TEST_HYPERS_H
 #define TEST_HYPERS_H
 
@@ -19,8 +20,9 @@ static const struct hn_hyper hypers[HYPERS] = {
       .beta2 = 0.999,
       .eps = 1e-6,
       .accumulate = 1,
-      .dropout = -1 },
-    { .optimizer = HN_NESTEROV, .momentum = 0.8, .accumulate = 1, .dropout = 0.3 },
+      .dropout = -1,
+      .ema = 0.9 },
+    { .optimizer = HN_NESTEROV, .momentum = 0.8, .accumulate = 1, .dropout = 0.3, .ema = 0.4 },
     { .optimizer = HN_RMSPROP, .alpha = 0.9, .eps = 1e-6, .accumulate = 1, .dropout = -1 },
     { .optimizer = HN_ADAMW,
       .beta1 = 0.9,
@@ -30,12 +32,13 @@ static const struct hn_hyper hypers[HYPERS] = {
       .accumulate = 1,
       .dropout = -1 },
     { .optimizer = HN_ADAGRAD, .eps = 1e-8, .accumulate = 1, .dropout = -1 },
-    { .optimizer = HN_MOMENTUM, .momentum = 0.9, .accumulate = 3, .dropout = -1 },
+    { .optimizer = HN_MOMENTUM, .momentum = 0.9, .accumulate = 3, .dropout = -1, .ema = 0.8 },
     { .optimizer = HN_NESTEROV,
       .momentum = 0.8,
       .accumulate = 1,
       .dropout = 0.3,
-      .clip_norm = 0.4 },
+      .clip_norm = 0.4,
+      .ema = 0.7 },
     { .optimizer = HN_RMSPROP,
       .alpha = 0.9,
       .eps = 1e-6,

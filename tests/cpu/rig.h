@@ -33,9 +33,13 @@ struct rig_replica {
 };
 
 static const struct hn_hyper rig_sgd = { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1 };
-static const struct hn_hyper rig_adam = {
-    .optimizer = HN_ADAM, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .accumulate = 1, .dropout = -1
-};
+static const struct hn_hyper rig_adam = { .optimizer = HN_ADAM,
+                                          .beta1 = 0.9,
+                                          .beta2 = 0.999,
+                                          .eps = 1e-8,
+                                          .accumulate = 1,
+                                          .dropout = -1,
+                                          .ema = 0.9 };
 
 /* Inputs: numbers as float; targets: class indices (classes > 0) or numbers, weights positive. */
 static inline void rig_data_init(struct rig_data *d, const struct tb *t, int classes, uint64_t seed)
@@ -115,8 +119,9 @@ static inline void rig_replica_init(struct rig_replica *r, struct rig *g, const 
     *r = (struct rig_replica){ .hyper = *h };
     r->r.hyper = &r->hyper;
     hn_rng_key(seed, 0, 0, r->r.key);
-    for (int i = 0; i < HN_SLAB_BEST; i++)
-        HN_OK(g->b->alloc(g->dev, (t->p.n_slab + 1) * g->b->elem, &r->r.slab[i], &err), err);
+    for (int i = 0; i < HN_SLABS; i++)
+        if (i < HN_SLAB_BEST || i == HN_SLAB_AVERAGE)
+            HN_OK(g->b->alloc(g->dev, (t->p.n_slab + 1) * g->b->elem, &r->r.slab[i], &err), err);
     double *w = malloc((t->p.n_slab + 1) * sizeof *w);
     tb_weights(t, w, seed);
     for (size_t i = 0; i < t->p.n_slab; i++) w[i] = (double)(float)w[i];

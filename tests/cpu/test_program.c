@@ -93,6 +93,10 @@ START_TEST(curves)
     /* Adam turns the rounding of gradients that are zero (a bias before BatchNorm) into steps of the learning rate. */
     ck_assert_msg(d < (_i & 1 ? 1e-2 : 3e-4), "program %d: weights differ by %g after 50 steps", _i,
                   d);
+    if (p.c.hyper.ema > 0) {
+        d = slab_difference(&p, HN_SLAB_AVERAGE);
+        ck_assert_msg(d < 1e-2, "program %d: averages differ by %g after 50 steps", _i, d);
+    }
     free(index);
     pair_unprepare(&p);
     pair_free(&p);
@@ -216,6 +220,7 @@ START_TEST(bad_step)
         ck_assert_msg((k == HN_SLAB_DW && h.accumulate == 1) ||
                           !memcmp(p.c.r.slab[k], q.c.r.slab[k], bytes),
                       "program %d: slab %d was touched", _i, k);
+    ck_assert(!memcmp(p.c.r.slab[HN_SLAB_AVERAGE], q.c.r.slab[HN_SLAB_AVERAGE], bytes));
     ck_assert(!memcmp(&p.c.r.now, &q.c.r.now, sizeof q.c.r.now));
     ck_assert(!memcmp(p.c.partial, q.c.partial, sizeof q.c.partial));
     pair_unprepare(&p), pair_unprepare(&q);

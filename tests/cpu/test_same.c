@@ -54,7 +54,7 @@ static struct made *program_at(int i)
 }
 
 struct result { /* everything a replica ends with */
-    float *slabs[3];
+    float *slabs[4];
     double partial[2];
     struct hn_clock now;
 };
@@ -68,8 +68,8 @@ struct job {
 static void take(struct result *out, struct rig *g, struct rig_replica *r)
 {
     hone_error err = { 0 };
-    static const enum hn_slab slabs[3] = { HN_SLAB_W, HN_SLAB_M, HN_SLAB_V };
-    for (int i = 0; i < 3; i++) {
+    static const enum hn_slab slabs[4] = { HN_SLAB_W, HN_SLAB_M, HN_SLAB_V, HN_SLAB_AVERAGE };
+    for (int i = 0; i < 4; i++) {
         out->slabs[i] = calloc(g->p->n_slab + 1, sizeof(float));
         HN_OK(g->b->get(g->dev, r->r.slab[slabs[i]], 0, out->slabs[i], g->p->n_slab * sizeof(float),
                         &err),
@@ -120,7 +120,7 @@ static void train(const struct made *m, const struct rig_data *d, const struct j
 static void compare(const struct made *m, const struct result *a, const struct result *b,
                     const char *what, int n)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         ck_assert_msg(!memcmp(a->slabs[i], b->slabs[i], m->t.p.n_slab * sizeof(float)),
                       "%s %d: slab %d differs", what, n, i);
     ck_assert_msg(a->partial[0] == b->partial[0] && a->partial[1] == b->partial[1],
@@ -131,7 +131,7 @@ static void compare(const struct made *m, const struct result *a, const struct r
 static void release(struct result *r, int n)
 {
     for (int k = 0; k < n; k++)
-        for (int i = 0; i < 3; i++) free(r[k].slabs[i]);
+        for (int i = 0; i < 4; i++) free(r[k].slabs[i]);
 }
 
 /* 200 rows are several tiles, 120 one: its products are split by columns. */

@@ -167,16 +167,24 @@ AVERAGES = [  # optimizer, Hone's parameters
     ("sgd", {"swa-start": "3"}),
     ("momentum", {"swa-start": "0.5", "swa-lr": "0.02", "swa-anneal": "2"}),
     ("adam", {"swa-start": "1", "swa-lr": "0.005"}),
+    ("adam", {"ema": "0.9"}),
+    ("momentum", {"ema": "0.3", "accumulate": "2"}),
+    ("sgd", {"ema": "0.5"}),
 ]
 AVERAGE_EPOCHS, AVERAGE_BATCH = 6, 25
 
 
 def average(kind, dtype, optimizer, settings):
-    """As PyTorch's page on swa_utils does it; the epochs from swa-start on are averaged."""
+    """As PyTorch's page on swa_utils does it; the epochs from swa-start on are averaged, or with ema every optimizer step, the
+    running statistics like the weights."""
     model, lr = start(kind, dtype), rate(optimizer)
+    accumulate = int(settings.get("accumulate", 1))
     (x, y), opt = data(kind, dtype), make_optimizer(optimizer, model, lr)
     averaged, swa = swa_utils.AveragedModel(model), None
-    first = float(settings["swa-start"])
+    if "ema" in settings:
+        decay = float(settings["ema"])
+        averaged = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
+    first = float(settings.get("swa-start", AVERAGE_EPOCHS + 1))
     first = int(first * AVERAGE_EPOCHS) + 1 if first < 1 else int(first)
     loss_of = nn.CrossEntropyLoss() if kind == "bn" else nn.MSELoss()
     batches = [slice(b, b + AVERAGE_BATCH) for b in range(0, ROWS, AVERAGE_BATCH)]
@@ -184,15 +192,21 @@ def average(kind, dtype, optimizer, settings):
     for epoch in range(1, AVERAGE_EPOCHS + 1):
         if epoch == first and "swa-lr" in settings:
             swa = swa_utils.SWALR(opt, float(settings["swa-lr"]), anneal_epochs=int(settings.get("swa-anneal", 0)))
-        for rows in batches:
-            opt.zero_grad()
-            loss_of(model(x[rows]), y[rows]).backward()
+        opt.zero_grad()
+        for i, rows in enumerate(batches):
+            (loss_of(model(x[rows]), y[rows]) / accumulate).backward()
+            if (i + 1) % accumulate:
+                continue
             opt.step()
+            opt.zero_grad()
+            if "ema" in settings:
+                averaged.update_parameters(model)
         if epoch >= first:
             averaged.update_parameters(model)
         if swa:
             swa.step()
-    swa_utils.update_bn([x[rows] for rows in batches], averaged)
+    if "ema" not in settings:
+        swa_utils.update_bn([x[rows] for rows in batches], averaged)
     return averaged.module
 
 

@@ -81,6 +81,12 @@ def same_as_cpu():
             bad.append(f"the device is {got['device']}")
     augment = ["--augment", "noise=0.1,mixup=0.4"]
     near("validation loss, augmented", train("gpu.onnx", "--device", "cuda", *augment)["val"]["loss"], train("cpu2.onnx", "--device", "cpu", *augment)["val"]["loss"])
+    for averaged in (["--ema", "0.9"], ["--ema", "0.4", "--clip-norm", "1"], ["--swa-start", "3", "--swa-lr", "0.02"]):
+        want, *got = (train("gpu.onnx", "--device", d, "--save", "last", "--bn-impl", bn, *averaged)["curve"]
+                      for d, bn in (("cpu", "auto"), ("cuda", "native"), ("cuda", "cudnn")))
+        for i, epoch in enumerate(want):
+            for curve in got:
+                near(f"validation loss {i} of {averaged}", curve[i]["val_loss"], epoch["val_loss"])
     loss, rows = {}, {}
     for device in ("cpu", "cuda"):
         text, _ = hone("eval", "cpu.onnx", "--data", data, "--target", "y", "--device", device, "--json")

@@ -213,7 +213,7 @@ START_TEST(faults)
         fake.fail_at = _i ? 0 : n;
         fake.late = (enum fake_late)(n % 3);
         hone_status st = b->open(&host, "data=stream,stream-bytes=9000", &dev, &err);
-        for (int i = 0; st == HONE_OK && i < 3 * HN_SLAB_BEST; i++)
+        for (int i = 0; st == HONE_OK && i < 3 * HN_SLABS; i++)
             st = b->alloc(dev, (m->t.p.n_slab + 1) * 4, &r[i % 3].slab[i / 3], &err);
         if (st == HONE_OK) st = b->bind(dev, &d.set, &data, &err);
         if (st == HONE_OK)
@@ -228,7 +228,7 @@ START_TEST(faults)
         ck_assert(done || err.text[0]);
         if (exec) b->finish(exec);
         if (data) b->unbind(dev, data);
-        for (int i = 0; dev && i < 3 * HN_SLAB_BEST; i++) b->release(dev, r[i % 3].slab[i / 3]);
+        for (int i = 0; dev && i < 3 * HN_SLABS; i++) b->release(dev, r[i % 3].slab[i / 3]);
         hn_plan_destroy(plan, &mem);
         if (dev) b->close(dev);
         ck_assert_int_eq((int)fake.live + fake.contexts + fake.graphs + fake.gemms, 0);

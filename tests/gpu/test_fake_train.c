@@ -48,10 +48,15 @@ START_TEST(programs)
         ck_assert_int_eq(got.st, HONE_OK);
         ck_assert_int_eq(got.bad, want.bad);
         ck_assert_mem_eq(&got.now, &want.now, sizeof got.now);
-        for (size_t i = 0; i < m->t.p.n_slab; i++)
+        for (size_t i = 0; i < m->t.p.n_slab; i++) {
             ck_assert_msg(fabs(got.w[i] - want.w[i]) <= 1e-6 * (1 + fabs(want.w[i])),
                           "program %d, way %d: w[%zu] is %.12g, wanted %.12g", _i, k, i, got.w[i],
                           want.w[i]);
+            ck_assert_msg(fabs(got.average[i] - want.average[i]) <=
+                              1e-6 * (1 + fabs(want.average[i])),
+                          "program %d, way %d: the average's [%zu] is %.12g, wanted %.12g", _i, k,
+                          i, got.average[i], want.average[i]);
+        }
         ck_assert_double_eq_tol(got.partial[0], want.partial[0],
                                 1e-8 * (1 + fabs(want.partial[0])));
         ck_assert(!fake.present || fake.replays > 0 || k == 7 || k == 13);
@@ -161,7 +166,7 @@ START_TEST(faults)
         fake_reset();
         fake.fail_at = n;
         hone_status st = b->open(&host, options[_i], &dev, &err);
-        for (int i = 0; st == HONE_OK && i < HN_SLAB_BEST; i++)
+        for (int i = 0; st == HONE_OK && i < HN_SLABS; i++)
             st = b->alloc(dev, (m->t.p.n_slab + 1) * 4, &r.slab[i], &err);
         if (st == HONE_OK) st = b->bind(dev, &d.set, &data, &err);
         if (st == HONE_OK) st = hn_plan_create(&mem, &m->t.p, HN_PASS_TRAIN, 8, 4, 0, &plan, &err);
@@ -174,7 +179,7 @@ START_TEST(faults)
             ck_assert_msg(fake.calls >= n && err.text[0], "call %d: failed without a text", n);
         if (exec) b->finish(exec);
         if (data) b->unbind(dev, data);
-        for (int i = 0; dev && i < HN_SLAB_BEST; i++) b->release(dev, r.slab[i]);
+        for (int i = 0; dev && i < HN_SLABS; i++) b->release(dev, r.slab[i]);
         hn_plan_destroy(plan, &mem);
         if (dev) b->close(dev);
         ck_assert_int_eq(

@@ -61,10 +61,14 @@ static void expect_near(const struct made *m, const char *what, int number, doub
     ck_assert_int_eq(got.st, HONE_OK);
     ck_assert_int_eq(got.bad, want.bad);
     ck_assert_mem_eq(&got.now, &want.now, sizeof got.now);
-    for (size_t i = 0; i < m->t.p.n_slab; i++)
+    for (size_t i = 0; i < m->t.p.n_slab; i++) {
         ck_assert_msg(fabs(got.w[i] - want.w[i]) <= bound * (1 + fabs(want.w[i])),
                       "chain %d, %s: w[%zu] is %.12g, wanted %.12g", number, what, i, got.w[i],
                       want.w[i]);
+        ck_assert_msg(fabs(got.average[i] - want.average[i]) <= bound * (1 + fabs(want.average[i])),
+                      "chain %d, %s: the average's [%zu] is %.12g, wanted %.12g", number, what, i,
+                      got.average[i], want.average[i]);
+    }
     ck_assert_double_eq_tol(got.partial[0], want.partial[0], bound * (1 + fabs(want.partial[0])));
     ck_assert_mem_eq(&got.partial[1], &want.partial[1], sizeof got.partial[1]);
 }

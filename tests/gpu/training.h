@@ -13,7 +13,7 @@
 enum { TRAINED_MOST = 300000, TRAINED_STEPS = 7, TRAINED_ROWS = 128, TRAINED_SLOTS = 4 };
 
 struct outcome {
-    double w[TRAINED_MOST], partial[2];
+    double w[TRAINED_MOST], average[TRAINED_MOST], partial[2];
     struct hn_clock now;
     hone_status st;
     int refused;
@@ -65,6 +65,7 @@ static inline void train(struct made *m, const struct rig_data *d, const struct 
     out->now = r[u->place].r.now;
     ck_assert_int_lt((int)m->t.p.n_slab, TRAINED_MOST);
     rig_get(&g, r[u->place].r.slab[HN_SLAB_W], out->w, m->t.p.n_slab);
+    rig_get(&g, r[u->place].r.slab[HN_SLAB_AVERAGE], out->average, m->t.p.n_slab);
     for (int i = 0; i < u->slots; i++) rig_replica_free(&r[i], &g);
     rig_unprepare(&g);
     rig_close(&g);
@@ -77,5 +78,6 @@ static inline void expect_same(const struct outcome *a, const struct outcome *b,
     ck_assert_mem_eq(&a->now, &b->now, sizeof a->now);
     ck_assert_mem_eq(a->partial, b->partial, sizeof a->partial);
     ck_assert_mem_eq(a->w, b->w, n * sizeof *a->w);
+    ck_assert_mem_eq(a->average, b->average, n * sizeof *a->average);
 }
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Averaged weights (--swa-start) through hone_train: what is judged and exported is the average, training itself goes on
- * from its own weights. Their values are compared with PyTorch's in test_parity. */
+ * Averaged weights (--swa-start, --ema) through hone_train: what is judged and exported is the average, training itself goes
+ * on from its own weights. Their values are compared with PyTorch's in test_parity. */
 #include "tests/train/kit.h"
 #include <math.h>
 
@@ -65,6 +65,67 @@ START_TEST(the_average_is_judged_and_exported)
         hone_result_destroy(r[i]);
         kit_close(&k[i]);
     }
+}
+END_TEST
+
+START_TEST(ema_is_judged_and_exported)
+{
+    struct kit k[3];
+    hone_result *r[3];
+    static const char *const decay[] = { "0", "0.8", "1e-9" };
+    for (int i = 0; i < 3; i++) {
+        HN_OK(kit_open(&k[i], models[_i], 10, NULL, NULL, &err), err);
+        r[i] = train(&k[i], PAIRS({ "epochs", "4" }, { "lr", "0.03" }, { "batch-size", "8" },
+                                  { "save", "last" }, { "ema", decay[i] }));
+        ck_assert_double_eq(number(r[i], "val.loss"), of_epoch(r[i], 4, "val_loss"));
+        ck_assert(!hone_result_number(r[i], "averaged_epochs", &(double){ 0 }));
+        ck_assert_double_eq(number(r[i], "hyperparameters.ema"), atof(decay[i]));
+    }
+    ck_assert_double_eq(of_epoch(r[1], 0, "val_loss"), of_epoch(r[0], 0, "val_loss"));
+    for (int e = 1; e <= 4; e++) {
+        double plain = of_epoch(r[0], e, "val_loss");
+        for (int i = 1; i < 3; i++)
+            ck_assert_double_eq(of_epoch(r[0], e, "train_loss"), of_epoch(r[i], e, "train_loss"));
+        ck_assert_double_ne(of_epoch(r[1], e, "val_loss"), plain);
+        ck_assert_double_eq_tol(of_epoch(r[2], e, "val_loss"), plain, 1e-5 * plain); /* no memory */
+    }
+    for (int i = 0; i < 3; i++) {
+        hone_result_destroy(r[i]);
+        kit_close(&k[i]);
+    }
+}
+END_TEST
+
+START_TEST(ema_is_never_worse_than_what_came)
+{
+    struct kit k;
+    HN_OK(kit_open(&k, models[_i], 10, NULL, NULL, &err), err);
+    uint64_t came = kit_hash(k.model);
+    hone_result *r =
+        train(&k, PAIRS({ "epochs", "3" }, { "lr", "4" }, { "batch-size", "8" }, { "ema", "0.5" }));
+    ck_assert_double_le(number(r, "val.loss"), number(r, "before.val.loss"));
+    ck_assert_double_eq(number(r, "best_epoch"), 0);
+    ck_assert_uint_eq(kit_hash(k.model), came);
+    hone_result_destroy(r);
+    kit_close(&k);
+}
+END_TEST
+
+/* Frozen parameters are no part of the average: they leave with the bits they came with. */
+START_TEST(ema_leaves_what_is_frozen)
+{
+    struct kit k;
+    double before[48], after[48], out[2][15];
+    HN_OK(kit_open(&k, "bn_f32", 0, NULL, NULL, &err), err);
+    kit_tensor(k.model, "fc1.weight", before, 48);
+    kit_tensor(k.model, "out.weight", out[0], 15);
+    hone_result_destroy(
+        train(&k, PAIRS({ "epochs", "3" }, { "freeze", "fc1.*" }, { "ema", "0.37" })));
+    kit_tensor(k.model, "fc1.weight", after, 48);
+    kit_tensor(k.model, "out.weight", out[1], 15);
+    ck_assert_mem_eq(before, after, sizeof before);
+    ck_assert_mem_ne(out[0], out[1], sizeof out[0]);
+    kit_close(&k);
 }
 END_TEST
 
@@ -138,19 +199,20 @@ END_TEST
 
 START_TEST(any_number_of_threads)
 {
-    uint64_t hash[3];
-    for (int i = 0; i < 3; i++) {
+    uint64_t hash[6];
+    for (int i = 0; i < 6; i++) {
         struct kit k;
-        const char threads[] = { (char)('1' + i), 0 };
+        const char threads[] = { (char)('1' + i % 3), 0 };
         HN_OK(kit_open(&k, models[_i], 10, NULL, NULL, &err), err);
         hone_result_destroy(
-            train(&k, PAIRS({ "epochs", "5" }, { "batch-size", "16" }, { "swa-start", "2" },
+            train(&k, PAIRS({ "epochs", "5" }, { "batch-size", "16" },
+                            { "swa-start", i < 3 ? "2" : "0" }, { "ema", i < 3 ? "0" : "0.9" },
                             { "save", "last" }, { "dropout", "0.2" }, { "threads", threads })));
         hash[i] = kit_hash(k.model);
         kit_close(&k);
     }
-    ck_assert_uint_eq(hash[0], hash[1]);
-    ck_assert_uint_eq(hash[0], hash[2]);
+    for (int i = 0; i < 6; i++) ck_assert_uint_eq(hash[i], hash[i / 3 * 3]);
+    ck_assert_uint_ne(hash[0], hash[3]);
 }
 END_TEST
 
@@ -185,6 +247,7 @@ START_TEST(refusals)
         { { { "swa-start", "2.5" } }, "swa-start", "found 2.5, wanted a whole epoch" },
         { { { "swa-lr", "0.1" } }, "swa-lr", "without --swa-start" },
         { { { "swa-anneal", "3" } }, "swa-anneal", "without --swa-lr" },
+        { { { "swa-start", "3" }, { "ema", "0.9" } }, "swa-start", "cannot be with --ema" },
         { { { "swa-start", "3" }, { "swa-anneal", "3" } }, "swa-anneal", "without --swa-lr" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -201,6 +264,9 @@ START_TEST(refusals)
 END_TEST
 
 HN_TEST_MAIN("average", tcase_add_loop_test(tc, the_average_is_judged_and_exported, 0, N_MODELS);
+             tcase_add_loop_test(tc, ema_is_judged_and_exported, 0, N_MODELS);
+             tcase_add_loop_test(tc, ema_is_never_worse_than_what_came, 0, N_MODELS);
+             tcase_add_test(tc, ema_leaves_what_is_frozen);
              tcase_add_loop_test(tc, never_worse_than_what_came, 0, N_MODELS);
              tcase_add_loop_test(tc, the_best_average_comes_back, 0, N_MODELS);
              tcase_add_test(tc, statistics_are_those_of_the_training_rows);

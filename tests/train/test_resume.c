@@ -152,6 +152,7 @@ START_TEST(interrupted_runs_end_the_same)
                                 { "warmup", _i % 5 ? "0" : "7" },
                                 { "monitor", "train_loss" },
                                 { "swa-start", _i % 3 == 1 ? "2" : "0" },
+                                { "ema", _i % 3 == 2 ? "0.8" : "0" },
                                 { "swa-lr", "0.003" },
                                 { "swa-anneal", "3" },
                                 { "save", _i % 4 ? "last" : "best" },

@@ -42,7 +42,7 @@ void *realloc(void *p, size_t n)
     return __libc_realloc(p, n);
 }
 
-enum { REACHED = 40, ALLOCATED = 41, NO_SECCOMP = 42, LAST = 7 };
+enum { REACHED = 40, ALLOCATED = 41, NO_SECCOMP = 42, LAST = 10 };
 
 static int install(int futex)
 {
@@ -80,7 +80,7 @@ static hone_status watch(void *user, struct hn_fit *f, hone_error *err)
     return HONE_OK;
 }
 
-static void child(const char *model, const char *threads, const char *swa)
+static void child(const char *model, const char *threads, const char *swa, const char *ema)
 {
     static const struct kit_pair pairs[] = { { "epochs", "9" },     { "batch-size", "7" },
                                              { "dropout", "0.3" },  { "clip-norm", "1" },
@@ -94,6 +94,7 @@ static void child(const char *model, const char *threads, const char *swa)
     HN_OK(kit_set(&k, pairs, &err), err);
     HN_OK(hone_params_set(k.params, "threads", threads, &err), err);
     HN_OK(hone_params_set(k.params, "swa-start", swa, &err), err);
+    HN_OK(hone_params_set(k.params, "ema", ema, &err), err);
     HN_OK(hn_job_init(&j, k.model, k.params, &err), err);
     HN_OK(hn_job_open(&j, k.data, NULL, &err), err);
     HN_OK(hn_job_start(&j, &err), err);
@@ -106,16 +107,19 @@ static void child(const char *model, const char *threads, const char *swa)
 START_TEST(nothing_after_the_first_step)
 {
     static const struct {
-        const char *model, *threads, *swa;
-    } cases[] = { { "bn_f32", "1", "0" }, { "ln_f32", "1", "0" }, { "bn_f64", "1", "0" },
-                  { "bn_f32", "2", "0" }, { "bn_f16", "1", "0" }, { "bn_f32", "1", "2" },
-                  { "bn_f32", "2", "1" }, { "ln_f64", "1", "3" } };
+        const char *model, *threads, *swa, *ema;
+    } cases[] = { { "bn_f32", "1", "0", "0" },   { "ln_f32", "1", "0", "0" },
+                  { "bn_f64", "1", "0", "0" },   { "bn_f32", "2", "0", "0" },
+                  { "bn_f16", "1", "0", "0" },   { "bn_f32", "1", "2", "0" },
+                  { "bn_f32", "2", "1", "0" },   { "ln_f64", "1", "3", "0" },
+                  { "bn_f32", "2", "0", "0.9" }, { "bn_f64", "1", "0", "0.9" },
+                  { "bn_f16", "1", "0", "0.9" } };
     enum { N_CASES = sizeof cases / sizeof *cases };
     ck_assert_int_eq(N_CASES, LAST + 1);
     fflush(NULL);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
-    if (pid == 0) child(cases[_i].model, cases[_i].threads, cases[_i].swa);
+    if (pid == 0) child(cases[_i].model, cases[_i].threads, cases[_i].swa, cases[_i].ema);
     int status;
     waitpid(pid, &status, 0);
     ck_assert_msg(!WIFSIGNALED(status), "%s, %s threads: a system call in a step (signal %d)",

@@ -81,6 +81,7 @@ static hone_status open_work(struct member *m, struct work *w)
     for (int i = 0; i < 2; i++)
         HN_TRY(b->prepare(dev, w->plan[i], m->on->slots, &w->exec[i], &m->err));
     for (int i = 0; i < HN_SLAB_BEST; i++) HN_TRY(b->alloc(dev, bytes, &w->r.slab[i], &m->err));
+    HN_TRY(b->alloc(dev, bytes, &w->r.slab[HN_SLAB_AVERAGE], &m->err));
     double v[SLAB];
     float f[SLAB];
     tb_weights(&w->m->t, v, m->seed);
@@ -147,6 +148,9 @@ static hone_status work(struct member *m, struct work *w)
     if (m->lr > 0) HN_TRY(train(m, w, 0.05)); /* what a bad step does */
     for (int i = 0; i < 2; i++) {
         HN_TRY(b->get(m->on->dev, w->r.slab[HN_SLAB_W], 0, v, w->m->t.p.n_slab * b->elem, &m->err));
+        add(m, v, w->m->t.p.n_slab * b->elem);
+        HN_TRY(b->get(m->on->dev, w->r.slab[HN_SLAB_AVERAGE], 0, v, w->m->t.p.n_slab * b->elem,
+                      &m->err));
         add(m, v, w->m->t.p.n_slab * b->elem);
         HN_TRY(b->copy(m->on->dev, w->r.slab[HN_SLAB_M], w->r.slab[HN_SLAB_W],
                        w->m->t.p.n_slab * b->elem, &m->err));
@@ -430,7 +434,7 @@ START_TEST(columns_change_hands)
         gang.b->finish(w->exec[i]);
         hn_plan_destroy(w->plan[i], &w->mem);
     }
-    for (int i = 0; i < HN_SLAB_BEST; i++) gang.b->release(s.gang, w->r.slab[i]);
+    for (int i = 0; i < HN_SLABS; i++) gang.b->release(s.gang, w->r.slab[i]);
     gang.b->unbind(s.gang, bound);
     rig_data_free(&mine);
     made_free(w->m);

@@ -99,4 +99,7 @@ static const struct train_case average_cases[] = {
     { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "sgd" }, { "lr", "0.05" }, { "swa-start", "3" } } },
     { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "momentum" }, { "lr", "0.05" }, { "swa-start", "0.5" }, { "swa-lr", "0.02" }, { "swa-anneal", "2" } } },
     { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "adam" }, { "lr", "0.01" }, { "swa-start", "1" }, { "swa-lr", "0.005" } } },
+    { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "adam" }, { "lr", "0.01" }, { "ema", "0.9" } } },
+    { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "momentum" }, { "lr", "0.05" }, { "ema", "0.3" }, { "accumulate", "2" } } },
+    { { { "epochs", "6" }, { "batch-size", "25" }, { "optimizer", "sgd" }, { "lr", "0.05" }, { "ema", "0.5" } } },
 };
