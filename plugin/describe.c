@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * hone_model_describe: the graph as a result, in the words of `hone inspect --json`. Only reads. */
+#include "ops/base/json.h"
 #include "ops/base/status.h"
 #include "plugin/hidden.h"
+
+enum { MOST_CLASSES = 10000 }; /* that are listed */
 
 static const char *severity_name(enum hn_severity s)
 {
@@ -61,6 +64,25 @@ static void put_class_list(hone_result *r, const struct hn_class_list *list)
     hn_result_close(r);
 }
 
+/* What the labels that an output gives are, as text. */
+static hone_status labels_of(const struct hn_tensor *t, struct hn_arena *a,
+                             struct hn_class_list *list, hone_error *err)
+{
+    char number[40];
+    const size_t n = t->n > MOST_CLASSES ? 0 : (size_t)t->n;
+    const char **names = hn_arena_alloc(a, n + 1, sizeof *names);
+    for (size_t i = 0; names && i < n; i++) {
+        if (hn_dtype_is_float(t->dtype)) hn_format_double(number, hn_tensor_f64(t, (int64_t)i));
+        names[i] = t->dtype == HN_STR ? ((const char *const *)t->data)[i]
+                   : hn_dtype_is_float(t->dtype)
+                       ? hn_arena_strdup(a, number)
+                       : hn_arena_printf(a, "%lld", (long long)hn_tensor_i64(t, (int64_t)i));
+        if (!names[i]) names = NULL;
+    }
+    *list = (struct hn_class_list){ .names = names, .n = n };
+    return names ? HONE_OK : hn_nomem(err, "the list of labels", n * sizeof *names);
+}
+
 /* What training asks of an output, too: does it learn on its own, how many values a row has (0: no rows), the op it ends in,
  * what it calls its classes. */
 static hone_status put_outputs(hone_result *r, hone_model *m, struct hn_arena *a, hone_error *err)
@@ -73,7 +95,8 @@ static hone_status put_outputs(hone_result *r, hone_model *m, struct hn_arena *a
         struct hn_output_info info;
         struct hn_class_list list;
         hn_graph_output(g, i, &info);
-        HN_TRY(hn_model_classes(m, v->name, a, &list, err));
+        HN_TRY(info.labels ? labels_of(info.labels, a, &list, err)
+                           : hn_model_classes(m, v->name, a, &list, err));
         hn_result_object(r, NULL);
         put_value(r, v);
         hn_result_bool(r, "learns", info.trainable && !info.derived);

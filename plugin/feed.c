@@ -258,7 +258,9 @@ static hone_status build_sets(struct hn_session *s, struct head *h, hone_error *
 hone_status hn_session_feed(struct hn_session *s, hone_error *err)
 {
     const struct hn_own *own = s->own;
-    struct hn_lower_opts opts = { .part = HN_PART_HEAD, .dropout = -1 };
+    struct hn_lower_opts opts = { .part = HN_PART_HEAD,
+                                  .dropout = -1,
+                                  .labels = own->use == HN_USE_PREDICT };
     struct head h = { .s = s, .chunk = HEAD_ROWS };
     hone_status st = HONE_OK;
     if (!own->whole) st = hn_lower(hn_model_graph(s->model), &opts, &h.prog, err);

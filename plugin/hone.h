@@ -149,7 +149,7 @@ HONE_CALL hone_model_check(hone_model *m, int training, hone_error *err);
  * parameters, and "hidden": units and activation of the hidden layers, or the node that keeps them
  * from being rebuilt and why. An output has "learns" (a loss without a name is for the one that
  * does), "per_row", "tail" ("softmax", "logsoftmax", "sigmoid", "both": 1 - p and p; null) and its
- * "classes" (null: no list). */
+ * "classes", the labels it gives or what its columns are called (null: no list). */
 HONE_CALL hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
 /* Writes the model: source bytes with the trained tensors in place; nothing changed, the same
  * bytes. Written aside, synced, read back, compared, renamed: an existing file stays untouched
@@ -177,7 +177,8 @@ typedef enum hone_dtype {
     HONE_U8 = 2,
     HONE_I32 = 6,
     HONE_I64 = 7,
-    HONE_STR = 8, /* class labels in y: data are const char *const *, UTF-8, one a row */
+    HONE_STR = 8,  /* class labels, in y and in predictions: const char *const *, UTF-8 */
+    HONE_BOOL = 9, /* a byte, 0 or 1 */
     HONE_F16 = 10,
     HONE_F64 = 11,
     HONE_BF16 = 16
@@ -278,15 +279,20 @@ HONE_CALL hone_resume(hone_context *ctx, const char *run_dir, const hone_params 
 HONE_CALL hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
                         hone_error *err);
 /* Outputs in input order, written to path (.csv, .npy, .npz) or, path NULL, handed to each (one
- * call per chunk of rows). With "argmax" a file gets the labels of the model's classes (in arrays
- * int64, or float64 where one is no whole number; numbers 0, 1, ... where they are text or it has
- * no list), each gets the numbers. */
+ * call per chunk of rows; arrays and texts are Hone's, and valid during the call). They come in the
+ * model's order, all that can be computed unless "output" names some: float types as HONE_F32 or
+ * HONE_F64, integers of any width as HONE_I64, HONE_BOOL, labels that are text as HONE_STR (in a
+ * .npy or .npz NumPy's fixed width '<U'). A .npy holds one array: of scores and labels the scores.
+ * With "argmax" a file gets the labels of the model's classes for scores (in arrays int64, or float64
+ * where one is no whole number; numbers 0, 1, ... where they are text or it has no list), each gets
+ * the numbers; outputs that are labels already are then left out unless named. */
 typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_outputs,
                                int64_t first_row);
 HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
                        hone_predict_fn each, void *user, hone_result **out, hone_error *err);
 /* ONNX test vectors: dir/input_N.pb against dir/output_N.pb. HONE_OK also when they differ: read
- * "passed". */
+ * "passed". Labels, integers and bools must be the same; "ties" are those of an ArgMax whose score is
+ * as good as the other's within twice the tolerance: they count as passed. */
 HONE_CALL hone_verify(hone_model *m, const char *const *dirs, size_t n_dirs,
                       const hone_params *params, hone_result **out, hone_error *err);
 /* Backward against central differences in double precision over the model's own graph. */

@@ -172,7 +172,7 @@ static int looks_up(const struct hn_graph *g)
 hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
                                       int64_t n, int64_t *found, hone_error *err)
 {
-    const struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1 };
+    const struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1, .labels = 1 };
     struct hn_program *p = NULL;
     struct tracer t = { .input = (int32_t)input, .err = err };
     memset(is, 0, (size_t)n), *found = 0;

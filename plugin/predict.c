@@ -23,7 +23,55 @@ static hone_status find_classes(const struct hn_predictor *p, struct hn_predicte
     return HONE_OK;
 }
 
-/* Which outputs: those of --output, else all that are computed. */
+static int is_discrete(const struct hn_predictor *p, int output)
+{
+    struct hn_discrete d;
+    return hn_discrete_find(hn_model_graph(p->s->model), p->s->prog->output_names[output], &d);
+}
+
+static int64_t per_row(const struct hn_program *prog, int output)
+{
+    const struct hn_dim n = hn_shape_count(&prog->values[prog->outputs[output]].shape);
+    return n.fixed ? 0 : n.per_row;
+}
+
+/* All that are computed; integers that are none of a row's are left out; with argmax, and where one array is all there is room for, labels only where there is nothing else. */
+static void choose_all(struct hn_predictor *p)
+{
+    const struct hn_program *prog = p->s->prog;
+    int scores = 0;
+    for (int i = 0; i < prog->n_outputs; i++) scores += !is_discrete(p, i);
+    for (int i = 0; i < prog->n_outputs; i++)
+        if (!is_discrete(p, i) || (per_row(prog, i) && !(scores && (p->argmax || p->one_array))))
+            p->col[p->n_col++].output = i;
+}
+
+static hone_status no_output(struct hn_predictor *p, const char *name, const char *const *list,
+                             hone_error *err)
+{
+    const struct hn_graph *g = hn_model_graph(p->s->model);
+    const char *near = hn_suggest(name, list);
+    const int32_t v = hn_graph_find(g, name);
+    const struct hn_node *n = v >= 0 && g->values[v].is_output && g->values[v].producer >= 0
+                                  ? &g->nodes[g->values[v].producer]
+                                  : NULL;
+    if (n)
+        return hn_fail(err, HONE_E_USAGE, "output", "output '%s' is not computed: %s", name,
+                       n->why);
+    hone_status st =
+        hn_fail(err, HONE_E_USAGE, "output", "the model computes no output '%s'", name);
+    return near ? hn_hint(err, st, "did you mean '%s'?", near) : st;
+}
+
+static hone_status describe(const struct hn_predictor *p, struct hn_predicted *c, hone_error *err)
+{
+    c->discrete = hn_discrete_find(hn_model_graph(p->s->model), c->name, &c->of);
+    c->width = p->argmax && !c->discrete ? 1 : c->per_row;
+    c->dtype = c->discrete ? c->of.dtype : p->s->backend->elem == 8 ? HN_F64 : HN_F32;
+    return c->discrete ? HONE_OK : find_classes(p, c, err);
+}
+
+/* Which outputs: those of --output, else choose_all's. */
 static hone_status choose(struct hn_predictor *p, hone_error *err)
 {
     const struct hn_program *prog = p->s->prog;
@@ -37,28 +85,21 @@ static hone_status choose(struct hn_predictor *p, hone_error *err)
     for (size_t k = 0; (name = hone_params_get(p->params, "output", k)); k++) {
         int found = 0;
         while (found < prog->n_outputs && strcmp(list[found], name)) found++;
-        if (found == prog->n_outputs) {
-            const char *near = hn_suggest(name, list);
-            hone_status st =
-                hn_fail(err, HONE_E_USAGE, "output", "the model computes no output '%s'", name);
-            return near ? hn_hint(err, st, "did you mean '%s'?", near) : st;
-        }
+        if (found == prog->n_outputs) return no_output(p, name, list, err);
         if (p->n_col < HN_PREDICT_OUTPUTS) p->col[p->n_col++].output = found;
     }
-    for (int i = 0; !p->n_col && i < prog->n_outputs; i++) p->col[i].output = i;
-    if (!p->n_col) p->n_col = prog->n_outputs;
+    if (!p->n_col) choose_all(p);
     for (int k = 0; k < p->n_col; k++) {
         struct hn_predicted *c = &p->col[k];
         struct hn_dim n = hn_shape_count(&prog->values[prog->outputs[c->output]].shape);
         c->name = list[c->output];
         c->per_row = n.per_row;
-        c->width = p->argmax ? 1 : c->per_row;
         if (c->per_row < 1 || n.fixed)
             return hn_hint(err,
                            hn_fail(err, HONE_E_UNSUPPORTED, c->name,
                                    "this output does not have one row per input row"),
                            "--output NAME chooses others");
-        HN_TRY(find_classes(p, c, err));
+        HN_TRY(describe(p, c, err));
     }
     return HONE_OK;
 }
@@ -75,10 +116,13 @@ static hone_status prepare(struct hn_predictor *p, hone_error *err)
     HN_TRY(choose(p, err));
     for (int k = 0; k < p->n_col; k++) {
         struct hn_predicted *c = &p->col[k];
-        size_t bytes = (size_t)(c->per_row * PREDICT_ROWS) * elem,
-               all = (size_t)(c->width * p->rows) * elem;
+        size_t size = hn_discrete_size(c->dtype),
+               bytes = (size_t)(c->per_row * PREDICT_ROWS) * elem,
+               all = (size_t)(c->width * p->rows) * size;
         if (!p->out[c->output]) p->out[c->output] = hn_alloc(m, bytes);
         if (!p->each) c->all = hn_alloc(m, all);
+        if (c->discrete && !(c->chunk = hn_alloc(m, (size_t)(c->width * PREDICT_ROWS) * size)))
+            return hn_nomem(err, "the predictions", all);
         if (!p->out[c->output] || (!p->each && !c->all))
             return hn_nomem(err, "the predictions", all);
     }
@@ -117,11 +161,16 @@ static hone_status deliver(struct hn_predictor *p, int64_t first, int64_t n, hon
     for (int k = 0; k < p->n_col; k++) {
         struct hn_predicted *c = &p->col[k];
         void *v = p->out[c->output];
-        if (p->argmax) to_classes(p, c, v, n);
-        size_t row = (size_t)c->width * elem;
+        size_t row = (size_t)c->width * hn_discrete_size(c->dtype);
+        if (c->discrete) {
+            HN_TRY(hn_discrete_read(&c->of, v, elem, n * c->width, c->chunk, err));
+            v = c->chunk;
+        } else if (p->argmax) {
+            to_classes(p, c, v, n);
+        }
         if (c->all) memcpy(c->all + (size_t)first * row, v, (size_t)n * row);
-        arrays[k] = (hone_array){ sizeof(hone_array), c->name, elem == 8 ? HONE_F64 : HONE_F32, n,
-                                  c->width,           v };
+        arrays[k] =
+            (hone_array){ sizeof(hone_array), c->name, (hone_dtype)c->dtype, n, c->width, v };
     }
     if (p->each && p->each(p->user, arrays, (size_t)p->n_col, first))
         return hn_fail(err, HONE_E_IO, "predict", "the caller refused rows %lld to %lld",
@@ -153,6 +202,7 @@ static void close_all(struct hn_predictor *p)
     for (int i = 0; i < HN_PREDICT_OUTPUTS; i++) {
         hn_free(m, p->out[i]);
         hn_free(m, p->col[i].all);
+        hn_free(m, p->col[i].chunk);
     }
     hn_session_close(s);
 }
@@ -168,6 +218,7 @@ hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params,
                        path ? "both" : "neither");
     if (path) HN_TRY(hn_predict_check_path(params, ctx->io, path, err));
     struct hn_predictor p = { .params = params, .each = each, .user = user };
+    p.one_array = path && hn_predict_one_array(path);
     HN_TRY(hn_session_open(m, d, params, HN_USE_PREDICT, &p.s, err));
     hone_status st = prepare(&p, err);
     if (st == HONE_OK) st = run_all(&p, err);

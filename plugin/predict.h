@@ -4,6 +4,7 @@
 #ifndef HN_PREDICT_H
 #define HN_PREDICT_H
 
+#include "plugin/discrete.h"
 #include "plugin/session_own.h"
 
 enum { HN_PREDICT_OUTPUTS = 64 };
@@ -13,8 +14,12 @@ struct hn_predicted { /* one output that is written */
     const char *name;
     int64_t per_row; /* as computed */
     int64_t width;   /* as written: 1 for class numbers */
-    char *all;       /* every row, for formats that want whole arrays */
-    double half;     /* one score a row: above it is class 1 */
+    int discrete;    /* what it is then: */
+    struct hn_discrete of;
+    enum hn_dtype dtype; /* as written */
+    char *all;           /* every row, for formats that want whole arrays */
+    char *chunk;         /* discrete: some rows, as written */
+    double half;         /* one score a row: above it is class 1 */
     int64_t n_classes;
     const char *const *classes; /* their labels in order; NULL: 0, 1, ... */
 };
@@ -30,6 +35,7 @@ struct hn_predictor {
     void *out[HN_PREDICT_OUTPUTS];
     struct hn_predicted col[HN_PREDICT_OUTPUTS];
     int n_col, argmax;
+    int one_array; /* the file holds one */
     hone_predict_fn each;
     void *user;
 };
@@ -37,7 +43,9 @@ struct hn_predictor {
 /* Is path free to be written and of a type that is known, and do the parameters fit it? */
 hone_status hn_predict_check_path(const hone_params *params, const struct hn_io *io,
                                   const char *path, hone_error *err);
-/* Every row of every column: .csv, .npy (one column) or .npz. With argmax a class is written as its label: in a CSV as it
+/* May the path hold one array only? */
+int hn_predict_one_array(const char *path);
+/* Every row of every column: .csv, .npy (one column) or .npz. Labels, integers and bools are what the model calls them. With argmax a class is written as its label: in a CSV as it
  * is called; in arrays int64, float64 where a label is no whole number, the class's number where it is text. */
 hone_status hn_predict_write(struct hn_predictor *p, const char *path, hone_error *err);
 

@@ -9,7 +9,7 @@
 
 static struct hn_tensor whole(const struct hn_predictor *p, const struct hn_predicted *c)
 {
-    struct hn_tensor t = { .dtype = p->s->backend->elem == 8 ? HN_F64 : HN_F32,
+    struct hn_tensor t = { .dtype = c->dtype,
                            .rank = 2,
                            .dims = { p->rows, c->width },
                            .n = p->rows * c->width,
@@ -46,6 +46,7 @@ static hone_status write_cell(const struct hn_predictor *p, struct hn_sink *sink
                               const struct hn_predicted *c, const struct hn_tensor *t, int64_t i,
                               hone_error *err)
 {
+    if (t->dtype == HN_STR) return hn_csv_write_cell(sink, ((const char *const *)t->data)[i], err);
     if (p->argmax && c->classes)
         return hn_csv_write_cell(sink, c->classes[(int64_t)hn_tensor_f64(t, i)], err);
     return hn_csv_write_number(sink, t, i, err);
@@ -58,7 +59,7 @@ static hone_status write_row(const struct hn_predictor *p, struct hn_sink *sink,
     float single;
     double number;
     struct hn_tensor input = { .n = 1, .dtype = HN_F64, .data = &number };
-    if (t->dtype == HN_F32) input.dtype = HN_F32, input.data = &single;
+    if (p->s->backend->elem == 4) input.dtype = HN_F32, input.data = &single;
     int64_t written = 0;
     for (int64_t j = 0; x && j < x->per_row; j++) {
         number = hn_array_at(x, row, j);
@@ -130,7 +131,7 @@ static hone_status write_arrays(struct hn_predictor *p, struct hn_sink *sink, in
     struct hn_tensor t[HN_PREDICT_OUTPUTS];
     const char *names[HN_PREDICT_OUTPUTS];
     for (int k = 0; k < p->n_col; k++) {
-        if (p->argmax)
+        if (p->argmax && !p->col[k].discrete)
             HN_TRY(class_array(p, &p->col[k], &t[k], err));
         else
             t[k] = whole(p, &p->col[k]);
@@ -145,6 +146,8 @@ static int has_end(const char *s, const char *end)
     size_t n = strlen(s), k = strlen(end);
     return n >= k && !strcmp(s + n - k, end);
 }
+
+int hn_predict_one_array(const char *path) { return has_end(path, ".npy"); }
 
 hone_status hn_predict_check_path(const hone_params *params, const struct hn_io *io,
                                   const char *path, hone_error *err)

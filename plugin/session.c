@@ -277,6 +277,7 @@ static hone_status lower(struct hn_session *s, hone_error *err)
                                   .losses = own->specs,
                                   .n_losses = s->n_targets,
                                   .dropout = dropout,
+                                  .labels = own->use == HN_USE_PREDICT,
                                   .insert_dropout = own->use == HN_USE_TRAIN && dropout > 0,
                                   .freeze_batchnorm =
                                       !strcmp(hn_param_s(s->params, "batchnorm"), "freeze") };

@@ -10,11 +10,13 @@
  * throughout, where who wrote the vectors may have rounded every value: the tolerances are then
  * about one step of the type, at 1 and elsewhere. The graph is first taken with
  * its batch size fixed as the file has it; vectors with other rows are run on the graph whose
- * batch was lifted. */
+ * batch was lifted. Labels, integers and bools must be the same, ties of ArgMax apart (plugin/verify_labels.h), which are
+ * counted. */
 #include "onnx/tensor.h"
 #include "ops/base/status.h"
 #include "plugin/model.h"
 #include "plugin/runner.h"
+#include "plugin/verify_labels.h"
 #include <math.h>
 #include <string.h>
 
@@ -32,7 +34,7 @@ struct verify {
     struct graph_run runs[2]; /* batch as in the file, batch lifted */
     double rtol, atol;
     double max_abs, max_rel; /* over all cases */
-    int64_t cases, passed;
+    int64_t cases, passed, ties;
 };
 
 struct one_case {
@@ -42,7 +44,7 @@ struct one_case {
     size_t n_in;
     struct hn_dataset set;
     void **out; /* per program output */
-    int64_t compared, wrong;
+    int64_t compared, wrong, ties;
     double max_abs, max_rel;
     const char *failure; /* the first difference in words, NULL: none */
 };
@@ -61,7 +63,9 @@ static void close_run(struct verify *v, struct graph_run *r)
 static hone_status open_run(struct verify *v, int lifted, hone_error *err)
 {
     struct graph_run *r = &v->runs[lifted];
-    struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1.0, .training_form = 1 };
+    struct hn_lower_opts opts = {
+        .part = HN_PART_ALL, .dropout = -1.0, .labels = 1, .scores = 1, .training_form = 1
+    };
     if (r->prog) return HONE_OK;
     hn_graph_destroy(r->graph);
     r->graph = NULL;
@@ -106,7 +110,7 @@ static hone_status read_vector(struct verify *v, struct one_case *c, const char 
     const char *path = vector_path(c, what, i);
     if (!path) return hn_nomem(err, c->dir, 0);
     HN_TRY(hn_onnx_read_tensor_pb(out, v->ctx->io, &v->ctx->mem, path, 0, err));
-    if (out->t.dtype != HN_STR && out->t.data) return HONE_OK;
+    if (out->t.data && (out->t.dtype != HN_STR || !strcmp(what, "output"))) return HONE_OK;
     hone_status st = hn_fail(err, HONE_E_UNSUPPORTED, path, "found %s, wanted numbers",
                              hn_dtype_name(out->t.dtype));
     hn_onnx_free_tensor_pb(out);
@@ -154,19 +158,22 @@ static int same_shape(const struct hn_extent *e, const struct hn_tensor *t)
     return 1;
 }
 
-static void compare(const struct verify *v, struct one_case *c, const char *name,
-                    const struct hn_extent *shape, const void *found,
+static int shapes_agree(struct one_case *c, const char *name, const struct hn_extent *shape,
+                        const struct hn_tensor *wanted)
+{
+    c->compared++;
+    if (same_shape(shape, wanted)) return 1;
+    note(c, hn_arena_printf(&c->arena,
+                            "output '%s': found %lld elements in %d dims, wanted %lld in %d", name,
+                            (long long)hn_extent_numel(shape), shape->rank, (long long)wanted->n,
+                            wanted->rank));
+    return 0;
+}
+
+static void compare(const struct verify *v, struct one_case *c, const char *name, const void *found,
                     const struct hn_tensor *wanted)
 {
     int wide = v->device.backend->elem == 8;
-    c->compared++;
-    if (!same_shape(shape, wanted)) {
-        note(c, hn_arena_printf(&c->arena,
-                                "output '%s': found %lld elements in %d dims, wanted %lld in %d",
-                                name, (long long)hn_extent_numel(shape), shape->rank,
-                                (long long)wanted->n, wanted->rank));
-        return;
-    }
     for (int64_t i = 0; i < wanted->n; i++) {
         double x = wide ? ((const double *)found)[i] : (double)((const float *)found)[i];
         double y = hn_tensor_f64(wanted, i);
@@ -179,21 +186,62 @@ static void compare(const struct verify *v, struct one_case *c, const char *name
     }
 }
 
-/* Outputs that no program computes (labels), and maps of a ZipMap, are left out; a program's are matched by
- * name. */
+static int of_program(const struct hn_program *p, const char *name)
+{
+    int k = 0;
+    while (k < p->n_outputs && strcmp(p->output_names[k], name) != 0) k++;
+    return k < p->n_outputs ? k : -1;
+}
+
+static void compare_labels(const struct verify *v, struct one_case *c, const struct graph_run *r,
+                           struct hn_label_check *check)
+{
+    const struct hn_graph *g = r->graph;
+    int axis = 0;
+    const int32_t scores = hn_graph_scores(g, hn_graph_find(g, check->what->name), &axis);
+    const int at = scores < 0 ? -1 : of_program(r->prog, g->values[scores].name);
+    if (at >= 0) {
+        struct hn_extent shape;
+        hn_extent_of(&g->values[scores].shape, c->set.rows, &shape);
+        check->scores = c->out[at], check->size = shape.d[axis], check->behind = 1;
+        for (int i = axis + 1; i < shape.rank; i++) check->behind *= shape.d[i];
+    }
+    check->elem = v->device.backend->elem, check->rtol = v->rtol, check->atol = v->atol;
+    hn_labels_compare(check);
+    c->ties += check->ties;
+    if (!check->wrong) return;
+    c->wrong += check->wrong - 1;
+    note(c, hn_arena_printf(&c->arena, "output '%s', %s", check->what->name, check->first));
+}
+
+static void compare_one(const struct verify *v, struct one_case *c, const struct graph_run *r,
+                        int k, const struct hn_tensor *wanted)
+{
+    const char *name = r->prog->output_names[k];
+    struct hn_discrete d;
+    struct hn_extent shape;
+    hn_extent_of(&r->prog->values[r->prog->outputs[k]].shape, c->set.rows, &shape);
+    if (!shapes_agree(c, name, &shape, wanted)) return;
+    struct hn_label_check check = { .what = &d, .found = c->out[k], .wanted = wanted };
+    if (hn_discrete_find(r->graph, name, &d) && !d.as_given)
+        compare_labels(v, c, r, &check);
+    else if (wanted->dtype == HN_STR)
+        note(c, hn_arena_printf(&c->arena, "output '%s': found numbers, wanted text", name));
+    else
+        compare(v, c, name, c->out[k], wanted);
+}
+
+/* Outputs that no program computes, and maps of a ZipMap, are left out; a program's are matched by name. */
 static hone_status compare_outputs(struct verify *v, struct one_case *c, const struct graph_run *r,
                                    hone_error *err)
 {
     for (size_t i = 0; i < r->graph->n_outputs; i++) {
         const char *name = r->graph->values[r->graph->outputs[i]].name;
-        int k = 0;
-        while (k < r->prog->n_outputs && strcmp(r->prog->output_names[k], name) != 0) k++;
-        if (k == r->prog->n_outputs || r->graph->values[r->graph->outputs[i]].is_sequence) continue;
+        const int k = of_program(r->prog, name);
+        if (k < 0 || r->graph->values[r->graph->outputs[i]].is_sequence) continue;
         struct hn_tensor_pb wanted = { 0 };
-        struct hn_extent shape;
         HN_TRY(read_vector(v, c, "output", i, &wanted, err));
-        hn_extent_of(&r->prog->values[r->prog->outputs[k]].shape, c->set.rows, &shape);
-        compare(v, c, name, &shape, c->out[k], &wanted.t);
+        compare_one(v, c, r, k, &wanted.t);
         hn_onnx_free_tensor_pb(&wanted);
     }
     if (c->compared) return HONE_OK;
@@ -281,6 +329,7 @@ static hone_status verify_dir(struct verify *v, const char *dir, hone_result *re
     if (st == HONE_OK) {
         v->cases++;
         v->passed += c.wrong == 0;
+        v->ties += c.ties;
         v->max_abs = fmax(v->max_abs, c.max_abs);
         v->max_rel = fmax(v->max_rel, c.max_rel);
         hn_result_object(result, NULL);
@@ -288,6 +337,7 @@ static hone_status verify_dir(struct verify *v, const char *dir, hone_result *re
         hn_result_bool(result, "passed", c.wrong == 0);
         hn_result_int(result, "outputs", c.compared);
         hn_result_int(result, "different", c.wrong);
+        hn_result_int(result, "ties", c.ties);
         hn_result_string(result, "first", c.failure);
         hn_result_double(result, "max_abs", c.max_abs);
         hn_result_double(result, "max_rel", c.max_rel);
@@ -306,6 +356,7 @@ static hone_status verify_all(struct verify *v, const char *const *dirs, size_t 
     hn_result_close(result);
     hn_result_int(result, "cases", v->cases);
     hn_result_int(result, "passed", v->passed);
+    hn_result_int(result, "ties", v->ties);
     hn_result_double(result, "max_abs", v->max_abs);
     hn_result_double(result, "max_rel", v->max_rel);
     hn_result_double(result, "rtol", v->rtol);

@@ -22,6 +22,29 @@ static void print_dims(FILE *f, const json_t *dims)
     fputc(']', f);
 }
 
+static void print_classes(FILE *f, const json_t *list, const char *title)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(list, i, v)
+    {
+        fputs(i ? ", " : title, f);
+        if (json_is_string(v))
+            print_name(f, json_string_value(v));
+        else
+            fprintf(f, "%.15g", json_number_value(v));
+    }
+}
+
+/* Is an output's list that of its columns, or of what it gives? The model's one list stands with outputs of other sizes, too. */
+static int names_values(const json_t *v)
+{
+    const long long n = (long long)json_array_size(json_object_get(v, "classes")),
+                    per_row = json_integer_value(json_object_get(v, "per_row"));
+    const int numbers = !strncmp(jtext(v, "dtype"), "float", 5);
+    return !numbers || n == per_row || (n == 2 && per_row == 1);
+}
+
 static void print_values(FILE *f, const json_t *tree, const char *key, const char *title)
 {
     size_t i;
@@ -32,6 +55,7 @@ static void print_values(FILE *f, const json_t *tree, const char *key, const cha
         print_name(f, jtext(v, "name"));
         fprintf(f, "  %s ", jtext(v, "dtype"));
         print_dims(f, json_object_get(v, "dims"));
+        if (names_values(v)) print_classes(f, json_object_get(v, "classes"), "  classes ");
         fputc('\n', f);
     }
 }
@@ -129,11 +153,7 @@ static void print_text(FILE *f, const json_t *t)
             (long long)json_integer_value(json_object_get(t, "trainable_parameters")));
     print_half(f, json_object_get(t, "weights"));
     print_hidden(f, json_object_get(t, "hidden"));
-    json_array_foreach(json_object_get(t, "classes"), i, v)
-    {
-        fprintf(f, "%s", i ? ", " : "classes   ");
-        print_name(f, json_is_string(v) ? json_string_value(v) : "?");
-    }
+    print_classes(f, json_object_get(t, "classes"), "classes   ");
     if (json_array_size(json_object_get(t, "classes"))) fputc('\n', f);
     print_nodes(f, json_object_get(t, "nodes"));
     print_issues(f, json_object_get(t, "issues"));

@@ -41,6 +41,7 @@ hone_status hn_infer_compare(struct hn_infer *c)
     HN_TRY(hn_same_types(c, 0));
     HN_TRY(hn_broadcast_inputs(c, &s));
     HN_TRY(hn_out(c, 0, HN_BOOL, &s));
+    if (c->n->out[0] >= 0) c->g->facts->values[c->n->out[0]].n_positions = 2;
     return no_integers(c, 0);
 }
 

@@ -17,7 +17,7 @@ struct
     hn_onnx_attrs { /* every attribute any row knows, defaults filled in; a row's schema says which apply */
     double alpha, beta, gamma, lo, hi, epsilon, momentum, ratio, value_float;
     int64_t axis, spatial, trans_a, trans_b, keepdims, training_mode, allowzero, to, num_outputs,
-        noop, start, end, value_int, p;
+        noop, start, end, value_int, p, last;
     double replaced;
     struct hn_int_list offset, scale, cats;
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
@@ -44,6 +44,13 @@ struct hn_value_fact {
     uint8_t before_dense; /* some Gemm or MatMul depends on it */
     uint8_t
         derived; /* as far as it depends on trained parameters, it does so through a trainable output */
+    uint8_t
+        chosen; /* depends on trained parameters, but no gradient reaches them: labels, integers, bools */
+    uint8_t label; /* what ArgMax or ArgMin gives, also moved, cast or looked up in a list */
+    /* Whole numbers from 0 to below n_positions at run time (0: not known to be that), which say what they are themselves, or,
+     * with `labels`, which of that list's elements is meant: then nothing may compute with them. */
+    int64_t n_positions;
+    const struct hn_tensor *labels;
 };
 
 enum hn_node_state {

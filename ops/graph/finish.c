@@ -114,8 +114,12 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
     const struct hn_value *y = &g->values[v];
     const struct hn_value_fact *f = &g->facts->values[v];
     int is_float = hn_dtype_is_float(y->dtype);
-    *info = (struct hn_output_info){ .value = v, .computable = f->computable };
-    info->trainable = f->computable && f->from_param && is_float;
+    *info = (struct hn_output_info){ .value = v,
+                                     .computable = f->computable,
+                                     .discrete = !is_float || f->chosen,
+                                     .labels = f->labels };
+    info->as_given = !is_float && f->from_input && !f->n_positions && !f->from_param;
+    info->trainable = f->computable && f->from_param && is_float && !f->chosen;
     info->derived = info->trainable && f->derived;
     if (!y->shape_known) return;
     if (f->computable) info->tail = hn_output_tail(g, v, &before);

@@ -190,12 +190,19 @@ enum hn_tail {
 struct hn_output_info { /* what the training side asks of output i */
     int trainable;      /* a float output that depends on trained parameters and can be computed */
     int derived; /* 1: computed from another trainable output only (a tail such as ReduceMax of the probabilities) */
-    int computable;    /* 0: carried in the file, no program computes it (labels by ArgMax, …) */
+    int computable; /* 0: carried in the file, no program computes it */
+    int discrete; /* 1: labels, integers, bools, or numbers that no gradient leads through: computed where hn_lower_opts.labels asks */
+    const struct hn_tensor *
+        labels; /* what a program computes are positions in this list; NULL: the numbers themselves */
+    int as_given;      /* integers that come from an input, and are rounded to floats on the way */
     enum hn_tail tail; /* its last op */
     int64_t per_row;   /* elements of a row; 0: does not follow N */
     int32_t value;
 };
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info);
+/* The value whose largest (or smallest) elements along *axis a label value v names: behind ArgMax or ArgMin, element by element;
+ * -1: v is something else. */
+int32_t hn_graph_scores(const struct hn_graph *g, int32_t v, int *axis);
 /* How many outputs learn on their own: trainable and not derived. */
 int hn_graph_heads(const struct hn_graph *g);
 /* What an output calls its classes: its own list, else the file's (n 0: it has none). */
@@ -245,9 +252,11 @@ struct hn_lower_opts {
     int freeze_batchnorm;
     double noise,
         mixup; /* augmentation of what the body reads (ops/math/augment.c): std and alpha, 0: none */
+    int labels; /* the outputs that are `discrete`, too (predict, verify); else only where the graph has no others */
+    int scores; /* and what ArgMax looks at to choose them (hn_graph_scores), by its value's name */
     int training_form; /* keep training_mode=1 semantics (verify); else they are trained in and left in inference form */
 };
-/* A program's outputs are the graph's computable outputs (hn_graph_output) in order: match them by name. Slab W has the same
+/* A program's outputs are the graph's computable outputs (hn_graph_output) in order, as far as `labels` wants them: match them by name. Slab W has the same
  * layout for every part: it depends on the graph and freeze_batchnorm alone. A graph whose batch could not be lifted
  * (fixed_batch > 0, batch_lifted 0) has fixed shapes: it runs with exactly fixed_batch rows.
  * A program borrows names and numbers from the graph, which must outlive it.

@@ -12,8 +12,8 @@ static int one_of(const char *type, const char *const *list)
     return *list != NULL;
 }
 
-/* `left` uses may still be looked at. */
-static int only_indices(const struct hn_graph *g, int32_t v, int *left)
+/* `left` uses may still be looked at; outputs: those of the graph are as good. */
+static int only_indices(const struct hn_graph *g, int32_t v, int outputs, int *left)
 {
     static const char *const moves[] = { "Identity",  "Reshape",   "Flatten", "Squeeze",
                                          "Unsqueeze", "Transpose", "Slice",   "Split",
@@ -24,6 +24,7 @@ static int only_indices(const struct hn_graph *g, int32_t v, int *left)
     const struct hn_facts *f = g->facts;
     for (int32_t i = f->use_first[v]; i < f->use_first[v + 1]; i++) {
         const struct hn_consumer *u = &f->uses[i];
+        if (u->node < 0 && outputs) continue;
         if (u->node < 0 || (*left)-- <= 0) return 0;
         const struct hn_node *n = &g->nodes[u->node];
         if (strcmp(n->type, "OneHotEncoder") == 0) continue;
@@ -33,7 +34,7 @@ static int only_indices(const struct hn_graph *g, int32_t v, int *left)
             continue;
         if (!(u->input == 0 && one_of(n->type, moves)) && !one_of(n->type, joins)) return 0;
         for (int k = 0; k < n->n_out; k++)
-            if (n->out[k] >= 0 && !only_indices(g, n->out[k], left)) return 0;
+            if (n->out[k] >= 0 && !only_indices(g, n->out[k], outputs, left)) return 0;
     }
     return 1;
 }
@@ -41,5 +42,11 @@ static int only_indices(const struct hn_graph *g, int32_t v, int *left)
 int hn_feeds_indices(const struct hn_graph *g, int32_t v)
 {
     int left = 256;
-    return v >= 0 && only_indices(g, v, &left);
+    return v >= 0 && only_indices(g, v, 0, &left);
+}
+
+int hn_feeds_outputs(const struct hn_graph *g, int32_t v)
+{
+    int left = 256;
+    return v >= 0 && only_indices(g, v, 1, &left);
 }

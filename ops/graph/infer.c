@@ -231,6 +231,7 @@ static hone_status infer_row(struct hn_infer *c)
     }
     HN_TRY(check_counts(c));
     HN_TRY(check_types(c));
+    if (!(c->row->flags & HN_ROW_LABELS)) HN_TRY(hn_wants_numbers(c));
     if (c->g->facts->unbatched && !all_constant(c) && !(c->row->flags & HN_ROW_SINGLE) &&
         c->row->infer != hn_infer_identity)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s depends on the rank of the row",
@@ -279,6 +280,15 @@ static void unknown_operator(struct hn_infer *c, int known)
     }
 }
 
+/* What an output of a node that failed is known to hold: nothing; but it is a label's where that was. */
+static void forget(struct hn_graph *g, const struct hn_node *n, int32_t v)
+{
+    struct hn_value_fact *f = &g->facts->values[v];
+    g->values[v].constant = NULL;
+    f->labels = NULL, f->n_positions = 0;
+    for (int k = 0; k < n->n_in; k++) f->label |= n->in[k] >= 0 && g->facts->values[n->in[k]].label;
+}
+
 static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
 {
     struct hn_node *n = &g->nodes[i];
@@ -309,7 +319,7 @@ static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
     for (int k = 0; k < n->n_out && err.code != HONE_E_UNSUPPORTED; k++)
         if (n->out[k] >= 0) g->values[n->out[k]].shape_known = 0;
     for (int k = 0; k < n->n_out; k++)
-        if (n->out[k] >= 0) g->values[n->out[k]].constant = NULL;
+        if (n->out[k] >= 0) forget(g, n, n->out[k]);
     return keep_reason(g, f, &err);
 }
 
@@ -397,12 +407,23 @@ static int takes_single_rows(const struct hn_graph *g)
     return g->n_inputs > 0;
 }
 
-/* The first needed node, in order, that contradicts the shapes; -1: none. Unsupported operators do not count. */
+/* What chooses labels, or stands behind that: nothing that is trained depends on it. */
+static int is_label_tail(const struct hn_graph *g, const struct hn_node *n)
+{
+    if (n->row->infer == hn_infer_arg) return 1;
+    for (int k = 0; k < n->n_in; k++)
+        if (n->in[k] >= 0 && g->facts->values[n->in[k]].label) return 1;
+    return 0;
+}
+
+/* The first needed node, in order, that contradicts the shapes; -1: none. Unsupported operators do not count, nor do labels. */
 static int32_t first_contradiction(const struct hn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node_fact *f = &g->facts->nodes[g->order[i]];
-        if (f->live && f->state == HN_NODE_FAILED && g->nodes[g->order[i]].row) return g->order[i];
+        const struct hn_node *n = &g->nodes[g->order[i]];
+        if (f->live && f->state == HN_NODE_FAILED && n->row && !is_label_tail(g, n))
+            return g->order[i];
     }
     return -1;
 }

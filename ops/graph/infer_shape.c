@@ -40,6 +40,7 @@ hone_status hn_fold_view(struct hn_infer *c)
     pass_root(c, 0);
     f[c->n->out[0]].splat = f[c->n->in[0]].splat;
     f[c->n->out[0]].splat_value = f[c->n->in[0]].splat_value;
+    hn_same_labels(c);
     return x->constant ? make_constant(c, c->n->out[0], x->constant->data) : HONE_OK;
 }
 
@@ -340,6 +341,12 @@ hone_status hn_infer_gather(struct hn_infer *c)
     for (int i = 0; i < at->rank; i++) y.d[y.rank++] = at->d[i];
     for (int i = axis + 1; i < x->rank; i++) y.d[y.rank++] = x->d[i];
     HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    if (x->rank == 1 && !hn_dtype_is_float(hn_in_value(c, 0)->dtype)) {
+        int done = 0;
+        HN_TRY(hn_pick_labels(c, 1, hn_in_value(c, 0)->constant, &done));
+        if (done) return HONE_OK;
+    }
+    HN_TRY(hn_wants_numbers(c));
     return check_indices(c, axis);
 }
 
@@ -357,6 +364,9 @@ static int narrows(enum hn_dtype from, enum hn_dtype to)
 static hone_status cast_to(struct hn_infer *c, enum hn_dtype to)
 {
     const struct hn_value *x = hn_in_value(c, 0);
+    const struct hn_value_fact *known = &c->g->facts->values[c->n->in[0]];
+    if (known->labels || (known->n_positions && (to == HN_STR || narrows(x->dtype, to))))
+        return hn_cast_labels(c, to);
     if (hn_dtype_size(to) == 0 || to == HN_STR || x->dtype == HN_STR)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "%s from %s to type %d is not supported", c->n->type,
@@ -371,13 +381,14 @@ static hone_status cast_to(struct hn_infer *c, enum hn_dtype to)
         return make_constant(c, c->n->out[0], data);
     }
     if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype) &&
-        !((to == HN_I64 || to == HN_I32) && hn_feeds_indices(c->g, c->n->out[0])))
+        !((to == HN_I64 || to == HN_I32) && hn_feeds_outputs(c->g, c->n->out[0])) && to != HN_BOOL)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s from %s to %s has no gradient",
                        c->n->type, hn_dtype_name(x->dtype), hn_dtype_name(to));
     if (narrows(x->dtype, to) && hn_int_count(c->g, c->n->in[0]) < 0)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "%s from %s to %s of numbers that are not known at import", c->n->type,
                        hn_dtype_name(x->dtype), hn_dtype_name(to));
+    hn_same_labels(c);
     return HONE_OK;
 }
 

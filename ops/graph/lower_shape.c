@@ -15,16 +15,22 @@ hone_status hn_lower_view(struct hn_lowering *l, const struct hn_node *n,
     return hn_l_bind(l, n->out[0], x);
 }
 
-/* To an integer, a float goes towards zero; other types are elements all alike. */
+/* To an integer, a float goes towards zero, to a bool it is what is not 0; other types are elements all alike. */
 hone_status hn_lower_cast(struct hn_lowering *l, const struct hn_node *n,
                           const struct hn_onnx_attrs *a)
 {
-    int32_t x;
+    int32_t x, zero;
     if (!hn_dtype_is_float(l->g->values[n->in[0]].dtype) ||
         hn_dtype_is_float(l->g->values[n->out[0]].dtype))
         return hn_lower_view(l, n, a);
     HN_TRY(hn_l_value(l, n->in[0], &x));
-    HN_TRY(hn_l_unary(l, HN_U_TRUNC, 0, 0, x, &x));
+    if (l->g->values[n->out[0]].dtype == HN_BOOL) {
+        HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, 0, &zero));
+        HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, zero, &x));
+        HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, x, &x));
+    } else {
+        HN_TRY(hn_l_unary(l, HN_U_TRUNC, 0, 0, x, &x));
+    }
     return hn_l_bind(l, n->out[0], x);
 }
 
@@ -143,10 +149,14 @@ hone_status hn_lower_gather(struct hn_lowering *l, const struct hn_node *n,
 {
     const struct hn_shape *s = &l->g->values[n->in[0]].shape;
     const struct hn_tensor *t = l->g->values[n->in[1]].constant;
+    int32_t x, y;
+    if (!l->fold && l->g->facts->values[n->out[0]].labels) { /* the positions stay */
+        HN_TRY(hn_l_value(l, n->in[1], &x));
+        return hn_l_bind(l, n->out[0], x);
+    }
     if (!t) return lower_embedding(l, n);
     int axis = (int)(a->axis < 0 ? a->axis + s->rank : a->axis), even = t->n > 0;
     int64_t len = s->d[axis].fixed, step = t->n > 1 ? index_at(t, 1, len) - index_at(t, 0, len) : 1;
-    int32_t x, y;
     HN_TRY(hn_l_value(l, n->in[0], &x));
     for (int64_t i = 1; i < t->n; i++)
         even &= step != 0 && index_at(t, i, len) - index_at(t, i - 1, len) == step;

@@ -118,12 +118,28 @@ hone_status hn_infer_imputer(struct hn_infer *c)
 
 /* ---- columns ----------------------------------------------------------------------------------------------------- */
 
-/* X's columns by known indices. Classes by the number of the largest score are labels: they stay in the file, not computed. */
+/* The elements of a list of classes by numbers such as ArgMax gives: a row of them. */
+static hone_status classes_by_number(struct hn_infer *c, int *done)
+{
+    const struct hn_value *x = hn_in_value(c, 0);
+    struct hn_shape y = { 2, { { 0, 1 }, hn_shape_count(hn_in_shape(c, 1)) } };
+    *done = 0;
+    if (!x->constant || x->shape.rank < 1 || x->constant->dims[x->shape.rank - 1] != x->constant->n)
+        return HONE_OK;
+    HN_TRY(hn_out(c, 0, x->dtype, &y));
+    return hn_pick_labels(c, 1, x->constant, done);
+}
+
+/* X's columns by known indices, or classes. */
 hone_status hn_infer_extractor(struct hn_infer *c)
 {
     struct hn_shape y = *hn_in_shape(c, 0);
     const struct hn_tensor *at = hn_in_value(c, 1)->constant;
     int64_t n = 0;
+    int done = 0;
+    HN_TRY(classes_by_number(c, &done));
+    if (done) return HONE_OK;
+    HN_TRY(hn_wants_numbers(c));
     if (!at || at->dtype != HN_I64 || hn_in_value(c, 0)->constant)
         return hn_fail(
             c->err, HONE_E_UNSUPPORTED, c->label,
@@ -144,7 +160,7 @@ hone_status hn_infer_extractor(struct hn_infer *c)
 hone_status hn_lower_extractor(struct hn_lowering *l, const struct hn_node *n,
                                const struct hn_onnx_attrs *a)
 {
-    struct hn_onnx_attrs last = *a;
+    struct hn_onnx_attrs last = *a; /* of classes: not looked at */
     last.axis = l->g->values[n->in[0]].shape.rank - 1;
     return hn_lower_gather(l, n, &last);
 }
@@ -207,6 +223,29 @@ hone_status hn_lower_onehot(struct hn_lowering *l, const struct hn_node *n,
         HN_TRY(hn_l_binary(l, HN_B_SUB, y, first, &y));
     }
     HN_TRY(hn_l_op(l, &hn_op_onehot, &attrs, &y, 1, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
+/* ---- Binarizer: 1 above the threshold, else 0 -------------------------------------------------------------------- */
+
+hone_status hn_infer_binarizer(struct hn_infer *c)
+{
+    HN_TRY(no_doubles(c));
+    HN_TRY(hn_out(c, 0, HN_F32, hn_in_shape(c, 0)));
+    if (hn_in_value(c, 0)->dtype != HN_F32)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Binarizer of %s, wanted float32",
+                       hn_dtype_name(hn_in_value(c, 0)->dtype));
+    if (c->n->out[0] >= 0) c->g->facts->values[c->n->out[0]].n_positions = 2;
+    return HONE_OK;
+}
+
+hone_status hn_lower_binarizer(struct hn_lowering *l, const struct hn_node *n,
+                               const struct hn_onnx_attrs *a)
+{
+    int32_t x, y;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, a->alpha, &y));
+    HN_TRY(hn_l_binary(l, HN_B_GREATER, x, y, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 

@@ -16,20 +16,46 @@ static hone_status own_output(struct hn_cutter *c, int32_t *v)
     return hn_l_unary(l, HN_U_COPY, 0, 0, *v, v);
 }
 
+static hone_status add_output(struct hn_cutter *c, int32_t value)
+{
+    int32_t v;
+    HN_TRY(hn_l_value(&c->l, value, &v));
+    HN_TRY(own_output(c, &v));
+    c->output_names[c->n_outputs] = c->l.g->values[value].name;
+    c->outputs[c->n_outputs++] = v;
+    return HONE_OK;
+}
+
+/* The values that label outputs are chosen by, where they are no outputs themselves. */
+static hone_status add_scores(struct hn_cutter *c)
+{
+    const struct hn_graph *g = c->l.g;
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        int axis, have = 0;
+        const int32_t v = hn_graph_scores(g, g->outputs[i], &axis);
+        if (v < 0 || !g->facts->values[g->outputs[i]].computable) continue;
+        for (int k = 0; k < c->n_outputs; k++)
+            have |= strcmp(c->output_names[k], g->values[v].name) == 0;
+        if (!have) HN_TRY(add_output(c, v));
+    }
+    return HONE_OK;
+}
+
 static hone_status find_outputs(struct hn_cutter *c)
 {
     const struct hn_graph *g = c->l.g;
-    c->outputs = hn_cut_alloc(c, g->n_outputs, sizeof *c->outputs);
-    c->output_names = hn_cut_alloc(c, g->n_outputs, sizeof *c->output_names);
+    struct hn_output_info info;
+    int discrete = c->l.opts->labels;
+    c->outputs = hn_cut_alloc(c, 2 * g->n_outputs, sizeof *c->outputs);
+    c->output_names = hn_cut_alloc(c, 2 * g->n_outputs, sizeof *c->output_names);
     if (!c->outputs || !c->output_names) return hn_cut_nomem(c);
-    for (size_t i = 0; i < g->n_outputs; i++) {
-        int32_t v;
-        if (!g->facts->values[g->outputs[i]].computable) continue;
-        HN_TRY(hn_l_value(&c->l, g->outputs[i], &v));
-        HN_TRY(own_output(c, &v));
-        c->output_names[c->n_outputs] = g->values[g->outputs[i]].name;
-        c->outputs[c->n_outputs++] = v;
-    }
+    for (; discrete < 2 && !c->n_outputs; discrete++)
+        for (size_t i = 0; i < g->n_outputs; i++) {
+            hn_graph_output(g, i, &info);
+            if (info.computable && (discrete || !info.discrete))
+                HN_TRY(add_output(c, g->outputs[i]));
+        }
+    if (c->l.opts->scores) HN_TRY(add_scores(c));
     if (c->n_outputs == 0)
         return hn_fail(c->l.err, HONE_E_UNSUPPORTED, g->name,
                        "no output of the model can be computed");

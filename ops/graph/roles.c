@@ -27,11 +27,11 @@ static int is_float_output(const struct hn_value *v)
 static int is_trainable(const struct hn_graph *g, int32_t v)
 {
     const struct hn_value_fact *f = &g->facts->values[v];
-    return g->values[v].is_output && f->computable && f->from_param &&
+    return g->values[v].is_output && f->computable && f->from_param && !f->chosen &&
            is_float_output(&g->values[v]);
 }
 
-/* derived: everything that is learned reaches the value through a trainable output. A layer with weights of its own behind such
+/* chosen: a label, an integer, a bool or text, or made of such only. derived: everything that is learned reaches the value through a trainable output. A layer with weights of its own behind such
  * an output (features that are handed out, then a head) learns itself. */
 static hone_status find_derived(struct hn_graph *g, hone_error *err)
 {
@@ -43,14 +43,21 @@ static hone_status find_derived(struct hn_graph *g, hone_error *err)
         learns[list->uses[i].node] |= list->params[list->uses[i].param].trained != 0;
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[g->order[i]];
-        int some = 0, all = !learns[g->order[i]];
+        int some = 0, all = !learns[g->order[i]], chosen = all;
         for (int k = 0; k < n->n_in; k++) {
             if (n->in[k] < 0 || !f[n->in[k]].from_param) continue;
             some = 1;
             all &= f[n->in[k]].derived || is_trainable(g, n->in[k]);
+            chosen &= f[n->in[k]].chosen;
         }
-        for (int k = 0; k < n->n_out; k++)
-            if (n->out[k] >= 0) f[n->out[k]].derived = some && all;
+        for (int k = 0; k < n->n_out; k++) {
+            if (n->out[k] < 0) continue;
+            const enum hn_dtype t = g->values[n->out[k]].dtype;
+            f[n->out[k]].derived = some && all;
+            f[n->out[k]].chosen =
+                f[n->out[k]].from_param && ((some && chosen) || f[n->out[k]].n_positions ||
+                                            (t != HN_NONE && !hn_dtype_is_float(t)));
+        }
     }
     return HONE_OK;
 }
@@ -65,7 +72,8 @@ static hone_status find_what_matters(struct judge *j)
         j->none &= !g->facts->values[g->outputs[i]].computable;
     for (size_t i = 0; i < g->n_outputs; i++) {
         const struct hn_value_fact *f = &g->facts->values[g->outputs[i]];
-        int learns = f->from_param && !f->derived && is_float_output(&g->values[g->outputs[i]]);
+        int learns = f->from_param && !f->derived && !f->chosen &&
+                     is_float_output(&g->values[g->outputs[i]]);
         if (learns || j->none) j->matters[g->outputs[i]] = 1;
     }
     for (size_t i = g->n_nodes; i-- > 0;) {
@@ -123,8 +131,9 @@ static int is_view(const struct hn_graph *g, const struct hn_node *n)
 }
 
 /* Inside a pattern all nodes get the verdict of the one that ends it. */
-static void judge_runnable(struct hn_graph *g, struct hn_node *n, const struct hn_node_fact *f)
+static void judge_runnable(struct judge *j, struct hn_node *n, const struct hn_node_fact *f)
 {
+    const struct hn_graph *g = j->g;
     const struct hn_node *end = f->owner >= 0 ? &g->nodes[f->owner] : n;
     const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
     const struct hn_value_fact *y = &g->facts->values[end->out[0]];
@@ -132,7 +141,7 @@ static void judge_runnable(struct hn_graph *g, struct hn_node *n, const struct h
         set(n, HN_VIEW, "no computation: the numbers stay as they are");
     else if (!y->from_param)
         set(n, HN_FROZEN, p ? p->name : "no trained parameter comes before it");
-    else if (y->derived)
+    else if (y->derived || (y->chosen && !j->matters[end->out[0]]))
         set(n, HN_FROZEN, "behind the loss point");
     else
         set(n, HN_TRAIN, p ? p->name : "between trained parameters and an output");
@@ -163,7 +172,7 @@ static hone_status judge_node(struct judge *j, int32_t i)
     } else if (!f->live) {
         set(n, HN_CARRY, f->state == HN_NODE_FAILED ? f->reason : "no output needs it");
     } else if (ok && (f->owner >= 0 || n->row->lower) && (needed || first_out_computable(g, n))) {
-        judge_runnable(g, n, f);
+        judge_runnable(j, n, f);
     } else if (needed) {
         if (ok) {
             f->state = HN_NODE_FAILED, f->code = HONE_E_UNSUPPORTED;
@@ -261,6 +270,7 @@ static hone_status check_trainable(struct judge *j)
     for (size_t i = 0; i < l->n_params; i++) trained += l->params[i].trained != 0;
     for (size_t i = 0; i < g->n_outputs; i++) /* one that cannot be computed has its own issue */
         outputs += g->facts->values[g->outputs[i]].from_param &&
+                   !g->facts->values[g->outputs[i]].chosen &&
                    is_float_output(&g->values[g->outputs[i]]);
     if (w)
         return issue(

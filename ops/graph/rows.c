@@ -67,6 +67,8 @@ SCHEMA(a_lp, I(axis, -1, "axis"), I(p, 2, "p"));
 SCHEMA(a_like, IGNORED(HN_ATTR_I64, "saturate"), IGNORED(HN_ATTR_STR, "round_mode"));
 SCHEMA(a_reduce1, LIST(axes, "axes"), I(keepdims, 1, "keepdims"));
 SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"));
+SCHEMA(a_arg1, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"));
+SCHEMA(a_arg12, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"), I(last, 0, "select_last_index"));
 
 SCHEMA(a_scaler, { "offset", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, offset) },
        { "scale", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, scale) });
@@ -77,8 +79,14 @@ SCHEMA(a_imputer, F(replaced, __builtin_nan(""), "replaced_value_float"),
 SCHEMA(a_vectorizer, IGNORED(HN_ATTR_I64S, "inputdimensions"));
 SCHEMA(a_onehot, LIST(cats, "cats_int64s"), IGNORED(HN_ATTR_STRS, "cats_strings"),
        IGNORED(HN_ATTR_I64, "zeros"));
+SCHEMA(a_binarizer, F(alpha, 0, "threshold"));
 SCHEMA(a_zipmap, IGNORED(HN_ATTR_I64S, "classlabels_int64s"),
        IGNORED(HN_ATTR_STRS, "classlabels_strings"));
+SCHEMA(a_encoder, IGNORED(HN_ATTR_STRS, "classes_strings"), IGNORED(HN_ATTR_I64S, "keys_int64s"),
+       IGNORED(HN_ATTR_STRS, "keys_strings"), IGNORED(HN_ATTR_F32S, "keys_floats"),
+       IGNORED(HN_ATTR_I64S, "values_int64s"), IGNORED(HN_ATTR_STRS, "values_strings"),
+       IGNORED(HN_ATTR_F32S, "values_floats"), IGNORED(HN_ATTR_I64, "default_int64"),
+       IGNORED(HN_ATTR_STR, "default_string"), IGNORED(HN_ATTR_F32, "default_float"));
 
 SCHEMA(a_fused_gemm, F(alpha, 1, "alpha"), F(beta, 1, "beta"), I(trans_a, 0, "transA"),
        I(trans_b, 0, "transB"),
@@ -94,7 +102,7 @@ SCHEMA(a_skip, F(epsilon, 1e-12f, "epsilon"));
 #define FOLDS  HN_ROW_FOLD
 #define FLOATS (HN_ROW_FOLD | HN_ROW_FLOAT)
 #define SINGLE (FLOATS | HN_ROW_SINGLE)
-#define VIEWS  (HN_ROW_VIEW | HN_ROW_FOLD)
+#define VIEWS  (HN_ROW_VIEW | HN_ROW_FOLD | HN_ROW_LABELS)
 #define V(...)                                                                                     \
     {                                                                                              \
         __VA_ARGS__                                                                                \
@@ -130,6 +138,10 @@ SCHEMA(a_skip, F(epsilon, 1e-12f, "epsilon"));
 #define REDUCED(type, since, in, flags, attrs, lower)                                              \
     {                                                                                              \
         "", type, since, 1, in, 1, HN_B_COUNT, flags, 1, 0, attrs, hn_infer_reduce, NULL, lower    \
+    }
+#define ARG(type, since, attrs)                                                                    \
+    {                                                                                              \
+        "", type, since, 1, 1, 1, 0, SINGLE, 1, 0, attrs, hn_infer_arg, NULL, hn_lower_arg         \
     }
 #define COMPARE(type, since, b)                                                                    \
     {                                                                                              \
@@ -228,6 +240,10 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     REDUCE("ReduceMax", V(18, 20), 2, MAX, a_reduce18),
     REDUCE("ReduceL2", V(1, 11, 13), 1, L2, a_reduce1),
     REDUCE("ReduceL2", V(18), 2, L2, a_reduce18),
+    ARG("ArgMax", V(1, 11), a_arg1),
+    ARG("ArgMax", V(12, 13), a_arg12),
+    ARG("ArgMin", V(1, 11), a_arg1),
+    ARG("ArgMin", V(12, 13), a_arg12),
     REDUCED("ReduceMin", V(1, 11, 12, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_min),
     REDUCED("ReduceMin", V(18, 20), 2, FOLDS, a_reduce18, hn_lower_reduce_min),
     REDUCED("ReduceL1", V(1, 11, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_l1),
@@ -257,7 +273,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "Split", V(18), 1, 2, 255, 0, FOLDS, 1, 0, a_split18, hn_infer_split, NULL, hn_lower_split },
     { "", "Slice", V(1), 1, 1, 1, 0, FOLDS, 1, 0, a_slice1, hn_infer_slice, hn_ints_slice, hn_lower_slice },
     { "", "Slice", V(10, 11, 13), 3, 5, 1, 0, FOLDS, 1, 0, NULL, hn_infer_slice, hn_ints_slice, hn_lower_slice },
-    { "", "Gather", V(1, 11, 13), 2, 2, 1, 0, FOLDS, 3, 1, a_axis0, hn_infer_gather, hn_ints_gather, hn_lower_gather },
+    { "", "Gather", V(1, 11, 13), 2, 2, 1, 0, FOLDS | HN_ROW_LABELS, 3, 1, a_axis0, hn_infer_gather, hn_ints_gather, hn_lower_gather },
     { "", "OneHot", V(9, 11), 3, 3, 1, 0, FOLDS, 1, 0, a_axis_last, hn_infer_one_hot, NULL, hn_lower_one_hot },
     { "", "Shape", V(1, 13, 15, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_shape, hn_infer_shape, hn_ints_shape, NULL },
     { "", "Size", V(1, 13, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, NULL, hn_infer_size, hn_ints_size, NULL },
@@ -270,9 +286,11 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     ML("Scaler", 1, 0, a_scaler, hn_infer_scaler, hn_lower_scaler),
     ML("Normalizer", 1, 0, a_normalizer, hn_infer_normalizer, hn_lower_normalizer),
     ML("Imputer", 1, HN_ROW_VIEW, a_imputer, hn_infer_imputer, hn_lower_view),
-    { HN_ML, "ArrayFeatureExtractor", V(1), 2, 2, 1, 0, 0, 1, 0, NULL, hn_infer_extractor, NULL, hn_lower_extractor },
+    { HN_ML, "ArrayFeatureExtractor", V(1), 2, 2, 1, 0, HN_ROW_LABELS, 3, 0, NULL, hn_infer_extractor, NULL, hn_lower_extractor },
+    { HN_ML, "LabelEncoder", V(1, 2, 4), 1, 1, 1, 0, HN_ROW_LABELS, 1, 0, a_encoder, hn_infer_label_encoder, NULL, hn_lower_view },
     ML("FeatureVectorizer", 255, 0, a_vectorizer, hn_infer_vectorizer, hn_lower_vectorizer),
     ML("OneHotEncoder", 1, 0, a_onehot, hn_infer_onehot, hn_lower_onehot),
+    ML("Binarizer", 1, 0, a_binarizer, hn_infer_binarizer, hn_lower_binarizer),
     ML("ZipMap", 1, HN_ROW_VIEW, a_zipmap, hn_infer_zipmap, hn_lower_view),
 };
 /* clang-format on */

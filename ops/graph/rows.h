@@ -24,7 +24,8 @@ enum hn_row_flag {
     HN_ROW_FOLD = 2,    /* on constants: computed once at import through the reference kernels */
     HN_ROW_FLOAT = 4,   /* data inputs must be float32 or float64 */
     HN_ROW_SINGLE = 16, /* on single rows [features]: the same with N in front */
-    HN_ROW_RANDOM = 8   /* differs between training and inference */
+    HN_ROW_RANDOM = 8,  /* differs between training and inference */
+    HN_ROW_LABELS = 32  /* takes positions in a list of labels for what they stand for */
 };
 
 struct hn_infer { /* what an infer function works with */
@@ -99,6 +100,17 @@ hone_status hn_fold_node(struct hn_infer *c);
 /* indices.c: does v end as indices of a Gather or a OneHotEncoder alone, through what moves or adds integers? */
 int hn_feeds_indices(const struct hn_graph *g, int32_t v);
 
+/* Or as outputs of the graph? */
+int hn_feeds_outputs(const struct hn_graph *g, int32_t v);
+
+/* labels.c: which elements of lists positions stand for (struct hn_value_fact). The output means what input 0 means; the element of
+ * `table` that input i names (*done 0: it does not name any); input 0 as another type. hn_arg_axis: of ArgMax and ArgMin. */
+void hn_same_labels(struct hn_infer *c);
+hone_status hn_pick_labels(struct hn_infer *c, int i, const struct hn_tensor *table, int *done);
+hone_status hn_cast_labels(struct hn_infer *c, enum hn_dtype to);
+hone_status hn_wants_numbers(const struct hn_infer *c);
+int hn_arg_axis(const struct hn_graph *g, const struct hn_node *n, const struct hn_onnx_attrs *a);
+
 /* slice.c: a Slice as one cut per axis. len follows N only for the whole of a dim that does (then start 0, step 1). */
 struct hn_cut {
     int axis;
@@ -123,6 +135,7 @@ HN_INFER(extractor);
 HN_INFER(vectorizer);
 HN_INFER(onehot);
 HN_INFER(zipmap);
+HN_INFER(binarizer);
 HN_INFER(one_hot);
 HN_INFER(unary);
 HN_INFER(binary);
@@ -144,6 +157,8 @@ HN_INFER(softmax);
 HN_INFER(clip);
 HN_INFER(prelu);
 HN_INFER(reduce);
+HN_INFER(arg);
+HN_INFER(label_encoder);
 HN_INFER(identity);
 HN_INFER(flatten);
 HN_INFER(reshape);
@@ -197,6 +212,7 @@ HN_LOWER(reduce_squares);
 HN_LOWER(reduce_log);
 HN_LOWER(reduce_log_exp);
 HN_LOWER(mean);
+HN_LOWER(arg);
 HN_LOWER(rmsnorm);
 HN_LOWER(lpnorm);
 HN_LOWER(groupnorm);
@@ -212,6 +228,7 @@ HN_LOWER(normalizer);
 HN_LOWER(extractor);
 HN_LOWER(vectorizer);
 HN_LOWER(onehot);
+HN_LOWER(binarizer);
 HN_LOWER(one_hot);
 HN_LOWER(expand);
 #undef HN_INFER

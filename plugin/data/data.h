@@ -313,11 +313,12 @@ hone_status hn_scaler_fit(struct hn_scaler *s, struct hn_mem *mem, enum hn_scali
 void hn_scaler_apply(const struct hn_scaler *s, enum hn_dtype dtype, void *x, int64_t n);
 void hn_scaler_free(struct hn_scaler *s);
 
-/* ---- Writers (predictions): float matrices into any sink ------------------------------------------------------------ */
+/* ---- Writers (predictions): matrices into any sink ------------------------------------------------------------ */
 
 /* The header of a .npy file; the caller then writes the rows' bytes (little-endian, row-major) into the same sink. */
 hone_status hn_npy_write_header(struct hn_sink *s, enum hn_dtype dtype, int rank,
                                 const int64_t *dims, hone_error *err);
+/* Numbers, or text as NumPy's '<U'. */
 hone_status hn_npy_write(struct hn_sink *s, const struct hn_tensor *t, hone_error *err);
 /* A stored .npz of n arrays; entries have no time stamp of their own, so that equal arrays give equal bytes. */
 hone_status hn_npz_write(struct hn_sink *s, struct hn_mem *mem, const char *const *names,

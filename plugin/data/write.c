@@ -66,7 +66,9 @@ hone_status hn_csv_write_number(struct hn_sink *s, const struct hn_tensor *t, in
 {
     char buf[32];
     double v = hn_tensor_f64(t, i);
-    if (t->dtype == HN_F32)
+    if (t->dtype == HN_I64)
+        print_digits(buf, "%lld", (long long)hn_tensor_i64(t, i));
+    else if (t->dtype == HN_F32)
         format_float(buf, (float)v);
     else
         hn_format_double(buf, v);

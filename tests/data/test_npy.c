@@ -214,6 +214,23 @@ static hone_status idx(struct hn_array *a, const void *p, size_t n)
     return hn_idx_parse(a, &mem, &f, "t.idx", &err);
 }
 
+/* Text is as wide as the longest; what is not UTF-8 is U+FFFD. */
+START_TEST(text_is_written)
+{
+    static const char *const list[] = { "é", "", "a\xff" };
+    static const uint32_t want[] = { 0xe9, 0, 0, 0, 'a', 0xfffd };
+    const struct hn_tensor t = { HN_STR, 2, { 3, 1 }, 3, list };
+    struct hn_buffer b;
+    hn_buffer_init(&b, &mem);
+    HN_OK(hn_npy_write(&b.sink, &t, &err), err);
+    ck_assert_uint_eq(b.n % 64, sizeof want % 64);
+    ck_assert_ptr_nonnull(strstr(b.p + 10, "'descr': '<U2'"));
+    ck_assert_ptr_nonnull(strstr(b.p + 10, "'shape': (3, 1)"));
+    ck_assert_int_eq(memcmp(b.p + b.n - sizeof want, want, sizeof want), 0);
+    hn_buffer_free(&b);
+}
+END_TEST
+
 START_TEST(idx_types)
 {
     struct hn_array a;
@@ -267,4 +284,5 @@ HN_TEST_MAIN("npy", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, fortran_order);
              tcase_add_loop_test(tc, headers_refused, 0, sizeof refused / sizeof *refused);
              tcase_add_test(tc, files_refused); tcase_add_test(tc, unaligned_data_are_copied);
-             tcase_add_test(tc, idx_types); tcase_add_test(tc, idx_refused);)
+             tcase_add_test(tc, text_is_written); tcase_add_test(tc, idx_types);
+             tcase_add_test(tc, idx_refused);)

@@ -26,7 +26,7 @@ HONE = pathlib.Path(sys.argv[1]) / "hone"
 VERBOSE = "-v" in sys.argv
 # operator: how many of its cases must pass, in one form or the other
 WANTED = {
-    "Add": 4, "And": 16, "BatchNormalization": 4, "Cast": 8, "CastLike": 8, "Clip": 9, "Concat": 24, "Div": 6, "Dropout": 8,
+    "Add": 4, "And": 16, "ArgMax": 16, "ArgMin": 16, "BatchNormalization": 4, "Cast": 8, "CastLike": 8, "Clip": 9, "Concat": 24, "Div": 6, "Dropout": 8,
     "Elu": 3, "Erf": 1, "Flatten": 9, "Gelu": 4, "Gemm": 22, "Greater": 4, "GreaterOrEqual": 4, "GroupNormalization": 4,
     "Identity": 1, "InstanceNormalization": 4, "LayerNormalization": 38, "LeakyRelu": 3, "Less": 4, "LessOrEqual": 4,
     "LogSoftmax": 7, "LpNormalization": 6, "MatMul": 14, "Max": 11, "Mean": 5, "Min": 11, "Mul": 6, "Or": 16,

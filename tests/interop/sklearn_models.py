@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """scikit-learn's pipelines with an MLP at their end (tests/data/make_sklearn_models.py): scalers and encoders in front are computed, labels
-behind stay in the file, the maps of a ZipMap are rows of probabilities. Predicted as ONNX Runtime does, trained on labels in the
+behind are left alone by training, the maps of a ZipMap are rows of probabilities. Predicted as ONNX Runtime does, trained on labels in the
 model's own order, written back so that ONNX Runtime gives the trained probabilities and labels."""
 import _common
 from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, run, session
@@ -63,7 +63,9 @@ def one(name):
         written = tmp / "labels.csv"
         run(f"{name}: classes in a CSV", "predict", out, "--x", tmp / "x.npy", "--argmax", "--force", "-o", written)
         check(f"{name}: they are the file's labels", written.read_text().split()[1:] == labels.astype(str).tolist())
-        run(f"{name}: scores in a CSV", "predict", out, "--x", tmp / "x.npy", "--force", "-o", written)
+        run(f"{name}: a CSV", "predict", out, "--x", tmp / "x.npy", "--force", "-o", written)
+        check(f"{name}: has the labels as they are", [line.split(",")[0] for line in written.read_text().split()[1:]] == labels.astype(str).tolist())
+        run(f"{name}: scores in a CSV", "predict", out, "--x", tmp / "x.npy", "--output", load(out).graph.output[1].name, "--force", "-o", written)
         check(f"{name}: a column is called by its class", [c.rsplit("_", 1)[1] for c in written.read_text().split()[0].split(",")] == [str(v) for v in order])
     else:
         check(f"{name}: the loss is the mean squared error", abs(np.mean((after.ravel() - y) ** 2) - j["train"]["loss"]) < 1e-4 * j["train"]["loss"])
