@@ -23,12 +23,18 @@ static hone_status wrap_one(hone_data *d, hone_role role, const hone_array *h, i
 {
     struct hn_named_array *a;
     struct hn_tensor t;
-    const char *name = h->name ? h->name : "array";
+    static const char *const said[3][2] = { { "x", "y" },
+                                            { "validation x", "validation y" },
+                                            { "test x", "test y" } };
+    const char *name = h->name ? h->name : said[role][is_target != 0];
     HN_TRY(tensor_of(h, &t, err));
     HN_TRY(hn_role_add(&d->ctx->mem, &d->role[role], is_target, h->name, &a, err));
     if (is_target && t.dtype == HN_STR)
-        return hn_array_wrap_text(&a->a, &d->ctx->mem, name, h->data, h->rows, err);
-    HN_TRY(hn_array_wrap(&a->a, &d->ctx->mem, name, &t, 0, err));
+        HN_TRY(hn_array_wrap_text(&a->a, &d->ctx->mem, name, h->data, h->rows, err));
+    else
+        HN_TRY(hn_array_wrap(&a->a, &d->ctx->mem, name, &t, 0, err));
+    if (!h->name)
+        a->a.name = ""; /* as an array of a file: the same data have the same fingerprint */
     return hn_array_check_finite(&a->a, err);
 }
 

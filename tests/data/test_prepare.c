@@ -441,8 +441,11 @@ START_TEST(fingerprints)
     CHANGES(v[3] = 5, v[3] = 4)
     CHANGES(a.name = "z", a.name = "x")
     CHANGES(a.dtype = HN_I32, a.dtype = HN_F32)
-    CHANGES((a.dims[0] = 4, a.dims[1] = 1), (a.dims[0] = 2, a.dims[1] = 2))
+    CHANGES((a.rows = 4, a.per_row = 1), (a.rows = 2, a.per_row = 2))
     CHANGES(a.scale = 2, a.scale = 1)
+    a.rank = 3, a.dims[2] = 1; /* [2, 2, 1] holds the same rows */
+    HN_OK(hn_data_fingerprint(list, 1, &mem, other, &err), err);
+    ck_assert_mem_eq(first, other, sizeof first);
     HN_OK(hn_data_fingerprint(list, 2, &mem, other, &err), err);
     ck_assert(memcmp(first, other, sizeof first) != 0);
     hn_array_close(&a);
