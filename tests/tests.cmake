@@ -27,3 +27,12 @@ foreach(script ${scripts})
   add_test(NAME ${area}.${topic} COMMAND ${test_python} ${script} ${CMAKE_BINARY_DIR})
   set_tests_properties(${area}.${topic} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1200)
 endforeach()
+
+# The Python package's own tests: a script each, called as the others.
+file(GLOB scripts CONFIGURE_DEPENDS python/tests/test_*.py)
+foreach(script ${scripts})
+  get_filename_component(topic ${script} NAME_WE)
+  string(REGEX REPLACE "^test_" "" topic ${topic})
+  add_test(NAME python.${topic} COMMAND ${test_python} ${script} ${CMAKE_BINARY_DIR})
+  set_tests_properties(python.${topic} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1200 LABELS python)
+endforeach()

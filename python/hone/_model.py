@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: MIT
+"""Model: an ONNX model that is trained, searched, run and written back."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _arrays, _errors
+from ._context import Context, collect, result
+from ._library import PREDICTED, call, lib
+from ._params import Param, Params
+from ._shown import Progress, Trial, Value, train_callbacks, tune_callbacks, value
+
+TRAIN, VAL, TEST = 0, 1, 2
+FILES = ("data", "x")  # parameters that name training rows in files
+# of group "data" what has a meaning for arrays
+FITTED = {"scale", "scale_target", "scale_again", "test_split", "val_split", "no_stratify"}
+FILES_OF_PREDICT = {"data", "x", "plugin", "features", "ignore", "header", "na", "input", "x_scale", "target", "sample_weights"}
+SPEED = {"threads", "device", "math", "bn_impl"}
+
+
+class Model:
+    """An ONNX model. Made by `Model.load` or `Model.new`; goes away by itself. Any thread may use it, one at a time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._seen: dict | None = None  # what describe says, until the model changes
+
+    @classmethod
+    def load(cls, source: object, *, folder: str | os.PathLike | None = None) -> Model:
+        """From a path (.onnx, .onnx.gz), from bytes, or from an onnx.ModelProto. folder: where external data of bytes lie."""
+        context = Context()
+        if isinstance(source, (str, os.PathLike)):
+            path = os.fsencode(source)
+            context.run(lambda _: call("hone_model_load", context.handle, path, context.model))
+            return cls(context)
+        if hasattr(source, "SerializeToString"):
+            source = source.SerializeToString()
+        if not isinstance(source, (bytes, bytearray, memoryview)):
+            raise _errors.usage("load", f"found {type(source).__name__}, wanted a path, bytes or an onnx.ModelProto")
+        data, where = bytes(source), None if folder is None else os.fsencode(folder)
+        context.run(lambda _: call("hone_model_load_bytes", context.handle, data, len(data), where, context.model))
+        return cls(context)
+
+    @classmethod
+    def new(cls, spec: str, seed: int = 0) -> Model:
+        """A fresh MLP: "784-512-10 relu batchnorm dropout=0.5 softmax"."""
+        context = Context()
+        context.run(lambda _: call("hone_model_new", context.handle, spec.encode(), seed, context.model))
+        return cls(context)
+
+    # ---- what it is
+
+    def describe(self) -> dict:
+        """What `hone inspect --json` prints: nodes with verdicts, issues, weights, classes, hidden layers."""
+        return self._context.run(lambda _: result("hone_model_describe", self._context.model))
+
+    def _about(self) -> dict:
+        """The same inside a call, kept."""
+        if self._seen is None:
+            self._seen = result("hone_model_describe", self._context.model)
+        return self._seen
+
+    def _values(self, which: str) -> tuple[Value, ...]:
+        return tuple(value(v) for v in self._context.run(lambda _: self._about())[which])
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        return self._values("inputs")
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        return self._values("outputs")
+
+    def check(self, training: bool = True) -> None:
+        """Raises what keeps the model from being trained (or, training False, from being run)."""
+        self._context.run(lambda _: call("hone_model_check", self._context.model, int(training)))
+
+    def __repr__(self) -> str:
+        names = [", ".join(v.name for v in part) for part in (self.inputs, self.outputs)]
+        return f"<hone.Model {names[0]} -> {names[1]}>"
+
+    # ---- data
+
+    def _params(self, values: Mapping, job: str, groups: set[str], also: set[str], arrays: bool) -> Params:
+        def allowed(row: Param) -> bool:
+            name = row.name.replace("-", "_")
+            if row.group == "data" and arrays:
+                return "training" in groups and name in FITTED
+            return row.group in groups or name in also
+
+        return Params(self._context.handle, values, job, allowed)
+
+    def _wrap(self, data: ctypes.c_void_p, role: int, x: object, y: object, weight: object, keep: list) -> None:
+        what = ("", "val ", "test ")[role]
+        names = [v["name"] for v in self._about()["inputs"]]
+        xs, ys = _arrays.inputs(x, what + "X", names), _arrays.outputs(y, what + "y")
+        keep += xs + ys
+        parts = (_arrays.structs(xs), len(xs), _arrays.structs(ys), len(ys))
+        call("hone_data_wrap", self._context.handle, role, *parts, data)
+        if weight is not None:
+            weights = _arrays.numbers(weight, what + "sample_weight")
+            keep.append(weights)
+            call("hone_data_weights", data, role, weights.struct)
+
+    def _with_data(self, values: Mapping, params: Params, roles: list[tuple], work: Callable) -> Any:
+        """work(hone_data) over arrays by role, or over the files that params name."""
+        data = ctypes.c_void_p()
+        keep: list[_arrays.Wrapped] = []
+        try:
+            for role, x, y, weight in roles:
+                self._wrap(data, role, x, y, weight, keep)
+            if not roles and any(values.get(name) is not None for name in FILES):
+                call("hone_data_open", self._context.handle, self._context.model, params.handle, data)
+            return work(data)
+        finally:
+            lib.hone_data_destroy(data)  # borrows from what keep holds
+            keep.clear()
+
+    @staticmethod
+    def _roles(x: object, y: object, weight: object, val: tuple | None, test: tuple | None) -> list[tuple]:
+        if x is None:
+            for name, value in (("sample_weight", weight), ("val", val), ("test", test)):
+                if value is not None:
+                    raise _errors.usage(name, "is given without X", "data in files: data=, x=, val_data=, …")
+            return []
+        roles = [(TRAIN, x, y, weight)]
+        for role, part in ((VAL, val), (TEST, test)):
+            if part is not None:
+                roles.append((role, part[0], part[1], part[2] if len(part) > 2 else None))
+        return roles
+
+    # ---- training
+
+    def _change(self, name: str, *arguments: object) -> dict:
+        try:
+            return result(name, *arguments)
+        finally:
+            self._seen = None
+
+    def train(
+        self,
+        X: object = None,
+        y: object = None,
+        *,
+        val: tuple | None = None,
+        test: tuple | None = None,
+        sample_weight: object = None,
+        progress: Callable[[Progress], object] | None = None,
+        **params: object,
+    ) -> dict:
+        """Trains in place; the model then holds the best weights. Returns what `hone train --json` prints.
+
+        X: [rows, …] numbers, or {input: array}.  y: [rows] labels (numbers or text), [rows, …] numbers, or {output: array}.
+        val, test: (X, y) or (X, y, sample_weight).  sample_weight: [rows].  params: the command's options with _ for -
+        (`hone.params()` lists them): epochs=50, lr=3e-4, val_split=0.2, early_stop_patience=5. Rows in files, without X:
+        data="train.csv", target="label".  progress: called with a Progress; what is true ends training ("callback").
+
+        KeyboardInterrupt, and an exception of progress, stop after the current batch, leave a checkpoint where there is a
+        run_dir, and come back when the model holds the best weights so far.
+        """
+        roles = self._roles(X, y, sample_weight, val, test)
+
+        if not roles:
+            params["y"] = y  # the name of a file, as x=
+
+        def work(ask: Callable) -> dict:
+            with self._params(params, "train", {"data", "training", "run"}, set(), bool(roles)) as p:
+                callbacks, _borrowed = train_callbacks(ask, progress is not None)
+                return self._with_data(
+                    params, p, roles, lambda data: self._change("hone_train", self._context.model, data, p.handle, callbacks)
+                )
+
+        return self._context.run(work, progress)
+
+    def tune(
+        self,
+        X: object = None,
+        y: object = None,
+        *,
+        search: Mapping[str, object] | str | list[str] | None = None,
+        val: tuple | None = None,
+        test: tuple | None = None,
+        sample_weight: object = None,
+        progress: Callable[[Trial], object] | None = None,
+        **params: object,
+    ) -> dict:
+        """Searches training parameters and hidden layers; the model then holds the best one's weights, or, where none beats
+        it, is what it was. Returns what `hone tune --json` prints.
+
+        X, y, val, test, sample_weight: as for `train`.  search: {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32],
+        "hidden_units": (8, 64)}, domains also as text, "log:1e-4..1e-1"; or space="auto".  params: folds=5, trials=30 and
+        the others of `hone tune`; study="search.db" keeps the trials, and goes on with those it has.  progress: called with
+        each Trial that has ended; what is true ends the search.
+        """
+        roles = self._roles(X, y, sample_weight, val, test)
+        values = {**params, "search": search, **({} if roles else {"y": y})}
+        kept = any(values.get(name) is not None for name in ("study", "run_dir", "out"))
+        groups = {"data", "training", "run", "search", "tune"}
+
+        def work(ask: Callable) -> dict:
+            with contextlib.ExitStack() as stack:
+                if not kept:
+                    values["run_dir"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="hone-tune-"))
+                p = stack.enter_context(self._params(values, "tune", groups, set(), bool(roles)))
+                callbacks, _borrowed = tune_callbacks(ask, progress is not None)
+                return self._with_data(
+                    values, p, roles, lambda data: self._change("hone_tune", self._context.model, data, p.handle, callbacks)
+                )
+
+        return self._context.run(work, progress)
+
+    # ---- use
+
+    def predict(self, X: object = None, *, argmax: bool = False, **params: object) -> np.ndarray | dict[str, np.ndarray]:
+        """The outputs for rows X, in their order: an array [rows, …] of float32 (float64 of models of that), or, where
+        several outputs are computed, {output: array}; output="NAME" chooses. argmax: [rows], the class of each row by its
+        label: text, integers, or numbers 0, 1, … where the model has no list."""
+        roles = self._roles(X, None, None, None, None)
+        also = SPEED if roles else SPEED | FILES_OF_PREDICT
+
+        def work(_: Callable) -> dict[str, np.ndarray]:
+            pieces: dict[str, list[np.ndarray]] = {}
+
+            @PREDICTED
+            def each(_user, arrays, n, _first):
+                for a in arrays[:n]:
+                    pieces.setdefault(a.name.decode(), []).append(_arrays.copy(a))
+                return 0
+
+            def run(data: ctypes.c_void_p) -> dict:
+                return result("hone_predict", self._context.model, data, p.handle, None, each, None)
+
+            values = {**params, "argmax": argmax}
+            with self._params(values, "predict", {"predict"}, also, bool(roles)) as p:
+                self._with_data(params, p, roles, run)
+            outputs = {v["name"]: v for v in self._about()["outputs"]}
+            shape = _labels if argmax else _shaped
+            return {name: shape(np.concatenate(rows), outputs[name]) for name, rows in pieces.items()}
+
+        found: dict[str, np.ndarray] = self._context.run(work)
+        return next(iter(found.values())) if len(found) == 1 else found
+
+    def evaluate(self, X: object = None, y: object = None, *, sample_weight: object = None, **params: object) -> dict:
+        """Loss and metrics over the rows: {"rows": …, "loss": …, "accuracy": …}. Arguments as for `train`."""
+        roles = self._roles(X, y, sample_weight, None, None)
+        also = SPEED | {"loss", "metric", "class_weights"}
+        if not roles:
+            params["y"] = y
+
+        def work(_: Callable) -> dict:
+            with self._params(params, "evaluate", {"data"}, also, bool(roles)) as p:
+                return self._with_data(
+                    params, p, roles, lambda data: result("hone_evaluate", self._context.model, data, p.handle)
+                )
+
+        return self._context.run(work)
+
+    def verify(self, *folders: str | os.PathLike, **params: object) -> dict:
+        """ONNX test vectors, folder/input_N.pb against folder/output_N.pb; whether they agree: ["passed"] == ["cases"]."""
+        paths = (ctypes.c_char_p * len(folders))(*(os.fsencode(f) for f in folders))
+
+        def work(_: Callable) -> dict:
+            with self._params(params, "verify", {"verify"}, SPEED, False) as p:
+                return result("hone_verify", self._context.model, paths, len(folders), p.handle)
+
+        return self._context.run(work)
+
+    def gradcheck(self, **params: object) -> dict:
+        """Backward against central differences in double precision."""
+
+        def work(_: Callable) -> dict:
+            with self._params(params, "gradcheck", set(), {"seed", "loss"}, False) as p:
+                return result("hone_gradcheck", self._context.model, p.handle)
+
+        return self._context.run(work)
+
+    # ---- writing
+
+    def edit(self, line: str) -> None:
+        """One graph edit: "batchnorm insert", "hidden units=64,32 activation=tanh", … (hone_model_edit in hone.h)."""
+
+        def work(_: Callable) -> None:
+            self._seen = None
+            call("hone_model_edit", self._context.model, line.encode())
+
+        self._context.run(work)
+
+    def save(self, path: str | os.PathLike, *, force: bool = False) -> None:
+        """Writes the file; what was not trained is the same bytes. An existing path is refused unless force."""
+
+        def work(_: Callable) -> None:
+            with self._params({"force": force}, "save", set(), {"force"}, False) as p:
+                call("hone_model_save", self._context.model, os.fsencode(path), p.handle)
+
+        self._context.run(work)
+
+    def to_bytes(self) -> bytes:
+        """The file as bytes, external data inside: onnx.load_model_from_string and onnxruntime take them."""
+        return self._context.run(lambda _: collect("hone_model_save_bytes", self._context.model))
+
+    def __reduce__(self):
+        return Model.load, (self.to_bytes(),)
+
+
+def _shaped(rows: np.ndarray, output: dict) -> np.ndarray:
+    """As the file declares it, where it does."""
+    dims = output["dims"]
+    if dims is None or any(not isinstance(d, int) for d in dims[1:]):
+        return rows
+    shape = (len(rows), *dims[1:])
+    return rows.reshape(shape) if int(np.prod(shape)) == rows.size else rows
+
+
+def _labels(rows: np.ndarray, output: dict) -> np.ndarray:
+    """Class numbers as the model's labels."""
+    numbers, classes = rows.reshape(-1).astype(np.int64), output["classes"]
+    if classes is None or len(classes) != max(output["per_row"], 2):
+        return numbers
+    try:
+        return np.array([int(c) for c in classes])[numbers]
+    except ValueError:
+        return np.array(classes)[numbers]
+
+
+def resume(
+    run_dir: str | os.PathLike, *, progress: Callable[[Progress], object] | None = None, **overrides: object
+) -> tuple[Model, dict]:
+    """Continues a training run whose rows are in files, exactly where it was interrupted: the model and its result.
+    overrides: epochs="+10", moved data files, force. progress: as for `Model.train`."""
+    context = Context()
+    also = {"epochs", "threads", "device", "jobs", "force"}
+
+    def work(ask: Callable) -> dict:
+        with Params(context.handle, overrides, "resume", lambda row: row.group == "data" or row.name in also) as p:
+            callbacks, _borrowed = train_callbacks(ask, progress is not None)
+            return result("hone_resume", context.handle, os.fsencode(run_dir), p.handle, callbacks, context.model)
+
+    found = context.run(work, progress)
+    return Model(context), found
+
+
+def diff(a: str | os.PathLike, b: str | os.PathLike) -> dict:
+    """Tensors and fields that differ between two files; ["equal"] when none do."""
+    context = Context()
+    return context.run(lambda _: result("hone_diff", context.handle, os.fsencode(a), os.fsencode(b)))
+
+
+def doctor() -> dict:
+    """Devices, libraries, versions, core type."""
+    context = Context()
+    return context.run(lambda _: result("hone_doctor", context.handle))

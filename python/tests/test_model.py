@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: MIT
+"""Model against the command and ONNX Runtime: the same bytes, the same numbers; what arrays may be; what errors are."""
+
+import copy
+import itertools
+import logging
+import pickle
+
+from _common import DATA, HONE, Case, command, main, need, np, rows, session, skip
+
+import hone
+from hone import _arrays
+
+if not HONE.exists():
+    skip("the command is not built")
+need("onnx", "onnxruntime")
+SETTINGS = {"epochs": 6, "val_split": 0.2, "seed": 3, "batch_size": 16, "lr": 0.003, "metric": ["accuracy", "f1"]}
+
+
+def options(settings):
+    lists = {k: ",".join(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return [f"--{k.replace('_', '-')}={v}" for k, v in lists.items()]
+
+
+def without_fingerprint(model):
+    """A table's columns have names, which belong to its data's fingerprint; arrays have none."""
+    import onnx
+
+    m = onnx.load_model_from_string(model)
+    left = [p for p in m.metadata_props if p.key != "hone.data"]
+    assert len(left) == len(m.metadata_props) - 1
+    del m.metadata_props[:]
+    m.metadata_props.extend(left)
+    return m.SerializeToString()
+
+
+def convolution():
+    from onnx import TensorProto, helper
+
+    image, w = [helper.make_tensor_value_info(n, 1, ["N", 1, k, k]) for n, k in (("x", 3), ("y", 1))], [0.5] * 9
+    kernel = helper.make_tensor("w", TensorProto.FLOAT, [1, 1, 3, 3], w)
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "conv", image[:1], image[1:], [kernel])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+class AsTheCommand(Case):
+    def setUp(self):
+        super().setUp()
+        self.source = DATA / "train" / "bn_f32.onnx"
+        self.X, self.y = rows()
+
+    def by_command(self, job, *args):
+        np.save(self.folder / "x.npy", self.X)
+        np.save(self.folder / "y.npy", self.y)
+        out = self.folder / "command.onnx"
+        command(job, self.source, "--x", self.folder / "x.npy", "--y", self.folder / "y.npy", *args, "-o", out, "--quiet")
+        return out.read_bytes()
+
+    def test_train_gives_the_same_bytes(self):
+        model = hone.Model.load(self.source)
+        found = model.train(self.X, self.y, **SETTINGS)
+        self.assertEqual(model.to_bytes(), self.by_command("train", *options(SETTINGS)))
+        self.assertEqual(found["stop_reason"], "max_epochs")
+        self.assertLess(found["val"]["loss"], found["before"]["val"]["loss"])
+
+    def test_text_labels_give_the_same_bytes_as_a_table(self):
+        names = np.array(["ant", "bee", "cat"])
+        table = self.folder / "rows.csv"
+        head = ",".join(f"c{i}" for i in range(6)) + ",kind\n"
+        body = (",".join(repr(float(v)) for v in x) + f",{names[k]}\n" for x, k in zip(self.X, self.y, strict=True))
+        table.write_text(head + "".join(body))
+        out = self.folder / "command.onnx"
+        command("train", self.source, "--data", table, "--target", "kind", *options(SETTINGS), "-o", out, "--quiet")
+        for labels in (names[self.y], names[self.y].astype(object), list(names[self.y])):
+            model = hone.Model.load(self.source)
+            model.train(self.X, labels, **SETTINGS)
+            self.assertEqual(without_fingerprint(model.to_bytes()), without_fingerprint(out.read_bytes()))
+        from_file = hone.Model.load(self.source)
+        from_file.train(data=table, target="kind", **SETTINGS)
+        self.assertEqual(from_file.to_bytes(), out.read_bytes())
+        self.assertEqual(model.outputs[0].classes, ("ant", "bee", "cat"))
+        told = model.predict(self.X, argmax=True)
+        self.assertGreater((told == names[self.y]).mean(), 0.6)
+        few = model.evaluate(self.X[:9], ["cat" if k == "cat" else "bee" for k in names[self.y[:9]]])
+        self.assertEqual(few["rows"], 9)
+
+    def test_tune_gives_the_same_bytes(self):
+        search = ["lr=log:0.0001..0.1", "batch_size=16,32"]
+        fixed = {"folds": 3, "trials": 4, "sampler": "random", "epochs": 3, "seed": 5}
+        told = []
+        model = hone.Model.load(self.source)
+        space = {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32]}
+        found = model.tune(self.X, self.y, search=space, progress=told.append, **fixed)
+        args = itertools.chain.from_iterable(("--search", s) for s in search)
+        self.assertEqual(model.to_bytes(), self.by_command("tune", *args, *options(fixed)))
+        self.assertEqual(sorted(t.trial for t in told), [t["number"] for t in found["trials"]])
+        self.assertTrue(all(t.state == "done" for t in told))
+        best = next(t for t in told if t.trial == found["best_trial"])
+        self.assertEqual(set(best.settings), {"lr", "batch_size"})
+        self.assertAlmostEqual(np.mean(best.folds), best.value)
+
+    def test_weights_and_validation_rows(self):
+        weight = np.where(self.y == 2, 3.0, 1.0)
+        np.save(self.folder / "w.npy", weight[:200])
+        for name, part in (("vx", self.X[200:]), ("vy", self.y[200:])):
+            np.save(self.folder / f"{name}.npy", part)
+        model = hone.Model.load(self.source)
+        model.train(self.X[:200], self.y[:200], val=(self.X[200:], self.y[200:]), sample_weight=weight[:200], epochs=4)
+        f = self.folder
+        val = ("--val-x", f / "vx.npy", "--val-y", f / "vy.npy", "--sample-weights", f / "w.npy", "--epochs", 4)
+        self.X, self.y = self.X[:200], self.y[:200]
+        self.assertEqual(model.to_bytes(), self.by_command("train", *val))
+
+    def test_untouched_is_the_same_file(self):
+        model = hone.Model.load(self.source)
+        self.assertEqual(model.to_bytes(), self.source.read_bytes())
+        model.save(self.folder / "copy.onnx")
+        self.assertTrue(hone.diff(self.source, self.folder / "copy.onnx")["equal"])
+        with self.assertRaises(hone.UsageError):
+            model.save(self.folder / "copy.onnx")
+        model.save(self.folder / "copy.onnx", force=True)
+
+    def test_a_run_goes_on_where_it_stopped(self):
+        for name, part in (("x", self.X), ("y", self.y)):
+            np.save(self.folder / f"{name}.npy", part)
+        files = {"x": self.folder / "x.npy", "y": self.folder / "y.npy", **SETTINGS}
+        whole = hone.Model.load(self.source)
+        whole.train(**files)
+
+        def interrupted(p):
+            if p.epoch == 3 and p.epoch_end:
+                raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            hone.Model.load(self.source).train(**files, run_dir=self.folder / "run", progress=interrupted)
+        seen = []
+        model, found = hone.resume(self.folder / "run", progress=seen.append)
+        self.assertEqual((found["stop_reason"], found["epochs"]), ("max_epochs", 6))
+        self.assertEqual(model.to_bytes(), whole.to_bytes())
+        self.assertEqual(seen[-1].epoch, 6)
+        self.assertGreater(seen[0].epoch, 3)
+
+
+class AsOnnxRuntime(Case):
+    def test_after_training(self):
+        import onnx
+
+        X, y = rows()
+        proto = onnx.load(DATA / "train" / "bn_f32.onnx")
+        before = proto.SerializeToString()
+        for source in (proto, before, bytearray(before), DATA / "train" / "bn_f32.onnx"):
+            model = hone.Model.load(source)
+            model.train(X, y, epochs=3, val_split=0.2)
+            onnx.checker.check_model(onnx.load_model_from_string(model.to_bytes()))
+            wanted = session(model).run(None, {model.inputs[0].name: X})[0]
+            np.testing.assert_allclose(model.predict(X), wanted, rtol=1e-4, atol=1e-6)
+        self.assertEqual(proto.SerializeToString(), before)
+
+    def test_several_inputs_and_the_labels_of_a_pipeline(self):
+        import onnx
+
+        model = hone.Model.load(DATA / "sklearn" / "names.onnx")
+        width = model.inputs[0].shape[1]
+        X = np.random.default_rng(0).normal(size=(50, width)).astype(np.float32)
+        labels, maps = session(model).run(None, {model.inputs[0].name: X})
+        learns = [v for v in model.outputs if v.learns]
+        self.assertEqual(len(learns), 1)
+        told = model.predict(X, output=learns[0].name, argmax=True)
+        self.assertEqual(list(told), list(labels))
+        p = model.predict(X, output=learns[0].name)
+        wanted = [[row[c] for c in learns[0].classes] for row in maps]
+        np.testing.assert_allclose(p, wanted, rtol=1e-4, atol=1e-6)
+        two = onnx.helper.make_model(
+            onnx.helper.make_graph(
+                [
+                    onnx.helper.make_node("Concat", ["a", "b"], ["ab"], axis=1),
+                    onnx.helper.make_node("MatMul", ["ab", "w"], ["y"]),
+                ],
+                "two",
+                [onnx.helper.make_tensor_value_info(n, 1, ["N", k]) for n, k in (("a", 1), ("b", 2))],
+                [onnx.helper.make_tensor_value_info("y", 1, ["N", 1])],
+                [onnx.helper.make_tensor("w", 1, [3, 1], [1.0, 2.0, 3.0])],
+            ),
+            opset_imports=[onnx.helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+        model = hone.Model.load(two)
+        feeds = {"b": np.ones((4, 2)), "a": np.arange(4)}
+        np.testing.assert_array_equal(model.predict(feeds), [[5], [6], [7], [8]])
+        found = model.train(feeds, {"y": np.full((4, 1), 2.0)}, epochs=2, loss={"y": "mae"})
+        self.assertEqual(found["epochs"], 2)
+        with self.assertRaisesRegex(hone.DataError, "given for this input"):
+            model.predict({"a": np.arange(4)})
+
+
+class Arrays(Case):
+    def test_what_lies_right_is_not_copied(self):
+        for dtype in (np.float32, np.float64, np.float16, np.uint8, np.int32, np.int64):
+            a = np.ones((5, 3), dtype)
+            self.assertIs(_arrays.numbers(a, "X").data, a)
+        for a in (
+            np.ones((5, 6), np.float32)[:, ::2],
+            np.ones((3, 5), np.float32).T,
+            np.ones((5, 3), ">f4"),
+            np.ones((5, 3), "?"),
+        ):
+            w = _arrays.numbers(a, "X")
+            self.assertTrue(w.data.flags.c_contiguous and w.data.dtype.isnative)
+            np.testing.assert_array_equal(w.data, a)
+            self.assertEqual((w.struct.rows, w.struct.per_row), (5, 3))
+        self.assertEqual(_arrays.numbers([[1, 2], [3, 4]], "X").struct.dtype, 7)
+        self.assertEqual(_arrays.numbers(np.ones((4, 2, 3)), "X").struct.per_row, 6)
+
+    def test_every_type_gives_the_same_numbers(self):
+        model = hone.Model.new("3-4-2 tanh", seed=1)
+        X = np.random.default_rng(0).integers(0, 9, size=(40, 3))
+        wanted = model.predict(X.astype(np.float32))
+        self.assertEqual(wanted.dtype, np.float32)
+        for dtype in ["f8", "f2", "u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", ">f4", ">i8", "O"]:
+            np.testing.assert_array_equal(model.predict(X.astype(dtype)), wanted, dtype)
+        np.testing.assert_array_equal(model.predict(X.tolist()), wanted)
+        np.testing.assert_array_equal(model.predict(X[:1]), wanted[:1])
+        many = np.resize(X, (5000, 3))
+        np.testing.assert_array_equal(model.predict(many), np.resize(wanted, (5000, 2)))
+
+    def test_refusals(self):
+        model = hone.Model.new("3-4-2 softmax")
+        X = np.ones((6, 3))
+        y = np.array([0, 1, 0, 1, 0, 1])
+        cases = [
+            ("x: row 2, column 1", lambda: model.predict(np.where(np.arange(18).reshape(6, 3) == 4, np.nan, X))),
+            ("wants 3", lambda: model.train(X[:, :2], y)),
+            ("as many of each", lambda: model.train(X, y[:5])),
+            ("wanted rows of values", lambda: model.predict(np.empty((0, 3)))),
+            ("wanted rows of values", lambda: model.predict(3)),
+            ("found text", lambda: model.predict([["a", "b", "c"]])),
+            ("complex", lambda: model.predict(X + 1j)),
+            ("no numbers", lambda: model.predict(np.array([[object()] * 3]))),
+            ("row 2: found None", lambda: model.train(X, np.array(["a", None, "b", "a", "b", "a"], object))),
+            ("one label a row", lambda: model.train(X, [["a", "b"]] * 6)),
+            ("different ones", lambda: model.train(X, ["a", "b", "c", "a", "b", "c"])),
+        ]
+        for text, call in cases:
+            with self.subTest(text), self.assertRaisesRegex(hone.DataError, text):
+                call()
+
+    def test_frames(self):
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        model = hone.Model.new("3-4-2 softmax", seed=2)
+        X = np.random.default_rng(0).normal(size=(30, 3))
+        frame = pd.DataFrame(X, columns=["a", "b", "c"])
+        np.testing.assert_array_equal(model.predict(frame), model.predict(X))
+        mixed = frame.assign(c=(frame.c * 10).round().astype("Int64"))
+        np.testing.assert_array_equal(model.predict(mixed), model.predict(mixed.astype(float)))
+        labels = pd.Series(np.where(X[:, 0] > 0, "yes", "no"))
+        for y in (labels, labels.astype("category"), labels.astype("string")):
+            hone.Model.load(model.to_bytes()).train(frame, y, epochs=1)
+        with self.assertRaisesRegex(hone.DataError, "column b"):
+            model.predict(frame.assign(b="x"))
+
+
+class Parameters(Case):
+    def test_the_table(self):
+        table = {p.name: p for p in hone.params()}
+        self.assertEqual((table["lr"].type, table["lr"].low, table["lr"].low_open), ("float", 0.0, True))
+        self.assertEqual(table["optimizer"].initial, "adam")
+        self.assertEqual(hone.version(), command("--version").split()[-1])
+
+    def test_wrong_ones(self):
+        model = hone.Model.new("3-4-2 softmax")
+        X, y = np.ones((6, 3)), [0, 1, 0, 1, 0, 1]
+        cases = [
+            ("did you mean 'epochs'", {"epchs": 3}),
+            (r"wanted a number in \(0, inf\)", {"lr": -1}),
+            ("adamw", {"optimizer": "adamm"}),
+            ("train has no use for it.*group tune", {"folds": 3}),
+            ("train has no use for it", {"x_scale": 0.5}),
+            ("option of the command only", {"tensorboard": "runs"}),
+            ("found 2 values, wanted one", {"lr": [0.1, 0.2]}),
+            ("found dict_keys", {"optimizer": [{}.keys()]}),
+            ("val_split=0.2", {"early_stop_patience": 3}),
+        ]
+        for text, more in cases:
+            with self.subTest(text), self.assertRaisesRegex(hone.UsageError, text) as caught:
+                model.train(X, y, **more)
+            self.assertIsInstance(caught.exception, ValueError)
+        with self.assertRaisesRegex(hone.UsageError, "given without X"):
+            model.train(sample_weight=y)
+        with self.assertRaisesRegex(hone.UsageError, "no target data"):
+            model.train(X)
+
+    def test_values(self):
+        found = hone.Model.new("3-8-8-2 softmax").train(
+            np.eye(3, dtype="f4"),
+            [0, 1, 0],
+            epochs=np.int64(2),
+            lr=np.float32(0.5),
+            no_shuffle=True,
+            hidden_units=(4, 3),
+            lr_schedule="multistep",
+            lr_milestones=[1],
+            class_weights=[1, 2.5],
+            clip_norm=None,
+        )
+        self.assertEqual(found["hyperparameters"]["lr"], 0.5)
+        self.assertEqual([w["weight"] for w in found["class_weights"]], [1, 2.5])
+
+
+class Errors(Case):
+    def test_kinds(self):
+        for kind, python, source in (
+            (hone.InputOutputError, OSError, self.folder / "none.onnx"),
+            (hone.ModelError, ValueError, b"no model"),
+            (hone.UsageError, ValueError, 3),
+        ):
+            with self.assertRaises(kind) as caught:
+                hone.Model.load(source)
+            e = caught.exception
+            self.assertIsInstance(e, python)
+            self.assertIsInstance(e, hone.Error)
+            self.assertTrue(e.status < 0 and e.name.startswith("HONE_E_") and e.text and e.text in str(e))
+            again = pickle.loads(pickle.dumps(e))
+            self.assertEqual((type(again), str(again), again.where), (kind, str(e), e.where))
+        with self.assertRaises(hone.UnsupportedError) as caught:
+            hone.Model.load(convolution()).train(np.ones((2, 9)), [0, 1])
+        self.assertIsInstance(caught.exception, NotImplementedError)
+
+    def test_a_failure_leaves_the_model(self):
+        model = hone.Model.new("3-4-2 softmax")
+        before = model.to_bytes()
+        with self.assertRaises(hone.Error):
+            model.train(np.ones((4, 3)), [0, 1, 2, 3], epochs=2)
+        self.assertEqual(model.to_bytes(), before)
+
+    def test_the_log(self):
+        with self.assertLogs("hone", logging.INFO) as seen:
+            hone.Model.new("3-4-2 softmax").train(np.ones((4, 3)), list("abab"), epochs=1)
+        self.assertTrue(any("sorted order: a, b" in line for line in seen.output), seen.output)
+
+
+class Copies(Case):
+    def test_pickle_and_copy(self):
+        X, y = rows(60)
+        model = hone.Model.load(DATA / "train" / "bn_f32.onnx")
+        model.train(X, y, epochs=2)
+        for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+            self.assertEqual(twin.to_bytes(), model.to_bytes())
+        twin.train(X, y, epochs=2)
+        self.assertNotEqual(twin.to_bytes(), model.to_bytes())
+
+    def test_edits_show(self):
+        model = hone.Model.new("3-4-2 softmax")
+        self.assertEqual(model.describe()["hidden"]["units"], [4])
+        model.edit("hidden units=5,6")
+        self.assertEqual(model.describe()["hidden"]["units"], [5, 6])
+        self.assertTrue(model.gradcheck()["max_rel"] < 1e-4)
+        model.check()
+
+
+if __name__ == "__main__":
+    main()
