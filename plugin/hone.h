@@ -204,7 +204,7 @@ HONE_API void hone_data_destroy(hone_data *d);
 /* ---- plug-ins -------------------------------------------------------------------------------- */
 
 /* A plug-in is a shared object that offers more to Hone, such as readers of further kinds of data
- * files: hone_plugin.h says what it must be. It is native code with all rights of this process, and
+ * files and operators (load it before the models that have them): hone_plugin.h says what it must be. It is native code with all rights of this process, and
  * is loaded by this function and by parameter "plugin" (which hone_data_open reads) alone: nothing
  * is searched for, no model or data file can name one. path has a '/' in it, and may end in "@" and
  * the file's hash (XXH3-128, 32 hexadecimal digits, as hone_plugin_list tells it): then only that
@@ -213,7 +213,8 @@ HONE_API void hone_data_destroy(hone_data *d);
  * HONE_E_IO: there is no such file; HONE_E_USAGE: it is no plug-in, one for another version of the
  * interface (both are told), a broken one, or not the file that the hash wants. */
 HONE_CALL hone_plugin_load(hone_context *ctx, const char *path, hone_error *err);
-/* "plugins": path, hash, id, version, license, abi, readers (name, extensions, magic) of each. */
+/* "plugins": path, hash, id, version, license, abi, readers (name, extensions, magic) and
+ * ops (domain, type, since, attributes with their defaults) of each. */
 HONE_CALL hone_plugin_list(hone_context *ctx, hone_result **out, hone_error *err);
 /* Tries a plug-in out, in contexts of its own: loads and unloads it, and reads the samples (files that
  * its readers claim) twice, with each of its allocations failing once, in several threads, cut short

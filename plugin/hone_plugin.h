@@ -72,7 +72,8 @@ struct hone_host {
      * HONE_E_DATA: the data are bad, HONE_E_IO: they cannot be read, HONE_E_NOMEM, HONE_E_USAGE. */
     hone_status (*fail)(hone_error *err, hone_status code, const char *where, const char *fmt, ...)
         HONE_PLUGIN_PRINTF(4, 5);
-    /* Static tables by name and version; NULL: this Hone has none of that name. Today: "hone.reader/1". */
+    /* Static tables by name and version; NULL: this Hone has none of that name. Today: "hone.reader/1"
+     * and "hone.op/1". */
     const void *(*get_interface)(const hone_host *host, const char *name);
 };
 
@@ -167,6 +168,35 @@ typedef struct hone_reader_interface {
     /* During init only. HONE_E_USAGE for a descriptor that is not as above. */
     hone_status (*add)(const hone_host *host, const hone_reader *reader, hone_error *err);
 } hone_reader_interface;
+
+/* ---- operators: "hone.op/1" ------------------------------------------------------------------ */
+
+/* An ONNX operator of the plug-in's own domain: one input, one output of the same shape, y[i] = f(x[i]),
+ * with FLOAT attributes. A model that has such nodes is trained, evaluated, searched and checked as with
+ * any other activation, on the CPU (a GPU refuses it by the node's name), and is written back with its
+ * nodes as they came: whoever runs the result needs what ran the file before. A file that brings a
+ * function of that name and domain needs no plug-in: its body counts.
+ * The functions are called from several threads at once and must depend on nothing but what they get.
+ * a: the attributes in the order below. Results lie apart from operands. backward gives dy[i] f'(x[i]).
+ * The 32s may be NULL: then the 64s are used, rounded once. */
+typedef struct hone_op {
+    size_t size;
+    const char *domain, *type; /* "org.example", "Snake" */
+    int64_t since;             /* version of the domain from which this is what it means, from 1 */
+    const char *const *attributes; /* names, at most 8, NULL at the end; may be NULL */
+    const double *defaults;        /* of each */
+    void (*forward64)(const double *a, size_t n, const double *x, double *y);
+    void (*backward64)(const double *a, size_t n, const double *x, const double *dy, double *dx);
+    void (*forward32)(const double *a, size_t n, const float *x, float *y);
+    void (*backward32)(const double *a, size_t n, const float *x, const float *dy, float *dx);
+} hone_op;
+
+typedef struct hone_op_interface {
+    size_t size;
+    /* During init only. HONE_E_USAGE for a descriptor that is not as above, or an operator that is
+     * there already. */
+    hone_status (*add)(const hone_host *host, const hone_op *op, hone_error *err);
+} hone_op_interface;
 
 #ifdef __cplusplus
 }

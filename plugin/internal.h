@@ -20,6 +20,7 @@ struct hone_context {
     void *log_user;
     struct hn_plugin *plugins;  /* plugin/plugins.h */
     struct hn_foreign *readers; /* theirs, for files of data */
+    struct hn_custom_op *ops;   /* theirs, for models */
     long
         plugin_fail_at; /* hone_plugin_check: their allocation that fails while one is loaded; 0: none */
 };

@@ -27,10 +27,13 @@ static void view_release(struct hn_mem *mem, struct hn_view *v)
 }
 
 /* A view over b (which gets one more reference). */
-static hone_status view_create(struct hn_mem *mem, struct hn_bytes *b, char *const *freeze,
+static hone_status view_create(hone_context *ctx, struct hn_bytes *b, char *const *freeze,
                                size_t n_freeze, struct hn_view **out, hone_error *err)
 {
-    struct hn_graph_opts opts = { .freeze = (const char *const *)freeze, .n_freeze = n_freeze };
+    struct hn_graph_opts opts = { .freeze = (const char *const *)freeze,
+                                  .n_freeze = n_freeze,
+                                  .custom = ctx->ops };
+    struct hn_mem *mem = &ctx->mem;
     struct hn_view *v = hn_calloc(mem, 1, sizeof *v);
     *out = NULL;
     if (!v) return hn_nomem(err, b->onnx->name, sizeof *v);
@@ -49,7 +52,7 @@ hone_status hn_model_reimport(hone_model *m, hone_error *err)
 {
     struct hn_model_state *s = &m->now;
     struct hn_view *v;
-    HN_TRY(view_create(&m->ctx->mem, s->view->bytes, s->freeze, s->n_freeze, &v, err));
+    HN_TRY(view_create(m->ctx, s->view->bytes, s->freeze, s->n_freeze, &v, err));
     view_release(&m->ctx->mem, s->view);
     s->view = v;
     return HONE_OK;
@@ -58,7 +61,7 @@ hone_status hn_model_reimport(hone_model *m, hone_error *err)
 hone_status hn_model_import(const hone_model *m, int keep_fixed_batch, struct hn_graph **out,
                             hone_error *err)
 {
-    struct hn_graph_opts opts = { .keep_fixed_batch = keep_fixed_batch };
+    struct hn_graph_opts opts = { .keep_fixed_batch = keep_fixed_batch, .custom = m->ctx->ops };
     return hn_onnx_graph(hn_model_onnx(m), &opts, out, err);
 }
 
@@ -199,7 +202,7 @@ static hone_status finish_load(hone_context *ctx, struct hn_onnx *onnx, void *co
     *b = (struct hn_bytes){ 1, copy, onnx };
     m->ctx = ctx;
     XXH128_canonicalFromHash((XXH128_canonical_t *)m->hash, XXH3_128bits(onnx->p, onnx->n));
-    st = view_create(mem, b, NULL, 0, &m->now.view, err);
+    st = view_create(m->ctx, b, NULL, 0, &m->now.view, err);
     bytes_release(mem, b);
 done:
     if (st != HONE_OK) hn_free(mem, m);
@@ -269,7 +272,7 @@ static hone_status edited_view(hone_model *m, const struct hn_edit_line *line, s
         return st == HONE_OK ? hn_nomem(err, from->name, sizeof *b) : st;
     }
     *b = (struct hn_bytes){ 1, NULL, onnx };
-    st = view_create(mem, b, m->now.freeze, m->now.n_freeze, out, err);
+    st = view_create(m->ctx, b, m->now.freeze, m->now.n_freeze, out, err);
     bytes_release(mem, b);
     return st;
 }

@@ -2,24 +2,15 @@
  *
  * hone_plugin_check: a plug-in tried out in contexts of its own. What it reads is compared as cells and numbers, not as what
  * Hone would make of them. A plug-in that crashes takes the process with it: the command calls this in a child. */
+#include "plugin/plugin_check.h"
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
-#include "plugin/plugins.h"
 #include <stdio.h>
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { THREADS = 4, ALLOCATIONS = 100000 };
-
-struct check {
-    hone_context *ctx; /* the caller's: memory and files */
-    const char *path;
-    void (*step)(void *user, const char *what);
-    void *user;
-    hone_result *r;
-    int failed;
-};
+enum { ALLOCATIONS = 100000 };
 
 struct reading { /* one file, read once */
     hone_status st;
@@ -31,18 +22,17 @@ struct reading { /* one file, read once */
 
 /* ---- telling --------------------------------------------------------------------------------------------------------- */
 
-static void begin(struct check *c, const char *name, const char *file)
+void hn_check_begin(struct hn_check *c, const char *name, const char *key, const char *of)
 {
     char text[512];
-    (void)snprintf(text, sizeof text, "%s%s%.400s", name, file ? ": " : "", file ? file : "");
+    (void)snprintf(text, sizeof text, "%s%s%.400s", name, of ? ": " : "", of ? of : "");
     if (c->step) c->step(c->user, text);
     hn_result_object(c->r, NULL);
     hn_result_string(c->r, "check", name);
-    if (file) hn_result_string(c->r, "file", file);
+    if (of) hn_result_string(c->r, key, of);
 }
 
-/* why NULL: passed. */
-static void end(struct check *c, const char *why, const char *told)
+void hn_check_end(struct hn_check *c, const char *why, const char *told)
 {
     hn_result_bool(c->r, "passed", why == NULL);
     if (why || told) hn_result_string(c->r, "text", why ? why : told);
@@ -50,16 +40,16 @@ static void end(struct check *c, const char *why, const char *told)
     c->failed += why != NULL;
 }
 
-static void end_error(struct check *c, const hone_error *e)
+static void end_error(struct hn_check *c, const hone_error *e)
 {
     char text[1200];
     (void)snprintf(text, sizeof text, "%s: %s", e->where, e->text);
-    end(c, text, NULL);
+    hn_check_end(c, text, NULL);
 }
 
 /* ---- contexts and files ---------------------------------------------------------------------------------------------- */
 
-static hone_status open_context(const struct check *c, hone_context **out, hone_error *err)
+static hone_status open_context(const struct hn_check *c, hone_context **out, hone_error *err)
 {
     const hone_context_opts opts = { .size = sizeof opts,
                                      .alloc = c->ctx->mem.alloc,
@@ -139,8 +129,8 @@ static int same(const struct reading *a, const struct reading *b)
 }
 
 /* In a context of its own: what it reads, and what is left of its memory. */
-static void read_alone(const struct check *c, const char *file, long fail_at, struct reading *out,
-                       long *hits, size_t *left)
+static void read_alone(const struct hn_check *c, const char *file, long fail_at,
+                       struct reading *out, long *hits, size_t *left)
 {
     hone_context *ctx = NULL;
     struct hn_foreign_file ff = { .by = NULL };
@@ -170,7 +160,7 @@ static void read_alone(const struct check *c, const char *file, long fail_at, st
 /* ---- checks ---------------------------------------------------------------------------------------------------------- */
 
 /* Loads it fail_at-th allocation of init failing; bytes that are left when it is gone. */
-static hone_status load_once(const struct check *c, long fail_at, int *hit, size_t *left,
+static hone_status load_once(const struct hn_check *c, long fail_at, int *hit, size_t *left,
                              hone_error *err)
 {
     hone_context *ctx;
@@ -185,20 +175,20 @@ static hone_status load_once(const struct check *c, long fail_at, int *hit, size
     return st;
 }
 
-static void check_load(struct check *c)
+static void check_load(struct hn_check *c)
 {
     hone_error e = { .code = HONE_OK };
     size_t left = 0;
     int hit;
-    begin(c, "load and unload", NULL);
+    hn_check_begin(c, "load and unload", "file", NULL);
     hone_status st = load_once(c, 0, &hit, &left, &e);
     if (st == HONE_OK) st = load_once(c, 0, &hit, &left, &e);
     if (st != HONE_OK)
         end_error(c, &e);
     else
-        end(c, left ? "memory of the host is not released" : NULL, NULL);
+        hn_check_end(c, left ? "memory of the host is not released" : NULL, NULL);
     if (st != HONE_OK) return;
-    begin(c, "allocations that fail while it is loaded", NULL);
+    hn_check_begin(c, "allocations that fail while it is loaded", "file", NULL);
     const char *why = NULL;
     for (long n = 1; n < ALLOCATIONS && !why; n++) {
         st = load_once(c, n, &hit, &left, &e);
@@ -206,17 +196,17 @@ static void check_load(struct check *c)
         if (!hit) break;
         if (st != HONE_OK && st != HONE_E_NOMEM) why = "another error than HONE_E_NOMEM";
     }
-    end(c, why, NULL);
+    hn_check_end(c, why, NULL);
 }
 
-static void check_allocations(struct check *c, const char *file, const struct reading *want)
+static void check_allocations(struct hn_check *c, const char *file, const struct reading *want)
 {
     struct reading r;
     const char *why = NULL;
     char told[64];
     long hits = 1, n = 0, tried = 0;
     size_t left;
-    begin(c, "allocations that fail", file);
+    hn_check_begin(c, "allocations that fail", "file", file);
     while (hits && !why && n < ALLOCATIONS) {
         n += n / 16 + 1;
         read_alone(c, file, n, &r, &hits, &left);
@@ -229,13 +219,13 @@ static void check_allocations(struct check *c, const char *file, const struct re
             why = "no error, but other rows";
     }
     (void)snprintf(told, sizeof told, "%ld of them", tried);
-    end(c, why, told);
+    hn_check_end(c, why, told);
 }
 
 struct race {
-    const struct check *c;
+    const struct hn_check *c;
     const char *file;
-    struct reading r[THREADS];
+    struct reading r[HN_CHECK_THREADS];
 };
 
 static void race_one(void *user, int i, int worker)
@@ -247,22 +237,22 @@ static void race_one(void *user, int i, int worker)
     read_alone(race->c, race->file, 0, &race->r[i], &hits, &left);
 }
 
-static void check_threads(struct check *c, const char *file, const struct reading *want)
+static void check_threads(struct hn_check *c, const char *file, const struct reading *want)
 {
     struct race race = { .c = c, .file = file };
     struct hn_pool *pool = NULL;
     hone_error e = { .code = HONE_OK };
     const char *why = NULL;
-    begin(c, "threads, each with a host of its own", file);
-    if (hn_pool_create(&c->ctx->mem, THREADS, &pool, &e) != HONE_OK) {
+    hn_check_begin(c, "threads, each with a host of its own", "file", file);
+    if (hn_pool_create(&c->ctx->mem, HN_CHECK_THREADS, &pool, &e) != HONE_OK) {
         end_error(c, &e);
         return;
     }
-    hn_pool_run(pool, THREADS, race_one, &race);
+    hn_pool_run(pool, HN_CHECK_THREADS, race_one, &race);
     hn_pool_destroy(pool);
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < HN_CHECK_THREADS; i++)
         if (!same(&race.r[i], want)) why = "a thread read something else";
-    end(c, why, NULL);
+    hn_check_end(c, why, NULL);
 }
 
 /* The first n bytes of the contents alone, in a block that ends with them, one of them changed where flip >= 0. */
@@ -284,7 +274,7 @@ static hone_status read_piece(struct hn_foreign_file *ff, struct hn_mem *mem, si
 }
 
 /* What a file that was cut short or damaged does: rows or an error, but the process lives and nothing leaks. */
-static void check_damage(struct check *c, struct hn_foreign_file *ff, const char *file,
+static void check_damage(struct hn_check *c, struct hn_foreign_file *ff, const char *file,
                          struct hn_plugin *p)
 {
     const size_t n = ff->f.n, cut[] = { 1, 16, n / 4, n / 2, n - n / 8, n - 1 };
@@ -293,19 +283,19 @@ static void check_damage(struct check *c, struct hn_foreign_file *ff, const char
     hone_error e = { .code = HONE_OK };
     hone_status st = HONE_OK;
     size_t before = atomic_load(&p->live);
-    begin(c, "contents cut short", file);
+    hn_check_begin(c, "contents cut short", "file", file);
     for (size_t i = 0; st == HONE_OK && i < sizeof cut / sizeof *cut; i++)
         if (cut[i] && cut[i] < n) st = read_piece(ff, &c->ctx->mem, cut[i], -1, &r);
     if (atomic_load(&p->live) != before) why = "memory of the host is not released";
-    end(c, st == HONE_OK ? why : e.text, NULL);
-    begin(c, "contents with a wrong byte", file);
+    hn_check_end(c, st == HONE_OK ? why : e.text, NULL);
+    hn_check_begin(c, "contents with a wrong byte", "file", file);
     for (long i = 0; st == HONE_OK && i < 256; i++)
         st = read_piece(ff, &c->ctx->mem, n, i < 128 ? i : (long)(n / 128) * (i - 128), &r);
     if (atomic_load(&p->live) != before) why = "memory of the host is not released";
-    end(c, st == HONE_OK ? why : e.text, NULL);
+    hn_check_end(c, st == HONE_OK ? why : e.text, NULL);
 }
 
-static void check_file(struct check *c, hone_context *ctx, const char *file)
+static void check_file(struct hn_check *c, hone_context *ctx, const char *file)
 {
     struct reading first, second;
     struct hn_foreign_file ff;
@@ -313,7 +303,7 @@ static void check_file(struct check *c, hone_context *ctx, const char *file)
     char told[128];
     long hits;
     size_t left;
-    begin(c, "read", file);
+    hn_check_begin(c, "read", "file", file);
     read_alone(c, file, 0, &first, &hits, &left);
     if (first.st != HONE_OK) {
         end_error(c, &first.e);
@@ -323,10 +313,10 @@ static void check_file(struct check *c, hone_context *ctx, const char *file)
                    first.kind == HONE_READER_TABLE ? "a table" : "an array", (long long)first.rows,
                    (long long)first.columns,
                    first.kind == HONE_READER_TABLE ? "columns" : "numbers each");
-    end(c, left ? "memory of the host is not released" : NULL, told);
-    begin(c, "read again", file);
+    hn_check_end(c, left ? "memory of the host is not released" : NULL, told);
+    hn_check_begin(c, "read again", "file", file);
     read_alone(c, file, 0, &second, &hits, &left);
-    end(c, same(&first, &second) ? NULL : "the second reading gives something else", NULL);
+    hn_check_end(c, same(&first, &second) ? NULL : "the second reading gives something else", NULL);
     check_allocations(c, file, &first);
     check_threads(c, file, &first);
     const struct hn_source src = {
@@ -337,13 +327,15 @@ static void check_file(struct check *c, hone_context *ctx, const char *file)
     hn_foreign_end(&ff);
 }
 
-static void check_files(struct check *c, const char *const *samples, size_t n)
+static void check_offers(struct hn_check *c, const char *const *samples, size_t n)
 {
     hone_context *ctx;
     hone_error e = { .code = HONE_OK };
     if (open_context(c, &ctx, &e) != HONE_OK) return;
-    if (hone_plugin_load(ctx, c->path, &e) == HONE_OK)
+    if (hone_plugin_load(ctx, c->path, &e) == HONE_OK) {
+        hn_check_ops(c, ctx->plugins->ops, ctx->plugins->n_ops);
         for (size_t i = 0; i < n; i++) check_file(c, ctx, samples[i]);
+    }
     hone_context_destroy(ctx);
 }
 
@@ -351,13 +343,13 @@ hone_status hone_plugin_check(hone_context *ctx, const char *path, const char *c
                               size_t n_samples, void (*step)(void *user, const char *what),
                               void *user, hone_result **out, hone_error *err)
 {
-    struct check c = { .ctx = ctx, .path = path, .step = step, .user = user };
+    struct hn_check c = { .ctx = ctx, .path = path, .step = step, .user = user };
     hone_context *shown;
     HN_TRY(hn_result_create(ctx, "hone.plugin_check/1", out, err));
     c.r = *out;
     hn_result_array(c.r, "checks");
     check_load(&c);
-    if (!c.failed) check_files(&c, samples, n_samples);
+    if (!c.failed) check_offers(&c, samples, n_samples);
     hn_result_close(c.r);
     if (!c.failed && open_context(&c, &shown, NULL) == HONE_OK) {
         if (hone_plugin_load(shown, path, NULL) == HONE_OK) hn_plugins_result(c.r, shown);

@@ -13,7 +13,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { HASH_TEXT = 32, MAGIC_MAX = 64, WORD_MAX = 128, EXTENSION_MAX = 32, READERS_MAX = 256 };
+enum {
+    HASH_TEXT = 32,
+    MAGIC_MAX = 64,
+    WORD_MAX = 128,
+    EXTENSION_MAX = 32,
+    READERS_MAX = 256,
+    OPS_MAX = 256
+};
 
 /* ---- what a plug-in is handed ---------------------------------------------------------------------------------------- */
 
@@ -88,10 +95,70 @@ static hone_status add_reader(const hone_host *host, const hone_reader *r, hone_
     return HONE_OK;
 }
 
+static int is_ours(const char *domain)
+{
+    return !strncmp(domain, "ai.onnx", 7) || !strncmp(domain, "com.microsoft", 13);
+}
+
+static const char *why_not_op(const hone_op *o)
+{
+    size_t n = 0;
+    if (!is_word(o->domain) || !is_word(o->type))
+        return "has no domain and type of letters, digits and .-_";
+    if (is_ours(o->domain)) return "is of a domain that is not the plug-in's";
+    if (o->since < 1) return "has no version of its domain from which it is there";
+    if (!o->forward64 || !o->backward64) return "lacks forward64 or backward64 (NULL)";
+    if (!o->forward32 != !o->backward32) return "has one of forward32 and backward32 alone";
+    while (o->attributes && n <= HN_CUSTOM_ATTRS && o->attributes[n]) n++;
+    if (n > HN_CUSTOM_ATTRS) return "has more than 8 attributes";
+    if (n && !o->defaults) return "has attributes without defaults (NULL)";
+    for (size_t i = 0; i < n; i++)
+        if (!is_word(o->attributes[i])) return "has an attribute without a name";
+    return NULL;
+}
+
+static int is_there(const struct hn_custom_op *list, const hone_op *o)
+{
+    for (; list; list = list->next)
+        if (!strcmp(list->domain, o->domain) && !strcmp(list->type, o->type)) return 1;
+    return 0;
+}
+
+static hone_status add_op(const hone_host *host, const hone_op *o, hone_error *err)
+{
+    struct hn_plugin *p = host->own;
+    if (!p->in_init)
+        return hn_fail(err, HONE_E_USAGE, p->path, "adds an operator after init has returned");
+    if (!o) return hn_fail(err, HONE_E_USAGE, p->path, "adds an operator at NULL");
+    if (o->size < sizeof *o)
+        return hn_fail(err, HONE_E_USAGE, p->path,
+                       "operator %zu (from 0): its struct has %zu bytes, wanted at least %zu",
+                       p->n_ops, o->size, sizeof *o);
+    const char *why = p->n_ops == OPS_MAX ? "is one too many" : why_not_op(o);
+    if (!why && (is_there(p->ops, o) || is_there(p->ctx->ops, o))) why = "is there already";
+    if (why) return hn_fail(err, HONE_E_USAGE, p->path, "operator %zu (from 0) %s", p->n_ops, why);
+    struct hn_custom_op *c = hn_calloc(&p->ctx->mem, 1, sizeof *c), **end = &p->ops;
+    if (!c) return hn_nomem(err, "an operator", sizeof *c);
+    *c = (struct hn_custom_op){ .domain = o->domain,
+                                .type = o->type,
+                                .since = o->since,
+                                .f = { o->forward64, o->backward64, o->forward32, o->backward32 } };
+    for (; o->attributes && o->attributes[c->n_attrs]; c->n_attrs++) {
+        c->attr[c->n_attrs] = o->attributes[c->n_attrs];
+        c->dflt[c->n_attrs] = o->defaults[c->n_attrs];
+    }
+    while (*end) end = &(*end)->next;
+    *end = c;
+    p->n_ops++;
+    return HONE_OK;
+}
+
 static const void *get_interface(const hone_host *host, const char *name)
 {
     static const hone_reader_interface readers = { sizeof readers, add_reader };
+    static const hone_op_interface ops = { sizeof ops, add_op };
     (void)host;
+    if (name && !strcmp(name, "hone.op/1")) return &ops;
     return name && !strcmp(name, "hone.reader/1") ? &readers : NULL;
 }
 
@@ -236,6 +303,11 @@ static void unload(struct hn_plugin *p)
         hn_free(m, p->readers);
         p->readers = next;
     }
+    for (; p->n_ops; p->n_ops--) {
+        struct hn_custom_op *next = p->ops->next;
+        hn_free(m, p->ops);
+        p->ops = next;
+    }
     if (p->so) dlclose(p->so);
     hn_free(m, p->path);
     hn_free(m, p);
@@ -252,15 +324,20 @@ const struct hn_plugin *hn_plugin_find(const hone_context *ctx, const char *item
     return NULL;
 }
 
-/* The readers of all plug-ins are one list, made anew when one more is there. */
-static void link_readers(hone_context *ctx)
+/* The readers of all plug-ins are one list, and so are their operators, made anew when one more is there. */
+static void link_all(hone_context *ctx)
 {
+    struct hn_custom_op **last = &ctx->ops;
+    *last = NULL;
     struct hn_foreign **end = &ctx->readers;
     *end = NULL;
     for (struct hn_plugin *p = ctx->plugins; p; p = p->next) {
         *end = p->readers;
         for (size_t i = 0; i < p->n_readers; i++) end = &(*end)->next;
         *end = NULL;
+        *last = p->ops;
+        for (size_t i = 0; i < p->n_ops; i++) last = &(*last)->next;
+        *last = NULL;
     }
 }
 
@@ -293,7 +370,7 @@ hone_status hone_plugin_load(hone_context *ctx, const char *path, hone_error *er
     }
     while (*end) end = &(*end)->next;
     *end = p;
-    link_readers(ctx);
+    link_all(ctx);
     return HONE_OK;
 }
 
@@ -315,6 +392,7 @@ void hn_plugins_close(hone_context *ctx)
         unload(p);
     }
     ctx->readers = NULL;
+    ctx->ops = NULL;
 }
 
 const char *hn_plugin_pinned(const hone_context *ctx, const char *item, char *buf)
@@ -341,6 +419,19 @@ static void put_reader(hone_result *r, const hone_reader *reader)
     hn_result_close(r);
 }
 
+static void put_op(hone_result *r, const struct hn_custom_op *o)
+{
+    hn_result_object(r, NULL);
+    hn_result_string(r, "domain", o->domain);
+    hn_result_string(r, "type", o->type);
+    hn_result_int(r, "since", o->since);
+    hn_result_object(r, "attributes");
+    for (int i = 0; i < o->n_attrs; i++) hn_result_double(r, o->attr[i], o->dflt[i]);
+    hn_result_close(r);
+    hn_result_bool(r, "float32", o->f.forward32 != NULL);
+    hn_result_close(r);
+}
+
 void hn_plugins_result(hone_result *r, const hone_context *ctx)
 {
     if (!ctx->plugins) return;
@@ -358,6 +449,10 @@ void hn_plugins_result(hone_result *r, const hone_context *ctx)
         hn_result_array(r, "readers");
         const struct hn_foreign *f = p->readers;
         for (size_t i = 0; i < p->n_readers; i++, f = f->next) put_reader(r, f->reader);
+        hn_result_close(r);
+        hn_result_array(r, "ops");
+        const struct hn_custom_op *o = p->ops;
+        for (size_t i = 0; i < p->n_ops; i++, o = o->next) put_op(r, o);
         hn_result_close(r);
         hn_result_close(r);
     }

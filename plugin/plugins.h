@@ -23,7 +23,8 @@ struct hn_plugin {
     long fail_at;               /* hone_plugin_check: the call of host.alloc that fails; 0: none */
     atomic_long calls;          /* counted while one may */
     struct hn_foreign *readers; /* its own part of the context's list */
-    size_t n_readers;
+    struct hn_custom_op *ops;   /* likewise */
+    size_t n_readers, n_ops;
 };
 
 /* Those that parameter "plugin" names. */
@@ -35,7 +36,7 @@ void hn_plugins_close(hone_context *ctx); /* all, the last one first */
 enum { HN_PLUGIN_PINNED = 4096 };
 const char *hn_plugin_pinned(const hone_context *ctx, const char *item, char *buf);
 const struct hn_plugin *hn_plugin_find(const hone_context *ctx, const char *item);
-/* "plugins": path, hash, id, version, license, abi, readers of those that are loaded; nothing where none is. */
+/* "plugins": path, hash, id, version, license, abi, readers, ops of those that are loaded; nothing where none is. */
 void hn_plugins_result(hone_result *r, const hone_context *ctx);
 /* The same but for readers, as text of run.json. */
 void hn_plugins_json(struct hn_json *j, const hone_context *ctx);

@@ -292,6 +292,14 @@ static hone_status lower(struct hn_session *s, hone_error *err)
     return hn_lower(hn_model_graph(s->model), &opts, &s->prog, err);
 }
 
+/* A plug-in's operators are computed on the CPU alone. */
+static int runs_everywhere(const struct hn_program *p)
+{
+    for (int i = 0; i < p->n_ops; i++)
+        if (p->ops[i].row == &hn_op_custom) return 0;
+    return 1;
+}
+
 static hone_status open_device(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -301,8 +309,9 @@ static hone_status open_device(struct hn_session *s, hone_error *err)
         !own->given->given) { /* a search's refit is on its trials' device */
         const double n = (double)s->rows[HONE_TRAIN].n, all = (double)s->prog->n_trained,
                      batch = (double)hn_param_i(s->params, "batch-size");
-        HN_TRY(hn_device_open_training(s->ctx, s->params, dtype, (batch < n ? batch : n) * all,
-                                       n * all * (double)hn_param_i(s->params, "epochs"),
+        const double work = runs_everywhere(s->prog) ? all : 0;
+        HN_TRY(hn_device_open_training(s->ctx, s->params, dtype, (batch < n ? batch : n) * work,
+                                       n * work * (double)hn_param_i(s->params, "epochs"),
                                        &own->device, err));
         d = &own->device;
     } else if (!d) {

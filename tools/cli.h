@@ -104,6 +104,9 @@ people(const struct cli
 void print_report_hint(FILE *f, const char *dir); /* how to look at a run whose folder is there */
 void print_name(FILE *f, const char *s);          /* a name from a file, without control bytes */
 
+/* main.c: those of --plugin, before a model is read that may have their operators; 0 or an exit code (the error is said) */
+int load_plugins(struct cli *c);
+
 /* progress.c: the bar, the plain lines, and what is remembered for the curve */
 struct board; /* tensorboard.h */
 struct progress {

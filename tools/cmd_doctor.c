@@ -29,9 +29,6 @@ static int run(struct cli *c)
 {
     hone_result *r = NULL;
     json_t *tree = NULL;
-    const char *plugin;
-    for (size_t i = 0; (plugin = hone_params_get(c->params, "plugin", i)); i++)
-        if (hone_plugin_load(c->ctx, plugin, &c->err) != HONE_OK) return report_error(c);
     if (hone_doctor(c->ctx, &r, &c->err) == HONE_OK) tree = result_tree(c, r);
     if (!tree) return report_error(c);
     if (!c->json) print_tree_text(tree, 0);

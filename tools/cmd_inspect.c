@@ -180,6 +180,7 @@ const struct command cmd_inspect = {
     .max_args = 1,
     .schema = "hone.inspect/1",
     .groups = "",
+    .also = " plugin ",
     .summary = "inputs, outputs, layers, parameters; what would be trained and why",
     .examples = "hone inspect model.onnx\nhone inspect model.onnx --json",
     .run = run

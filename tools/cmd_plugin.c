@@ -24,6 +24,15 @@ static int print_list(const json_t *tree)
                jtext(p, "abi"));
         print_name(stdout, jtext(p, "path"));
         printf("@%s\n", jtext(p, "hash"));
+        json_array_foreach(json_object_get(p, "ops"), k, r)
+        {
+            const char *name;
+            printf("  operator %s.%s from version %.0f", jtext(r, "domain"), jtext(r, "type"),
+                   jnum(r, "since"));
+            json_object_foreach(json_object_get(r, "attributes"), name, e)
+                printf(", %s (%g)", name, json_number_value(e));
+            putchar('\n');
+        }
         json_array_foreach(json_object_get(p, "readers"), k, r)
         {
             printf("  reads '%s':", jtext(r, "name"));
@@ -132,14 +141,17 @@ static int check(struct cli *c)
         if (c->json) break;
         printf("%-6s ", json_is_true(json_object_get(e, "passed")) ? "ok" : "FAILED");
         print_name(stdout, jtext(e, "check"));
-        if (jtext(e, "file")[0]) printf(": ");
-        print_name(stdout, jtext(e, "file"));
+        const char *of = jtext(e, jtext(e, "op")[0] ? "op" : "file");
+        if (of[0]) printf(": ");
+        print_name(stdout, of);
         if (jtext(e, "text")[0]) printf(": ");
         print_name(stdout, jtext(e, "text"));
         putchar('\n');
     }
     if (!c->json) print_list(tree);
-    if (c->n_args == 2 && !c->quiet && passed)
+    const json_t *plugin = json_array_get(json_object_get(tree, "plugins"), 0);
+    if (c->n_args == 2 && !c->quiet && passed &&
+        json_array_size(json_object_get(plugin, "readers")) > 0)
         fprintf(stderr, "no file was given, so that no reader was tried\n");
     int code = print_tree(c, tree);
     return code ? code : passed ? 0 : EXIT_NO;

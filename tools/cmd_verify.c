@@ -27,7 +27,7 @@ const struct command cmd_verify = { .name = "verify",
                                     .max_args = -1,
                                     .schema = "hone.verify/1",
                                     .groups = " verify ",
-                                    .also = " threads device math bn-impl ",
+                                    .also = " threads device math bn-impl plugin ",
                                     .summary = "ONNX test vectors: input_N.pb against output_N.pb",
                                     .examples =
                                         "hone verify model.onnx test_data_set_0\nhone verify "

@@ -99,6 +99,14 @@ static int run_completion(int argc, char **argv)
     return EXIT_USAGE;
 }
 
+int load_plugins(struct cli *c)
+{
+    const char *plugin;
+    for (size_t i = 0; (plugin = hone_params_get(c->params, "plugin", i)); i++)
+        if (hone_plugin_load(c->ctx, plugin, &c->err) != HONE_OK) return report_error(c);
+    return 0;
+}
+
 static int run_command(const struct command *cmd, int argc, char **argv)
 {
     struct cli c = { .cmd = cmd };
@@ -120,7 +128,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
         print_help(stdout, cmd);
     else if (!code && c.print_config)
         print_config(&c);
-    else if (!code)
+    else if (!code && !(code = load_plugins(&c)))
         code = cmd->run(&c);
     release_signals();
     hone_params_destroy(c.params);

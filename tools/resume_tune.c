@@ -124,6 +124,12 @@ int resume_search(struct cli *c)
     c->out = out;
     c->cmd = &cmd_tune;
     if (!out) c->err.code = st = HONE_E_NOMEM;
+    if (st == HONE_OK && (code = load_plugins(c)) != 0) {
+        c->out = given_out;
+        free(out);
+        return code;
+    }
+    code = -1;
     if (st == HONE_OK && !*out)
         st = usage(c, dir, "the search was not told where its model belongs", "-o FILE says it");
     if (st == HONE_OK) code = finished(c, dir, out);

@@ -26,6 +26,7 @@ struct
     const char *activation; /* of FusedGemm, with its numbers */
     double act_alpha, act_beta, act_gamma;
     int64_t batch_a, batch_b, groups;
+    double custom[HN_CUSTOM_ATTRS]; /* of a plug-in's operator */
 };
 
 struct hn_value_fact {

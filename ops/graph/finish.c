@@ -21,6 +21,7 @@ static hone_status make_facts(struct hn_graph *g, hone_error *err)
 
 hone_status hn_graph_finish(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err)
 {
+    g->custom = opts ? opts->custom : NULL;
     HN_TRY(make_facts(g, err));
     HN_TRY(hn_graph_sort(g, err));
     HN_TRY(hn_graph_infer(g, opts, err));

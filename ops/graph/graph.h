@@ -117,11 +117,23 @@ struct hn_class_list { /* of classes 0, 1, … */
     int are_int;
 };
 
+/* An operator of a plug-in: one input, one output of its shape, numbers as attributes. Outlives the graph. */
+struct hn_custom_op {
+    const char *domain, *type;
+    int64_t since;                     /* version of the domain from which it is this */
+    const char *attr[HN_CUSTOM_ATTRS]; /* names */
+    double dflt[HN_CUSTOM_ATTRS];
+    int n_attrs;
+    struct hn_elementwise f;
+    struct hn_custom_op *next;
+};
+
 struct hn_graph {
     struct hn_mem *mem;
     struct hn_arena arena;
     int64_t ir_version;
     const char *name, *producer, *producer_version;
+    const struct hn_custom_op *custom; /* a list */
     struct hn_opset *opsets;
     struct hn_value *values;
     struct hn_node *nodes;
@@ -163,6 +175,7 @@ const char *hn_node_label(const struct hn_node *n, char *buf,
                           size_t size); /* name, or "Gemm at position 3" */
 
 struct hn_graph_opts {
+    const struct hn_custom_op *custom; /* operators beyond the table; the table comes first */
     int keep_fixed_batch; /* do not lift a fixed leading batch (verify of fixed vectors) */
     const char *const *freeze;
     size_t n_freeze; /* globs over parameter names */

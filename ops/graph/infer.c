@@ -295,9 +295,12 @@ static hone_status infer_node(struct hn_graph *g, int32_t i, int64_t lifted)
     struct hn_node_fact *f = &g->facts->nodes[i];
     hone_error err = { .code = HONE_OK };
     struct hn_infer c = { .g = g, .n = n, .a = f->attrs, .lifted = lifted, .err = &err };
-    int known;
+    int known, nomem = 0;
     hn_node_label(n, c.label, sizeof c.label);
-    n->row = c.row = hn_onnx_row_find(n->domain, n->type, hn_node_opset(g, n), &known);
+    c.row = hn_onnx_row_find(n->domain, n->type, hn_node_opset(g, n), &known);
+    if (!c.row && !known) c.row = hn_custom_row(g, n, &nomem);
+    if (nomem) return HONE_E_NOMEM;
+    n->row = c.row;
     *f = (struct hn_node_fact){
         .attrs = f->attrs, .state = HN_NODE_OK, .state_at = -1, .owner = -1
     };

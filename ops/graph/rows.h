@@ -59,6 +59,8 @@ struct hn_onnx_row {
 extern const struct hn_onnx_row hn_onnx_rows[];
 extern const size_t hn_n_onnx_rows;
 
+/* custom.c: the row of a plug-in's operator; NULL: it is none, or memory ran out (*nomem). */
+const struct hn_onnx_row *hn_custom_row(struct hn_graph *g, const struct hn_node *n, int *nomem);
 /* The row of an operator at an imported version, or NULL; *known: some row has this type. */
 const struct hn_onnx_row *hn_onnx_row_find(const char *domain, const char *type, int64_t version,
                                            int *known);

@@ -135,7 +135,7 @@ struct hn_sample {
     X(dense)                                                                                       \
     X(matmul)                                                                                      \
     X(unary) X(binary) X(batchnorm) X(layernorm) X(dropout) X(softmax) X(concat) X(slice)          \
-    X(transpose) X(reduce) X(embedding) X(noise) X(mixup) X(onehot)                                            \
+    X(transpose) X(reduce) X(embedding) X(noise) X(mixup) X(onehot) X(custom)                                            \
     X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
 /* clang-format on */
 #define HN_OP_DECLARE(name) extern const struct hn_op_row hn_op_##name;
@@ -193,6 +193,19 @@ struct hn_unary { /* element-wise; in: x */
     enum hn_unary_kind kind;
     double a,
         b; /* leaky/elu/celu alpha; selu alpha, gamma; clip low, high; affine a*x+b; hard sigmoid alpha, beta */
+};
+/* A function that is not Hone's own, element by element: y[i] = f(x[i]), dx[i] = dy[i] f'(x[i]), with numbers a. Results lie
+ * apart from operands and are overwritten. Called from several threads at once. The last two may be NULL. */
+struct hn_elementwise {
+    void (*forward64)(const double *a, size_t n, const double *x, double *y);
+    void (*backward64)(const double *a, size_t n, const double *x, const double *dy, double *dx);
+    void (*forward32)(const double *a, size_t n, const float *x, float *y);
+    void (*backward32)(const double *a, size_t n, const float *x, const float *dy, float *dx);
+};
+enum { HN_CUSTOM_ATTRS = 8 };
+struct hn_custom { /* in: x */
+    const struct hn_elementwise *f;
+    double a[HN_CUSTOM_ATTRS];
 };
 enum hn_binary_kind {
     HN_B_ADD,

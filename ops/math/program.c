@@ -28,6 +28,7 @@ static const struct attrs {
       { FIELD(hn_matmul, alpha), FIELD(hn_matmul, trans_a), FIELD(hn_matmul, trans_b) } },
     { &hn_op_unary, { FIELD(hn_unary, kind), FIELD(hn_unary, a), FIELD(hn_unary, b) } },
     { &hn_op_binary, { FIELD(hn_binary, kind) } },
+    { &hn_op_custom, { FIELD(hn_custom, f), FIELD(hn_custom, a) } },
     { &hn_op_batchnorm,
       { FIELD(hn_batchnorm, eps), FIELD(hn_batchnorm, momentum), FIELD(hn_batchnorm, mode),
         FIELD(hn_batchnorm, population) } },

@@ -3,6 +3,7 @@
  * hone_resume: the job in a run folder, opened again from its checkpoint alone and continued. The model comes from its own
  * file when that is still what it was (external data stay external then), else from the bytes in the checkpoint. */
 #include "ops/base/status.h"
+#include "plugin/plugins.h"
 #include "plugin/train/job.h"
 #include <string.h>
 
@@ -163,6 +164,7 @@ hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_param
     atomic_store(&ctx->stop, 0);
     HN_TRY(hn_checkpoint_open(&c, ctx, run_dir, err));
     hone_status st = build_params(ctx, &c, overrides, &p, err);
+    if (st == HONE_OK) st = hn_plugins_open(ctx, p, err);
     if (st == HONE_OK) st = open_model(ctx, &c.origin, model, err);
     if (st == HONE_OK) st = hone_data_open(ctx, *model, p, &d, err);
     if (st == HONE_OK) st = hn_job_init(&j, *model, p, err);

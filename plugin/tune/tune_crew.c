@@ -135,6 +135,7 @@ static hone_status start(struct hn_crew *c, hone_context *ctx, hone_error *err)
         struct worker *w = &c->worker[i];
         w->crew = c;
         HN_TRY(hn_context_create_with(&o, ctx->io, &w->ctx, err));
+        w->ctx->ops = ctx->ops; /* of plug-ins that stay with ctx, which outlives its workers */
         w->kept.mem = &w->ctx->mem;
         int rc = pthread_create(&w->thread, NULL, work, w);
         if (rc)

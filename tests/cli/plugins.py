@@ -244,6 +244,17 @@ BAD = {
     "BAD_MAGIC": "has a magic at NULL",
     "BAD_MAGIC_SIZE": "has a magic of more than 64 bytes",
     "BAD_EXTENSION": 'has an extension that is not like ".xyz"',
+    "BAD_OP_SHORT": "operator 0 (from 0): its struct has 8 bytes, wanted at least 80",
+    "BAD_OP_DOMAIN": "operator 0 (from 0) has no domain and type",
+    "BAD_OP_OURS": "is of a domain that is not the plug-in's",
+    "BAD_OP_TYPE": "has no domain and type",
+    "BAD_OP_SINCE": "has no version of its domain",
+    "BAD_OP_BACKWARD": "lacks forward64 or backward64 (NULL)",
+    "BAD_OP_ALONE": "has one of forward32 and backward32 alone",
+    "BAD_OP_NINE": "has more than 8 attributes",
+    "BAD_OP_DEFAULTS": "has attributes without defaults (NULL)",
+    "BAD_OP_TWICE": "operator 1 (from 0) is there already",
+    "BAD_OP_NULL": "adds an operator at NULL",
     "BAD_SYMBOL_MISSING": "cannot be loaded",
 }
 

@@ -218,6 +218,15 @@ START_TEST(rows)
     ck_assert(case_find(_i, &w.row, &w.sample));
     struct unit *u = malloc(sizeof *u);
     struct result *want = malloc(sizeof *want), *got = malloc(sizeof *got);
+    if (w.row == &hn_op_custom) { /* a function of the host's: refused by name */
+        const char *why = NULL;
+        const struct hn_op op = { .row = w.row, .attrs = w.sample->attrs, .n_in = 1, .n_out = 1 };
+        ck_assert(!hn_backend_cuda_f32.offers(NULL, &op, HN_PASS_TRAIN, &why) && why);
+        free(u);
+        free(want);
+        free(got);
+        return;
+    }
     unit_init(u, w.row, w.sample);
     for (int k = 0; k < 4 * 3; k++) {
         if (!fake.present && k / 3 % 2 == 0) continue; /* a device takes its time to open */

@@ -49,6 +49,50 @@ static const hone_reader reader = {
 #endif
 };
 
+static void forward(const double *a, size_t n, const double *x, double *y)
+{
+    (void)a;
+    for (size_t i = 0; i < n; i++) y[i] = x[i];
+}
+static void backward(const double *a, size_t n, const double *x, const double *dy, double *dx)
+{
+    (void)a, (void)x;
+    for (size_t i = 0; i < n; i++) dx[i] = dy[i];
+}
+static void forward32(const double *a, size_t n, const float *x, float *y)
+{
+    (void)a;
+    for (size_t i = 0; i < n; i++) y[i] = x[i];
+}
+static const char *const nine[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", NULL };
+static const hone_op op = {
+    .size = sizeof op,
+    .domain = "org.bad",
+    .type = "Same",
+    .since = 1,
+    .forward64 = forward,
+    .backward64 = backward,
+#ifdef BAD_OP_SHORT
+    .size = 8,
+#elif defined(BAD_OP_DOMAIN)
+    .domain = "",
+#elif defined(BAD_OP_OURS)
+    .domain = "ai.onnx.ml",
+#elif defined(BAD_OP_TYPE)
+    .type = NULL,
+#elif defined(BAD_OP_SINCE)
+    .since = 0,
+#elif defined(BAD_OP_BACKWARD)
+    .backward64 = NULL,
+#elif defined(BAD_OP_ALONE)
+    .forward32 = forward32,
+#elif defined(BAD_OP_NINE)
+    .attributes = nine,
+#elif defined(BAD_OP_DEFAULTS)
+    .attributes = nine + 2,
+#endif
+};
+
 static hone_status init(const hone_host *host, void **state, hone_error *err)
 {
     const hone_reader_interface *readers = host->get_interface(host, "hone.reader/1");
@@ -69,7 +113,15 @@ static hone_status init(const hone_host *host, void **state, hone_error *err)
     int nobody_has_this(void);
     return readers->add(host, &reader, err) + nobody_has_this();
 #else
-    return readers->add(host, &reader, err);
+    const hone_op_interface *ops = host->get_interface(host, "hone.op/1");
+    hone_status st = ops->add(host, &op, err);
+#ifdef BAD_OP_TWICE
+    if (st == HONE_OK) st = ops->add(host, &op, err);
+#elif defined(BAD_OP_NULL)
+    if (st == HONE_OK) st = ops->add(host, NULL, err);
+#endif
+    (void)nine, (void)forward32;
+    return st == HONE_OK ? readers->add(host, &reader, err) : st;
 #endif
 }
 
