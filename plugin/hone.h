@@ -267,6 +267,15 @@ typedef struct hone_callbacks {
  * "batchnorm" insert (with "init" keep) are fitted on rows: they need d, also without epochs. */
 HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
                      const hone_callbacks *cb, hone_result **out, hone_error *err);
+/* A learning rate range test on the data's training rows: from the weights that hone_train would begin with, "steps" optimizer
+ * steps whose rate grows exponentially from "lr-from" to "lr-to"; ended early when the smoothed loss exceeds four times its least
+ * or is not finite ("stop_reason": "steps", "rose", "not_finite", "interrupted"). The parameters that make a training step count
+ * (optimizer, batch size, losses, scalers, augmentation, …); those of epochs, schedules, stopping and averages do not. The result
+ * ("hone.lr-find/1") has "points" (lr, loss, smoothed), "suggestion" (the steepest; null where the loss does not fall more than
+ * batches differ), "suggestions" (steepest, valley), "lowest" and "rises" (from where on the smoothed loss stays a tenth above its
+ * lowest), all of them rates. The model is not changed. */
+HONE_CALL hone_lr_find(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
+                       hone_error *err);
 /* Does hone_train look at data? Not with "epochs" 0, unless something is fitted on them. */
 HONE_API int hone_train_needs_data(const hone_params *params);
 /* Continues the run in run_dir exactly. overrides (NULL allowed): "epochs" as +N, moved data

@@ -8,11 +8,11 @@
 #include <string.h>
 
 enum kind { FLOAT, INT, BOOL, TEXT, CHOICE, LIST };
-enum group { DATA, TRAINING, RUN, PREDICT, VERIFY, SEARCH, TUNE, TELL, EXPORT };
+enum group { DATA, TRAINING, RUN, PREDICT, VERIFY, SEARCH, TUNE, TELL, EXPORT, FIND };
 enum { HN_P_LOG = 1, HN_P_COMMA = 2, HN_P_MOVES = 4 };
 static const char *const kind_names[] = { "float", "int", "bool", "text", "choice", "list" };
 static const char *const group_names[] = { "data",   "training", "run",  "predict", "verify",
-                                           "search", "tune",     "tell", "export" };
+                                           "search", "tune",     "tell", "export",  "lr-find" };
 
 struct row {
     const char *name;

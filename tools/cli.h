@@ -34,7 +34,7 @@ struct command {
 };
 extern const struct command cmd_inspect, cmd_new, cmd_train, cmd_resume, cmd_eval, cmd_predict,
     cmd_verify, cmd_gradcheck, cmd_diff, cmd_doctor, cmd_ask, cmd_tell, cmd_tune, cmd_report,
-    cmd_export, cmd_plugin;
+    cmd_export, cmd_plugin, cmd_lr_find;
 extern const struct command *const commands[]; /* NULL at the end */
 
 struct cli {

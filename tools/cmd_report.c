@@ -58,10 +58,29 @@ static int make_page(const json_t *tree, char **page, size_t *n)
     if (!f) return 0;
     if (!strcmp(jtext(tree, "kind"), "tune"))
         report_tune(f, tree);
+    else if (!strcmp(jtext(tree, "kind"), "lr-find"))
+        report_range(f, tree);
     else
         report_train(f, tree);
     int bad = ferror(f);
     return fclose(f) == 0 && !bad;
+}
+
+int put_report(struct cli *c, const json_t *tree, const char *path)
+{
+    char *page = NULL;
+    size_t n = 0;
+    int code;
+    if (!may_write(c, path)) {
+        code = report_error(c);
+    } else if (!make_page(tree, &page, &n)) {
+        c->err.code = HONE_E_NOMEM;
+        code = report_error(c);
+    } else {
+        code = write_page(c, path, page, n);
+    }
+    free(page);
+    return code;
 }
 
 static int finish(struct cli *c, const json_t *tree, const char *path)
@@ -89,24 +108,14 @@ static int finish(struct cli *c, const json_t *tree, const char *path)
 
 static int run(struct cli *c)
 {
-    char path[4096], *page = NULL;
-    size_t n = 0;
+    char path[4096];
     const char *dir = c->args[0];
     json_t *tree = report_read(c, dir);
     if (!tree) return report_error(c);
     snprintf(path, sizeof path, "%s%sreport.html", dir, dir[strlen(dir) - 1] == '/' ? "" : "/");
     if (c->out) snprintf(path, sizeof path, "%s", c->out);
-    int code = 0;
-    if (!may_write(c, path)) {
-        code = report_error(c);
-    } else if (!make_page(tree, &page, &n)) {
-        c->err.code = HONE_E_NOMEM;
-        code = report_error(c);
-    } else {
-        code = write_page(c, path, page, n);
-        if (!code) code = finish(c, tree, path);
-    }
-    free(page);
+    int code = put_report(c, tree, path);
+    if (!code) code = finish(c, tree, path);
     json_decref(tree);
     return code;
 }

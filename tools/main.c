@@ -7,9 +7,9 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &cmd_inspect, &cmd_new,    &cmd_train,     &cmd_tune,   &cmd_resume, &cmd_eval,
-    &cmd_predict, &cmd_verify, &cmd_gradcheck, &cmd_diff,   &cmd_doctor, &cmd_ask,
-    &cmd_tell,    &cmd_export, &cmd_report,    &cmd_plugin, NULL
+    &cmd_inspect, &cmd_new,     &cmd_train,  &cmd_lr_find,   &cmd_tune,   &cmd_resume,
+    &cmd_eval,    &cmd_predict, &cmd_verify, &cmd_gradcheck, &cmd_diff,   &cmd_doctor,
+    &cmd_ask,     &cmd_tell,    &cmd_export, &cmd_report,    &cmd_plugin, NULL
 };
 
 const struct command *find_command(const char *name)

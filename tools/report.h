@@ -48,5 +48,11 @@ void html_chart(FILE *f, const char *id, const char *title, const char *about);
 
 void report_train(FILE *f, const json_t *tree);
 void report_tune(FILE *f, const json_t *tree);
+/* kind "lr-find": the result of hone lr-find, "model", "ending", "shown": [low, high] of the smoothed loss. */
+void report_range(FILE *f, const json_t *tree);
+/* The losses that a curve of these points shows: up to what the loss falls from, not what it rises to at the end. */
+void range_shown(const json_t *points, double shown[2]);
+/* cmd_report.c: the tree's page at path, unless something else is there; the error is told. Returns an exit code. */
+int put_report(struct cli *c, const json_t *tree, const char *path);
 const char *base_name(const char *path);
 #endif

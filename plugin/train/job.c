@@ -203,8 +203,8 @@ hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err)
     return starts_changed(j->params) ? judge(j, d, 0, j->before, err) : HONE_OK;
 }
 
-/* --init, and BatchNormalization that was put into what is kept. The slab's host copy holds the imported weights. */
-static hone_status starting_weights(struct hn_job *j, hone_error *err)
+/* The slab's host copy holds the imported weights. */
+hone_status hn_job_weights(struct hn_job *j, hone_error *err)
 {
     const struct hn_train_opts *o = &j->opts;
     struct hn_replica *r = &j->cohort->member[0].r;
@@ -230,7 +230,7 @@ hone_status hn_job_start(struct hn_job *j, hone_error *err)
         HN_TRY(figures(j->eval, j->s, &j->cohort->member[0].r, wants_training_rows(j->s, j->params),
                        f->before, err));
     HN_TRY(hn_options_check(o, f->before, err));
-    return starting_weights(j, err);
+    return hn_job_weights(j, err);
 }
 
 /* ---- running and ending ---------------------------------------------------------------------------------------------------- */

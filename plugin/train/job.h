@@ -39,6 +39,8 @@ hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err);
 hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_error *err);
 /* Figures of the model as it came; then the weights training starts from (--init). Not after a checkpoint was loaded. */
 hone_status hn_job_start(struct hn_job *j, hone_error *err);
+/* The second half of it alone: --init, and BatchNormalization that was put into what is kept. */
+hone_status hn_job_weights(struct hn_job *j, hone_error *err);
 /* Trains until there is a reason to stop, leaving checkpoints in j->dir. */
 hone_status hn_job_run(struct hn_job *j, hone_error *err);
 /* The resulting weights, statistics and provenance go into the model; figures of the result. */

@@ -3,11 +3,13 @@
  * Learning rates: see schedule.h. Closed forms, so that a rate is a function of the position and resuming needs no
  * history; plateau alone remembers. */
 #include "plugin/train/schedule.h"
+#include "plugin/train/range.h"
 #include <math.h>
 #include <string.h>
 
-static const char *const names[HN_LR_KINDS] = { "constant", "step",     "multistep", "exponential",
-                                                "cosine",   "onecycle", "poly",      "plateau" };
+static const char *const names[HN_LR_KINDS] = { "constant",    "step",    "multistep",
+                                                "exponential", "cosine",  "onecycle",
+                                                "poly",        "plateau", "range" };
 
 int hn_schedule_kind_of(const char *name)
 {
@@ -67,6 +69,8 @@ static double plain(const struct hn_schedule *s, int64_t epoch, int64_t step)
     case HN_LR_COSINE: return glide(o->lr, o->lr_min, share);
     case HN_LR_POLY: return floored(o, o->lr * pow(1 - share, o->gamma));
     case HN_LR_ONECYCLE: return onecycle(o, step);
+    case HN_LR_RANGE:
+        return hn_range_rate(o->lr, o->lr_max, (int)step, (int)(o->epochs * o->steps_per_epoch));
     case HN_LR_PLATEAU: return s->lr;
     default: return o->lr;
     }

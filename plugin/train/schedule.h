@@ -10,6 +10,7 @@
  *   poly         lr * (1 - epoch / epochs)^gamma
  *   onecycle     once an optimizer step k of all steps T: up from max / 25 to max over 0.3 T - 1 steps, down to max / 250000
  *                at T - 1, both along a half cosine
+ *   range        lr * (max / lr)^(k / (T - 1)) in optimizer step k of all T: no choice of the parameters, of hone_lr_find alone
  *   plateau      lr * gamma each time the watched value was not better than best * (1 ± threshold) for more than
  *                `patience` epochs; then `cooldown` epochs do not count; never below min; changes of 1e-8 or less are not made
  *
@@ -32,6 +33,7 @@ enum hn_schedule_kind {
     HN_LR_ONECYCLE,
     HN_LR_POLY,
     HN_LR_PLATEAU,
+    HN_LR_RANGE,
     HN_LR_KINDS
 };
 enum { HN_MAX_MILESTONES = 64 };

@@ -15,7 +15,7 @@ _hone.need_hone()
 tmp = _hone.folder()
 data = ["--x", IMAGES, "--y", LABELS, "--x-scale", SCALE]
 quick = data + ["--epochs", "1", "--batch-size", "500", "--quiet"]
-COMMANDS = ["inspect", "new", "train", "tune", "resume", "eval", "predict", "verify", "gradcheck", "diff", "doctor", "ask", "tell", "export", "report", "plugin"]
+COMMANDS = ["inspect", "new", "train", "lr-find", "tune", "resume", "eval", "predict", "verify", "gradcheck", "diff", "doctor", "ask", "tell", "export", "report", "plugin"]
 
 
 def table(name, rows):

@@ -273,6 +273,38 @@
     }
   }
 
+  /* ---- a learning rate range test ------------------------------------------------------------------------------------- */
+
+  function rangePage() {
+    var host = document.querySelector("#range .plot"), p = data.points, all = false;
+    if (!host || p.length < 2) return;
+    var says = data.suggestions || {};
+    tick(html(host, "div", "controls"), "all losses", false, function (on) { all = on; redraw(true); });
+    chart(host, { title: "loss by learning rate", height: function (w) { return w < 520 ? 260 : 340; }, left: 56 }, function (svg, box) {
+      var r = all ? range(p.map(function (q) { return q.loss; }), 0, true) : { low: data.shown[0], high: data.shown[1] };
+      var ys = padded(r, false), xs = logarithmic(p[0].lr, p[p.length - 1].lr), g;
+      function x(lr) { return box.x + box.w * xs.at(lr); }
+      function y(v) { return box.y + box.h * (1 - ys.at(v)); }
+      axes(svg, box, xs, ys, "learning rate");
+      [["with care", says.valley, "base", 26], ["suggested", says.steepest, "mark", 12]].forEach(function (m) {
+        if (!isNumber(m[1])) return;
+        var right = xs.at(m[1]) > (m[2] === "base" ? 0.25 : 0.7);
+        node(svg, "line", { "class": m[2], x1: x(m[1]), x2: x(m[1]), y1: box.y, y2: box.y + box.h });
+        node(svg, "text", { x: x(m[1]) + (right ? -5 : 5), y: box.y + m[3], "text-anchor": right ? "end" : "start" }, m[0] + ": " + format(m[1]));
+      });
+      g = clipped(svg, box);
+      p.forEach(function (q) { node(g, "circle", { "class": "step", cx: x(q.lr), cy: y(q.loss), r: 2 }); });
+      node(g, "path", { "class": "curve val", d: path(p.map(function (q) { return [x(q.lr), y(q.smoothed)]; })) });
+      var area = node(svg, "rect", { x: box.x, y: box.y, width: box.w, height: box.h, fill: "none", "pointer-events": "all" });
+      area.addEventListener("pointermove", function (e) {
+        var b = svg.getBoundingClientRect(), at = (e.clientX - b.left) * svg.viewBox.baseVal.width / b.width, near = p[0];
+        p.forEach(function (q) { if (Math.abs(x(q.lr) - at) < Math.abs(x(near.lr) - at)) near = q; });
+        showTip(e, "rate  " + format(near.lr) + "\nloss  " + format(near.loss) + "\nsmoothed  " + format(near.smoothed));
+      });
+      area.addEventListener("pointerleave", hideTip);
+    });
+  }
+
   /* ---- a search ------------------------------------------------------------------------------------------------------ */
 
   function tunePage() {
@@ -570,6 +602,8 @@
   }
 
   document.querySelectorAll("noscript").forEach(function (e) { e.remove(); });
-  if (data.kind === "tune") tunePage(); else trainPage();
+  if (data.kind === "tune") tunePage();
+  else if (data.kind === "lr-find") rangePage();
+  else trainPage();
   addEventListener("resize", function () { redraw(false); });
 })();
