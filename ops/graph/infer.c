@@ -413,7 +413,7 @@ static int takes_single_rows(const struct hn_graph *g)
 /* What chooses labels, or stands behind that: nothing that is trained depends on it. */
 static int is_label_tail(const struct hn_graph *g, const struct hn_node *n)
 {
-    if (n->row->infer == hn_infer_arg) return 1;
+    if (n->row->infer == hn_infer_arg || n->row->infer == hn_infer_topk) return 1;
     for (int k = 0; k < n->n_in; k++)
         if (n->in[k] >= 0 && g->facts->values[n->in[k]].label) return 1;
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tail that makes labels of scores: ArgMax and ArgMin, and the lists that their numbers are looked up in. A program computes
+ * The tail that makes labels of scores: ArgMax, ArgMin and TopK, and the lists that their numbers are looked up in. A program computes
  * positions, and none of what follows computes anything: ArrayFeatureExtractor, Gather, LabelEncoder and Cast write a new list of
  * what the positions stand for (hn_value_fact.labels), which whoever hands an output out reads.
  *
@@ -13,14 +13,27 @@
 #include "ops/base/status.h"
 #include "ops/math/row.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_POSITIONS = 1 << 24 /* float32 holds them all */, LONGEST_LIST = 1 << 20 };
+enum {
+    MOST_POSITIONS = 1 << 24 /* float32 holds them all */,
+    LONGEST_LIST = 1 << 20,
+    MOST_ROUNDS = 32
+};
 
 static struct hn_value_fact *fact(const struct hn_infer *c, int32_t v)
 {
     return &c->g->facts->values[v];
+}
+
+static hone_status fixed_axis(const struct hn_infer *c, const struct hn_shape *x, int axis)
+{
+    if (!x->d[axis].per_row && x->d[axis].fixed >= 1 && x->d[axis].fixed <= MOST_POSITIONS)
+        return HONE_OK;
+    return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                   "%s along dim %d, wanted one of fixed size from 1 to 2^24", c->n->type, axis);
 }
 
 /* ---- ArgMax, ArgMin ---------------------------------------------------------------------------------------------- */
@@ -39,10 +52,7 @@ hone_status hn_infer_arg(struct hn_infer *c)
     const int at = hn_arg_axis(c->g, c->n, c->a);
     int axis = 0;
     HN_TRY(hn_axis(c, at, x->rank, &axis));
-    if (x->d[axis].per_row || x->d[axis].fixed < 1 || x->d[axis].fixed > MOST_POSITIONS)
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "%s along dim %d, wanted one of fixed size from 1 to 2^24", c->n->type,
-                       axis);
+    HN_TRY(fixed_axis(c, x, axis));
     for (int i = 0; i < x->rank; i++)
         if (i != axis || c->a->keepdims)
             y.d[y.rank++] = i == axis ? (struct hn_dim){ 0, 1 } : x->d[i];
@@ -51,6 +61,20 @@ hone_status hn_infer_arg(struct hn_infer *c)
     fact(c, c->n->out[0])->n_positions = x->d[axis].fixed;
     fact(c, c->n->out[0])->label = 1;
     return HONE_OK;
+}
+
+/* A constant: 0, 1, ... along an axis, or from the size - 1 down to 0. */
+static hone_status numbers_along(struct hn_lowering *l, const struct hn_shape *s, int axis,
+                                 int rising, int32_t *out)
+{
+    const int64_t size = s->d[axis].fixed;
+    struct hn_tensor t = { .dtype = HN_F64, .rank = s->rank - axis, .n = size };
+    double *numbers = hn_arena_alloc(l->arena, (size_t)size, sizeof *numbers);
+    if (!numbers) return hn_nomem(l->err, "the program", (size_t)size * sizeof *numbers);
+    for (int64_t i = 0; i < size; i++) numbers[i] = (double)(rising ? i : size - 1 - i);
+    for (int i = 0; i < t.rank; i++) t.dims[i] = i ? 1 : size;
+    t.data = numbers;
+    return hn_l_const(l, &t, out);
 }
 
 /* Where x is the largest, numbers that fall along the axis (rise, for the last of equals); the largest of these tells which. NaN is
@@ -63,18 +87,12 @@ hone_status hn_lower_arg(struct hn_lowering *l, const struct hn_node *n,
     const int64_t size = s->d[axis].fixed;
     const struct hn_reduce most = { HN_R_MAX, 1u << axis, 1 },
                            which = { HN_R_MAX, 1u << axis, a->keepdims != 0 };
-    struct hn_tensor t = { .dtype = HN_F64, .rank = s->rank - axis, .n = size };
-    double *numbers = hn_arena_alloc(l->arena, (size_t)size, sizeof *numbers);
     int32_t x, y, order;
-    if (!numbers) return hn_nomem(l->err, "the program", (size_t)size * sizeof *numbers);
-    for (int64_t i = 0; i < size; i++) numbers[i] = (double)(a->last ? i : size - 1 - i);
-    for (int i = 0; i < t.rank; i++) t.dims[i] = i ? 1 : size;
-    t.data = numbers;
+    HN_TRY(numbers_along(l, s, axis, a->last != 0, &order));
     HN_TRY(hn_l_value(l, n->in[0], &x));
     if (strcmp(n->type, "ArgMin") == 0) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, x, &x));
     HN_TRY(hn_l_op(l, &hn_op_reduce, &most, &x, 1, &y));
     HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, y, &y));
-    HN_TRY(hn_l_const(l, &t, &order));
     HN_TRY(hn_l_binary(l, HN_B_MUL, y, order, &y));
     HN_TRY(hn_l_op(l, &hn_op_reduce, &which, &y, 1, &y));
     if (!a->last) HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, (double)(size - 1), y, &y));
@@ -85,6 +103,7 @@ int32_t hn_graph_scores(const struct hn_graph *g, int32_t v, int *axis)
 {
     while (g->facts->values[v].label && g->values[v].producer >= 0) {
         const struct hn_node *n = &g->nodes[g->values[v].producer];
+        if (n->row->infer == hn_infer_topk) return -1; /* several of a row */
         if (n->row->infer == hn_infer_arg) {
             *axis = hn_arg_axis(g, n, g->facts->nodes[n - g->nodes].attrs);
             return n->in[0];
@@ -93,6 +112,84 @@ int32_t hn_graph_scores(const struct hn_graph *g, int32_t v, int *axis)
         v = n->in[second];
     }
     return -1;
+}
+
+/* ---- TopK -------------------------------------------------------------------------------------------------------- */
+
+hone_status hn_infer_topk(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    const int64_t *k;
+    int64_t n;
+    int axis = 0;
+    HN_TRY(hn_axis(c, c->a->axis, y.rank, &axis));
+    HN_TRY(fixed_axis(c, &y, axis));
+    HN_TRY(hn_in_i64s(c, 1, &k, &n));
+    if (n != 1 || k[0] < 1 || k[0] > y.d[axis].fixed || k[0] > MOST_ROUNDS)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "TopK of %lld, wanted 1 to %d, and no more than there are",
+                       n == 1 ? (long long)k[0] : (long long)n, MOST_ROUNDS);
+    if (hn_has_attr(c->n, "sorted") && !c->a->sorted)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "TopK in no order is not supported");
+    y.d[axis].fixed = k[0];
+    HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
+    HN_TRY(hn_out(c, 1, HN_I64, &y));
+    if (c->n->n_out < 2 || c->n->out[1] < 0) return HONE_OK;
+    fact(c, c->n->out[1])->n_positions = hn_in_shape(c, 0)->d[axis].fixed;
+    fact(c, c->n->out[1])->label = 1;
+    return HONE_OK;
+}
+
+struct rounds {
+    int axis;
+    int32_t x, order, left; /* left: 1 where nothing was taken yet; -1: all of it */
+};
+
+/* The largest of what is left, and its number counted from the end; takes it away. */
+static hone_status one_round(struct hn_lowering *l, struct rounds *r, int32_t *most, int32_t *which)
+{
+    const struct hn_reduce along = { HN_R_MAX, 1u << r->axis, 1 };
+    int32_t taken, rest, low, none;
+    HN_TRY(hn_l_op(l, &hn_op_reduce, &along, &r->x, 1, most));
+    HN_TRY(hn_l_binary(l, HN_B_EQUAL, r->x, *most, which));
+    if (r->left >= 0) HN_TRY(hn_l_binary(l, HN_B_MUL, *which, r->left, which));
+    HN_TRY(hn_l_binary(l, HN_B_MUL, *which, r->order, which));
+    HN_TRY(hn_l_op(l, &hn_op_reduce, &along, which, 1, which));
+    HN_TRY(hn_l_binary(l, HN_B_EQUAL, r->order, *which, &taken));
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, taken, &rest));
+    if (r->left >= 0)
+        HN_TRY(hn_l_binary(l, HN_B_MUL, r->left, rest, &r->left));
+    else
+        r->left = rest;
+    HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, -(double)INFINITY, &low));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, low, taken, &none));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, r->x, rest, &r->x));
+    return hn_l_binary(l, HN_B_ADD, r->x, none, &r->x);
+}
+
+/* As many rounds of ArgMax as are wanted. */
+hone_status hn_lower_topk(struct hn_lowering *l, const struct hn_node *n,
+                          const struct hn_onnx_attrs *a)
+{
+    const struct hn_shape *s = &l->g->values[n->in[0]].shape;
+    const int smallest = hn_has_attr(n, "largest") && !a->largest;
+    struct rounds r = { .axis = (int)(a->axis < 0 ? a->axis + s->rank : a->axis), .left = -1 };
+    const struct hn_concat join = { r.axis };
+    int32_t most[MOST_ROUNDS], which[MOST_ROUNDS], y;
+    struct hn_dim k = { 0, 0 };
+    (void)hn_int_at(l->g, n->in[1], 0, &k);
+    HN_TRY(hn_l_value(l, n->in[0], &r.x));
+    if (smallest) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, r.x, &r.x));
+    HN_TRY(numbers_along(l, s, r.axis, 0, &r.order));
+    for (int64_t i = 0; i < k.fixed; i++) HN_TRY(one_round(l, &r, &most[i], &which[i]));
+    y = most[0];
+    if (k.fixed > 1) HN_TRY(hn_l_op(l, &hn_op_concat, &join, most, (int)k.fixed, &y));
+    if (smallest) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, y, &y));
+    HN_TRY(hn_l_bind(l, n->out[0], y));
+    y = which[0];
+    if (k.fixed > 1) HN_TRY(hn_l_op(l, &hn_op_concat, &join, which, (int)k.fixed, &y));
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, (double)(s->d[r.axis].fixed - 1), y, &y));
+    return hn_l_bind(l, n->n_out > 1 ? n->out[1] : -1, y);
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------------------- */

@@ -54,8 +54,11 @@ static int node_computable(const struct hn_graph *g, const struct hn_node *n,
     return 1;
 }
 
-/* Only the first output of BatchNormalization, Dropout and LayerNormalization is computed; all of Split's. */
-static int n_computed(const struct hn_node *n) { return n->row->out_max == 255 ? n->n_out : 1; }
+/* Only the first output of BatchNormalization, Dropout and LayerNormalization is computed; all of Split's and TopK's. */
+static int n_computed(const struct hn_node *n)
+{
+    return n->row->out_max == 255 || n->row->infer == hn_infer_topk ? n->n_out : 1;
+}
 
 static void find_computable(struct hn_graph *g)
 {

@@ -68,6 +68,8 @@ SCHEMA(a_like, IGNORED(HN_ATTR_I64, "saturate"), IGNORED(HN_ATTR_STR, "round_mod
 SCHEMA(a_reduce1, LIST(axes, "axes"), I(keepdims, 1, "keepdims"));
 SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"));
 SCHEMA(a_arg1, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"));
+SCHEMA(a_topk10, I(axis, -1, "axis"));
+SCHEMA(a_topk11, I(axis, -1, "axis"), I(largest, 1, "largest"), I(sorted, 1, "sorted"));
 SCHEMA(a_arg12, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"), I(last, 0, "select_last_index"));
 
 SCHEMA(a_scaler, { "offset", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, offset) },
@@ -244,6 +246,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     ARG("ArgMax", V(12, 13), a_arg12),
     ARG("ArgMin", V(1, 11), a_arg1),
     ARG("ArgMin", V(12, 13), a_arg12),
+    { "", "TopK", V(10), 2, 2, 2, 0, FLOATS, 1, 0, a_topk10, hn_infer_topk, NULL, hn_lower_topk },
+    { "", "TopK", V(11, 24), 2, 2, 2, 0, FLOATS, 1, 0, a_topk11, hn_infer_topk, NULL, hn_lower_topk },
     REDUCED("ReduceMin", V(1, 11, 12, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_min),
     REDUCED("ReduceMin", V(18, 20), 2, FOLDS, a_reduce18, hn_lower_reduce_min),
     REDUCED("ReduceL1", V(1, 11, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_l1),

@@ -63,7 +63,7 @@ END_TEST
 /* A row of NaN still gives a position of the list. */
 START_TEST(nan_stays_inside)
 {
-    static const double x[4] = { NAN, NAN, NAN, NAN };
+    static const double x[4] = { (double)NAN, (double)NAN, (double)NAN, (double)NAN };
     const double *in[] = { x };
     struct tb t;
     tb_open(&t, 13);

@@ -131,6 +131,9 @@ def tails():
         "one_hot_of_it": ([arg, make("OneHot", ["i", "depth", "pair"], ["y"])], [("h", 1, n4), ("y", 1, n4)], [array(np.int64(4), "depth"), array(np.array([0, 1], np.float32), "pair")]),
         "below": ([make("Less", ["h", "zero"], ["y"]), make("Not", ["y"], ["z"]), make("Where", ["z", "hi", "lo"], ["w2"])], [("h", 1, n4), ("y", 9, n4), ("z", 9, n4), ("w2", 1, n4)],
                   [array(np.float32(0), "zero"), array(np.float32(5), "hi"), array(np.float32(-5), "lo")]),
+        "largest_three": ([make("Relu", ["h"], ["r"]), make("TopK", ["r", "k"], ["v", "i"], axis=-1), make("Gather", ["names", "i"], ["y"])],
+                          [("h", 1, n4), ("v", 1, ["n", 3]), ("i", 7, ["n", 3]), ("y", 8, ["n", 3])], [array(np.array([3]), "k"), names]),
+        "smallest_one": ([make("TopK", ["h", "k"], ["v", "i"], axis=1, largest=0)], [("h", 1, n4), ("v", 1, n1), ("i", 7, n1)], [array(np.array([1]), "k")]),
         "views": ([make("ArgMax", ["h"], ["i"], axis=1), make("Flatten", ["i"], ["f"]), make("Squeeze", ["i", "axis"], ["s"]), make("Identity", ["s"], ["y"]), make("Unsqueeze", ["y", "axis"], ["z"])],
                   [("h", 1, n4), ("f", 7, n1), ("y", 7, n), ("z", 7, n1)], [array(np.array([1]), "axis")]),
     }
@@ -181,7 +184,8 @@ def refusals():
         "text that is no number": ([arg, make("Gather", ["names", "i"], ["t"]), make("Cast", ["t"], ["y"], to=7)], [("h", 1, ["n", 4]), ("y", 7, n)], [names], "Cast of 'a' to int64"),
         "calculation with labels": ([arg, make("Gather", ["codes", "i"], ["t"]), make("Mul", ["t", "codes"], ["y"])], [("h", 1, ["n", 4]), ("y", 7, [4])], [array(np.array([1, 2, 3, 4]), "codes")], "which are labels"),
         "an encoder of nothing known": ([make("Cast", ["h"], ["k"], to=7), make("LabelEncoder", ["k"], ["y"], keys_int64s=[0], values_strings=["a"], **ml)], [("h", 1, ["n", 4]), ("y", 8, ["n", 4])], [], "LabelEncoder of what is no label"),
-        "the largest few": ([make("TopK", ["h", "k"], ["v", "y"], axis=1)], [("h", 1, ["n", 4]), ("y", 7, ["n", 2])], [array(np.array([2]), "k")], "operator TopK"),
+        "the largest few in any order": ([make("TopK", ["h", "k"], ["v", "y"], axis=1, sorted=0)], [("h", 1, ["n", 4]), ("y", 7, ["n", 2])], [array(np.array([2]), "k")], "TopK in no order"),
+        "more than there are": ([make("TopK", ["h", "k"], ["v", "y"], axis=1)], [("h", 1, ["n", 4]), ("y", 7, ["n", 5])], [array(np.array([5]), "k")], "TopK of 5"),
     }
     for name, (nodes, outputs, initializers, why) in cases.items():
         path = model("refused", nodes, outputs, initializers)

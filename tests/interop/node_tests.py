@@ -32,7 +32,7 @@ WANTED = {
     "LogSoftmax": 7, "LpNormalization": 6, "MatMul": 14, "Max": 11, "Mean": 5, "Min": 11, "Mul": 6, "Or": 16,
     "RMSNormalization": 38, "ReduceL1": 9, "ReduceL2": 9, "ReduceLogSum": 5, "ReduceLogSumExp": 9, "ReduceMax": 9, "ReduceMean": 8,
     "ReduceMin": 9, "ReduceSum": 12, "ReduceSumSquare": 9, "Relu": 1, "Reshape": 9, "Selu": 3, "Sigmoid": 2, "Size": 2, "Slice": 8,
-    "Softmax": 7, "Softplus": 2, "Split": 14, "Squeeze": 2, "Sub": 6, "Tanh": 2, "Transpose": 7, "Unsqueeze": 7, "Where": 3,
+    "Softmax": 7, "Softplus": 2, "Split": 14, "Squeeze": 2, "Sub": 6, "Tanh": 2, "TopK": 3, "Transpose": 7, "Unsqueeze": 7, "Where": 3,
 }
 # the second input gives a type alone, so that a model that runs has none at run time
 TYPE_ONLY = {"CastLike"}
