@@ -16,7 +16,7 @@ from . import _errors
 from ._library import Array
 
 TYPES = {"float32": 1, "uint8": 2, "int32": 6, "int64": 7, "float16": 10, "float64": 11, "bfloat16": 16}
-NUMPY = {1: np.float32, 11: np.float64}
+NUMPY = {1: np.float32, 7: np.int64, 9: np.bool_, 11: np.float64}
 TEXT = 8
 CLOSEST = {"bool": "uint8", "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64"}
 
@@ -37,6 +37,9 @@ def structs(arrays: list[Wrapped]) -> ctypes.Array:
 
 def copy(array: Array) -> np.ndarray:
     """The library's rows, which are gone after the call: [rows, per_row]."""
+    if array.dtype == TEXT:
+        texts = (ctypes.c_char_p * (array.rows * array.per_row)).from_address(array.data)
+        return np.array([text.decode(errors="replace") for text in texts], str).reshape(array.rows, array.per_row)
     dtype = np.dtype(NUMPY[array.dtype])
     memory = (ctypes.c_char * (array.rows * array.per_row * dtype.itemsize)).from_address(array.data)
     return np.frombuffer(memory, dtype).reshape(array.rows, array.per_row).copy()

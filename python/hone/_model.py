@@ -220,9 +220,10 @@ class Model:
     # ---- use
 
     def predict(self, X: object = None, *, argmax: bool = False, **params: object) -> np.ndarray | dict[str, np.ndarray]:
-        """The outputs for rows X, in their order: an array [rows, …] of float32 (float64 of models of that), or, where
-        several outputs are computed, {output: array}; output="NAME" chooses. argmax: [rows], the class of each row by its
-        label: text, integers, or numbers 0, 1, … where the model has no list."""
+        """The outputs for rows X, in their order: an array [rows, …] of float32 (float64 of models of that), of labels int64,
+        bool or text; where several outputs are computed, {output: array}; output="NAME" chooses. argmax: [rows], the class of
+        each row by its label: text, integers, or numbers 0, 1, … where the model has no list (made of the scores; labels that
+        the model gives itself are left out unless named)."""
         roles = self._roles(X, None, None, None, None)
         also = SPEED if roles else SPEED | FILES_OF_PREDICT
 
@@ -242,8 +243,9 @@ class Model:
             with self._params(values, "predict", {"predict"}, also, bool(roles)) as p:
                 self._with_data(params, p, roles, run)
             outputs = {v["name"]: v for v in self._about()["outputs"]}
-            shape = _labels if argmax else _shaped
-            return {name: shape(np.concatenate(rows), outputs[name]) for name, rows in pieces.items()}
+            whole = {name: np.concatenate(rows) for name, rows in pieces.items()}
+            shapes = {name: _labels if argmax and rows.dtype.kind == "f" else _shaped for name, rows in whole.items()}
+            return {name: shapes[name](rows, outputs[name]) for name, rows in whole.items()}
 
         found: dict[str, np.ndarray] = self._context.run(work)
         return next(iter(found.values())) if len(found) == 1 else found

@@ -170,6 +170,21 @@ class AsOnnxRuntime(Case):
         p = model.predict(X, output=learns[0].name)
         wanted = [[row[c] for c in learns[0].classes] for row in maps]
         np.testing.assert_allclose(p, wanted, rtol=1e-4, atol=1e-6)
+        both = model.predict(X)
+        self.assertEqual(list(both), [v.name for v in model.outputs])
+        self.assertEqual(both[model.outputs[0].name].tolist(), list(labels))
+        for name, kinds in (("sk_text", "Uf"), ("torch_codes", "fi"), ("torch_half", "fib"), ("torch_only", "i")):
+            other = hone.Model.load(DATA / "labels" / f"{name}.onnx")
+            x = np.random.default_rng(1).normal(size=(1100, 5)).astype(np.float32)
+            found = other.predict(x)
+            found = list(found.values()) if isinstance(found, dict) else [found]
+            self.assertEqual("".join(y.dtype.kind for y in found), kinds)
+            s = session(other)
+            for y, by in zip(found, s.run(None, {s.get_inputs()[0].name: x})):
+                if y.dtype.kind != "f":
+                    self.assertEqual(y.tolist(), by.tolist())
+            if name == "torch_only":
+                self.assertEqual(other.predict(x, argmax=True).tolist(), found[0].tolist())
         two = onnx.helper.make_model(
             onnx.helper.make_graph(
                 [
