@@ -49,6 +49,7 @@ def test_same_as_train(schedule):
 
 make_data()
 for schedule in (["cosine"], ["onecycle", "--warmup", "3"], ["poly"], ["step", "--lr-step", "3", "--lr-gamma", "0.5"], ["exponential"],
-                 ["plateau", "--lr-patience", "1"], ["constant", "--swa-start", "2", "--swa-lr", "0.02", "--swa-anneal", "3"]):
+                 ["plateau", "--lr-patience", "1"], ["constant", "--swa-start", "2", "--swa-lr", "0.02", "--swa-anneal", "3"],
+                 ["multistep", "--lr-milestones", "2,4", "--ema", "0.8"]):
     test_same_as_train(schedule)
 _hone.finish("refit", tmp)

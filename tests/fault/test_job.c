@@ -73,12 +73,17 @@ static void tear_down(void)
 
 static hone_status options(hone_params *p, hone_error *err)
 {
-    static const char *const set[][2] = {
-        { "target", "label" }, { "val-split", "0.25" },        { "epochs", "2" },
-        { "batch-size", "8" }, { "lr-schedule", "plateau" },   { "scale", "standard" },
-        { "swa-start", "1" },  { "early-stop-patience", "5" }, { "force", "true" },
-        { "threads", "1" }
-    };
+    static const char *const set[][2] = { { "target", "label" },
+                                          { "val-split", "0.25" },
+                                          { "epochs", "2" },
+                                          { "batch-size", "8" },
+                                          { "lr-schedule", "plateau" },
+                                          { "scale", "standard" },
+                                          { "swa-start", "1" },
+                                          { "steps", "10" },
+                                          { "early-stop-patience", "5" },
+                                          { "force", "true" },
+                                          { "threads", "1" } };
     hone_status st = hone_params_set(p, "data", data_path, err);
     for (size_t i = 0; st == HONE_OK && i < sizeof set / sizeof *set; i++)
         st = hone_params_set(p, set[i][0], set[i][1], err);
@@ -113,6 +118,11 @@ static hone_status job(struct hn_fault *f, int stop, hone_error *err)
     if (st == HONE_OK) st = options(p, err);
     if (st == HONE_OK) st = hone_model_load(ctx, model_path, &m, err);
     if (st == HONE_OK) st = hone_data_open(ctx, m, p, &d, err);
+    if (st == HONE_OK && !stop) {
+        st = hone_lr_find(m, d, p, &r, err);
+        hone_result_destroy(r);
+        r = NULL;
+    }
     if (st == HONE_OK) st = hone_train(m, d, p, &cb, &r, err);
     if (st == HONE_OK && stop) {
         hone_result_destroy(r);

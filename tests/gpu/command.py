@@ -87,6 +87,10 @@ def same_as_cpu():
         for i, epoch in enumerate(want):
             for curve in got:
                 near(f"validation loss {i} of {averaged}", curve[i]["val_loss"], epoch["val_loss"])
+    want, got = (json.loads(hone("lr-find", model, "--data", data, "--target", "y", "--optimizer", "sgd", "--lr-to", "0.1", "--device", d, "--json", "--quiet")[0])["points"]
+                 for d in ("cpu", "cuda"))
+    for a, b in zip(got, want):
+        near("a loss of lr-find", a["loss"], b["loss"])
     loss, rows = {}, {}
     for device in ("cpu", "cuda"):
         text, _ = hone("eval", "cpu.onnx", "--data", data, "--target", "y", "--device", device, "--json")
