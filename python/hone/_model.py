@@ -180,6 +180,22 @@ class Model:
 
         return self._context.run(work, progress)
 
+    def lr_find(self, X: Any = None, y: Any = None, *, sample_weight: Any = None, **params: object) -> dict:
+        """A learning rate range test: ["suggestion"] is a rate or None, ["points"] the curve. The model is not changed.
+        Arguments as for `train`, and lr_from, lr_to, steps."""
+        roles = self._roles(X, y, sample_weight, None, None)
+        if not roles:
+            params["y"] = y
+
+        def work(_: Callable) -> dict:
+            groups = {"data", "training", "lr-find"}
+            with self._params(params, "lr_find", groups, SPEED | {"dropout_impl"}, bool(roles)) as p:
+                return self._with_data(
+                    params, p, roles, lambda data: result("hone_lr_find", self._context.model, data, p.handle)
+                )
+
+        return self._context.run(work)
+
     def tune(
         self,
         X: object = None,

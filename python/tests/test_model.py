@@ -3,6 +3,7 @@
 
 import copy
 import itertools
+import json
 import logging
 import pickle
 
@@ -110,6 +111,18 @@ class AsTheCommand(Case):
         val = ("--val-x", f / "vx.npy", "--val-y", f / "vy.npy", "--sample-weights", f / "w.npy", "--epochs", 4)
         self.X, self.y = self.X[:200], self.y[:200]
         self.assertEqual(model.to_bytes(), self.by_command("train", *val))
+
+    def test_lr_find_finds_the_same(self):
+        np.save(self.folder / "x.npy", self.X)
+        np.save(self.folder / "y.npy", self.y)
+        files = ("--x", self.folder / "x.npy", "--y", self.folder / "y.npy")
+        wanted = json.loads(command("lr-find", self.source, *files, "--batch-size", 16, "--steps", 60, "--json"))
+        model = hone.Model.load(self.source)
+        before = model.to_bytes()
+        found = model.lr_find(self.X, self.y, batch_size=16, steps=60)
+        self.assertEqual(found["points"], wanted["points"])
+        self.assertEqual(found["suggestions"], wanted["suggestions"])
+        self.assertEqual(model.to_bytes(), before)
 
     def test_untouched_is_the_same_file(self):
         model = hone.Model.load(self.source)
