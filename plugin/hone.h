@@ -209,7 +209,8 @@ HONE_API void hone_data_destroy(hone_data *d);
  * is searched for, no model or data file can name one. path has a '/' in it, and may end in "@" and
  * the file's hash (XXH3-128, 32 hexadecimal digits, as hone_plugin_list tells it): then only that
  * file is taken. Run folders note plug-ins down like this, so that hone_resume finds the same ones.
- * A second call for the same path does nothing. It stays until the context goes.
+ * A second call for the same path does nothing. It stays until the context goes. What this function
+ * loaded is in no run folder: load it again before hone_resume.
  * HONE_E_IO: there is no such file; HONE_E_USAGE: it is no plug-in, one for another version of the
  * interface (both are told), a broken one, or not the file that the hash wants. */
 HONE_CALL hone_plugin_load(hone_context *ctx, const char *path, hone_error *err);

@@ -15,7 +15,7 @@ static void custom_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
 
 static void widen(double *to, const float *from, size_t n)
 {
-    for (size_t i = 0; i < n; i++) to[i] = from[i];
+    for (size_t i = 0; i < n; i++) to[i] = (double)from[i];
 }
 
 static void custom_forward(const struct hn_cpu_call *k)

@@ -115,6 +115,23 @@ def test_train():
     a, b = both(weighted)
     check("weights of rows: the same", a == b)
 
+    def weights_file(kind, plugin, end):
+        out = tmp / f"wf-{kind}.onnx"
+        code(f"a file of weights, {kind}", hone("train", NET, *plugin, "--data", tmp / f"train{end}", *TABLE, "--ignore", "w", "--sample-weights",
+                                                tmp / ("only_w.csv" if kind == "csv" else "only_w.db:w"), "--epochs", 2, "--quiet", "-o", out), 0)
+        return out.read_bytes()
+    table = list(csv.reader(open(tmp / "train.csv")))
+    (tmp / "only_w.csv").write_text("".join(row[-1] + "\n" for row in table))
+    db = sqlite3.connect(tmp / "only_w.db")
+    db.execute("CREATE TABLE other(a)")
+    db.execute("CREATE TABLE w(w REAL)")
+    db.executemany("INSERT INTO w VALUES(?)", [[float(row[-1])] for row in table[1:]])
+    db.commit()
+    db.close()
+    c, d = both(weights_file)
+    check("weights in a file: the same", c == d)
+    check("as in a column", b == d)
+
 
 def test_arrays():
     """--x and --y take whole tables; FILE.db:TABLE says which, and a compressed database is read from memory."""

@@ -103,14 +103,22 @@ static const struct hn_foreign list = { &reader, (const hone_host *)&play, "org.
 /* The same table in cells of one kind and another, and as text. */
 static const char *const names[] = { "age", "colour", "weight", "y" };
 static const hone_cell typed[] = {
-    NUMBER(0.1),  TEXT("red"),
-    WHOLE(3),     TEXT("no"), /**/
-    WHOLE(-7),    TEXT("blue, \"q\""),
-    MISSING,      TEXT("yes"), /**/
-    NUMBER(1e-9), MISSING,
-    NUMBER(2.5),  TEXT("no"), /**/
-    NUMBER(NAN),  TEXT("red"),
-    NUMBER(-1e9), TEXT("yes"),
+    NUMBER(0.1),
+    TEXT("red"),
+    WHOLE(3),
+    TEXT("no"), /**/
+    WHOLE(-7),
+    TEXT("blue, \"q\""),
+    MISSING,
+    TEXT("yes"), /**/
+    NUMBER(1e-9),
+    MISSING,
+    NUMBER(2.5),
+    TEXT("no"), /**/
+    NUMBER((double)NAN),
+    TEXT("red"),
+    NUMBER(-1e9),
+    TEXT("yes"),
 };
 static const hone_cell texts[] = {
     TEXT("0.1"),  TEXT("red"),
@@ -303,7 +311,7 @@ static const hone_cell odd[] = { { .type = 9 } },
                        long_text[] = { { .type = HONE_CELL_TEXT,
                                          .value.text = "x",
                                          .length = SIZE_MAX / 2 } },
-                       infinite[] = { NUMBER(INFINITY) }, large[] = { NUMBER(1e300) },
+                       infinite[] = { NUMBER((double)INFINITY) }, large[] = { NUMBER(1e300) },
                        none[] = { MISSING }, word[] = { TEXT("hi") };
 static const char *const null_names[] = { "a", NULL }, *const twins[] = { "a", "a" };
 
