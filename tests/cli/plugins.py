@@ -19,7 +19,7 @@ _hone.need_hone()
 tmp = _hone.folder()
 HEADERS = tmp / "include"
 HERE = ROOT / "tests" / "cli" / "plugins"
-SO, NET = tmp / "sqlite_reader.so", tmp / "net.onnx"
+SO, JSONL, NET = tmp / "sqlite_reader.so", tmp / "jsonl_reader.so", tmp / "net.onnx"
 ENV = dict(os.environ, CPATH=str(HEADERS))
 TABLE = ["--target", "label", "--encode", "colour=onehot", "--impute", "mean"]
 NAMES = ["age", "n", "colour", "weight", "label", "w"]
@@ -66,7 +66,7 @@ def make_rows(seed, n):
 
 
 def write(name, rows):
-    """The same rows as a CSV file and as a table of a database."""
+    """The same rows as a CSV file, as a table of a database, and as JSON Lines, where a cell may be left out."""
     with open(tmp / f"{name}.csv", "w", newline="") as f:
         out = csv.writer(f)
         out.writerow(NAMES)
@@ -76,11 +76,16 @@ def write(name, rows):
     db.executemany("INSERT INTO t VALUES(?,?,?,?,?,?)", rows)
     db.commit()
     db.close()
+    objects = [{k: v for k, v in zip(NAMES, row) if i < 5 or i % 2 or v is not None} for i, row in enumerate(rows)]
+    (tmp / f"{name}.jsonl").write_text("".join(json.dumps(o) + "\n" + "  \n" * (i % 7 == 3) for i, o in enumerate(objects)))
+    subprocess.run(["gzip", "-k", f"{name}.jsonl"], cwd=tmp, check=True)
 
 
 def both(make):
-    """make(kind, plug-in options, ending) once for .csv and once for .db: the same results."""
-    return [make("csv", [], ".csv"), make("db", ["--plugin", SO], ".db")]
+    """make(kind, plug-in options, ending) for .csv, .db and JSON Lines: the same results."""
+    a, b = make("csv", [], ".csv"), make("db", ["--plugin", SO], ".db")
+    check("JSON Lines, too", make("jsonl", ["--plugin", JSONL], ".jsonl") == a == make("gz", ["--plugin", JSONL], ".jsonl.gz"))
+    return a, b
 
 
 def test_train():
@@ -118,7 +123,7 @@ def test_train():
     def weights_file(kind, plugin, end):
         out = tmp / f"wf-{kind}.onnx"
         code(f"a file of weights, {kind}", hone("train", NET, *plugin, "--data", tmp / f"train{end}", *TABLE, "--ignore", "w", "--sample-weights",
-                                                tmp / ("only_w.csv" if kind == "csv" else "only_w.db:w"), "--epochs", 2, "--quiet", "-o", out), 0)
+                                                tmp / ("only_w.db:w" if kind == "db" else "only_w.csv"), "--epochs", 2, "--quiet", "-o", out), 0)
         return out.read_bytes()
     table = list(csv.reader(open(tmp / "train.csv")))
     (tmp / "only_w.csv").write_text("".join(row[-1] + "\n" for row in table))
@@ -173,6 +178,16 @@ def test_arrays():
     db.close()
     code("no rows", hone(*two, "--x", tmp / "blob.db"), 4, "found no rows")
     code("without the plug-in", hone("eval", tmp / "xy.onnx", "--x", tmp / "xy.db", "--y", tmp / "y.csv"), 4, "is an SQLite database", "--plugin")
+
+
+def test_lines():
+    """JSON Lines that are none."""
+    for text, told in (('{"a": 1}\n{"a": [1]}\n', "line 2, 'a': found a list"), ('{"a": 1}\n{"b": 1}\n', "line 2: found a key that the first line has not"),
+                       ('{"a": 1}\n[1]\n', "line 2: found no object"), ('{"a": 1}\n{"a": \n', "line 2:"), ("{}\n", "found no columns"),
+                       ('\n{"a": "x"}\n', "row 1, column 'a': found 'x'")):
+        (tmp / "bad.jsonl").write_text(text)
+        r = hone("predict", tmp / "xy.onnx", "--plugin", JSONL, "--data", tmp / "bad.jsonl", "-o", tmp / "bad.csv")
+        code(f"lines {text!r}", r, 4, "bad.jsonl", told)
 
 
 def test_resume():
@@ -340,18 +355,21 @@ def test_check():
     code("a crash in init", hone("plugin", "check", build("crash.so", "-DROUGH_INIT"), env=env), 1, "FAILED load and unload", "signal 11")
     code("no plug-in", hone("plugin", "check", build_bad("BAD_MAJOR")), 1, "is built for plug-in ABI 9.4")
     code("the example", hone("plugin", "check", SO, tmp / "train.db", tmp / "xy.db:x", tmp / "xy.db.gz:x"), 0, "a table of 300 rows, 6 columns")
+    code("the other example", hone("plugin", "check", JSONL, tmp / "train.jsonl", tmp / "val.jsonl.gz"), 0, "a table of 300 rows, 6 columns")
     code("list", hone("plugin", "list", SO, so), 0, "hone.example.sqlite 1.0 (MIT), plug-in ABI 1.0", "reads 'rough': *.rough")
     code("neither list nor check", hone("plugin", "chekc", SO), 2, "wanted list or check")
 
 
 install_headers()
 build_example("sqlite_reader")
+build_example("jsonl_reader")
 test_headers()
 for k, (what, n) in enumerate([("train", 300), ("val", 80), ("test", 90)]):
     write(what, make_rows(k, n))
 code("new", hone("new", "6-8-2 relu softmax", "--seed", 1, "-o", NET), 0)
 test_train()
 test_arrays()
+test_lines()
 test_resume()
 test_config()
 test_bad()
