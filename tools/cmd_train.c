@@ -54,6 +54,21 @@ static void print_dry(FILE *f, const json_t *t)
     fputs("nothing is written\n", f);
 }
 
+/* What came of --swa-start: the best epoch may lie before it. */
+static void print_average(FILE *f, const json_t *t)
+{
+    double n = jnum(t, "averaged_epochs"), best = jnum(t, "best_epoch");
+    if (!(n > 0)) return;
+    const json_t *asked = json_object_get(t, "hyperparameters");
+    int last = !strcmp(jtext(asked, "save"), "last"), first = (int)(jnum(t, "epochs") - n + 1);
+    if (last || best >= first)
+        fprintf(f, "the weights are the average over epochs %d to %.0f\n", first,
+                last ? jnum(t, "epochs") : best);
+    else
+        fprintf(f, "the average over epochs %d to %.0f was not better than epoch %.0f\n", first,
+                jnum(t, "epochs"), best);
+}
+
 static void print_summary(FILE *f, const json_t *t, const struct progress *p)
 {
     static const char *const reasons[][2] = { { "max_epochs", "all epochs were run" },
@@ -72,6 +87,7 @@ static void print_summary(FILE *f, const json_t *t, const struct progress *p)
     else
         fprintf(f, "\n%.0f epochs, best %.0f: %s; %.3g s, %.3g rows/s\n", jnum(t, "epochs"),
                 jnum(t, "best_epoch"), reason, jnum(t, "seconds"), jnum(t, "samples_per_second"));
+    print_average(f, t);
     print_figures(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted") && jtext(t, "run_dir")[0]) {
         fputs("to go on: hone resume ", f);

@@ -70,6 +70,8 @@ def test_train():
     check("better than before", j["test"]["accuracy"] > j["before"]["test"]["accuracy"], (j["test"], j["before"]))
     check("epochs", j["epochs"] == 1 and j["stop_reason"] == "max_epochs", j)
     check("run folder is gone", not (tmp / "a.onnx.run").exists())
+    code("an average is said", hone("train", MNIST, *data, "--epochs", "3", "--swa-start", "2", "--save", "last", "-o", tmp / "swa.onnx"), 0,
+         "the weights are the average over epochs 2 to 3")
     e = hone("eval", out, *data, "--json").json
     check("eval", e["rows"] == 10000 and e["accuracy"] > 0.85, e)
     code("an existing output is refused", hone("train", MNIST, *quick, "-o", out), 2, "force")
