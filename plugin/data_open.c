@@ -10,7 +10,7 @@
 #include "plugin/plugins.h"
 #include <string.h>
 
-static const char *const role_prefix[3] = { "", "val-", "test-" };
+static const char *const role_prefix[HN_ROLES] = { "", "val-", "test-", "pretrain-" };
 
 int64_t hn_role_rows(const struct hn_role_data *r)
 {
@@ -37,7 +37,7 @@ void hone_data_destroy(hone_data *d)
 {
     if (!d) return;
     struct hn_mem *m = &d->ctx->mem;
-    for (int i = 0; i < 3; i++) role_close(&d->role[i], m);
+    for (int i = 0; i < HN_ROLES; i++) role_close(&d->role[i], m);
     for (int i = 0; i < HN_TABLES; i++) hn_recipe_free(&d->recipe[i]);
     hn_arena_clear(&d->arena);
     hn_free(m, d);
@@ -148,8 +148,9 @@ int hn_opener_is_file(const struct hn_opener *o, const char *text)
 
 const char *hn_opener_weights(const struct hn_opener *o)
 {
-    static const char *const option[3] = { "", "val-sample-weights", "test-sample-weights" };
-    return o->role == HONE_TRAIN ? "" : hn_param_s(o->params, option[o->role]);
+    static const char *const option[HN_ROLES] = { "", "val-sample-weights", "test-sample-weights",
+                                                  "" };
+    return !option[o->role][0] ? "" : hn_param_s(o->params, option[o->role]);
 }
 
 static hone_status check_weights_file(const struct hn_opener *o, const char *path, hone_error *err)
@@ -228,7 +229,7 @@ static hone_status open_role(struct hn_opener *o, hone_error *err)
         return hn_fail(err, HONE_E_USAGE, option,
                        "--%s and --%sx are both given; one of them feeds the inputs", option,
                        role_prefix[o->role]);
-    HN_TRY(open_list(o, "y", 1, err));
+    if (o->role != HONE_PRETRAIN) HN_TRY(open_list(o, "y", 1, err));
     HN_TRY(hn_role_check(r, (hone_role)o->role, err));
     return open_weights(o, err);
 }
@@ -266,7 +267,7 @@ hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_pa
     csv_options(o);
     o->table = o->csv;
     hone_status st = hn_table_options(d, params, &o->table, err);
-    for (o->role = 0; st == HONE_OK && o->role < 3; o->role++) st = open_role(o, err);
+    for (o->role = 0; st == HONE_OK && o->role < HN_ROLES; o->role++) st = open_role(o, err);
     if (st == HONE_OK && !d->role[HONE_TRAIN].n_x)
         st = hn_hint(err, hn_fail(err, HONE_E_USAGE, "data", "no data were given"),
                      "--data FILE.csv --target COLUMN, or --x FILE --y FILE");

@@ -28,7 +28,7 @@ struct hn_given_rows { /* rows of one role: in which role's arrays, and which of
 enum { HN_TABLES = 32 }; /* x arrays that may come from a table */
 struct hone_data {
     hone_context *ctx;
-    struct hn_role_data role[3];
+    struct hn_role_data role[HN_ROLES];
     const struct hn_given_rows *given; /* of all roles (a fold); NULL: the session draws them */
     const struct hn_device *device;    /* to run on, stays open; NULL: the session opens its own */
     struct hn_kept

@@ -104,12 +104,25 @@ static hone_status table_parts(struct hn_opener *o, struct table *t, hone_error 
     for (size_t i = 0; (item = hone_params_get(p, "input", i)); i++)
         HN_TRY(part_of_input(t, m, item, err));
     if (t->n == 0) HN_TRY(part_of_list(t, p, "features", HN_PART_NUMBERS, err));
-    t->n_inputs = (int)t->n;
+    t->n_inputs = t->n_arrays = (int)t->n;
+    if (o->role == HONE_PRETRAIN) return HONE_OK; /* the rest does not count: ignore_the_rest */
     if (hone_params_get(p, "target", 0)) HN_TRY(part_of_list(t, p, "target", HN_PART_VALUES, err));
     t->n_arrays = (int)t->n;
     const char *group = hn_param_s(p, "group");
     if (group[0]) HN_TRY(part_of_column(t, group, &t->group, err));
     return part_of_weights(o, t, err);
+}
+
+/* Rows without targets: what else than a feature a row of --data has may be there, with anything in it, or not. */
+static void ignore_the_rest(struct hn_opener *o)
+{
+    static const char *const options[] = { "target", "group", "sample-weights" };
+    const size_t most = sizeof o->ignore / sizeof *o->ignore;
+    const char *name;
+    for (size_t k = 0; k < sizeof options / sizeof *options; k++)
+        for (size_t i = 0; (name = hone_params_get(o->params, options[k], i)); i++)
+            if (o->table.n_ignore < most) o->ignore[o->table.n_ignore++] = name;
+    o->table.ignore_missing = 1;
 }
 
 /* Validation and test tables are read as the training table was; that one as the model says, if it does. */
@@ -148,6 +161,7 @@ hone_status hn_open_table(struct hn_opener *o, const char *path, hone_error *err
 {
     struct table t = { .group = -1, .weight = -1 };
     struct hn_role_data *role = &o->d->role[o->role];
+    if (o->role == HONE_PRETRAIN) ignore_the_rest(o);
     hone_status st = table_parts(o, &t, err);
     struct hn_source src = hn_opener_source(o, path);
     if (st == HONE_OK) st = find_recipes(o, &t, err);

@@ -38,9 +38,11 @@ static hone_status wrap_one(hone_data *d, hone_role role, const hone_array *h, i
     return hn_array_check_finite(&a->a, err);
 }
 
-static hone_status check_number(hone_role role, hone_error *err)
+/* Has the role targets, or, with `bare`, may it be one without? */
+static hone_status check_number(hone_role role, int bare, hone_error *err)
 {
     if (role >= HONE_TRAIN && role <= HONE_TEST) return HONE_OK;
+    if (role == HONE_PRETRAIN && bare) return HONE_OK;
     return hn_fail(err, HONE_E_USAGE, "role", "found %d, wanted HONE_TRAIN, HONE_VAL or HONE_TEST",
                    (int)role);
 }
@@ -48,7 +50,7 @@ static hone_status check_number(hone_role role, hone_error *err)
 hone_status hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
                            const hone_array *y, size_t n_y, hone_data **data, hone_error *err)
 {
-    HN_TRY(check_number(role, err));
+    HN_TRY(check_number(role, n_y == 0, err));
     hone_data *d = *data ? *data : hn_calloc(&ctx->mem, 1, sizeof *d);
     if (!d) return hn_nomem(err, "the data", sizeof *d);
     if (!d->ctx) hn_arena_init(&d->arena, &ctx->mem);
@@ -69,7 +71,7 @@ hone_status hone_data_weights(hone_data *d, hone_role role, const hone_array *w,
 {
     struct hn_tensor t;
     struct hn_array a = { 0 };
-    HN_TRY(check_number(role, err));
+    HN_TRY(check_number(role, 0, err));
     struct hn_role_data *r = &d->role[role];
     if (!r->n_x)
         return hn_fail(err, HONE_E_USAGE, "weights", "found no rows of this role to weigh");

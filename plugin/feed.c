@@ -109,7 +109,7 @@ hone_status hn_session_check_inputs(struct hn_session *s, hone_error *err)
     const size_t n = hn_model_graph(s->model)->n_inputs;
     own->spared = hn_arena_alloc(&s->arena, n + 1, sizeof *own->spared);
     if (!own->spared) return hn_nomem(err, "the inputs", n);
-    for (int role = 0; role < 3; role++)
+    for (int role = 0; role < HN_ROLES; role++)
         if (own->data->role[role].n_x) HN_TRY(check_role_inputs(s, role, err));
     return HONE_OK;
 }
@@ -183,7 +183,7 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
     const struct hn_graph *g = hn_model_graph(s->model);
     const struct hn_role_data *r = &own->data->role[role];
     struct hn_dataset *set = hn_arena_alloc(&s->arena, 1, sizeof *set);
-    size_t n_y = (size_t)s->n_targets;
+    size_t n_y = role == HONE_PRETRAIN ? 0 : (size_t)s->n_targets;
     struct hn_column *x = hn_arena_alloc(&s->arena, g->n_inputs + 1, sizeof *x);
     struct hn_column *y = hn_arena_alloc(&s->arena, 2 * n_y + 1, sizeof *y);
     int n = 0;
@@ -241,7 +241,7 @@ static hone_status cached_set(struct hn_session *s, struct head *h, int role,
 static hone_status build_sets(struct hn_session *s, struct head *h, hone_error *err)
 {
     const struct hn_own *own = s->own;
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < HN_ROLES; role++) {
         if (!own->data->role[role].n_x || s->rows[role].n == 0 || s->set_of[role] != role) continue;
         HN_TRY(raw_set(s, role, &s->sets[role], err));
         if (h->prog) {

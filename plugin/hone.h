@@ -183,7 +183,12 @@ typedef enum hone_dtype {
     HONE_F64 = 11,
     HONE_BF16 = 16
 } hone_dtype;
-typedef enum hone_role { HONE_TRAIN = 0, HONE_VAL = 1, HONE_TEST = 2 } hone_role;
+typedef enum hone_role {
+    HONE_TRAIN = 0,
+    HONE_VAL = 1,
+    HONE_TEST = 2,
+    HONE_PRETRAIN = 3 /* rows without targets, for "pretrain" alone */
+} hone_role;
 typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
     size_t size;
     const char *name; /* model input or output; NULL: by position */
@@ -192,7 +197,8 @@ typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
     const void *data; /* borrowed: must live as long as the hone_data */
 } hone_array;
 /* Wraps arrays in memory without copying. y may be NULL with n_y 0 (prediction). Call again for
- * other roles: *data is created when NULL, extended otherwise. */
+ * other roles: *data is created when NULL, extended otherwise. HONE_PRETRAIN takes no targets (HONE_E_USAGE); its rows are
+ * read where "pretrain" is above 0, instead of the training rows. */
 HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
                          const hone_array *y, size_t n_y, hone_data **data, hone_error *err);
 /* Weights for the loss of a role's rows, which must be there already: one number a row, 0 or more (else
@@ -244,6 +250,10 @@ typedef struct hone_progress { /* what a callback sees; valid during the call */
     double lr, seconds, rows_per_second, seconds_left;
     int64_t best_epoch; /* -1: none yet */
     int is_best, epoch_end;
+    /* not NULL: pre-training is at this layer, number layer of layers. Then epoch, epochs, row and rows are those of the
+     * layer's autoencoder, train_loss is the mean square error of its reconstruction */
+    const char *pretrain;
+    int layer, layers;
 } hone_progress;
 typedef struct hone_callbacks {
     size_t size;

@@ -162,6 +162,9 @@ hone_status hn_model_mark(hone_model *m, struct hn_model_mark **out, hone_error 
 hone_status hn_model_rewind(hone_model *m, struct hn_model_mark *mark, hone_error *err);
 void hn_model_mark_free(struct hn_model_mark *mark);
 
+/* ---- roles of rows: hone_role ---- */
+enum { HN_ROLES = HONE_PRETRAIN + 1 };
+
 /* ---- session --------------------------------------------------------------------------------- */
 struct hn_target { /* how one loss gets its target, how its metrics are computed */
     enum hn_loss_kind loss;
@@ -206,11 +209,11 @@ struct hn_session {
     int n_targets;
     struct hn_class_weights class_weights;
     /* by hone_role, in program order, frozen head already applied; NULL: none */
-    struct hn_dataset *sets[3];
-    void *bound[3];
+    struct hn_dataset *sets[HN_ROLES];
+    void *bound[HN_ROLES];
     /* which set a role's rows are in (a split shares the training set) */
-    int set_of[3];
-    struct hn_rows rows[3]; /* rows of each role; n 0: none */
+    int set_of[HN_ROLES];
+    struct hn_rows rows[HN_ROLES]; /* rows of each role; n 0: none */
     struct hn_arena arena;
     void *own; /* plugin/session.c */
 };

@@ -98,6 +98,16 @@ static hone_status split_rows(struct hn_session *s, hone_error *err)
     return HONE_OK;
 }
 
+/* What pre-training reads besides the training rows' inputs, if it is asked for. */
+static hone_status unlabelled_rows(struct hn_session *s, hone_error *err)
+{
+    const struct hn_own *own = s->own;
+    const struct hn_role_data *r = &own->data->role[HONE_PRETRAIN];
+    if (own->use != HN_USE_TRAIN || !r->n_x || hn_param_i(s->params, "pretrain") < 1)
+        return HONE_OK;
+    return all_rows(s, HONE_PRETRAIN, hn_role_rows(r), err);
+}
+
 /* ---- scaling -------------------------------------------------------------------------------------------------------------- */
 
 static enum hn_scaling scaling_of(const hone_params *p, const char *name)
@@ -329,7 +339,7 @@ hone_status hn_session_data_hash(const struct hn_session *s, unsigned char out[1
     const struct hn_own *own = s->own;
     const struct hn_array *list[256];
     size_t n = 0;
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < HN_ROLES; role++) {
         const struct hn_role_data *r = &own->data->role[role];
         for (size_t i = 0; i < r->n_x && n < 256; i++) list[n++] = &r->x[i].a;
         for (size_t i = 0; i < r->n_y && n < 256; i++) list[n++] = &r->y[i].a;
@@ -367,6 +377,7 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
         HN_TRY(hone_model_check(s->model, 1, err)); /* names what bakes it in */
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_targets(s, err));
     HN_TRY(split_rows(s, err));
+    HN_TRY(unlabelled_rows(s, err));
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_weights(s, err));
     HN_TRY(hn_session_tables(s, err));
     HN_TRY(hn_session_check_inputs(s, err));
@@ -406,10 +417,11 @@ hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *para
 static void close_rows(struct hn_session *s)
 {
     struct hn_own *own = s->own;
-    for (int role = 0; role < 3; role++) {
-        const uint32_t *split = role == HONE_TRAIN ? own->split.train
-                                : role == HONE_VAL ? own->split.val
-                                                   : own->split.test;
+    for (int role = 0; role < HN_ROLES; role++) {
+        const uint32_t *split = role == HONE_TRAIN  ? own->split.train
+                                : role == HONE_VAL  ? own->split.val
+                                : role == HONE_TEST ? own->split.test
+                                                    : NULL;
         if (s->rows[role].rows != split) hn_free(&s->ctx->mem, s->rows[role].rows);
     }
     hn_split_free(&own->split);
@@ -420,9 +432,11 @@ void hn_session_close(struct hn_session *s)
     if (!s) return;
     struct hn_own *own = s->own;
     struct hn_mem *m = &s->ctx->mem;
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < HN_ROLES; role++) {
         if (s->bound[role]) s->backend->unbind(s->dev, s->bound[role]);
         for (int i = 0; i < own->n_cache; i++) hn_free(m, own->cache[role][i]);
+    }
+    for (int role = 0; role < 3; role++) {
         for (int t = 0; t < s->n_targets; t++) {
             if (own->labels[role]) hn_array_close(&own->labels[role][t]);
             if (own->scaled[role]) hn_array_close(&own->scaled[role][t]);

@@ -22,7 +22,7 @@ struct hn_own {                    /* hn_session.own */
     double **weights[3];        /* of the rows, likewise; NULL: none, or those that were opened */
     struct hn_classes *classes; /* per target; n 0: none */
     struct hn_split split;
-    void *cache[3][16]; /* outputs of the frozen head per set */
+    void *cache[HN_ROLES][16]; /* outputs of the frozen head per set */
     int n_cache;
     struct hn_scaler scaler;
 };

@@ -116,7 +116,7 @@ static hone_status share(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
     own->table = *own->data;
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < HN_ROLES; role++) {
         struct hn_role_data *r = &own->table.role[role];
         if (!r->n_x) continue;
         struct hn_named_array *x = hn_arena_alloc(&s->arena, r->n_x, sizeof *x);
@@ -139,7 +139,7 @@ hone_status hn_session_tables(struct hn_session *s, hone_error *err)
         if (d->table_asked) HN_TRY(fit(s, i, r, err));
         const struct hn_recipe *use = d->table_asked ? r : &d->recipe[i];
         if (!use->any) continue;
-        for (int role = 0; role < 3; role++)
+        for (int role = 0; role < HN_ROLES; role++)
             if (i < d->role[role].n_x) HN_TRY(make_role(s, role, i, use, err));
     }
     own->data = &own->table;
@@ -150,7 +150,7 @@ void hn_session_close_tables(struct hn_session *s)
 {
     struct hn_own *own = s->own;
     for (size_t i = 0; i < HN_TABLES; i++) hn_recipe_free(&own->recipe[i]);
-    for (int role = 0; role < 3 && own->table.ctx; role++) {
+    for (int role = 0; role < HN_ROLES && own->table.ctx; role++) {
         struct hn_role_data *r = &own->table.role[role];
         for (size_t i = 0; i < r->n_x; i++)
             if (r->x[i].a.data != own->given->role[role].x[i].a.data) hn_array_close(&r->x[i].a);

@@ -36,6 +36,23 @@ static void print_figures(FILE *f, const json_t *t)
     }
 }
 
+/* How well each layer restores what reaches it. */
+static void print_pretraining(FILE *f, const json_t *t)
+{
+    const json_t *layer;
+    size_t i;
+    json_array_foreach(json_object_get(json_object_get(t, "pretrain"), "layers"), i, layer)
+    {
+        if (!i) fprintf(f, "%-12s  %12s  %12s\n", "pre-training", "before", "after");
+        fprintf(f, "  %-10zu", i + 1);
+        print_cell(f, layer, "before");
+        print_cell(f, layer, "after");
+        fprintf(f, "  %.0f to %.0f, ", jnum(layer, "inputs"), jnum(layer, "units"));
+        print_name(f, jtext(layer, "layer"));
+        fputc('\n', f);
+    }
+}
+
 /* What a dry run found: everything opens, one step works, and what it takes. */
 static void print_dry(FILE *f, const json_t *t)
 {
@@ -88,6 +105,7 @@ static void print_summary(FILE *f, const json_t *t, const struct progress *p)
         fprintf(f, "\n%.0f epochs, best %.0f: %s; %.3g s, %.3g rows/s\n", jnum(t, "epochs"),
                 jnum(t, "best_epoch"), reason, jnum(t, "seconds"), jnum(t, "samples_per_second"));
     print_average(f, t);
+    print_pretraining(f, t);
     print_figures(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted") && jtext(t, "run_dir")[0]) {
         fputs("to go on: hone resume ", f);
@@ -200,6 +218,9 @@ const struct command cmd_train = { .name = "train",
                                        "hone train model.onnx --data train.csv --target label "
                                        "--class-weights balanced --sample-weights weight "
                                        "--val-split 0.2 -o better.onnx\n"
+                                       "hone train model.onnx --data labelled.csv --target label "
+                                       "--val-split 0.2 --scale standard --init xavier "
+                                       "--pretrain 20 --pretrain-data rows.csv -o better.onnx\n"
                                        "hone train model.onnx --epochs 0 --hidden-units 64,32 "
                                        "--init fresh -o untrained.onnx",
                                    .run = run };

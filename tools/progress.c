@@ -69,10 +69,13 @@ static void format_time(char *buf, size_t n, double s)
 static void draw_bar(struct progress *p, const hone_progress *e)
 {
     static const char *const eighths[] = { " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█" };
-    char right[160], left[48], eta[32];
+    char right[160], left[96], eta[32];
     double val = metric(e, "val_loss"), acc = metric(e, "val_accuracy");
     format_time(eta, sizeof eta, e->seconds_left);
-    snprintf(left, sizeof left, "epoch %lld/%lld ", (long long)e->epoch, (long long)e->epochs);
+    int at = 0;
+    if (e->pretrain) at = snprintf(left, sizeof left, "pre-training %d/%d ", e->layer, e->layers);
+    snprintf(left + at, sizeof left - (size_t)at, "epoch %lld/%lld ", (long long)e->epoch,
+             (long long)e->epochs);
     int n = snprintf(right, sizeof right, " loss %.4g", e->train_loss);
     if (!isnan(val))
         n += snprintf(right + n, sizeof right - (size_t)n, "  val %.4g", val);
@@ -100,8 +103,12 @@ static void draw_bar(struct progress *p, const hone_progress *e)
 
 static void plain_line(const hone_progress *e)
 {
-    fprintf(stderr, "epoch=%lld", (long long)e->epoch);
-    if (e->epoch > 0) fprintf(stderr, " train_loss=%.6g", e->train_loss);
+    if (e->pretrain)
+        fprintf(stderr, "pretrain=%d/%d epoch=%lld loss=%.6g", e->layer, e->layers,
+                (long long)e->epoch, e->train_loss);
+    else
+        fprintf(stderr, "epoch=%lld", (long long)e->epoch);
+    if (e->epoch > 0 && !e->pretrain) fprintf(stderr, " train_loss=%.6g", e->train_loss);
     for (size_t i = 0; i < e->n_metrics; i++)
         if (strcmp(e->metrics[i].name, "train_loss") != 0)
             fprintf(stderr, " %s=%.6g", e->metrics[i].name, e->metrics[i].value);
@@ -115,12 +122,17 @@ static void json_line(const hone_progress *e)
     json_t *o = json_pack("{s:I, s:I, s:f, s:f}", "epoch", (json_int_t)e->epoch, "epochs",
                           (json_int_t)e->epochs, "lr", e->lr, "seconds", e->seconds);
     if (!o) return;
+    if (e->pretrain) {
+        json_object_set_new(o, "pretrain", json_string(e->pretrain));
+        json_object_set_new(o, "layer", json_integer(e->layer));
+        json_object_set_new(o, "layers", json_integer(e->layers));
+    }
     if (e->epoch > 0 && isfinite(e->train_loss))
-        json_object_set_new(o, "train_loss", json_real(e->train_loss));
+        json_object_set_new(o, e->pretrain ? "loss" : "train_loss", json_real(e->train_loss));
     for (size_t i = 0; i < e->n_metrics; i++)
         if (isfinite(e->metrics[i].value))
             json_object_set_new(o, e->metrics[i].name, json_real(e->metrics[i].value));
-    json_object_set_new(o, "best", json_boolean(e->is_best));
+    if (!e->pretrain) json_object_set_new(o, "best", json_boolean(e->is_best));
     json_dumpf(o, stderr, JSON_COMPACT);
     fputc('\n', stderr);
     json_decref(o);
@@ -129,8 +141,8 @@ static void json_line(const hone_progress *e)
 int progress_call(void *user, const hone_progress *e)
 {
     struct progress *p = user;
-    if (e->epoch_end) remember(p, e);
-    board_epoch(p->board, e);
+    if (e->epoch_end && !e->pretrain) remember(p, e);
+    if (!e->pretrain) board_epoch(p->board, e);
     if (p->mode == 1)
         draw_bar(p, e);
     else if (p->mode == 2 && e->epoch_end)

@@ -126,6 +126,35 @@ static void put_comparison(FILE *f, const json_t *result)
     fputs("</tbody></table></div></section>\n", f);
 }
 
+static void put_layer(FILE *f, const json_t *layer)
+{
+    static const char *const names[] = { "inputs", "units", "before", "after" };
+    fputs("<tr><th scope=\"row\">", f);
+    html_text(f, jtext(layer, "layer"));
+    fputs("</th>", f);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fputs("<td>", f);
+        html_number(f, jnum(layer, names[i]));
+        fputs("</td>", f);
+    }
+    fputs("</tr>\n", f);
+}
+
+static void put_pretraining(FILE *f, const json_t *result)
+{
+    const json_t *layers = json_object_get(json_object_get(result, "pretrain"), "layers"), *layer;
+    size_t i;
+    if (!json_array_size(layers)) return;
+    fputs("<section id=\"pretraining\"><h2>Pre-training</h2>\n<p class=\"note\">How far what each "
+          "layer's autoencoder restores is from what reached the layer: the mean square error "
+          "without noise, before and after its epochs.</p>\n<div class=\"wide\"><table><thead>"
+          "<tr><th scope=\"col\">Layer</th><th scope=\"col\">inputs</th><th scope=\"col\">units"
+          "</th><th scope=\"col\">before</th><th scope=\"col\">after</th></tr></thead><tbody>\n",
+          f);
+    json_array_foreach(layers, i, layer) put_layer(f, layer);
+    fputs("</tbody></table></div></section>\n", f);
+}
+
 static void put_row(FILE *f, const char *name, const char *text)
 {
     if (!text[0]) return;
@@ -215,6 +244,7 @@ void report_train(FILE *f, const json_t *tree)
                    "Training loss is the running mean over the batches of an epoch, dropout and "
                    "penalties included; validation is measured in inference mode after it.");
     if (result) put_comparison(f, result);
+    put_pretraining(f, result);
     fputs("<div class=\"columns\">\n", f);
     put_all_settings(f, run, result);
     put_machine(f, run, result);

@@ -25,14 +25,16 @@ static inline void hn_philox(const uint32_t ctr[4], const uint32_t key[2], uint3
 }
 
 /* What a number is for: the last counter word, so that no two uses share numbers. Dropout uses HN_STREAM_DROPOUT +
- * the position of the ONNX node; initial weights HN_STREAM_INIT + the parameter's position. */
+ * the position of the ONNX node; initial weights HN_STREAM_INIT + the parameter's position. Each layer's pre-training has a
+ * key of its own, drawn from the replica's by HN_STREAM_PRETRAIN. */
 enum hn_stream {
     HN_STREAM_SHUFFLE = 0x10000000,
     HN_STREAM_SPLIT = 0x20000000,
     HN_STREAM_AUGMENT = 0x30000000,
     HN_STREAM_SEARCH = 0x40000000,
     HN_STREAM_INIT = 0x50000000,
-    HN_STREAM_DROPOUT = 0x60000000
+    HN_STREAM_DROPOUT = 0x60000000,
+    HN_STREAM_PRETRAIN = 0x70000000
 };
 
 /* The key of a replica: one Philox block of (seed, trial, fold). A plain run is trial 0, fold 0. */

@@ -231,6 +231,7 @@ static hone_status assign_rest(struct hn_csv_reader *r, size_t i)
 {
     int64_t column;
     for (size_t k = 0; k < r->o->n_ignore; k++) {
+        if (r->o->ignore_missing && !has_column(r, r->o->ignore[k], &column)) continue;
         HN_TRY(resolve(r, r->o->ignore[k], &column));
         r->columns[column].ignored = 1;
     }

@@ -143,6 +143,7 @@ struct hn_csv_options {
     size_t n_na;
     const char *const *ignore;
     size_t n_ignore;
+    int ignore_missing; /* those that the file does not have do not matter */
     const struct hn_encode *encode;
     size_t n_encode;
     int keep_missing; /* a missing number becomes NaN for hn_recipe_apply, else it is an error */

@@ -122,6 +122,7 @@ void hn_fit_visit(struct hn_visit *v, struct hn_fit *f)
     for (int role = 0; role < 3; role++) visit_figures(v, &f->before[role]);
     visit_member(v, &f->cohort->member[0], prog->n_losses);
     visit_curve(v, f);
+    hn_pretrain_visit(v, &f->pretrain);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */

@@ -319,6 +319,7 @@ hone_status hn_fit_run(struct hn_fit *f, hone_error *err)
 {
     f->started = f->last_progress = hn_seconds();
     if (f->done >= f->opts.stop.epochs) f->reason = HN_STOP_MAX_EPOCHS;
+    if (f->reason == HN_STOP_NONE) HN_TRY(hn_pretrain_run(f, err));
     while (f->reason == HN_STOP_NONE) {
         HN_TRY(train_epoch(f, err));
         if (epoch_counts(f)) HN_TRY(end_epoch(f, err));
@@ -369,6 +370,7 @@ hone_status hn_fit_create(struct hn_session *s, struct hn_cohort *c, struct hn_e
         st = s->backend->alloc(s->dev, bytes, &f->stored, err);
     if (st == HONE_OK && c->member[0].schedule.swa_start > 0)
         st = hn_averager_create(c, &f->averager, err);
+    if (st == HONE_OK) st = hn_pretrain_open(&f->pretrain, s, &o->pretrain, err);
     if (st != HONE_OK) {
         hn_fit_destroy(f);
         return st;
@@ -383,6 +385,7 @@ void hn_fit_destroy(struct hn_fit *f)
     struct hn_mem *mem = &f->s->ctx->mem;
     hn_averager_destroy(f->averager);
     if (f->stored) f->s->backend->release(f->s->dev, f->stored);
+    hn_pretrain_close(&f->pretrain);
     hn_free(mem, f->curve);
     hn_free(mem, f->host);
     hn_free(mem, f);

@@ -17,6 +17,7 @@
 #include "plugin/train/average.h"
 #include "plugin/train/cohort.h"
 #include "plugin/train/metric.h"
+#include "plugin/train/pretrain.h"
 #include "plugin/train/stop.h"
 
 struct hn_fit_opts {
@@ -28,6 +29,7 @@ struct hn_fit_opts {
     int save_best;      /* else the last weights */
     int judge_start;    /* epoch 0 is a candidate */
     int judge_again;    /* its figures are not those in `before` */
+    struct hn_pretrain_opts pretrain;
 };
 
 struct hn_epoch { /* one line of the curve */
@@ -42,6 +44,8 @@ struct hn_fit_hooks { /* all may be NULL; an error ends the run with it */
     hone_status (*epoch)(void *user, struct hn_fit *f, const struct hn_epoch *e, hone_error *err);
     hone_status (*tick)(void *user, struct hn_fit *f,
                         hone_error *err); /* after every call of the backend */
+    hone_status (*pretrain)(void *user, struct hn_fit *f, const struct hn_pretrain_line *l,
+                            hone_error *err);
 };
 
 struct hn_fit {
@@ -65,6 +69,7 @@ struct hn_fit {
     struct hn_figures before[3];   /* of the imported model, by role; rows 0: not evaluated */
     struct hn_epoch *curve;
     size_t n_curve, cap_curve;
+    struct hn_pretrain pretrain;
     /* not state */
     double started, last_progress, seconds_per_row;
     char bad[192]; /* diverged: the first tensor that is not finite */
@@ -83,7 +88,7 @@ void hn_fit_destroy(
 
 /* Epoch 0: snapshot of the starting weights, their figures as a candidate for the best. Not after a checkpoint was loaded. */
 hone_status hn_fit_start(struct hn_fit *f, hone_error *err);
-/* Trains until there is a reason to stop: f->reason. */
+/* Pre-trains where asked for, and trains until there is a reason to stop: f->reason. */
 hone_status hn_fit_run(struct hn_fit *f, hone_error *err);
 /* The slab that is judged after an epoch: the weights, or their average once there is one. */
 enum hn_slab hn_fit_judged_slab(const struct hn_fit *f);

@@ -124,6 +124,12 @@ static hone_status tick_hook(void *user, struct hn_fit *f, hone_error *err)
     return hn_rundir_tick(user, f, err);
 }
 
+static hone_status pretrain_hook(void *user, struct hn_fit *f, const struct hn_pretrain_line *l,
+                                 hone_error *err)
+{
+    return hn_rundir_pretrain(user, f, l, err);
+}
+
 hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_error *err)
 {
     uint32_t key[2];
@@ -154,7 +160,7 @@ hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb
         size_t n = cb->size < sizeof *cb ? cb->size : sizeof *cb;
         memcpy(&j->fit->callbacks, cb, n);
     }
-    j->fit->hooks = (struct hn_fit_hooks){ &j->dir, epoch_hook, tick_hook };
+    j->fit->hooks = (struct hn_fit_hooks){ &j->dir, epoch_hook, tick_hook, pretrain_hook };
     return load_weights(j, err);
 }
 

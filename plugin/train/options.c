@@ -250,6 +250,10 @@ hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
     o->fit.stop.min_delta = hn_param_f(p, "min-delta");
     o->fit.stop.min_epochs = hn_param_i(p, "min-epochs");
     o->fit.max_seconds = or_default(p, "max-seconds", 0);
+    o->fit.pretrain = (struct hn_pretrain_opts){ .epochs = hn_param_i(p, "pretrain"),
+                                                 .batch = hn_param_i(p, "batch-size"),
+                                                 .noise = hn_param_f(p, "pretrain-noise"),
+                                                 .lr = or_default(p, "pretrain-lr", lr) };
     o->fit.save_best = strcmp(hn_param_s(p, "save"), "best") == 0;
     HN_TRY(read_monitor(p, has_val, o, err));
     HN_TRY(read_target(p, has_val, o, err));

@@ -37,6 +37,7 @@ static double resolved(const char *name, const struct hn_train_opts *o)
         { "eps", h->eps },
         { "weight-decay", h->weight_decay },
         { "lr-gamma", gamma ? s->gamma : (double)NAN },
+        { "pretrain-lr", o->fit.pretrain.epochs ? o->fit.pretrain.lr : (double)NAN },
         { "lr-max", s->kind == HN_LR_ONECYCLE ? s->lr_max : (double)NAN },
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -99,6 +100,7 @@ static int left_out(const hone_param_info *i, const hone_params *p)
                                          "ema" };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (strcmp(i->name, names[k]) == 0) return !hone_params_is_set(p, i->name);
+    if (strncmp(i->name, "pretrain", 8) == 0) return hn_param_i(p, "pretrain") < 1;
     return 0;
 }
 
@@ -203,6 +205,7 @@ hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hon
     hn_report_parameters(r, j->model);
     hn_report_hyperparameters(r, j->params, &j->opts);
     hn_class_weights_result(r, &j->s->class_weights);
+    hn_pretrain_result(r, &j->fit->pretrain);
     put_speed(r, j);
     if (hn_param_count(j->params, "require"))
         hn_result_bool(r, "require_met", hn_requirements_met(j->params, j->after));

@@ -217,6 +217,24 @@ static hone_status add_epoch_event(struct hn_rundir *d, const struct hn_fit *f,
     return end_event(d, &j, err);
 }
 
+static hone_status add_pretrain_event(struct hn_rundir *d, const struct hn_pretrain_line *l,
+                                      hone_error *err)
+{
+    struct hn_json j;
+    if (!d->has_events && !d->has_extra) return HONE_OK;
+    begin_event(d, &j, l->epoch ? "pretrain" : "pretrained", err);
+    hn_json_string(&j, "layer", l->layer->name);
+    if (l->epoch) {
+        hn_json_int(&j, "epoch", l->epoch);
+        hn_json_double(&j, "loss", l->loss);
+    } else {
+        hn_json_double(&j, "before", l->layer->before);
+        hn_json_double(&j, "after", l->layer->after);
+    }
+    hn_json_double(&j, "seconds", l->seconds);
+    return end_event(d, &j, err);
+}
+
 /* ---- run.json and status.json --------------------------------------------------------------------------------------------- */
 
 static hone_status write_json(struct hn_rundir *d, const char *name, const struct hn_buffer *b,
@@ -342,6 +360,14 @@ hone_status hn_rundir_epoch(struct hn_rundir *d, struct hn_fit *f, const struct 
     HN_TRY(add_epoch_event(d, f, e, err));
     if (f->reason != HN_STOP_NONE) return HONE_OK; /* hn_rundir_end follows */
     if (due(d, EPOCH_SECONDS)) return save(d, f, "checkpoint", err);
+    return hn_seconds() - d->flushed >= FLUSH_SECONDS ? flush(d, err) : HONE_OK;
+}
+
+hone_status hn_rundir_pretrain(struct hn_rundir *d, struct hn_fit *f,
+                               const struct hn_pretrain_line *l, hone_error *err)
+{
+    (void)f;
+    HN_TRY(add_pretrain_event(d, l, err));
     return hn_seconds() - d->flushed >= FLUSH_SECONDS ? flush(d, err) : HONE_OK;
 }
 

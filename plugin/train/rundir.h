@@ -4,7 +4,8 @@
  *
  *   run.json                  the job: version, model, data fingerprint, settings, device
  *   metrics.csv               one line an epoch: epoch,train_loss,…,val_loss,val_accuracy,…,lr,seconds
- *   events.jsonl              one JSON object a line: start, epoch, checkpoint, end (also into --events FILE)
+ *   events.jsonl              one JSON object a line: start, pretrain (an epoch of a layer), pretrained (a layer), epoch,
+ *                             checkpoint, end (also into --events FILE)
  *   status.json               where the run is; replaced as a whole
  *   result.json               of a run that has ended: what hone_train returned
  *   checkpoint.hone, checkpoint.old.hone
@@ -42,6 +43,8 @@ hone_status hn_rundir_begin(struct hn_rundir *d, struct hn_fit *f, const struct 
 /* Hooks of the fit. */
 hone_status hn_rundir_epoch(struct hn_rundir *d, struct hn_fit *f, const struct hn_epoch *e,
                             hone_error *err);
+hone_status hn_rundir_pretrain(struct hn_rundir *d, struct hn_fit *f,
+                               const struct hn_pretrain_line *l, hone_error *err);
 hone_status hn_rundir_tick(struct hn_rundir *d, struct hn_fit *f, hone_error *err);
 /* The run stopped (f->reason): a last checkpoint, everything written. */
 hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err);

@@ -28,6 +28,17 @@ static hone_status look(void *user, struct hn_fit *f, const struct hn_epoch *e, 
     return HONE_OK;
 }
 
+/* Cancelled between epochs of an autoencoder, too. */
+static hone_status look_before(void *user, struct hn_fit *f, const struct hn_pretrain_line *l,
+                               hone_error *err)
+{
+    const struct eyes *eyes = user;
+    (void)l, (void)err;
+    if (f->reason == HN_STOP_NONE && eyes->task->cancel && atomic_load(eyes->task->cancel))
+        f->reason = HN_STOP_INTERRUPTED;
+    return HONE_OK;
+}
+
 static hone_status run(struct hn_job *j, const struct hn_replica_task *t, struct hone_data *d,
                        hone_error *err)
 {
@@ -37,7 +48,7 @@ static hone_status run(struct hn_job *j, const struct hn_replica_task *t, struct
     j->fold = t->fold;
     j->before[HONE_VAL] = t->rows->before; /* what hn_job_judge would find */
     HN_TRY(hn_job_open(j, d, NULL, err));
-    j->fit->hooks = (struct hn_fit_hooks){ .user = &eyes, .epoch = look };
+    j->fit->hooks = (struct hn_fit_hooks){ .user = &eyes, .epoch = look, .pretrain = look_before };
     HN_TRY(hn_job_start(j, err));
     HN_TRY(hn_fit_start(j->fit, err));
     return hn_fit_run(j->fit, err);

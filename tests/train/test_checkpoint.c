@@ -39,7 +39,7 @@ static void rig_open(struct rig *r, int64_t stop_at)
     HN_OK(hn_job_origin(&r->job, &err), err);
     HN_OK(hn_job_open(&r->job, r->kit.data, NULL, &err), err);
     HN_OK(hn_job_start(&r->job, &err), err);
-    r->job.fit->hooks = (struct hn_fit_hooks){ &stop_at, NULL, stop_soon };
+    r->job.fit->hooks = (struct hn_fit_hooks){ .user = &stop_at, .tick = stop_soon };
     HN_OK(hn_fit_start(r->job.fit, &err), err);
     HN_OK(hn_fit_run(r->job.fit, &err), err);
     ck_assert_int_eq(r->job.fit->reason, HN_STOP_INTERRUPTED);

@@ -9,10 +9,10 @@
 
 static hone_error err;
 
-static const struct kit_pair job[] = { { "epochs", "2" },  { "batch-size", "16" },
-                                       { "threads", "1" }, { "early-stop-patience", "9" },
-                                       { "metric", "f1" }, { "class-weights", "2,1,0.5" },
-                                       { NULL, NULL } };
+static const struct kit_pair job[] = { { "epochs", "2" },   { "batch-size", "16" },
+                                       { "threads", "1" },  { "early-stop-patience", "9" },
+                                       { "metric", "f1" },  { "class-weights", "2,1,0.5" },
+                                       { "pretrain", "1" }, { NULL, NULL } };
 
 struct rig {
     struct hn_fault fault;

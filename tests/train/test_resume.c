@@ -116,7 +116,7 @@ static void stop_in_mid_epoch(const char *model, int64_t batch, const struct kit
     struct kit k;
     struct hn_job j;
     struct stop_at s = { &j, batch };
-    struct hn_fit_hooks hooks = { &s, keep_records, stop_after };
+    struct hn_fit_hooks hooks = { .user = &s, .epoch = keep_records, .tick = stop_after };
     char dir[512];
     hone_model *m;
     kit_folder("stops", dir);
@@ -216,7 +216,9 @@ static hone_status save_each_epoch(void *user, struct hn_fit *f, const struct hn
 static hone_status anxious_run(struct kit *k, hone_error *e)
 {
     struct hn_job j;
-    return run_with(&j, k, &(struct hn_fit_hooks){ &j, save_each_epoch, save_each_step }, e);
+    return run_with(
+        &j, k,
+        &(struct hn_fit_hooks){ .user = &j, .epoch = save_each_epoch, .tick = save_each_step }, e);
 }
 
 static const struct kit_pair killed_job[] = {

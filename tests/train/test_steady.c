@@ -98,7 +98,7 @@ static void child(const char *model, const char *threads, const char *swa, const
     HN_OK(hn_job_init(&j, k.model, k.params, &err), err);
     HN_OK(hn_job_open(&j, k.data, NULL, &err), err);
     HN_OK(hn_job_start(&j, &err), err);
-    j.fit->hooks = (struct hn_fit_hooks){ &w, NULL, watch };
+    j.fit->hooks = (struct hn_fit_hooks){ .user = &w, .tick = watch };
     HN_OK(hn_fit_start(j.fit, &err), err);
     HN_OK(hn_fit_run(j.fit, &err), err);
     _exit(1);
