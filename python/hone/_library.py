@@ -83,6 +83,9 @@ class Progress(ctypes.Structure):
         ("best_epoch", c_int64),
         ("is_best", c_int),
         ("epoch_end", c_int),
+        ("pretrain", c_char_p),
+        ("layer", c_int),
+        ("layers", c_int),
     ]
 
 

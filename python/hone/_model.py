@@ -18,7 +18,7 @@ from ._library import PREDICTED, call, lib
 from ._params import Param, Params
 from ._shown import Progress, Trial, Value, train_callbacks, tune_callbacks, value
 
-TRAIN, VAL, TEST = 0, 1, 2
+TRAIN, VAL, TEST, PRETRAIN = 0, 1, 2, 3
 FILES = ("data", "x")  # parameters that name training rows in files
 # of group "data" what has a meaning for arrays
 FITTED = {"scale", "scale_target", "scale_again", "test_split", "val_split", "no_stratify"}
@@ -99,7 +99,7 @@ class Model:
         return Params(self._context.handle, values, job, allowed)
 
     def _wrap(self, data: ctypes.c_void_p, role: int, x: object, y: object, weight: object, keep: list) -> None:
-        what = ("", "val ", "test ")[role]
+        what = ("", "val ", "test ", "unlabelled ")[role]
         names = [v["name"] for v in self._about()["inputs"]]
         xs, ys = _arrays.inputs(x, what + "X", names), _arrays.outputs(y, what + "y")
         keep += xs + ys
@@ -125,9 +125,11 @@ class Model:
             keep.clear()
 
     @staticmethod
-    def _roles(x: object, y: object, weight: object, val: tuple | None, test: tuple | None) -> list[tuple]:
+    def _roles(
+        x: object, y: object, weight: object, val: tuple | None, test: tuple | None, unlabelled: object = None
+    ) -> list[tuple]:
         if x is None:
-            for name, value in (("sample_weight", weight), ("val", val), ("test", test)):
+            for name, value in (("sample_weight", weight), ("val", val), ("test", test), ("unlabelled", unlabelled)):
                 if value is not None:
                     raise _errors.usage(name, "is given without X", "data in files: data=, x=, val_data=, …")
             return []
@@ -135,6 +137,8 @@ class Model:
         for role, part in ((VAL, val), (TEST, test)):
             if part is not None:
                 roles.append((role, part[0], part[1], part[2] if len(part) > 2 else None))
+        if unlabelled is not None:
+            roles.append((PRETRAIN, unlabelled, None, None))
         return roles
 
     # ---- training
@@ -153,6 +157,7 @@ class Model:
         val: tuple | None = None,
         test: tuple | None = None,
         sample_weight: object = None,
+        unlabelled: object = None,
         progress: Callable[[Progress], object] | None = None,
         **params: object,
     ) -> dict:
@@ -161,12 +166,13 @@ class Model:
         X: [rows, …] numbers, or {input: array}.  y: [rows] labels (numbers or text), [rows, …] numbers, or {output: array}.
         val, test: (X, y) or (X, y, sample_weight).  sample_weight: [rows].  params: the command's options with _ for -
         (`hone.params()` lists them): epochs=50, lr=3e-4, val_split=0.2, early_stop_patience=5. Rows in files, without X:
-        data="train.csv", target="label".  progress: called with a Progress; what is true ends training ("callback").
+        data="train.csv", target="label".  unlabelled: rows as X, read by pretrain=20 instead of the training rows.
+        progress: called with a Progress; what is true ends training ("callback").
 
         KeyboardInterrupt, and an exception of progress, stop after the current batch, leave a checkpoint where there is a
         run_dir, and come back when the model holds the best weights so far.
         """
-        roles = self._roles(X, y, sample_weight, val, test)
+        roles = self._roles(X, y, sample_weight, val, test, unlabelled)
 
         if not roles:
             params["y"] = y  # the name of a file, as x=
@@ -205,18 +211,19 @@ class Model:
         val: tuple | None = None,
         test: tuple | None = None,
         sample_weight: object = None,
+        unlabelled: object = None,
         progress: Callable[[Trial], object] | None = None,
         **params: object,
     ) -> dict:
         """Searches training parameters and hidden layers; the model then holds the best one's weights, or, where none beats
         it, is what it was. Returns what `hone tune --json` prints.
 
-        X, y, val, test, sample_weight: as for `train`.  search: {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32],
+        X, y, val, test, sample_weight, unlabelled: as for `train`.  search: {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32],
         "hidden_units": (8, 64)}, domains also as text, "log:1e-4..1e-1"; or space="auto".  params: folds=5, trials=30 and
         the others of `hone tune`; study="search.db" keeps the trials, and goes on with those it has.  progress: called with
         each Trial that has ended; what is true ends the search.
         """
-        roles = self._roles(X, y, sample_weight, val, test)
+        roles = self._roles(X, y, sample_weight, val, test, unlabelled)
         values = {**params, "search": search, **({} if roles else {"y": y})}
         kept = any(values.get(name) is not None for name in ("study", "run_dir", "out"))
         groups = {"data", "training", "run", "search", "tune"}

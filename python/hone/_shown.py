@@ -28,7 +28,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Progress:
-    """What `progress` of `train` sees: at the end of an epoch (epoch_end), and about ten times a second in between."""
+    """What `progress` of `train` sees: at the end of an epoch (epoch_end), and about ten times a second in between.
+
+    pretrain: None, or the layer whose autoencoder is at work, number `layer` of `layers`: then epoch, epochs, row and rows are
+    its own, train_loss is the mean square error of what it restores, and metrics is empty.
+    """
 
     epoch: int
     epochs: int
@@ -43,6 +47,9 @@ class Progress:
     best_epoch: int
     is_best: bool
     epoch_end: bool
+    pretrain: str | None = None
+    layer: int = 0
+    layers: int = 0
 
 
 @dataclass(frozen=True)

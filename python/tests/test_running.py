@@ -35,6 +35,25 @@ class Callbacks(Case):
         best = [p.metrics["val_loss"] for p in told if p.epoch_end][found["best_epoch"]]
         self.assertAlmostEqual(best, found["val"]["loss"], places=6)
 
+    def test_pretraining(self):
+        X, y = rows()
+        told, layers = [], []
+        model = hone.Model.load(SOURCE)
+        fixed = {"epochs": 1, "pretrain": 15, "pretrain_lr": 0.02, "val": (X, y), "save": "last"}
+        found = model.train(X[:40], y[:40], **fixed, unlabelled=X, progress=told.append)
+        for layer in found["pretrain"]["layers"]:
+            self.assertLess(layer["after"], layer["before"])
+            layers.append(layer["layer"])
+        ends = [p for p in told if p.epoch_end and p.pretrain]
+        self.assertEqual([(p.pretrain, p.epoch) for p in ends], [(name, e) for name in layers for e in range(1, 16)])
+        self.assertEqual({(p.rows, p.layers) for p in ends}, {(len(X), len(layers))})
+        self.assertEqual([p.epoch for p in told if p.epoch_end and p.pretrain is None], [0, 1])
+        again = hone.Model.load(SOURCE)
+        again.train(X[:40], y[:40], **fixed)
+        self.assertNotEqual(again.to_bytes(), model.to_bytes())  # other rows
+        with self.assertRaises(ValueError):
+            again.train(data="t.csv", target="y", unlabelled=X)
+
     def test_it_may_stop(self):
         X, y = rows()
         found = hone.Model.load(SOURCE).train(X, y, epochs=50, progress=lambda p: p.epoch == 2)
