@@ -198,7 +198,7 @@ typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
 } hone_array;
 /* Wraps arrays in memory without copying. y may be NULL with n_y 0 (prediction). Call again for
  * other roles: *data is created when NULL, extended otherwise. HONE_PRETRAIN takes no targets (HONE_E_USAGE); its rows are
- * read where "pretrain" is above 0, instead of the training rows. */
+ * read where "pretrain" is above 0, instead of the training rows; hone_train refuses them where it is not. */
 HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
                          const hone_array *y, size_t n_y, hone_data **data, hone_error *err);
 /* Weights for the loss of a role's rows, which must be there already: one number a row, 0 or more (else

@@ -336,7 +336,7 @@ void hn_pretrain_result(hone_result *r, const struct hn_pretrain *p)
     hn_result_close(r);
 }
 
-hone_status hn_pretrain_check(const hone_params *p, hone_error *err)
+hone_status hn_pretrain_check(const hone_params *p, int rows, hone_error *err)
 {
     static const char *const data[] = { "pretrain-data", "pretrain-x" };
     for (size_t i = 0; i < 2; i++)
@@ -344,6 +344,11 @@ hone_status hn_pretrain_check(const hone_params *p, hone_error *err)
             return hn_hint(err,
                            hn_fail(err, HONE_E_USAGE, data[i], "found rows, and no --pretrain"),
                            "--pretrain EPOCHS");
+    if (rows && hn_param_i(p, "pretrain") < 1)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, "pretrain",
+                               "found rows without targets, wanted epochs in which they are read"),
+                       "--pretrain EPOCHS");
     if (hn_param_i(p, "pretrain") > 0 && hn_param_i(p, "epochs") < 1)
         return hn_fail(
             err, HONE_E_USAGE, "pretrain",

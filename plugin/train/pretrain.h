@@ -72,8 +72,8 @@ hone_status hn_pretrain_run(struct hn_fit *f, hone_error *err);
 void hn_pretrain_visit(struct hn_visit *v, struct hn_pretrain *p);
 /* "pretrain" of a result; nothing when it is off. */
 void hn_pretrain_result(hone_result *r, const struct hn_pretrain *p);
-/* What cannot go together. HONE_E_USAGE. */
-hone_status hn_pretrain_check(const hone_params *p, hone_error *err);
+/* What cannot go together. rows: some without targets were opened. HONE_E_USAGE. */
+hone_status hn_pretrain_check(const hone_params *p, int rows, hone_error *err);
 
 /* pretrain_layers.c: what of a program can be pre-trained. */
 hone_status hn_layers_find(const struct hn_program *prog, const struct hn_graph *g,

@@ -3,6 +3,7 @@
  * hone_train: a model, data and parameters in; the model trained in place and a result out. On a failure the model is what
  * it was. */
 #include "ops/base/status.h"
+#include "plugin/data_open.h"
 #include "plugin/train/job.h"
 #include <string.h>
 
@@ -88,7 +89,7 @@ hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
     *out = NULL;
     atomic_store(&hn_model_context(m)->stop, 0);
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
-    HN_TRY(hn_pretrain_check(params, err));
+    HN_TRY(hn_pretrain_check(params, d && d->role[HONE_PRETRAIN].n_x, err));
     if (!hone_train_needs_data(params)) return hn_train_nothing(m, params, out, err);
     if (!d) return hn_train_no_data(params, err);
     if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") != 0) /* that edit may free the batch */

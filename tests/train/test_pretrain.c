@@ -566,6 +566,13 @@ START_TEST(refusals)
            "--epochs 0");
     refuse("bn_f32", PAIRS({ "pretrain-x", "x.npy" }), HONE_E_USAGE, "pretrain-x",
            "--pretrain EPOCHS");
+    struct kit k;
+    hone_result *r;
+    HN_OK(kit_open(&k, "bn_f32", 10, NULL, NULL, &err), err);
+    all_rows(&k);
+    ck_assert_int_eq(hone_train(k.model, k.data, k.params, NULL, &r, &err), HONE_E_USAGE);
+    ck_assert_str_eq(err.where, "pretrain");
+    kit_close(&k);
 }
 END_TEST
 
