@@ -23,9 +23,10 @@ static hone_status wrap_one(hone_data *d, hone_role role, const hone_array *h, i
 {
     struct hn_named_array *a;
     struct hn_tensor t;
-    static const char *const said[3][2] = { { "x", "y" },
-                                            { "validation x", "validation y" },
-                                            { "test x", "test y" } };
+    static const char *const said[HN_ROLES][2] = { { "x", "y" },
+                                                   { "validation x", "validation y" },
+                                                   { "test x", "test y" },
+                                                   { "x without targets", "" } };
     const char *name = h->name ? h->name : said[role][is_target != 0];
     HN_TRY(tensor_of(h, &t, err));
     HN_TRY(hn_role_add(&d->ctx->mem, &d->role[role], is_target, h->name, &a, err));
