@@ -94,7 +94,8 @@ class HoneClassifier(ClassifierMixin, _Hone):
     """Classes by an ONNX model.
 
     After fit: classes_ (sorted), model_ (a hone.Model), result_ (what its train returned), n_features_in_, feature_names_in_.
-    The classes of a model that has a list, or more outputs than y has classes, are all in classes_.
+    The classes of a model that has a list, or more outputs than y has classes, are all in classes_; where the list is text and
+    y is numbers, they are its positions.
     """
 
     def fit(self, X, y, sample_weight=None, *, val=None):
@@ -116,11 +117,15 @@ class HoneClassifier(ClassifierMixin, _Hone):
         """The label of each class of the model, in its order and in y's type."""
         known = {str(label): label for label in seen}
         names = self.output_.classes or tuple(str(i) for i in range(max(self.output_.per_row, 2)))
-        if dtype.kind == "b":
-            return np.array([False, True])
         if dtype.kind in "UOST":
             return np.array([known.get(name, name) for name in names], object if dtype.kind == "O" else str)
-        return np.array([int(n) if dtype.kind in "iu" else float(n) for n in names]).astype(dtype)
+        if dtype.kind == "b":
+            return np.array([False, True]) if len(names) == 2 else np.arange(len(names))
+        try:
+            values = [int(n) if dtype.kind in "iu" else float(n) for n in names]
+        except ValueError:  # a list of text: y has the numbers of its labels
+            values = list(range(len(names)))
+        return np.array(values).astype(dtype)
 
     def predict_proba(self, X) -> np.ndarray:
         """[rows, classes], in the order of classes_."""

@@ -91,6 +91,13 @@ class Classifier(Case):
         est = HoneClassifier(load(DATA / "sklearn" / "names.onnx"), epochs=3).fit(X, y)
         self.assertEqual(list(est.classes_), sorted(own))
         self.assertEqual(est.predict_proba(X).shape, (90, len(own)))
+        for kind in (int, float, bool):  # positions in that list; False and True are the first two
+            numbers = (X[:, 0] > 0).astype(kind)
+            by = HoneClassifier(load(DATA / "sklearn" / "names.onnx"), epochs=3).fit(X, numbers)
+            self.assertEqual(list(by.classes_), list(range(len(own))))
+            np.testing.assert_allclose(by.predict_proba(X).sum(axis=1), 1, rtol=1e-6)
+            label = by.model_.predict(X, output=by.output_.name, argmax=True)
+            np.testing.assert_array_equal(np.array(own)[by.predict(X).astype(int)], label)
         np.testing.assert_array_equal(est.predict(X), est.model_.predict(X, output=est.output_.name, argmax=True))
         X, y = rows()
         one = hone.Model.new("6-8-1 sigmoid", seed=1)
