@@ -241,19 +241,28 @@ hone_status hn_job_start(struct hn_job *j, hone_error *err)
 
 /* ---- running and ending ---------------------------------------------------------------------------------------------------- */
 
-/* Other hidden layers begin anew: epoch 0 is not the model that came, and all epochs may be worse. */
+/* What made epoch 0 another model than the one that came, so that all epochs may be worse; NULL: nothing. */
+static const char *another_start(const struct hn_job *j)
+{
+    if (hn_hidden_asked(j->params)) return "with other hidden layers";
+    if (j->opts.init != HN_INIT_KEEP) return "from the weights of --init";
+    if (strcmp(hn_param_s(j->params, "scale"), "none") != 0) return "with --scale";
+    return strcmp(hn_param_s(j->params, "scale-target"), "none") != 0 ? "with --scale-target"
+                                                                      : NULL;
+}
+
 static void say_when_worse(const struct hn_job *j)
 {
     const struct hn_fit *f = j->fit;
     const struct hn_epoch came = { .train = f->before[HONE_TRAIN], .val = f->before[HONE_VAL] };
+    const char *start = another_start(j);
     double was;
     if (!f->opts.monitor || !f->opts.save_best || f->stop.best_epoch < 0) return;
-    if (!hn_hidden_asked(j->params) || !hn_epoch_value(&came, f->opts.monitor, &was)) return;
+    if (!start || !hn_epoch_value(&came, f->opts.monitor, &was)) return;
     int more = hn_metric_direction(strchr(f->opts.monitor, '_') + 1) > 0;
     if (!(more ? f->stop.best < was : f->stop.best > was)) return;
     hn_log(j->ctx, HONE_LOG_WARNING,
-           "with other hidden layers it did not become as good as the model that came: %s %.6g, "
-           "before %.6g",
+           "%s it did not become as good as the model that came: %s %.6g, before %.6g", start,
            f->opts.monitor, f->stop.best, was);
 }
 

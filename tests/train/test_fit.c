@@ -106,6 +106,36 @@ START_TEST(never_worse_than_what_came)
 }
 END_TEST
 
+static char said[512];
+
+static void listen(void *user, hone_log_level level, const char *text)
+{
+    (void)user;
+    if (level == HONE_LOG_WARNING) snprintf(said, sizeof said, "%s", text);
+}
+
+/* Epoch 0 is then another model than the one that came. */
+START_TEST(a_start_that_stays_worse_is_said)
+{
+    static const char *const starts[][3] = { { "scale", "standard", "with --scale" },
+                                             { "init", "fresh", "from the weights of --init" },
+                                             { "hidden-units", "5", "with other hidden layers" } };
+    const char *const *start = starts[_i];
+    struct kit k;
+    HN_OK(kit_open(&k, "bn_f32", 20, NULL, NULL, &err), err);
+    hone_result_destroy(train(&k, PAIRS({ "epochs", "60" }, { "lr", "0.02" }), NULL));
+    k.ctx->log = listen;
+    said[0] = 0;
+    hone_result *r =
+        train(&k, PAIRS({ "epochs", "1" }, { "lr", "1e-9" }, { start[0], start[1] }), NULL);
+    ck_assert_double_gt(number(r, "val.loss"), number(r, "before.val.loss"));
+    ck_assert_msg(!strncmp(said, start[2], strlen(start[2])) && strstr(said, "not become as good"),
+                  "%s", said);
+    hone_result_destroy(r);
+    kit_close(&k);
+}
+END_TEST
+
 START_TEST(last_weights_when_asked_or_without_validation)
 {
     struct kit a, b;
@@ -437,6 +467,7 @@ END_TEST
 HN_TEST_MAIN("fit", tcase_add_test(tc, learns_and_says_so);
              tcase_add_test(tc, the_best_weights_come_back);
              tcase_add_test(tc, never_worse_than_what_came);
+             tcase_add_loop_test(tc, a_start_that_stays_worse_is_said, 0, 3);
              tcase_add_test(tc, last_weights_when_asked_or_without_validation);
              tcase_add_test(tc, callbacks_see_every_epoch_and_may_stop);
              tcase_add_test(tc, requested_stop); tcase_add_test(tc, target_time_and_least_epochs);
