@@ -117,6 +117,15 @@ int hn_checkpoint_exists(hone_context *ctx, const char *dir)
     return there(ctx, dir, 0) == 1 || there(ctx, dir, 1) == 1;
 }
 
+/* Hone's searches begin by writing down their parameters there. */
+static int holds_search(hone_context *ctx, const char *dir)
+{
+    char *path = hn_path_join(&ctx->mem, dir, "tune.yaml");
+    const int found = path && hn_path_exists(ctx->io, path);
+    hn_free(&ctx->mem, path);
+    return found;
+}
+
 hone_status hn_checkpoint_open(struct hn_checkpoint *c, hone_context *ctx, const char *dir,
                                hone_error *err)
 {
@@ -127,6 +136,12 @@ hone_status hn_checkpoint_open(struct hn_checkpoint *c, hone_context *ctx, const
     if (found < 0) return hn_io_fail(err, dir, "look into", found);
     if (!found && !hn_path_exists(ctx->io, dir))
         return hn_fail(err, HONE_E_IO, dir, "there is no such folder");
+    if (!found && before <= 0 && holds_search(ctx, dir))
+        return hn_hint(
+            err,
+            hn_fail(err, HONE_E_USAGE, dir,
+                    "is the folder of a search, wanted that of a training run"),
+            "it goes on where the search is called again as before, with this --run-dir");
     if (!found && before <= 0)
         return hn_hint(err, hn_fail(err, HONE_E_IO, dir, "there is no checkpoint in this folder"),
                        "name a run folder, such as OUT.onnx.run; a run that was stopped before its "

@@ -359,6 +359,7 @@ def resume(
     run_dir: str | os.PathLike, *, progress: Callable[[Progress], object] | None = None, **overrides: object
 ) -> tuple[Model, dict]:
     """Continues a training run whose rows are in files, exactly where it was interrupted: the model and its result.
+    (A search goes on where `Model.tune` is called again as before, with the same run_dir or study.)
     overrides: epochs="+10", moved data files, force. progress: as for `Model.train`."""
     context = Context()
     also = {"epochs", "threads", "device", "jobs", "force"}

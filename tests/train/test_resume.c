@@ -408,6 +408,12 @@ START_TEST(other_data_are_refused)
     ck_assert_ptr_null(r);
     ck_assert_int_eq(hone_resume(k.ctx, dir, NULL, NULL, &m, &r, &err), HONE_E_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "no checkpoint"));
+    snprintf(path, sizeof path, "%s/tune.yaml", dir); /* as a search leaves one */
+    FILE *f = fopen(path, "w");
+    ck_assert(f && !fclose(f));
+    ck_assert_int_eq(hone_resume(k.ctx, dir, NULL, NULL, &m, &r, &err), HONE_E_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "a search"));
+    ck_assert_int_eq(remove(path), 0);
     kit_close(&k);
     remove_run(dir);
 }
