@@ -163,9 +163,16 @@ static hone_status scale(hone_model *m, const char *verb, const char *name, cons
     return st;
 }
 
-static struct hn_tensor vector(const double *v, int64_t n)
+/* The n values of one row, in the dims that a row of this value has: [1, 28, 28] for images, so that they broadcast. */
+static struct hn_tensor row_of(hone_model *m, const char *name, const double *v, int64_t n)
 {
-    return (struct hn_tensor){ .dtype = HN_F64, .rank = 1, .dims = { n }, .n = n, .data = v };
+    const struct hn_graph *g = hn_model_graph(m);
+    const int32_t at = hn_graph_find(g, name);
+    const struct hn_shape *s = at >= 0 ? &g->values[at].shape : NULL;
+    struct hn_tensor t = { .dtype = HN_F64, .rank = 1, .dims = { n }, .n = n, .data = v }, row = t;
+    row.rank = s && s->rank > 2 ? s->rank - 1 : 0;
+    for (int i = 0; i < row.rank; i++) row.dims[i] = s->d[i + 1].fixed;
+    return row.rank && hn_numel(row.rank, row.dims, &row.n) && row.n == n ? row : t;
 }
 
 hone_status hn_model_scale_input(hone_model *m, const char *name, const char *kind,
@@ -175,7 +182,7 @@ hone_status hn_model_scale_input(hone_model *m, const char *name, const char *ki
     double *divisor = hn_calloc(&m->ctx->mem, (size_t)n, sizeof *divisor);
     if (!divisor) return hn_nomem(err, "the scaler", (size_t)n * sizeof *divisor);
     for (int64_t i = 0; i < n; i++) divisor[i] = 1.0 / factor[i];
-    struct hn_tensor values[2] = { vector(offset, n), vector(divisor, n) };
+    struct hn_tensor values[2] = { row_of(m, name, offset, n), row_of(m, name, divisor, n) };
     hone_status st = scale(m, "scale-input", name, kind, values, err);
     hn_free(&m->ctx->mem, divisor);
     return st;
@@ -185,7 +192,7 @@ hone_status hn_model_scale_output(hone_model *m, const char *name, const char *k
                                   const double *offset, const double *factor, int64_t n,
                                   hone_error *err)
 {
-    struct hn_tensor values[2] = { vector(factor, n), vector(offset, n) };
+    struct hn_tensor values[2] = { row_of(m, name, factor, n), row_of(m, name, offset, n) };
     return scale(m, "scale-output", name, kind, values, err);
 }
 

@@ -203,8 +203,30 @@ def recorded():
     check("a rebuilt FusedGemm is refused by name", r.returncode != 0 and "FusedGemm" in r.stderr, (r.returncode, r.stderr))
 
 
+def pictures():
+    """Scalers in front of an input and behind an output whose rows have several axes."""
+    values = {"w": weights(6, 4), "b": weights(4), "to": np.array([-1, 2, 2])}
+    nodes = [node("Flatten", "x", "f"), node("Gemm", "f w b", "h"), node("Reshape", "h to", "y")]
+    shapes = [helper.make_tensor_value_info(k, TensorProto.FLOAT, ["n", *dims]) for k, dims in (("x", (1, 2, 3)), ("y", (2, 2)))]
+    g = helper.make_graph(nodes, "pictures", shapes[:1], shapes[1:], [numpy_helper.from_array(v, k) for k, v in values.items()])
+    path, out = tmp / "pictures.onnx", tmp / "scaled.onnx"
+    onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    feeds = {"x": rng.normal(2, 3, size=(ROWS, 1, 2, 3)).astype(np.float32)}
+    y = rng.normal(5, 2, size=(ROWS, 2, 2)).astype(np.float32)
+    np.save(tmp / "pictures.npy", feeds["x"])
+    np.save(tmp / "squares.npy", y)
+    data = ["--x", tmp / "pictures.npy", "--y", tmp / "squares.npy", "--scale", "standard", "--scale-target", "standard"]
+    run("pictures: scaled", "train", path, *data, "--epochs", "0", "--quiet", "-o", out)
+    rows = {"x": (feeds["x"] - feeds["x"].mean(0)) / feeds["x"].std(0)}
+    want = ort_rows(path, rows, ROWS)["y"].reshape(y.shape) * y.std(0) + y.mean(0)
+    got = ort_rows(out, feeds, ROWS)["y"].reshape(y.shape) if out.exists() else None
+    check("pictures: every element by itself", got is not None and apart(got, want) <= 1e-5, got)
+    run("pictures: trained on", "train", out, *data[:4], "--epochs", "2", "--quiet", "-o", tmp / "scaled_trained.onnx")
+
+
 normalisations()
 groups()
+pictures()
 reductions()
 types()
 choices()
