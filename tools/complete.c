@@ -79,9 +79,9 @@ static void bash(FILE *f)
         each_option(*c, bash_name, f);
         fputs("' ;;\n", f);
     }
-    fputs("      help) words='man params ", f);
+    fputs("      help) words='", f);
     command_names(f);
-    fputs("' ;;\n"
+    fputs("'; ((COMP_CWORD > 2)) || words+='man params' ;;\n"
           "      completion) words='bash zsh fish' ;;\n"
           "      esac\n"
           "      if ((COMP_CWORD == 1)); then\n"
@@ -207,7 +207,9 @@ static void fish(FILE *f)
           "complete -c hone -n __fish_use_subcommand -f -a completion -d "
           "'what completes commands and options in a shell'\n"
           "complete -c hone -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n"
-          "complete -c hone -n '__fish_seen_subcommand_from help' -f -a 'man params ",
+          "complete -c hone -n '__fish_seen_subcommand_from help; and not "
+          "__fish_seen_subcommand_from man' -f -a 'man params'\n"
+          "complete -c hone -n '__fish_seen_subcommand_from help' -f -a '",
           f);
     command_names(f);
     fputs("'\n", f);

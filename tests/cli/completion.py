@@ -102,6 +102,7 @@ def test_bash():
     check("bash: choices of every command", bash_words(path, "hone", "eval", "--progress", "") == {"bar", "plain", "json", "none"})
     check("bash: files are the shell's", not bash_words(path, "hone", "train", "--data", "") and not bash_words(path, "hone", "train", "m"))
     check("bash: help", bash_words(path, "hone", "help", "") == {*COMMANDS, "man", "params"})
+    check("bash: help man", bash_words(path, "hone", "help", "man", "") == set(COMMANDS))
 
 
 def test_fish():
@@ -111,6 +112,8 @@ def test_fish():
     check("fish: commands", fish_words(path, "hone ") == {*COMMANDS, "help", "completion"})
     for c in COMMANDS:
         check(f"fish: options of {c}", fish_words(path, f"hone {c} --") == options(c), fish_words(path, f"hone {c} --") ^ options(c))
+    check("fish: help", fish_words(path, "hone help ") == {*COMMANDS, "man", "params"})
+    check("fish: help man", fish_words(path, "hone help man ") == set(COMMANDS))
     check("fish: choices", fish_words(path, "hone train --optimizer ") == OPTIMIZERS)
     check("fish: an option of another command", not fish_words(path, "hone diff --optimi"))
 
