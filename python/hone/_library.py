@@ -214,7 +214,7 @@ lib = _load()
 
 def _in_python(text: str) -> str:
     """What the library says in the words of the command, "--val-split 0.2", as a caller here writes it: val_split=0.2."""
-    return re.sub(r"(?<![\w-])--([a-z][a-z0-9-]*)( (?=[0-9A-Z]))?", _keyword, text)
+    return re.sub(r"(?<![\w-])--([a-z][a-z0-9-]*)( (?=[0-9A-Z]|[\w.]+=))?", _keyword, text)
 
 
 def _keyword(option: re.Match) -> str:

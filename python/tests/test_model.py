@@ -319,6 +319,8 @@ class Parameters(Case):
             model.train(sample_weight=y)
         with self.assertRaisesRegex(hone.UsageError, "no target data"):
             model.train(X)
+        with self.assertRaisesRegex(hone.DataError, r"c: no data.*\(x=c=FILE, or input=c=COLUMN"):
+            hone.Model.load(DATA / "embedding" / "columns.onnx").train({"x": X}, y)
 
     def test_values(self):
         found = hone.Model.new("3-8-8-2 softmax").train(
