@@ -25,11 +25,6 @@ int hn_program_has_half(const struct hn_program *prog)
     return 0;
 }
 
-static double number(const void *w, size_t elem, size_t i)
-{
-    return elem == 4 ? (double)((const float *)w)[i] : ((const double *)w)[i];
-}
-
 /* w[0 … n) as type t holds them. The first that was finite and is so no longer; n: none. */
 static size_t round_numbers(void *w, size_t elem, enum hn_dtype t, size_t n)
 {
@@ -44,7 +39,7 @@ static size_t round_numbers(void *w, size_t elem, enum hn_dtype t, size_t n)
         hn_convert(bits, t, from, wide, (int64_t)k);
         hn_convert(from, wide, bits, t, (int64_t)k);
         for (size_t i = 0; i < k && first == n; i++)
-            if (isfinite(was[i]) && !isfinite(number(from, elem, i))) first = at + i;
+            if (isfinite(was[i]) && !isfinite(hn_elem_get(from, elem, i))) first = at + i;
     }
     return first;
 }
@@ -70,7 +65,7 @@ hone_status hn_check_stored(const struct hn_param *p, const void *w, size_t elem
         hn_convert(copy, HN_F64, (const unsigned char *)w + (p->off + from) * elem,
                    elem == 4 ? HN_F32 : HN_F64, (int64_t)k);
         size_t bad = round_numbers(copy, sizeof *copy, stored_type(p), k);
-        if (bad < k) at = from + bad, v = number(w, elem, p->off + at);
+        if (bad < k) at = from + bad, v = hn_elem_get(w, elem, p->off + at);
     }
     if (at == p->n) return HONE_OK;
     return hn_hint(err,

@@ -11,6 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Runs s with its tc: what main returns. */
+static inline int hn_run(Suite *s, TCase *tc)
+{
+    suite_add_tcase(s, tc);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
+
 #define HN_TEST_MAIN(name, ...)                                                                    \
     int main(void)                                                                                 \
     {                                                                                              \
@@ -18,12 +29,7 @@
         TCase *tc = tcase_create(name);                                                            \
         tcase_set_timeout(tc, 300);                                                                \
         __VA_ARGS__                                                                                \
-        suite_add_tcase(s, tc);                                                                    \
-        SRunner *r = srunner_create(s);                                                            \
-        srunner_run_all(r, CK_NORMAL);                                                             \
-        int failed = srunner_ntests_failed(r);                                                     \
-        srunner_free(r);                                                                           \
-        return failed ? 1 : 0;                                                                     \
+        return hn_run(s, tc);                                                                      \
     }
 
 /* ck_assert that a call succeeded, printing the error it left. */

@@ -53,6 +53,19 @@ int hn_numel(int rank, const int64_t *dims, int64_t *n);
 double hn_tensor_f64(const struct hn_tensor *t, int64_t i);
 int64_t hn_tensor_i64(const struct hn_tensor *t, int64_t i);
 
+/* Element i of floats (elem 4) or doubles (8), as a double. */
+static inline double hn_elem_get(const void *p, size_t elem, size_t i)
+{
+    return elem == 4 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+static inline void hn_elem_set(void *p, size_t elem, size_t i, double v)
+{
+    if (elem == 4)
+        ((float *)p)[i] = (float)v;
+    else
+        ((double *)p)[i] = v;
+}
+
 /* n elements from one type to another, unaligned allowed on both sides, not overlapping. Rounds to nearest even once; floats
  * go to integers towards zero, at the nearest end when out of range, NaN as 0. Strings and complex numbers only copy. */
 void hn_convert(void *dst, enum hn_dtype to, const void *src, enum hn_dtype from, int64_t n);

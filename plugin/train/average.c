@@ -25,19 +25,6 @@ struct hn_averager {
     void *exec;
 };
 
-static double get(const void *w, size_t elem, size_t i)
-{
-    return elem == 4 ? (double)((const float *)w)[i] : ((const double *)w)[i];
-}
-
-static void set(void *w, size_t elem, size_t i, double v)
-{
-    if (elem == 4)
-        ((float *)w)[i] = (float)v;
-    else
-        ((double *)w)[i] = v;
-}
-
 /* ---- which statistics ------------------------------------------------------------------------------------------------ */
 
 /* The running statistic behind an input of BatchNormalization; NULL: it has none there. */
@@ -165,7 +152,7 @@ static hone_status measure_batch(struct hn_averager *a, struct hn_replica *r, in
     for (int k = 0; k < a->n; k++)
         for (size_t i = 0; i < a->statistics[k].n; i++)
             a->statistics[k].sum[i] +=
-                (double)slot.rows * get(a->after, b->elem, a->statistics[k].off + i);
+                (double)slot.rows * hn_elem_get(a->after, b->elem, a->statistics[k].off + i);
     return HONE_OK;
 }
 
@@ -184,7 +171,7 @@ static hone_status measure(struct hn_averager *a, struct hn_replica *r, hone_err
     for (int k = 0; k < a->n; k++) {
         const struct statistic *s = &a->statistics[k];
         for (size_t i = 0; i < s->n; i++)
-            set(a->state, elem, s->off + i, s->sum[i] / ((double)m->n_rows * s->part));
+            hn_elem_set(a->state, elem, s->off + i, s->sum[i] / ((double)m->n_rows * s->part));
     }
     return a->c->backend->put(a->c->dev, r->slab[HN_SLAB_W], a->first * elem, a->state,
                               a->n_state * elem, err);

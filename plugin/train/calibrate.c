@@ -16,19 +16,6 @@ struct sums { /* per channel of one BatchNormalization */
     double *sum, *squares, count;
 };
 
-static double get(const void *w, size_t elem, size_t i)
-{
-    return elem == 4 ? (double)((const float *)w)[i] : ((const double *)w)[i];
-}
-
-static void set(void *w, size_t elem, size_t i, double v)
-{
-    if (elem == 4)
-        ((float *)w)[i] = (float)v;
-    else
-        ((double *)w)[i] = v;
-}
-
 static const struct hn_param *input_param(const struct hn_program *prog, const struct hn_op *op,
                                           int i)
 {
@@ -46,7 +33,7 @@ static int is_identity(const struct hn_program *prog, const struct hn_op *op, co
         if (v->kind != HN_PARAM && v->kind != HN_STATE) return 0;
         const struct hn_param *p = input_param(prog, op, i);
         for (size_t k = 0; k < p->n; k++)
-            if (get(w, elem, p->off + k) != start[i]) return 0;
+            if (hn_elem_get(w, elem, p->off + k) != start[i]) return 0;
     }
     return 1;
 }
@@ -110,7 +97,7 @@ static void write_back(const struct hn_program *prog, const struct sums *s, void
         if (!(var > 0)) var = 0;
         double at[5] = { 0, sqrt(var + eps), mean, mean, var };
         for (int i = 1; i < 5; i++)
-            set(w, elem, input_param(prog, s->op, i)->off + (size_t)c, at[i]);
+            hn_elem_set(w, elem, input_param(prog, s->op, i)->off + (size_t)c, at[i]);
     }
 }
 

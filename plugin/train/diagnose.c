@@ -12,8 +12,7 @@ const char *hn_first_bad_param(const struct hn_program *prog, const void *w, siz
     for (int32_t i = 0; i < prog->n_params; i++) {
         const struct hn_param *p = &prog->params[i];
         for (size_t k = p->off; k < p->off + p->n; k++)
-            if (!isfinite(elem == 4 ? (double)((const float *)w)[k] : ((const double *)w)[k]))
-                return p->name;
+            if (!isfinite(hn_elem_get(w, elem, k))) return p->name;
     }
     return NULL;
 }

@@ -95,10 +95,7 @@ void hn_metric_reset(struct hn_metric *m)
     if (m->class) memset(m->class, 0, n * sizeof *m->class);
 }
 
-static double at(const void *p, size_t elem, int64_t i)
-{
-    return elem == 4 ? (double)((const float *)p)[i] : ((const double *)p)[i];
-}
+static double at(const void *p, size_t elem, int64_t i) { return hn_elem_get(p, elem, (size_t)i); }
 
 static int64_t largest(const void *p, size_t elem, int64_t from, int64_t n)
 {

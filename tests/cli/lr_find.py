@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """hone lr-find: the curve, what it suggests and that training with it goes well; the page, which loads nothing and, where chromium
 is installed, is drawn; a command line of hone train as it is; refusals, each by the option's name. The model is never written."""
-import html.parser
 import json
 import math
 import re
@@ -11,34 +10,12 @@ import subprocess
 
 import _hone
 from _hone import IMAGES, LABELS, MNIST, SCALE, check, code, hone
+from _page import Page
 
 _hone.need_hone()
 tmp = _hone.folder()
 DIGITS = ["--x", IMAGES, "--y", LABELS, "--x-scale", SCALE]
 NET = tmp / "net.onnx"
-VOID = {"meta", "br"}
-
-
-class Page(html.parser.HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.problems, self.tree = [], [], None
-        self.feed(text)
-        if self.open:
-            self.problems.append(f"not closed: {self.open}")
-
-    def handle_starttag(self, tag, attrs):
-        self.problems += [(tag, k) for k, _ in attrs if k in ("src", "href", "srcset", "action")]
-        if tag not in VOID:
-            self.open.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop()[0] != tag:
-            self.problems.append(f"</{tag}> closes nothing")
-
-    def handle_data(self, text):
-        if self.open and self.open[-1][1].get("type") == "application/json":
-            self.tree = json.loads(text)
 
 
 def test_curve():
@@ -75,8 +52,8 @@ def test_page():
     (tmp / "mine.html").write_text("mine")
     code("another file is not replaced", hone("lr-find", NET, *DIGITS, "--steps", "20", "-o", tmp / "mine.html"), 2, "mine.html", "--force")
     check("it is as it was", (tmp / "mine.html").read_text() == "mine")
-    p = Page(page.read_text())
-    check("well formed, loads nothing", not p.problems, p.problems)
+    p = Page(page)
+    check("well formed, loads nothing", not p.problems and not p.outside(), (p.problems, p.outside()))
     check("holds the curve", p.tree["kind"] == "lr-find" and p.tree["points"] == r.json["points"])
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not browser:

@@ -176,10 +176,5 @@ int main(void)
     tcase_add_test(tc, adult);
     tcase_add_test(tc, abalone_german_and_wine);
     tcase_add_test(tc, mnist);
-    suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return hn_run(s, tc);
 }

@@ -75,12 +75,7 @@ static int run_tests(void)
     Suite *s = suite_create("optable");
     TCase *tc = tcase_create("optable");
     tcase_add_test(tc, readme_has_the_table);
-    suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
+    return hn_run(s, tc);
 }
 
 int main(int argc, char **argv)

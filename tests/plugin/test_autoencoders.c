@@ -214,11 +214,7 @@ int main(void)
     TCase *tc = tcase_create("autoencoders");
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, every_layer_of_every_model, 0, n);
-    suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    int failed = hn_run(s, tc);
     globfree(&zoo);
-    return failed ? 1 : 0;
+    return failed;
 }

@@ -186,11 +186,7 @@ int main(void)
     tcase_add_loop_test(tc, unchanged_is_the_same_bytes, 0, n);
     tcase_add_loop_test(tc, one_ulp_comes_back, 0, n);
     tcase_add_loop_test(tc, descriptions_are_as_recorded, 0, N_GOLDEN);
-    suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    int failed = hn_run(s, tc);
     globfree(&zoo);
-    return failed ? 1 : 0;
+    return failed;
 }

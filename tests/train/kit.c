@@ -5,6 +5,7 @@
 #include "plugin/data/data.h"
 #include <sys/stat.h>
 #define XXH_INLINE_ALL
+#include <math.h>
 #include <xxhash.h>
 
 /* The numbers of tests/data/make_train_refs.py. */
@@ -127,6 +128,13 @@ static double *slab_of(hone_model *m, struct hn_program **prog)
     double *w = calloc((*prog)->n_slab + 1, sizeof *w);
     HN_OK(hn_model_get_weights(m, *prog, w, 8, &err), err);
     return w;
+}
+
+double kit_number(const hone_result *r, const char *path)
+{
+    double v = (double)NAN;
+    ck_assert_msg(hone_result_number(r, path, &v), "no number %s", path);
+    return v;
 }
 
 void kit_tensor(hone_model *m, const char *name, double *out, size_t n)

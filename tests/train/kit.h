@@ -32,7 +32,10 @@ hone_status kit_open(struct kit *k, const char *name, int val, const hone_contex
 void kit_close(struct kit *k);
 /* Writes the rows as folder/x.npy, y.npy, val_x.npy, val_y.npy (val rows; 0: none) and sets the parameters to read them. */
 void kit_files(struct kit *k, const char *folder, int val);
+#define PAIRS(...) ((const struct kit_pair[]){ __VA_ARGS__, { NULL, NULL } })
 hone_status kit_set(struct kit *k, const struct kit_pair *pairs, hone_error *err);
+/* A number of a result, which must be there. */
+double kit_number(const hone_result *r, const char *path);
 /* The named parameter of the model as doubles in the file's order; n elements. */
 void kit_tensor(hone_model *m, const char *name, double *out, size_t n);
 /* All parameters' bits, hashed: equal models are equal here. */

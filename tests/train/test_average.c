@@ -8,8 +8,6 @@
 static hone_error err;
 static char said[512];
 
-#define PAIRS(...) ((const struct kit_pair[]){ __VA_ARGS__, { NULL, NULL } })
-
 static hone_result *train(struct kit *k, const struct kit_pair *pairs)
 {
     hone_result *r;
@@ -18,18 +16,11 @@ static hone_result *train(struct kit *k, const struct kit_pair *pairs)
     return r;
 }
 
-static double number(const hone_result *r, const char *path)
-{
-    double v;
-    ck_assert_msg(hone_result_number(r, path, &v), "no number %s", path);
-    return v;
-}
-
 static double of_epoch(const hone_result *r, int epoch, const char *name)
 {
     char path[64];
     snprintf(path, sizeof path, "curve.%d.%s", epoch, name);
-    return number(r, path);
+    return kit_number(r, path);
 }
 
 static const char *const models[] = { "bn_f32", "ln_f32", "bn_f64", "ln_f64", "bn_f16", "ln_bf16" };
@@ -47,7 +38,7 @@ START_TEST(the_average_is_judged_and_exported)
         HN_OK(hone_params_set(k[i].params, "save", "last", &err), err);
         r[i] = train(&k[i], PAIRS({ "swa-start", i ? "4" : "0" }));
     }
-    ck_assert_double_eq(number(r[1], "averaged_epochs"), 4);
+    ck_assert_double_eq(kit_number(r[1], "averaged_epochs"), 4);
     ck_assert(!hone_result_number(r[0], "averaged_epochs", &(double){ 0 }));
     for (int e = 1; e <= 7; e++) {
         ck_assert_double_eq(of_epoch(r[0], e, "train_loss"), of_epoch(r[1], e, "train_loss"));
@@ -58,8 +49,8 @@ START_TEST(the_average_is_judged_and_exported)
         else
             ck_assert_double_ne(plain, mean); /* at 4 by its measured statistics */
     }
-    ck_assert_double_eq(number(r[1], "val.loss"), of_epoch(r[1], 7, "val_loss"));
-    ck_assert_double_eq(number(r[1], "hyperparameters.swa_start"), 4);
+    ck_assert_double_eq(kit_number(r[1], "val.loss"), of_epoch(r[1], 7, "val_loss"));
+    ck_assert_double_eq(kit_number(r[1], "hyperparameters.swa_start"), 4);
     ck_assert(!hone_result_number(r[1], "hyperparameters.swa_lr", &(double){ 0 }));
     for (int i = 0; i < 2; i++) {
         hone_result_destroy(r[i]);
@@ -77,9 +68,9 @@ START_TEST(ema_is_judged_and_exported)
         HN_OK(kit_open(&k[i], models[_i], 10, NULL, NULL, &err), err);
         r[i] = train(&k[i], PAIRS({ "epochs", "4" }, { "lr", "0.03" }, { "batch-size", "8" },
                                   { "save", "last" }, { "ema", decay[i] }));
-        ck_assert_double_eq(number(r[i], "val.loss"), of_epoch(r[i], 4, "val_loss"));
+        ck_assert_double_eq(kit_number(r[i], "val.loss"), of_epoch(r[i], 4, "val_loss"));
         ck_assert(!hone_result_number(r[i], "averaged_epochs", &(double){ 0 }));
-        ck_assert_double_eq(number(r[i], "hyperparameters.ema"), atof(decay[i]));
+        ck_assert_double_eq(kit_number(r[i], "hyperparameters.ema"), atof(decay[i]));
     }
     ck_assert_double_eq(of_epoch(r[1], 0, "val_loss"), of_epoch(r[0], 0, "val_loss"));
     for (int e = 1; e <= 4; e++) {
@@ -103,8 +94,8 @@ START_TEST(ema_is_never_worse_than_what_came)
     uint64_t came = kit_hash(k.model);
     hone_result *r =
         train(&k, PAIRS({ "epochs", "3" }, { "lr", "4" }, { "batch-size", "8" }, { "ema", "0.5" }));
-    ck_assert_double_le(number(r, "val.loss"), number(r, "before.val.loss"));
-    ck_assert_double_eq(number(r, "best_epoch"), 0);
+    ck_assert_double_le(kit_number(r, "val.loss"), kit_number(r, "before.val.loss"));
+    ck_assert_double_eq(kit_number(r, "best_epoch"), 0);
     ck_assert_uint_eq(kit_hash(k.model), came);
     hone_result_destroy(r);
     kit_close(&k);
@@ -136,12 +127,12 @@ START_TEST(never_worse_than_what_came)
     uint64_t came = kit_hash(k.model);
     hone_result *r = train(&k, PAIRS({ "epochs", "6" }, { "lr", "1e-12" }, { "batch-size", "40" },
                                      { "swa-start", "0.5" }, { "swa-lr", "3" }));
-    ck_assert_double_eq(number(r, "averaged_epochs"), 3);
+    ck_assert_double_eq(kit_number(r, "averaged_epochs"), 3);
     ck_assert_double_eq(of_epoch(r, 3, "lr"), 1e-12);
     ck_assert_double_eq(of_epoch(r, 4, "lr"), 3);
-    ck_assert_double_le(number(r, "val.loss"), number(r, "before.val.loss"));
-    if (number(r, "best_epoch") == 0) ck_assert_uint_eq(kit_hash(k.model), came);
-    ck_assert_double_lt(number(r, "best_epoch"), 4);
+    ck_assert_double_le(kit_number(r, "val.loss"), kit_number(r, "before.val.loss"));
+    if (kit_number(r, "best_epoch") == 0) ck_assert_uint_eq(kit_hash(k.model), came);
+    ck_assert_double_lt(kit_number(r, "best_epoch"), 4);
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -154,10 +145,10 @@ START_TEST(the_best_average_comes_back)
     hone_result *r =
         train(&k, PAIRS({ "epochs", "9" }, { "lr", "0.02" }, { "batch-size", "8" },
                         { "swa-start", "2" }, { "swa-lr", "0.05" }, { "swa-anneal", "2" }));
-    int best = (int)number(r, "best_epoch");
+    int best = (int)kit_number(r, "best_epoch");
     for (int e = 0; e <= 9; e++)
         ck_assert_double_ge(of_epoch(r, e, "val_loss"), of_epoch(r, best, "val_loss"));
-    ck_assert_double_eq(number(r, "val.loss"), of_epoch(r, best, "val_loss"));
+    ck_assert_double_eq(kit_number(r, "val.loss"), of_epoch(r, best, "val_loss"));
     ck_assert_double_eq(of_epoch(r, 2, "lr"), 0.02);
     ck_assert_double_eq_tol(of_epoch(r, 3, "lr"), 0.035, 1e-12);
     ck_assert_double_eq(of_epoch(r, 4, "lr"), 0.05);
@@ -229,8 +220,8 @@ START_TEST(an_average_that_never_began_is_said)
     k.ctx->log = listen;
     hone_result *r = train(&k, PAIRS({ "epochs", "50" }, { "lr", "5" },
                                      { "early-stop-patience", "2" }, { "swa-start", "0.9" }));
-    ck_assert_double_eq(number(r, "averaged_epochs"), 0);
-    ck_assert_double_lt(number(r, "epochs"), 46);
+    ck_assert_double_eq(kit_number(r, "averaged_epochs"), 0);
+    ck_assert_double_lt(kit_number(r, "epochs"), 46);
     ck_assert_msg(strstr(said, "before --swa-start"), "%s", said);
     hone_result_destroy(r);
     kit_close(&k);

@@ -6,21 +6,12 @@
 
 static hone_error err;
 
-#define PAIRS(...) ((const struct kit_pair[]){ __VA_ARGS__, { NULL, NULL } })
-
 static hone_result *train(struct kit *k, const struct kit_pair *pairs, const hone_callbacks *cb)
 {
     hone_result *r;
     HN_OK(kit_set(k, pairs, &err), err);
     HN_OK(hone_train(k->model, k->data, k->params, cb, &r, &err), err);
     return r;
-}
-
-static double number(const hone_result *r, const char *path)
-{
-    double v;
-    ck_assert_msg(hone_result_number(r, path, &v), "no number %s", path);
-    return v;
 }
 
 static int has(const hone_result *r, const char *path)
@@ -41,18 +32,19 @@ START_TEST(learns_and_says_so)
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "max_epochs");
     ck_assert_str_eq(hone_result_text(r, "monitor"), "val_loss");
     ck_assert_str_eq(hone_result_text(r, "device"), "cpu");
-    ck_assert_double_eq(number(r, "epochs"), 15);
-    ck_assert_double_eq(number(r, "parameters"), 145); /* running statistics are state */
-    ck_assert_double_eq(number(r, "trainable_parameters"), 145);
-    ck_assert_double_lt(number(r, "curve.15.train_loss"), 0.7 * number(r, "curve.1.train_loss"));
-    ck_assert_double_le(number(r, "val.loss"), number(r, "before.val.loss"));
+    ck_assert_double_eq(kit_number(r, "epochs"), 15);
+    ck_assert_double_eq(kit_number(r, "parameters"), 145); /* running statistics are state */
+    ck_assert_double_eq(kit_number(r, "trainable_parameters"), 145);
+    ck_assert_double_lt(kit_number(r, "curve.15.train_loss"),
+                        0.7 * kit_number(r, "curve.1.train_loss"));
+    ck_assert_double_le(kit_number(r, "val.loss"), kit_number(r, "before.val.loss"));
     ck_assert(has(r, "val.accuracy") && has(r, "train.accuracy") && !has(r, "test.loss"));
     ck_assert(!has(r, "before.train.loss"));
-    ck_assert_double_eq(number(r, "hyperparameters.lr"), 0.02);
-    ck_assert_double_gt(number(r, "samples_per_second"), 0);
+    ck_assert_double_eq(kit_number(r, "hyperparameters.lr"), 0.02);
+    ck_assert_double_gt(kit_number(r, "samples_per_second"), 0);
     char path[64];
-    snprintf(path, sizeof path, "curve.%d.val_loss", (int)number(r, "best_epoch"));
-    ck_assert_double_eq(number(r, path), number(r, "val.loss"));
+    snprintf(path, sizeof path, "curve.%d.val_loss", (int)kit_number(r, "best_epoch"));
+    ck_assert_double_eq(kit_number(r, path), kit_number(r, "val.loss"));
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -65,21 +57,21 @@ START_TEST(the_best_weights_come_back)
     hone_result *r, *e;
     HN_OK(kit_open(&k, "bn_f32", 20, NULL, NULL, &err), err);
     r = train(&k, PAIRS({ "epochs", "40" }, { "lr", "0.1" }, { "batch-size", "4" }), NULL);
-    double best = number(r, "best_epoch"), lowest = HUGE_VAL;
+    double best = kit_number(r, "best_epoch"), lowest = HUGE_VAL;
     char path[64];
     for (int i = 0; i <= 40; i++) {
         snprintf(path, sizeof path, "curve.%d.val_loss", i);
-        lowest = fmin(lowest, number(r, path));
+        lowest = fmin(lowest, kit_number(r, path));
     }
     ck_assert_double_lt(best, 40); /* a rate this high overfits */
-    ck_assert_double_eq(number(r, "val.loss"), lowest);
+    ck_assert_double_eq(kit_number(r, "val.loss"), lowest);
     hone_data *val = NULL;
     hone_array x = { sizeof x, NULL, HONE_F32, 20, KIT_IN, k.xf + 30 * KIT_IN };
     hone_array y = { sizeof y, NULL, HONE_I64, 20, 1, k.labels + 30 };
     HN_OK(hone_data_wrap(k.ctx, HONE_TRAIN, &x, 1, &y, 1, &val, &err), err);
     HN_OK(hone_evaluate(k.model, val, k.params, &e, &err), err);
-    ck_assert_double_eq(number(e, "loss"), number(r, "val.loss"));
-    ck_assert_double_eq(number(e, "accuracy"), number(r, "val.accuracy"));
+    ck_assert_double_eq(kit_number(e, "loss"), kit_number(r, "val.loss"));
+    ck_assert_double_eq(kit_number(e, "accuracy"), kit_number(r, "val.accuracy"));
     hone_result_destroy(e);
     hone_result_destroy(r);
     hone_data_destroy(val);
@@ -96,10 +88,10 @@ START_TEST(never_worse_than_what_came)
                            PAIRS({ "epochs", "30" }, { "optimizer", "sgd" }, { "lr", "30" },
                                  { "early-stop-patience", "3" }),
                            NULL);
-    ck_assert_double_eq(number(r, "best_epoch"), 0);
-    ck_assert_double_eq(number(r, "epochs"), 3); /* patience counts from epoch 0 */
+    ck_assert_double_eq(kit_number(r, "best_epoch"), 0);
+    ck_assert_double_eq(kit_number(r, "epochs"), 3); /* patience counts from epoch 0 */
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "patience");
-    ck_assert_double_eq(number(r, "val.loss"), number(r, "before.val.loss"));
+    ck_assert_double_eq(kit_number(r, "val.loss"), kit_number(r, "before.val.loss"));
     ck_assert_uint_eq(kit_hash(k.model), before);
     hone_result_destroy(r);
     kit_close(&k);
@@ -128,7 +120,7 @@ START_TEST(a_start_that_stays_worse_is_said)
     said[0] = 0;
     hone_result *r =
         train(&k, PAIRS({ "epochs", "1" }, { "lr", "1e-9" }, { start[0], start[1] }), NULL);
-    ck_assert_double_gt(number(r, "val.loss"), number(r, "before.val.loss"));
+    ck_assert_double_gt(kit_number(r, "val.loss"), kit_number(r, "before.val.loss"));
     ck_assert_msg(!strncmp(said, start[2], strlen(start[2])) && strstr(said, "not become as good"),
                   "%s", said);
     hone_result_destroy(r);
@@ -143,8 +135,8 @@ START_TEST(last_weights_when_asked_or_without_validation)
     HN_OK(kit_open(&b, "bn_f32", 20, NULL, NULL, &err), err);
     hone_result *r =
         train(&a, PAIRS({ "epochs", "12" }, { "lr", "0.1" }, { "save", "last" }), NULL);
-    ck_assert_double_lt(number(r, "best_epoch"), 12);
-    ck_assert_double_eq(number(r, "curve.12.val_loss"), number(r, "val.loss"));
+    ck_assert_double_lt(kit_number(r, "best_epoch"), 12);
+    ck_assert_double_eq(kit_number(r, "curve.12.val_loss"), kit_number(r, "val.loss"));
     hone_result_destroy(r);
     r = train(&b, PAIRS({ "epochs", "12" }, { "lr", "0.1" }), NULL);
     ck_assert_uint_ne(kit_hash(a.model), kit_hash(b.model));
@@ -154,7 +146,7 @@ START_TEST(last_weights_when_asked_or_without_validation)
     HN_OK(kit_open(&a, "bn_f32", 0, NULL, NULL, &err), err);
     r = train(&a, PAIRS({ "epochs", "4" }), NULL);
     ck_assert_ptr_null(hone_result_text(r, "monitor"));
-    ck_assert_double_eq(number(r, "best_epoch"), 4);
+    ck_assert_double_eq(kit_number(r, "best_epoch"), 4);
     ck_assert(has(r, "before.train.loss") && !has(r, "val.loss"));
     hone_result_destroy(r);
     kit_close(&a);
@@ -197,7 +189,7 @@ START_TEST(callbacks_see_every_epoch_and_may_stop)
     HN_OK(kit_open(&k, "ln_f32", 10, NULL, NULL, &err), err);
     hone_result *r = train(&k, PAIRS({ "epochs", "9" }), &cb);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "callback");
-    ck_assert_double_eq(number(r, "epochs"), 5);
+    ck_assert_double_eq(kit_number(r, "epochs"), 5);
     ck_assert_int_eq(w.epochs, 6); /* epoch 0 too */
     ck_assert_int_ge(w.best, 1);
     hone_result_destroy(r);
@@ -217,7 +209,7 @@ START_TEST(requested_stop)
     hone_request_stop(k.ctx); /* an old request does not count */
     hone_result *r = train(&k, PAIRS({ "epochs", "9" }), &cb);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "interrupted");
-    ck_assert_double_eq(number(r, "epochs"), 2);
+    ck_assert_double_eq(kit_number(r, "epochs"), 2);
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -231,14 +223,14 @@ START_TEST(target_time_and_least_epochs)
         &k, PAIRS({ "epochs", "99" }, { "target-metric", "val_mae:1e9" }, { "min-epochs", "4" }),
         NULL);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "target");
-    ck_assert_double_eq(number(r, "epochs"), 4);
+    ck_assert_double_eq(kit_number(r, "epochs"), 4);
     hone_result_destroy(r);
     kit_close(&k);
     HN_OK(kit_open(&k, "ln_f32", 10, NULL, NULL, &err), err);
     r = train(&k, PAIRS({ "epochs", "1000000000" }, { "max-seconds", "0.05" }), NULL);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "time");
-    ck_assert_double_lt(number(r, "seconds"), 5);
-    ck_assert_double_ge(number(r, "epochs"), 1);
+    ck_assert_double_lt(kit_number(r, "seconds"), 5);
+    ck_assert_double_ge(kit_number(r, "epochs"), 1);
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -257,9 +249,9 @@ START_TEST(diverged_names_the_tensor_and_keeps_good_weights)
                            NULL);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "diverged");
     ck_assert_ptr_nonnull(hone_result_text(r, "diverged.tensor"));
-    ck_assert(isfinite(number(r, "val.loss")));
-    ck_assert_double_le(number(r, "val.loss"), number(r, "before.val.loss"));
-    if (number(r, "best_epoch") == 0) ck_assert_uint_eq(kit_hash(k.model), before);
+    ck_assert(isfinite(kit_number(r, "val.loss")));
+    ck_assert_double_le(kit_number(r, "val.loss"), kit_number(r, "before.val.loss"));
+    if (kit_number(r, "best_epoch") == 0) ck_assert_uint_eq(kit_hash(k.model), before);
     hone_result_destroy(r);
     kit_close(&k);
     HN_OK(kit_open(&k, "ln_f32", 0, NULL, NULL, &err),
@@ -282,8 +274,8 @@ START_TEST(an_activation_that_overflows_is_named)
     hone_result *r = train(&k, PAIRS({ "epochs", "3" }), NULL);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "diverged");
     ck_assert_str_eq(hone_result_text(r, "diverged.tensor"), "the loss");
-    ck_assert_double_eq(number(r, "epochs"), 0);
-    ck_assert_double_eq(number(r, "best_epoch"), 0);
+    ck_assert_double_eq(kit_number(r, "epochs"), 0);
+    ck_assert_double_eq(kit_number(r, "best_epoch"), 0);
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -350,7 +342,7 @@ START_TEST(frozen_parameters_stay)
     kit_tensor(k.model, "out.weight", trained, 10);
     ck_assert_mem_eq(before, after, sizeof before);
     ck_assert_mem_ne(out, trained, sizeof out);
-    ck_assert_double_lt(number(r, "trainable_parameters"), number(r, "parameters"));
+    ck_assert_double_lt(kit_number(r, "trainable_parameters"), kit_number(r, "parameters"));
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -366,10 +358,10 @@ START_TEST(inserted_batchnorm_keeps_the_function)
                            PAIRS({ "batchnorm", "insert" }, { "epochs", "1" },
                                  { "batch-size", "50" }, { "lr", "1e-12" }),
                            NULL);
-    double before = number(r, "before.train.loss");
-    ck_assert_double_eq_tol(number(r, "curve.0.train_loss"), before, 1e-4 * before);
-    ck_assert_double_eq_tol(number(r, "train.loss"), before, 1e-3 * before); /* N / (N - 1) */
-    ck_assert_double_gt(number(r, "trainable_parameters"), 135);
+    double before = kit_number(r, "before.train.loss");
+    ck_assert_double_eq_tol(kit_number(r, "curve.0.train_loss"), before, 1e-4 * before);
+    ck_assert_double_eq_tol(kit_number(r, "train.loss"), before, 1e-3 * before); /* N / (N - 1) */
+    ck_assert_double_gt(kit_number(r, "trainable_parameters"), 135);
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -426,7 +418,7 @@ START_TEST(no_epochs_and_no_data)
     ck_assert_int_eq(hone_train(k.model, NULL, k.params, NULL, &r, &err), HONE_E_USAGE);
     HN_OK(hone_params_set(k.params, "epochs", "0", &err), err);
     HN_OK(hone_train(k.model, NULL, k.params, NULL, &r, &err), err);
-    ck_assert_double_eq(number(r, "epochs"), 0);
+    ck_assert_double_eq(kit_number(r, "epochs"), 0);
     ck_assert_int_eq(hn_model_n_edits(k.model), 0);
     hone_result_destroy(r);
     kit_close(&k);
@@ -439,9 +431,9 @@ START_TEST(dry_run_changes_nothing)
     HN_OK(kit_open(&k, "bn_f32", 10, NULL, NULL, &err), err);
     uint64_t before = kit_hash(k.model);
     hone_result *r = train(&k, PAIRS({ "dry-run", "true" }), NULL);
-    ck_assert_double_eq(number(r, "dry_run"), 1);
-    ck_assert_double_eq(number(r, "rows.train"), 40);
-    ck_assert_double_gt(number(r, "loss"), 0);
+    ck_assert_double_eq(kit_number(r, "dry_run"), 1);
+    ck_assert_double_eq(kit_number(r, "rows.train"), 40);
+    ck_assert_double_gt(kit_number(r, "loss"), 0);
     ck_assert_uint_eq(kit_hash(k.model), before);
     hone_result_destroy(r);
     kit_close(&k);
@@ -455,10 +447,10 @@ START_TEST(requirements)
     hone_result *r = train(
         &k, PAIRS({ "epochs", "2" }, { "require", "val_loss:100" }, { "require", "accuracy:0" }),
         NULL);
-    ck_assert_double_eq(number(r, "require_met"), 1);
+    ck_assert_double_eq(kit_number(r, "require_met"), 1);
     hone_result_destroy(r);
     r = train(&k, PAIRS({ "require", "train_loss:1e-9" }), NULL);
-    ck_assert_double_eq(number(r, "require_met"), 0);
+    ck_assert_double_eq(kit_number(r, "require_met"), 0);
     hone_result_destroy(r);
     kit_close(&k);
 }

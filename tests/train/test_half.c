@@ -8,16 +8,7 @@
 
 static hone_error err;
 
-#define PAIRS(...) ((const struct kit_pair[]){ __VA_ARGS__, { NULL, NULL } })
-
 static const char *const models[] = { "bn_f16", "ln_bf16" };
-
-static double number(const hone_result *r, const char *path)
-{
-    double v = (double)NAN;
-    ck_assert_msg(hone_result_number(r, path, &v), "no %s", path);
-    return v;
-}
 
 static int into_buffer(void *user, const void *p, size_t n)
 {
@@ -58,16 +49,16 @@ START_TEST(figures_are_those_of_the_file)
                   &err),
           err);
     HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
-    double best = _i ? 12 : number(r, "best_epoch");
+    double best = _i ? 12 : kit_number(r, "best_epoch");
     ck_assert_double_gt(best, 0);
     snprintf(path, sizeof path, "curve.%d.val_loss", (int)best);
-    ck_assert_double_eq(number(r, path),
-                        number(r, "val.loss")); /* the epoch was judged as rounded, too */
+    ck_assert_double_eq(kit_number(r, path),
+                        kit_number(r, "val.loss")); /* the epoch was judged as rounded, too */
     e = evaluate_bytes(&k, 30, 20);
-    ck_assert_double_eq(number(e, "loss"), number(r, "val.loss"));
+    ck_assert_double_eq(kit_number(e, "loss"), kit_number(r, "val.loss"));
     hone_result_destroy(e);
     e = evaluate_bytes(&k, 0, 30);
-    ck_assert_double_eq(number(e, "loss"), number(r, "train.loss"));
+    ck_assert_double_eq(kit_number(e, "loss"), kit_number(r, "train.loss"));
     hone_result_destroy(e);
     hone_result_destroy(r);
     kit_close(&k);
@@ -150,7 +141,7 @@ START_TEST(beyond_the_range_is_diverged)
         if (_i == 0) {
             ck_assert_str_eq(hone_result_text(r, "stop_reason"), "diverged");
             ck_assert_ptr_nonnull(strstr(hone_result_text(r, "diverged.tensor"), " as float16"));
-            ck_assert_double_eq(number(r, "best_epoch"), 0);
+            ck_assert_double_eq(kit_number(r, "best_epoch"), 0);
             ck_assert_uint_eq(kit_hash(k.model), before);
         } else { /* bfloat16 has the range of float32 */
             ck_assert_str_eq(hone_result_text(r, "stop_reason"), "max_epochs");

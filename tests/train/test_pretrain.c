@@ -10,7 +10,6 @@
 
 static hone_error err;
 
-#define PAIRS(...) ((const struct kit_pair[]){ __VA_ARGS__, { NULL, NULL } })
 #define USUAL                                                                                      \
     { "pretrain", "4" }, { "batch-size", "8" }, { "pretrain-lr", "0.01" }, { "epochs", "2" },      \
     {                                                                                              \
@@ -22,13 +21,6 @@ static void open_with(struct kit *k, const char *model, const struct kit_pair *p
     HN_OK(kit_open(k, model, 10, NULL, NULL, &err), err);
     HN_OK(kit_set(k, PAIRS(USUAL), &err), err);
     HN_OK(kit_set(k, pairs, &err), err);
-}
-
-static double number(const hone_result *r, const char *path)
-{
-    double v;
-    ck_assert_msg(hone_result_number(r, path, &v), "no number %s", path);
-    return v;
 }
 
 /* The bytes of the model that comes out. */
@@ -344,12 +336,12 @@ START_TEST(the_imported_weights_stay_a_candidate)
                   &err),
           err);
     HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
-    ck_assert_double_eq(number(r, "best_epoch"), 0);
+    ck_assert_double_eq(kit_number(r, "best_epoch"), 0);
     ck_assert(kit_hash(k.model) == before);
-    ck_assert_double_eq(number(r, "val.loss"), number(r, "before.val.loss"));
-    ck_assert_double_gt(number(r, "curve.1.val_loss"), number(r, "before.val.loss"));
-    ck_assert_double_gt(number(r, "pretrain.layers.1.before"),
-                        number(r, "pretrain.layers.1.after"));
+    ck_assert_double_eq(kit_number(r, "val.loss"), kit_number(r, "before.val.loss"));
+    ck_assert_double_gt(kit_number(r, "curve.1.val_loss"), kit_number(r, "before.val.loss"));
+    ck_assert_double_gt(kit_number(r, "pretrain.layers.1.before"),
+                        kit_number(r, "pretrain.layers.1.after"));
     ck_assert_str_eq(hone_result_text(r, "pretrain.layers.0.layer"), "/fc1/Gemm");
     hone_result_destroy(r);
     kit_close(&k);
@@ -446,8 +438,8 @@ START_TEST(an_interrupted_one_goes_on)
                       models[_i], at);
         ck_assert_int_eq(count(dir, "\"pretrained\""),
                          2 - done[at - 1]); /* what was done stays done */
-        ck_assert_double_gt(number(r, "pretrain.layers.0.after"), 0);
-        ck_assert_double_gt(number(r, "pretrain.layers.1.after"), 0);
+        ck_assert_double_gt(kit_number(r, "pretrain.layers.0.after"), 0);
+        ck_assert_double_gt(kit_number(r, "pretrain.layers.1.after"), 0);
         hone_result_destroy(r);
         hone_model_destroy(m);
         hn_rundir_remove(k.ctx, run);
@@ -477,14 +469,15 @@ START_TEST(a_callback_or_the_clock_ends_it)
     HN_OK(hone_train(k.model, k.data, k.params, &cb, &r, &err), err);
     ck_assert_int_eq(ends, 5);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "callback");
-    ck_assert_double_eq(number(r, "epochs"), 0);
+    ck_assert_double_eq(kit_number(r, "epochs"), 0);
     hone_result_destroy(r);
     kit_close(&k);
     open_with(&k, "bn_f32", PAIRS({ "pretrain", "1000000000" }, { "max-seconds", "0.2" }));
     HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "time");
-    ck_assert_double_eq(number(r, "epochs"), 1); /* a batch, so that there is something to judge */
-    ck_assert_double_gt(number(r, "pretrain.layers.0.after"), 0);
+    ck_assert_double_eq(kit_number(r, "epochs"),
+                        1); /* a batch, so that there is something to judge */
+    ck_assert_double_gt(kit_number(r, "pretrain.layers.0.after"), 0);
     hone_result_destroy(r);
     kit_close(&k);
 }

@@ -11,8 +11,6 @@ static hone_error err;
 static struct hn_range_point points[HN_RANGE_MOST];
 static int room[HN_RANGE_MOST];
 
-#define PAIRS(...) ((const struct kit_pair[]){ __VA_ARGS__, { NULL, NULL } })
-
 static hone_result *find(struct kit *k, const struct kit_pair *pairs)
 {
     hone_result *r;
@@ -21,18 +19,11 @@ static hone_result *find(struct kit *k, const struct kit_pair *pairs)
     return r;
 }
 
-static double number(const hone_result *r, const char *path)
-{
-    double v;
-    ck_assert_msg(hone_result_number(r, path, &v), "no number %s", path);
-    return v;
-}
-
 static double of_point(const hone_result *r, int i, const char *name)
 {
     char path[64];
     snprintf(path, sizeof path, "points.%d.%s", i, name);
-    return number(r, path);
+    return kit_number(r, path);
 }
 
 /* ---- the curve ---- */
@@ -133,7 +124,7 @@ START_TEST(the_model_stays_and_the_curve_repeats)
                            { "dropout", "0.2" }, { "threads", run ? "3" : "1" }));
         ck_assert_str_eq(hone_result_text(r, "schema"), "hone.lr-find/1");
         ck_assert_str_eq(hone_result_text(r, "stop_reason"), "steps");
-        ck_assert_double_eq(number(r, "steps"), 30);
+        ck_assert_double_eq(kit_number(r, "steps"), 30);
         ck_assert_double_eq(of_point(r, 0, "lr"), 1e-7);
         ck_assert_double_eq(of_point(r, 29, "lr"), 0.1);
         for (int i = 0; i < 30; i++) loss[run][i] = of_point(r, i, "loss");
@@ -165,7 +156,7 @@ START_TEST(steps_are_those_of_training)
                       0.2 * of_point(r, 3 * e + 2, "loss");
         char path[64];
         snprintf(path, sizeof path, "curve.%d.train_loss", e);
-        ck_assert_double_eq_tol(mean, number(t, path), 1e-6 * mean);
+        ck_assert_double_eq_tol(mean, kit_number(t, path), 1e-6 * mean);
     }
     hone_result_destroy(r);
     hone_result_destroy(t);
@@ -181,16 +172,17 @@ START_TEST(a_fresh_model_gets_a_rate_that_trains)
     hone_result *r =
         find(&k, PAIRS({ "init", "fresh" }, { "batch-size", "10" }, { "optimizer", "sgd" },
                        { "steps", "200" }, { "lr-from", "1e-5" }));
-    double lr = number(r, "suggestion");
-    ck_assert_double_eq(lr, number(r, "suggestions.steepest"));
-    ck_assert_double_lt(lr, number(r, "lowest"));
+    double lr = kit_number(r, "suggestion");
+    ck_assert_double_eq(lr, kit_number(r, "suggestions.steepest"));
+    ck_assert_double_lt(lr, kit_number(r, "lowest"));
     hone_result_destroy(r);
     snprintf(rate, sizeof rate, "%.17g", lr);
     HN_OK(kit_set(&k, PAIRS({ "lr", rate }, { "epochs", "10" }, { "monitor", "train_loss" }), &err),
           err);
     HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "max_epochs");
-    ck_assert_double_lt(number(r, "curve.9.train_loss"), 0.97 * number(r, "curve.0.train_loss"));
+    ck_assert_double_lt(kit_number(r, "curve.9.train_loss"),
+                        0.97 * kit_number(r, "curve.0.train_loss"));
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -204,7 +196,7 @@ START_TEST(a_loss_that_is_not_finite_ends_it)
     hone_result *r = find(&k, PAIRS({ "lr-from", "1e20" }, { "lr-to", "1e38" },
                                     { "optimizer", "sgd" }, { "steps", "50" }));
     ck_assert_str_eq(hone_result_text(r, "stop_reason"), "not_finite");
-    ck_assert_double_lt(number(r, "steps"), 50);
+    ck_assert_double_lt(kit_number(r, "steps"), 50);
     ck_assert(!hone_result_number(r, "suggestion", &(double){ 0 }));
     ck_assert_uint_eq(kit_hash(k.model), came);
     hone_result_destroy(r);

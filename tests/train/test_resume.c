@@ -8,8 +8,6 @@
 
 static hone_error err;
 
-#define PAIRS(...) ((const struct kit_pair[]){ __VA_ARGS__, { NULL, NULL } })
-
 /* A model with files for data and a run folder under `dir`. */
 static void open_run(struct kit *k, const char *model, const char *dir,
                      const struct kit_pair *pairs, const struct hn_io *io)

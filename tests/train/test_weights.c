@@ -18,18 +18,11 @@ static void fill(float value)
     for (int i = 0; i < KIT_ROWS; i++) weight[i] = value;
 }
 
-static double number(const hone_result *r, const char *path)
-{
-    double v;
-    ck_assert_msg(hone_result_number(r, path, &v), "no number %s", path);
-    return v;
-}
-
 static double evaluate(const struct kit *k, hone_data *d, const char *what)
 {
     hone_result *r;
     HN_OK(hone_evaluate(k->model, d, k->params, &r, &err), err);
-    double v = number(r, what);
+    double v = kit_number(r, what);
     hone_result_destroy(r);
     return v;
 }
@@ -85,9 +78,9 @@ START_TEST(classes_have_weights)
     HN_OK(hone_data_weights(k.data, HONE_TRAIN, &w, &err), err);
     HN_OK(hone_params_set(k.params, "class-weights", "1,0,3", &err), err);
     HN_OK(hone_evaluate(k.model, k.data, k.params, &r, &err), err);
-    ck_assert_double_eq(number(r, "loss"), wanted);
+    ck_assert_double_eq(kit_number(r, "loss"), wanted);
     ck_assert_str_eq(hone_result_text(r, "class_weights.2.class"), "2");
-    ck_assert_double_eq(number(r, "class_weights.2.weight"), 3);
+    ck_assert_double_eq(kit_number(r, "class_weights.2.weight"), 3);
     hone_result_destroy(r);
     kit_close(&k);
 }
@@ -105,8 +98,8 @@ START_TEST(a_role_without_weights_counts_one_each)
     HN_OK(hone_data_weights(k.data, HONE_TRAIN, &w, &err), err);
     HN_OK(hone_params_set(k.params, "epochs", "4", &err), err);
     HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
-    ck_assert_double_eq(number(r, "before.val.loss"), before);
-    ck_assert_double_eq(number(r, "val.loss"), evaluate(&k, val, "loss"));
+    ck_assert_double_eq(kit_number(r, "before.val.loss"), before);
+    ck_assert_double_eq(kit_number(r, "val.loss"), evaluate(&k, val, "loss"));
     hone_result_destroy(r);
     hone_data_destroy(val);
     kit_close(&k);

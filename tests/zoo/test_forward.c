@@ -193,11 +193,7 @@ int main(void)
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, against_onnx_runtime, 0, n);
     tcase_add_loop_test(tc, head_then_body, 0, n);
-    suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    int failed = hn_run(s, tc);
     free(refs);
     return n < 60 || failed ? 1 : 0;
 }
