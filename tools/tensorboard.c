@@ -222,7 +222,11 @@ static int make_folders(char *dir)
         *p = '/';
         if (rc != 0 && errno != EEXIST) return -1;
     }
-    return mkdir(dir, 0777) != 0 && errno != EEXIST ? -1 : 0;
+    if (mkdir(dir, 0777) == 0) return 0;
+    struct stat st;
+    if (errno != EEXIST || stat(dir, &st) != 0) return -1;
+    errno = ENOTDIR;
+    return S_ISDIR(st.st_mode) ? 0 : -1;
 }
 
 /* A new file in dir, whose events begin at `step`: what an older one says from there on is void. */

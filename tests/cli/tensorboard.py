@@ -259,6 +259,7 @@ def test_trouble():
     (tmp / "file").write_text("")
     r = hone("train", NET, *PLAIN, "--epochs", "1", "--tensorboard", tmp / "file" / "x", "-o", tmp / "t.onnx")
     code("a folder inside a file", r, 6, "file/x", "cannot be made")
+    code("a file there", hone("train", NET, *PLAIN, "--epochs", "1", "--tensorboard", tmp / "file", "-o", tmp / "t.onnx"), 6, "cannot be made")
     check("before training", not (tmp / "t.onnx").exists())
     code("no option of eval", hone("eval", NET, "--data", DATA, "--target", "label", "--tensorboard", "x"), 2, "is not an option")
     board = tmp / "search2"
