@@ -136,6 +136,9 @@ class Model:
         roles = [(TRAIN, x, y, weight)]
         for role, part in ((VAL, val), (TEST, test)):
             if part is not None:
+                if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
+                    name, found = ("val", "test")[role - VAL], type(part).__name__
+                    raise _errors.usage(name, f"found {found}, wanted (X, y) or (X, y, sample_weight)")
                 roles.append((role, part[0], part[1], part[2] if len(part) > 2 else None))
         if unlabelled is not None:
             roles.append((PRETRAIN, unlabelled, None, None))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import numbers
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -75,15 +76,15 @@ def text(name: str, value: object) -> str:
 
 
 def domain(name: str, value: object) -> str:
-    """A search's domain: text as on the command line, [choices], (low, high) or (low, high, "log")."""
+    """A search's domain: text as on the command line, [choices] (a range or an array, too), (low, high) or (low, high, "log")."""
     if isinstance(value, tuple) and len(value) in (2, 3) and all(isinstance(v, numbers.Real) for v in value[:2]):
         low, high, *more = value
         if more not in ([], ["log"]):
             raise _errors.usage(name, f"found {more[0]!r}, wanted (low, high) or (low, high, 'log')")
         whole = isinstance(low, numbers.Integral) and isinstance(high, numbers.Integral)
         return ("int:" if whole else "") + ("log:" if more else "") + f"{text(name, low)}..{text(name, high)}"
-    if isinstance(value, (list, tuple)):
-        choices = [text(name, v) for v in value]
+    if isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1:
+        choices = [re.sub(r'([,|&?\\" \t])', r"\\\1", text(name, v)) for v in value]
         return ("choice:" if len(choices) == 1 else "") + ",".join(choices)
     return text(name, value)
 

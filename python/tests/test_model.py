@@ -98,6 +98,10 @@ class AsTheCommand(Case):
         self.assertTrue(all(t.state == "done" for t in told))
         best = next(t for t in told if t.trial == found["best_trial"])
         self.assertEqual(set(best.settings), {"lr", "batch_size"})
+        for sizes in (range(16, 48, 16), np.array([16, 32])):
+            again = hone.Model.load(self.source)
+            again.tune(self.X, self.y, search={**space, "batch_size": sizes}, **fixed)
+            self.assertEqual(again.to_bytes(), model.to_bytes())
         self.assertAlmostEqual(np.mean(best.folds), best.value)
 
     def test_weights_and_validation_rows(self):
@@ -319,6 +323,10 @@ class Parameters(Case):
             model.train(sample_weight=y)
         with self.assertRaisesRegex(hone.UsageError, "no target data"):
             model.train(X)
+        with self.assertRaisesRegex(hone.UsageError, r"val: found ndarray, wanted \(X, y\)"):
+            model.train(X, y, val=X)
+        with self.assertRaisesRegex(hone.UsageError, "hidden_units: found '16,8', wanted numbers"):  # not 8, 16 and 4
+            model.tune(X, y, search={"hidden_units": ["4", "16,8"]}, val_split=0.5)
         with self.assertRaisesRegex(hone.DataError, r"c: no data.*\(x=c=FILE, or input=c=COLUMN"):
             hone.Model.load(DATA / "embedding" / "columns.onnx").train({"x": X}, y)
 
