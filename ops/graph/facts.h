@@ -17,7 +17,7 @@ struct
     hn_onnx_attrs { /* every attribute any row knows, defaults filled in; a row's schema says which apply */
     double alpha, beta, gamma, lo, hi, epsilon, momentum, ratio, value_float;
     int64_t axis, spatial, trans_a, trans_b, keepdims, training_mode, allowzero, to, num_outputs,
-        noop, start, end, value_int, p, last, largest, sorted;
+        noop, start, end, value_int, p, last, largest, sorted, k;
     double replaced;
     struct hn_int_list offset, scale, cats;
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;

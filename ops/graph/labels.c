@@ -119,12 +119,12 @@ int32_t hn_graph_scores(const struct hn_graph *g, int32_t v, int *axis)
 hone_status hn_infer_topk(struct hn_infer *c)
 {
     struct hn_shape y = *hn_in_shape(c, 0);
-    const int64_t *k;
-    int64_t n;
+    const int64_t *k = &c->a->k; /* until opset 9 */
+    int64_t n = 1;
     int axis = 0;
     HN_TRY(hn_axis(c, c->a->axis, y.rank, &axis));
     HN_TRY(fixed_axis(c, &y, axis));
-    HN_TRY(hn_in_i64s(c, 1, &k, &n));
+    if (c->row->in_max > 1) HN_TRY(hn_in_i64s(c, 1, &k, &n));
     if (n != 1 || k[0] < 1 || k[0] > y.d[axis].fixed || k[0] > MOST_ROUNDS)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "TopK of %lld, wanted 1 to %d, and no more than there are",
@@ -176,8 +176,8 @@ hone_status hn_lower_topk(struct hn_lowering *l, const struct hn_node *n,
     struct rounds r = { .axis = (int)(a->axis < 0 ? a->axis + s->rank : a->axis), .left = -1 };
     const struct hn_concat join = { r.axis };
     int32_t most[MOST_ROUNDS], which[MOST_ROUNDS], y;
-    struct hn_dim k = { 0, 0 };
-    (void)hn_int_at(l->g, n->in[1], 0, &k);
+    struct hn_dim k = { 0, a->k };
+    if (n->n_in > 1) (void)hn_int_at(l->g, n->in[1], 0, &k);
     HN_TRY(hn_l_value(l, n->in[0], &r.x));
     if (smallest) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, r.x, &r.x));
     HN_TRY(numbers_along(l, s, r.axis, 0, &r.order));

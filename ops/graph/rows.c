@@ -68,6 +68,7 @@ SCHEMA(a_like, IGNORED(HN_ATTR_I64, "saturate"), IGNORED(HN_ATTR_STR, "round_mod
 SCHEMA(a_reduce1, LIST(axes, "axes"), I(keepdims, 1, "keepdims"));
 SCHEMA(a_reduce18, I(keepdims, 1, "keepdims"), I(noop, 0, "noop_with_empty_axes"));
 SCHEMA(a_arg1, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"));
+SCHEMA(a_topk1, I(axis, -1, "axis"), I(k, 0, "k"));
 SCHEMA(a_topk10, I(axis, -1, "axis"));
 SCHEMA(a_topk11, I(axis, -1, "axis"), I(largest, 1, "largest"), I(sorted, 1, "sorted"));
 SCHEMA(a_arg12, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"), I(last, 0, "select_last_index"));
@@ -246,6 +247,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     ARG("ArgMax", V(12, 13), a_arg12),
     ARG("ArgMin", V(1, 11), a_arg1),
     ARG("ArgMin", V(12, 13), a_arg12),
+    { "", "TopK", V(1), 1, 1, 2, 0, FLOATS, 1, 0, a_topk1, hn_infer_topk, NULL, hn_lower_topk },
     { "", "TopK", V(10), 2, 2, 2, 0, FLOATS, 1, 0, a_topk10, hn_infer_topk, NULL, hn_lower_topk },
     { "", "TopK", V(11, 24), 2, 2, 2, 0, FLOATS, 1, 0, a_topk11, hn_infer_topk, NULL, hn_lower_topk },
     REDUCED("ReduceMin", V(1, 11, 12, 13), 1, FOLDS, a_reduce1, hn_lower_reduce_min),

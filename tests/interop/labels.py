@@ -133,13 +133,14 @@ def tails():
                   [array(np.float32(0), "zero"), array(np.float32(5), "hi"), array(np.float32(-5), "lo")]),
         "largest_three": ([make("Relu", ["h"], ["r"]), make("TopK", ["r", "k"], ["v", "i"], axis=-1), make("Gather", ["names", "i"], ["y"])],
                           [("h", 1, n4), ("v", 1, ["n", 3]), ("i", 7, ["n", 3]), ("y", 8, ["n", 3])], [array(np.array([3]), "k"), names]),
+        "k_as_attribute": ([make("Relu", ["h"], ["r"]), make("TopK", ["r"], ["v", "i"], axis=1, k=2)], [("h", 1, n4), ("v", 1, ["n", 2]), ("i", 7, ["n", 2])]),
         "smallest_one": ([make("TopK", ["h", "k"], ["v", "i"], axis=1, largest=0)], [("h", 1, n4), ("v", 1, n1), ("i", 7, n1)], [array(np.array([1]), "k")]),
         "views": ([make("ArgMax", ["h"], ["i"], axis=1), make("Flatten", ["i"], ["f"]), make("Squeeze", ["i", "axis"], ["s"]), make("Identity", ["s"], ["y"]), make("Unsqueeze", ["y", "axis"], ["z"])],
                   [("h", 1, n4), ("f", 7, n1), ("y", 7, n), ("z", 7, n1)], [array(np.array([1]), "axis")]),
     }
     del cases["first_of_equals"][0][0], top, five
     for name, case in cases.items():
-        path = model(name, *case)
+        path = model(name, *case, opset=9 if name == "k_as_attribute" else 17)
         want = ort(path)
         predicted(name, path, want)
         verified(name, path, want)
