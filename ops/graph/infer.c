@@ -266,6 +266,13 @@ static int is_quantized(const char *type)
     return 0;
 }
 
+/* A domain of somebody's own, whose operators a plug-in may know. */
+static int is_foreign(const char *domain)
+{
+    return domain[0] && strncmp(domain, "ai.onnx", 7) != 0 &&
+           strncmp(domain, "com.microsoft", 13) != 0;
+}
+
 static void unknown_operator(struct hn_infer *c, int known)
 {
     if (is_quantized(c->n->type)) {
@@ -277,6 +284,8 @@ static void unknown_operator(struct hn_infer *c, int known)
     } else {
         (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "operator %s%s%s is not supported",
                       c->n->domain, c->n->domain[0] ? "." : "", c->n->type);
+        if (is_foreign(c->n->domain))
+            (void)hn_hint(c->err, HONE_E_UNSUPPORTED, "a plug-in may have it: --plugin ./FILE.so");
     }
 }
 

@@ -160,7 +160,8 @@ def refused(custom):
         check(what, r.returncode == code and all(t in r.stderr + r.stdout for t in texts), f"exit {r.returncode}: {r.stderr[:400]}{r.stdout[:200]}")
     bad = tmp / "bad.onnx"
     train = ["train", bad, "--plugin", SO, *XY, "-o", tmp / "no.onnx"]
-    told("without the plug-in", 3, ["train", custom, *XY, "-o", tmp / "no.onnx"], "operator hone.example.Snake is not supported", "snake_h0")
+    told("without the plug-in", 3, ["train", custom, *XY, "-o", tmp / "no.onnx"], "operator hone.example.Snake is not supported", "snake_h0",
+         "--plugin ./FILE.so")
     model("custom", bad, beta=1.0)
     told("an attribute it does not have", 3, train, "Snake has no attribute 'beta'", "snake_h0")
     model("custom", bad, alphas=(None, None), alpha=2)
