@@ -200,19 +200,29 @@ def test_training():
     check("says so", settings(tmp / "bad")[2] == 2, settings(tmp / "bad"))
 
 
-def test_killed():
-    board, run, out = tmp / "killed", tmp / "k.onnx.run", tmp / "k.onnx"
+def killed_and_resumed(board, out):
+    """The first event of what the resumed run writes."""
+    run = out.with_name(out.name + ".run")
     args = [str(a) for a in [HONE, "train", NET, *PLAIN, "--epochs", str(EPOCHS), "--tensorboard", board, "-o", out]]
     p = subprocess.Popen(args, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while time.monotonic() < end and not (run / "checkpoint.old.hone").exists() and p.poll() is None:
         time.sleep(0.01)
     p.send_signal(signal.SIGKILL)
-    p.wait()
+    if p.wait() == 0:
+        return None
     code("the rest of a killed run", hone("resume", run, "--progress", "none"), 0)
     check("in a file of its own", len(files(board)) == 2, files(board))
-    begins = events(files(board)[1])[1]
-    check("which says where it begins", 0 < begins[0] <= EPOCHS, begins)
+    return events(files(board)[1])[1]
+
+
+def test_killed():
+    for attempt in range(20):  # on a busy machine the run may have been done, or as good as
+        board, out = tmp / f"killed{attempt}", tmp / f"k{attempt}.onnx"
+        begins = killed_and_resumed(board, out)
+        if begins and begins[0] <= EPOCHS:
+            break
+    check("which says where it begins", begins and 0 < begins[0] <= EPOCHS, begins)
     got = scalars(board)
     check("every epoch once", sorted(got["loss/train"]) == list(range(1, EPOCHS + 1)), len(got["loss/train"]))
     whole = tmp / "whole"
@@ -265,7 +275,7 @@ def test_trouble():
     board = tmp / "search2"
     board.mkdir()
     (board / "trial-0001").write_text("")
-    r = hone("tune", NET, *SEARCH, "--val-split", "0.25", "--tensorboard", board, "-o", tmp / "x.onnx")
+    r = hone("tune", NET, *SEARCH, "--val-split", "0.25", "--jobs", "1", "--tensorboard", board, "-o", tmp / "x.onnx")  # one by one
     code("a trial's folder that cannot be there", r, 0, "no more events for TensorBoard")
     check("said once, the search goes on", r.err.count("no more events") == 1 and len(r.json["trials"]) == 4
           and (board / "trial-0000").is_dir() and not (board / "trial-0002").exists(), r.err)
