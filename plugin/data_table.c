@@ -145,6 +145,35 @@ static void take(struct table *t, int part, struct hn_array *out)
     memset(&t->part[part].array, 0, sizeof t->part[part].array);
 }
 
+static int64_t find_column(const struct hn_array *a, const char *name)
+{
+    int64_t j = 0;
+    while (j < a->per_row && strcmp(a->columns[j].name, name) != 0) j++;
+    return j;
+}
+
+/* Columns go by their order; a name that stands elsewhere than in the training table says that this would be wrong. */
+static hone_status check_order(const struct hn_opener *o, const struct hn_array *a, size_t i,
+                               hone_error *err)
+{
+    const struct hn_role_data *first = &o->d->role[HONE_TRAIN];
+    const struct hn_array *like = o->role != HONE_TRAIN && i < first->n_x ? &first->x[i].a : NULL;
+    if (!like || !like->columns || !a->columns) return HONE_OK;
+    for (int64_t j = 0; j < like->per_row; j++) {
+        const char *name = like->columns[j].name;
+        if (j < a->per_row && strcmp(a->columns[j].name, name) == 0) continue;
+        const int64_t at = find_column(a, name);
+        if (at == a->per_row) continue;
+        return hn_hint(
+            err,
+            hn_fail(err, HONE_E_DATA, a->source,
+                    "'%.80s' is its feature %lld, of %.200s feature %lld: wanted the same order",
+                    name, (long long)at + 1, like->source, (long long)j + 1),
+            "--features names the columns in the order that all files are read in");
+    }
+    return HONE_OK;
+}
+
 static hone_status take_array(struct hn_opener *o, struct table *t, int i, hone_error *err)
 {
     struct hn_named_array *a;
@@ -152,6 +181,7 @@ static hone_status take_array(struct hn_opener *o, struct table *t, int i, hone_
     HN_TRY(hn_role_add(&o->ctx->mem, &o->d->role[o->role], is_target, t->value[i], &a, err));
     take(t, i, &a->a);
     if (is_target) return HONE_OK;
+    HN_TRY(check_order(o, &a->a, (size_t)i, err));
     a->a.scale = hn_param_f(o->params, "x-scale");
     return o->role == HONE_TRAIN && i < HN_TABLES ? hn_table_fit(o->d, (size_t)i, &a->a, err)
                                                   : HONE_OK;

@@ -84,6 +84,27 @@ def test_numbers(train, val):
     check("which it is judged by", abs(again.json["before"]["val"]["loss"] - r.json["val"]["loss"]) < 1e-6)
 
 
+def test_order():
+    """Numbers alone leave no record of names behind: validation columns in another order are refused, or chosen by name."""
+    r = random.Random(9)
+    rows = [{k: f"{r.gauss(i, 1):.5f}" for i, k in enumerate("abcdef")} | {"label": r.choice(("no", "yes"))} for _ in range(60)]
+    write(tmp / "ordered.csv", rows, (*"abcdef", "label"))
+    write(tmp / "turned.csv", rows, ("label", *"fedcba"))
+    write(tmp / "bare.csv", [{"c%d" % i: row[k] for i, k in enumerate((*"abcdef", "label"))} for row in rows], ["c%d" % i for i in range(7)])
+    (tmp / "bare.csv").write_text((tmp / "bare.csv").read_text().split("\n", 1)[1])
+    args = ["train", NET, "--data", tmp / "ordered.csv", "--epochs", "1", "--json", "--force", "-o", tmp / "o.onnx"]
+    same = hone(*args, "--target", "label", "--val-data", tmp / "ordered.csv").json["before"]["val"]
+    for option in ("--val-data", "--test-data"):
+        code(f"{option} in another order", hone(*args, "--target", "label", option, tmp / "turned.csv"), 4, "turned.csv", "'a' is its feature 6",
+             "ordered.csv feature 1", "--features")
+    named = hone(*args, "--target", "label", "--features", *",--features,".join("abcdef").split(","), "--val-data", tmp / "turned.csv")
+    code("its columns by their names", named, 0)
+    check("are the same numbers", named.json["before"]["val"] == same, (named.json["before"], same))
+    bare = hone(*args, "--target", "6", "--val-data", tmp / "bare.csv")
+    code("a file without names goes by places", bare, 0)
+    check("and is the same", bare.json["before"]["val"] == same, (bare.json["before"], same))
+
+
 def test_fills(train):
     """Fills come from training rows: other validation rows do not change what is exported."""
     rows = [dict(r) for r in train]
@@ -146,6 +167,7 @@ write(TRAIN, train)
 write(VAL, val)
 code("a model", hone("new", "6-8-2 tanh", "-o", NET), 0)
 test_numbers(train, val)
+test_order()
 test_fills(train)
 test_tune()
 test_labels()
