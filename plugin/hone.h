@@ -282,8 +282,8 @@ HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
  * steps whose rate grows exponentially from "lr-from" to "lr-to"; ended early when the smoothed loss exceeds four times its least
  * or is not finite ("stop_reason": "steps", "rose", "not_finite", "interrupted"). The parameters that make a training step count
  * (optimizer, batch size, losses, scalers, augmentation, …); those of epochs, schedules, stopping and averages do not. The result
- * ("hone.lr-find/1") has "points" (lr, loss, smoothed), "suggestion" (the steepest; null where the loss does not fall more than
- * batches differ), "suggestions" (steepest, valley), "lowest" and "rises" (from where on the smoothed loss stays a tenth above its
+ * ("hone.lr-find/1") has "points" (lr, loss, smoothed), "suggestion" (the geometric mean of the two that follow; null where the
+ * loss does not fall more than batches differ), "suggestions" (steepest, valley), "lowest" and "rises" (from where on the smoothed loss stays a tenth above its
  * lowest), all of them rates. The model is not changed. */
 HONE_CALL hone_lr_find(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
                        hone_error *err);

@@ -56,8 +56,10 @@ static void draw(FILE *f, const json_t *tree)
         }
     int valley = column_of(jnum(says, "valley"), first, last),
         steep = column_of(jnum(says, "steepest"), first, last);
+    int suggested = column_of(jnum(tree, "suggestion"), first, last);
     if (steep >= 0) marks[steep] = 's';
     if (valley >= 0) marks[valley] = 'v';
+    if (suggested >= 0) marks[suggested] = '^';
     fputc('\n', f);
     for (int y = 0; y < ROWS; y++) {
         double v = shown[1] - (shown[1] - shown[0]) * y / (ROWS - 1);
@@ -67,7 +69,7 @@ static void draw(FILE *f, const json_t *tree)
     for (int x = 0; x < COLUMNS; x++) fputc('-', f);
     fprintf(f, "\n%10s  %s\n", "", marks);
     fprintf(f, "%10s  %-*.3g%10.3g\n", "rate", COLUMNS - 10, first, last);
-    fprintf(f, "%10s  . a step's batch   * smoothed   v valley   s steepest\n", "");
+    fprintf(f, "%10s  . a step's batch   * smoothed   v valley   ^ suggested   s steepest\n", "");
 }
 
 static const char *ending(const json_t *tree)
@@ -91,12 +93,12 @@ static void print_range(FILE *f, const json_t *tree)
     fprintf(f, "\n%.0f steps of up to %.0f rows by %s: %s; %.3g s\n", jnum(tree, "steps"),
             jnum(tree, "batch_size"), jtext(json_object_get(tree, "hyperparameters"), "optimizer"),
             ending(tree), jnum(tree, "seconds"));
-    double lr = jnum(tree, "suggestion"), valley = jnum(says, "valley"),
-           rises = jnum(tree, "rises");
+    double lr = jnum(tree, "suggestion"), rises = jnum(tree, "rises");
     if (!isnan(lr)) {
-        fprintf(f, "suggested: --lr %.2g, where the loss falls most steeply", lr);
-        if (!isnan(valley)) fprintf(f, "; with care %.2g (valley)", valley);
-        fprintf(f, "; lowest at %.2g\n", jnum(tree, "lowest"));
+        fprintf(f,
+                "suggested: --lr %.2g, between %.2g, half way down the valley, and %.2g, where the "
+                "loss falls most steeply; lowest at %.2g\n",
+                lr, jnum(says, "valley"), jnum(says, "steepest"), jnum(tree, "lowest"));
         return;
     }
     fputs("no suggestion: the loss does not fall more than batches differ; so it is with a model "

@@ -22,8 +22,9 @@ static void put_figures(FILE *f, const json_t *tree)
     fputs("<dl class=\"figures\">\n", f);
     html_figure(f, "suggested rate", jnum(tree, "suggestion"),
                 isnan(jnum(tree, "suggestion")) ? "the loss does not fall more than batches differ"
-                                                : "where the loss falls most steeply");
-    html_figure(f, "with care", jnum(says, "valley"), "half way down the valley");
+                                                : "in the middle of the next two");
+    html_figure(f, "valley", jnum(says, "valley"), "half way down: with care");
+    html_figure(f, "steepest", jnum(says, "steepest"), "where the loss falls most steeply");
     html_figure(f, "lowest", jnum(tree, "lowest"), "too high to train with");
     html_figure(f, "rises", jnum(tree, "rises"), "from here on it stays a tenth above its lowest");
     fputs("</dl>\n", f);

@@ -112,7 +112,10 @@ static hone_status result(const struct finder *f, hone_result **out, hone_error 
     const int steep = hn_range_steepest(range), valley = hn_range_valley(range, room);
     HN_TRY(hn_result_create(j->ctx, "hone.lr-find/1", out, err));
     hone_result *r = *out;
-    put_rate(r, "suggestion", range, steep);
+    if (steep < 0)
+        hn_result_null(r, "suggestion");
+    else
+        hn_result_double(r, "suggestion", hn_range_suggestion(range, steep, valley));
     hn_result_object(r, "suggestions");
     put_rate(r, "steepest", range, steep);
     put_rate(r, "valley", range, valley);

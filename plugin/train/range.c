@@ -84,6 +84,12 @@ int hn_range_valley(const struct hn_range *r, int *room)
     return first + (at < 0 ? 0 : at);
 }
 
+double hn_range_suggestion(const struct hn_range *r, int steepest, int valley)
+{
+    if (valley < 0) return r->point[steepest].lr;
+    return sqrt(r->point[steepest].lr * r->point[valley].lr);
+}
+
 int hn_range_rises(const struct hn_range *r)
 {
     const int first = r->steps / 10;

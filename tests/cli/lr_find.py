@@ -27,10 +27,10 @@ def test_curve():
     p = j["points"]
     check("points", len(p) == j["steps"] > 50 and all(set(q) == {"lr", "loss", "smoothed"} for q in p))
     check("rates", all(math.isclose(b["lr"] / a["lr"], 1e8 ** (1 / 99), rel_tol=1e-9) for a, b in zip(p, p[1:])))
-    check("suggestion", 1e-4 < j["suggestion"] == j["suggestions"]["steepest"] < 0.05 and j["suggestion"] < j["lowest"] < j["rises"], j["suggestions"])
+    check("suggestion", 1e-4 < j["suggestions"]["valley"] <= j["suggestion"] <= j["suggestions"]["steepest"] < 0.05 and j["suggestion"] < j["lowest"] < j["rises"], j["suggestions"])
     check("the model stays", NET.read_bytes() == before and sorted(f.name for f in tmp.iterdir()) == ["net.onnx"])
     text = hone("lr-find", NET, *DIGITS).out
-    check("a curve on the terminal", len(re.findall(r"\|.*\*", text)) > 2 and "v valley   s steepest" in text, text)
+    check("a curve on the terminal", len(re.findall(r"\|.*\*", text)) > 2 and "v valley   ^ suggested   s steepest" in text, text)
     again = hone("lr-find", NET, *DIGITS, "--json", "--quiet", "--threads", "1").json
     check("the same for any threads", again["points"] == p)
     loss = {}

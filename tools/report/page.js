@@ -286,11 +286,11 @@
       function x(lr) { return box.x + box.w * xs.at(lr); }
       function y(v) { return box.y + box.h * (1 - ys.at(v)); }
       axes(svg, box, xs, ys, "learning rate");
-      [["with care", says.valley, "base", 26], ["suggested", says.steepest, "mark", 12]].forEach(function (m) {
-        if (!isNumber(m[1])) return;
-        var right = xs.at(m[1]) > (m[2] === "base" ? 0.25 : 0.7);
-        node(svg, "line", { "class": m[2], x1: x(m[1]), x2: x(m[1]), y1: box.y, y2: box.y + box.h });
-        node(svg, "text", { x: x(m[1]) + (right ? -5 : 5), y: box.y + m[3], "text-anchor": right ? "end" : "start" }, m[0] + ": " + format(m[1]));
+      var marks = [["valley", says.valley, "base", 40], ["steepest", says.steepest, "base", 26], ["suggested", data.suggestion, "mark", 12]].filter(function (m) { return isNumber(m[1]); });
+      marks.forEach(function (m) { node(svg, "line", { "class": m[2], x1: x(m[1]), x2: x(m[1]), y1: box.y, y2: box.y + box.h }); });
+      marks.forEach(function (m) {
+        var left = xs.at(m[1]) > (m[0] === "valley" ? 0.25 : 0.85);
+        node(svg, "text", { "class": "over", x: x(m[1]) + (left ? -5 : 5), y: box.y + m[3], "text-anchor": left ? "end" : "start" }, m[0] + ": " + format(m[1]));
       });
       g = clipped(svg, box);
       p.forEach(function (q) { node(g, "circle", { "class": "step", cx: x(q.lr), cy: y(q.loss), r: 2 }); });
