@@ -191,7 +191,7 @@ class Model:
 
     def lr_find(self, X: Any = None, y: Any = None, *, sample_weight: Any = None, **params: object) -> dict:
         """A learning rate range test: ["suggestion"] is a rate or None, ["points"] the curve. The model is not changed.
-        X, y, sample_weight and params as for `train` (rows to validate by are for val_split=), and lr_from, lr_to, steps."""
+        X, y, sample_weight and params as for `train`, without val, test and progress; and lr_from, lr_to, steps."""
         roles = self._roles(X, y, sample_weight, None, None)
         if not roles:
             params["y"] = y
