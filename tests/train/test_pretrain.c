@@ -59,7 +59,7 @@ static void begin_alone(struct alone *a)
     HN_OK(hn_job_start(&a->job, &err), err);
     HN_OK(hn_fit_start(a->job.fit, &err), err);
     a->w = calloc(a->job.s->prog->n_slab, sizeof *a->w);
-    a->job.fit->hooks = (struct hn_fit_hooks){ NULL };
+    a->job.fit->hooks = (struct hn_fit_hooks){ .user = NULL };
 }
 
 static void run_alone(struct alone *a)
