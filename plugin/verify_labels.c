@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static double number_at(const void *x, size_t elem, int64_t i)
-{
-    return elem == 8 ? ((const double *)x)[i] : (double)((const float *)x)[i];
-}
-
 /* Does what a program gave, x, mean element i of the vector? */
 static int means(const struct hn_label_check *c, double x, int64_t i)
 {
@@ -30,11 +25,12 @@ static int means(const struct hn_label_check *c, double x, int64_t i)
 /* Element i came out as x: is there a position that means what is wanted, with a score as good as that of x? */
 static int is_tie(const struct hn_label_check *c, double x, int64_t i)
 {
+    if (!c->scores || !(x >= 0 && x < (double)c->size))
+        return 0; /* without scores, size and behind are 0 */
     const int64_t first = i / c->behind * c->size * c->behind + i % c->behind;
-    if (!c->scores || !(x >= 0 && x < (double)c->size)) return 0;
-    const double best = number_at(c->scores, c->elem, first + (int64_t)x * c->behind);
+    const double best = hn_elem_get(c->scores, c->elem, (size_t)(first + (int64_t)x * c->behind));
     for (int64_t k = 0; k < c->size; k++) {
-        const double other = number_at(c->scores, c->elem, first + k * c->behind);
+        const double other = hn_elem_get(c->scores, c->elem, (size_t)(first + k * c->behind));
         if (means(c, (double)k, i) &&
             fabs(other - best) <= 2 * (c->atol + c->rtol * fmax(fabs(other), fabs(best))))
             return 1;
@@ -71,7 +67,7 @@ void hn_labels_compare(struct hn_label_check *c)
     c->wrong = c->ties = 0;
     c->first[0] = 0;
     for (int64_t i = 0; i < c->wanted->n; i++) {
-        const double x = number_at(c->found, c->elem, i);
+        const double x = hn_elem_get(c->found, c->elem, (size_t)i);
         if (means(c, x, i)) continue;
         if (is_tie(c, x, i)) {
             c->ties++;

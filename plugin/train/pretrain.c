@@ -58,10 +58,7 @@ static hone_status start_weights(struct trainer *t, hone_error *err)
     carry(t, 0);
     for (size_t i = 0; i < w->n; i++) { /* the bias begins at 0 */
         double v = width * (2 * hn_rng_uniform(member(t)->r.key, HN_STREAM_INIT, i) - 1);
-        if (elem == 4)
-            ((float *)t->w)[w->off + i] = (float)v;
-        else
-            ((double *)t->w)[w->off + i] = v;
+        hn_elem_set(t->w, elem, w->off + i, v);
     }
     return hn_member_put(t->cohort, 0, HN_SLAB_W, t->w, err);
 }
