@@ -66,3 +66,14 @@ void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
     va_end(ap);
     ctx->log(ctx->log_user, level, text);
 }
+
+const char *hn_hash_text(const unsigned char hash[16], char text[33])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 16; i++) {
+        text[2 * i] = digits[hash[i] >> 4];
+        text[2 * i + 1] = digits[hash[i] & 15];
+    }
+    text[32] = '\0';
+    return text;
+}

@@ -33,11 +33,6 @@ size_t hn_discrete_size(enum hn_dtype t)
     return t == HN_STR ? sizeof(const char *) : hn_dtype_size(t);
 }
 
-static double number_at(const void *from, size_t elem, int64_t i)
-{
-    return elem == 8 ? ((const double *)from)[i] : (double)((const float *)from)[i];
-}
-
 static hone_status too_large(const struct hn_discrete *d, double x, hone_error *err)
 {
     return hn_fail(
@@ -54,7 +49,7 @@ hone_status hn_discrete_read(const struct hn_discrete *d, const void *from, size
     const size_t size = hn_discrete_size(d->dtype);
     for (int64_t i = 0; i < n; i++) {
         char *to = (char *)out + (size_t)i * size;
-        double x = number_at(from, elem, i);
+        double x = hn_elem_get(from, elem, (size_t)i);
         if (!list && d->as_given && fabs(x) >= (elem == 8 ? 0x1p53 : 0x1p24))
             return too_large(d, x, err);
         if (!list) {

@@ -24,6 +24,8 @@ struct hone_context {
     long
         plugin_fail_at; /* hone_plugin_check: their allocation that fails while one is loaded; 0: none */
 };
+/* A hash of 128 bits as 32 hexadecimal digits; returns text. */
+const char *hn_hash_text(const unsigned char hash[16], char text[33]);
 void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Tests: a context over a given memory and io. */

@@ -177,16 +177,12 @@ static const char *split_item(const char *item, size_t *n)
 
 static hone_status hash_file(struct hn_plugin *p, hone_error *err)
 {
-    static const char digits[] = "0123456789abcdef";
     struct hn_file f;
     XXH128_canonical_t hash;
     HN_TRY(hn_file_open(&f, p->ctx->io, &p->ctx->mem, p->path, 0, err));
     XXH128_canonicalFromHash(&hash, XXH3_128bits(f.p, f.n));
     hn_file_close(&f);
-    for (int i = 0; i < 16; i++) {
-        p->hash[2 * i] = digits[hash.digest[i] >> 4];
-        p->hash[2 * i + 1] = digits[hash.digest[i] & 15];
-    }
+    hn_hash_text(hash.digest, p->hash);
     return HONE_OK;
 }
 

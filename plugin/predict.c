@@ -133,7 +133,7 @@ static hone_status prepare(struct hn_predictor *p, hone_error *err)
 
 static double element(const void *v, size_t elem, int64_t i)
 {
-    return elem == 8 ? ((const double *)v)[i] : (double)((const float *)v)[i];
+    return hn_elem_get(v, elem, (size_t)i);
 }
 
 /* Class number of each row, in place at the front of the buffer: the largest of several, or one score against the half. */

@@ -173,9 +173,8 @@ static int shapes_agree(struct one_case *c, const char *name, const struct hn_ex
 static void compare(const struct verify *v, struct one_case *c, const char *name, const void *found,
                     const struct hn_tensor *wanted)
 {
-    int wide = v->device.backend->elem == 8;
     for (int64_t i = 0; i < wanted->n; i++) {
-        double x = wide ? ((const double *)found)[i] : (double)((const float *)found)[i];
+        double x = hn_elem_get(found, v->device.backend->elem, (size_t)i);
         double y = hn_tensor_f64(wanted, i);
         if (!number_passes(v, c, x, y))
             note(c, c->failure

@@ -61,5 +61,4 @@ void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struc
 hone_status hn_report_edits(hone_model *m, const hone_params *p, hone_error *err);
 /* Trainable and all parameters of the model's graph. */
 void hn_report_parameters(hone_result *r, hone_model *m);
-const char *hn_hash_text(const unsigned char hash[16], char text[33]);
 #endif

@@ -9,17 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-const char *hn_hash_text(const unsigned char hash[16], char text[33])
-{
-    static const char digits[] = "0123456789abcdef";
-    for (int i = 0; i < 16; i++) {
-        text[2 * i] = digits[hash[i] >> 4];
-        text[2 * i + 1] = digits[hash[i] & 15];
-    }
-    text[32] = '\0';
-    return text;
-}
-
 /* ---- hyper-parameters ------------------------------------------------------------------------------------------------------ */
 
 /* Defaults that depend on other parameters. NaN: there is none. */
