@@ -26,7 +26,8 @@ static const double RISE = 0.05, GAP = 0.25, TREND = 0.01, LEARNED = 0.10, NOISE
 static const char RULE[] =
     "rise: mean validation loss of the last tenth of the epochs above its lowest. gap: lowest "
     "validation loss above the training loss of the same weights. trend: fall of the validation "
-    "loss between the halves of the last third. All relative to the lowest validation loss. "
+    "loss between the halves of the last third. All relative to the lowest validation loss (or to "
+    "a twentieth of how far it fell, where that is more). "
     "Overfitting: rise over 5 % while the training loss went on falling, or gap over 25 %. "
     "Unfinished: trend over 1 % (and over half the noise) with the best epoch in the last fifth. "
     "Underfitting: less than 10 % gained on the first value. Otherwise good.";
@@ -34,6 +35,7 @@ static const char RULE[] =
 struct curves {
     size_t n, best; /* rows, row of the lowest V */
     double *epoch, *train, *val;
+    double low, fitted; /* validation and training loss of the best weights */
     double scale, rise, gap, trend, noise, fell;
     int broken; /* a loss that is not finite where there should be one */
 };
@@ -103,6 +105,7 @@ static void measure(struct curves *c, const json_t *result)
     if (!(c->scale > 0)) c->scale = 1;
     double train = jnum(json_object_get(result, "train"), "loss");
     if (isnan(train)) train = c->train[c->best];
+    c->low = low, c->fitted = train;
     c->rise = (mean(c->val, n - tenth, n) - low) / c->scale;
     c->gap = (low - train) / c->scale;
     c->trend =
@@ -152,34 +155,48 @@ static const struct {
     { "unknown", "The curves say too little for a diagnosis.", { NULL } },
 };
 
+/* A share of the scale as per cent of the lowest validation loss, which is what the sentences speak of. */
+static double percent(const struct curves *c, double share)
+{
+    return 100 * fabs(share) * c->scale / (c->low != 0 ? fabs(c->low) : c->scale);
+}
+
 static void explain(const struct curves *c, json_t *because)
 {
     add_line(because, "The lowest validation loss is %.4g, at epoch %.0f of %.0f.", c->val[c->best],
              c->epoch[c->best], c->epoch[c->n - 1]);
     if (c->rise > 0.005)
         add_line(because, "At the end it is %.1f %% above that, while the training loss %s.",
-                 100 * c->rise, c->fell > 0 ? "went on falling" : "fell no further");
+                 percent(c, c->rise), c->fell > 0 ? "went on falling" : "fell no further");
     else
         add_line(because, "At the end it is where it was at its best (%.1f %% above).",
-                 100 * c->rise);
+                 percent(c, c->rise));
     if (isfinite(c->gap))
-        add_line(because, "Gap: the lowest validation loss is %.1f %% %s the training loss.",
-                 100 * fabs(c->gap), c->gap >= 0 ? "above" : "below");
-    add_line(because, "Trend over the last third of the epochs: %.1f %% %s.", 100 * fabs(c->trend),
+        add_line(
+            because,
+            "Gap: the training loss of the same weights is %.4g, %.1f %% %s that of validation.",
+            c->fitted, percent(c, c->gap), c->gap >= 0 ? "below" : "above");
+    add_line(because, "Trend over the last third of the epochs: %.1f %% %s.", percent(c, c->trend),
              c->trend >= 0 ? "down" : "up");
     if (c->noise > NOISE)
         add_line(because,
                  "Validation jumps by %.1f %% from epoch to epoch: a smaller learning rate, a "
                  "decaying one (--lr-schedule cosine) or larger batches would calm it.",
-                 100 * c->noise);
+                 percent(c, c->noise));
 }
 
-static json_t *put_words(const char *verdict, json_t *because)
+static int is_followed(const char *advice, const char *stop_reason)
+{
+    return !strcmp(stop_reason, "patience") && !strncmp(advice, "--early-stop-patience", 21);
+}
+
+static json_t *put_words(const char *verdict, const char *stop_reason, json_t *because)
 {
     size_t i = 0;
     while (strcmp(words[i].verdict, verdict) != 0) i++;
     json_t *advice = json_array();
-    for (const char *const *a = words[i].advice; *a; a++) add_line(advice, "%s", *a);
+    for (const char *const *a = words[i].advice; *a; a++)
+        if (!is_followed(*a, stop_reason)) add_line(advice, "%s", *a);
     return json_pack("{s:s, s:s, s:o, s:o, s:s}", "verdict", verdict, "headline", words[i].headline,
                      "because", because, "advice", advice, "rule", RULE);
 }
@@ -210,5 +227,5 @@ json_t *report_diagnose(const json_t *metrics, const json_t *result, const json_
         explain(&c, because);
     }
     free(c.epoch);
-    return put_words(verdict, because);
+    return put_words(verdict, reason, because);
 }

@@ -143,6 +143,13 @@ def test_diagnosis():
     n = range(60)
     d = verdict("over", [(math.exp(-e / 10), 0.5 + 0.5 * math.exp(-e / 5) + 0.005 * e) for e in n])
     check("overfitting", d["verdict"] == "overfitting" and any("weight-decay" in a for a in d["advice"]), d)
+    check("the gap in numbers that are so",
+          any("training loss of the same weights is 0.1, 80.0 % below" in b for b in
+              verdict("gap3", [(math.exp(-e / 4), 0.5 + 0.5 * math.exp(-e / 4) if e < 29 else 0.5) for e in n], {"train": {"loss": 0.1}})["because"]))
+    check("patience is not advised to who had it",
+          not any("patience" in a for a in verdict("over2", [(math.exp(-e / 10), 0.5 + 0.5 * math.exp(-e / 5) + 0.005 * e) for e in n],
+                                                   {"stop_reason": "patience"})["advice"])
+          and any("patience" in a for a in d["advice"]))
     check("gap", verdict("gap", [(0.01 + math.exp(-e / 4), 0.5 + 0.5 * math.exp(-e / 4)) for e in n])["verdict"] == "overfitting")
     check("the gap is judged by the returned weights, not by the running mean",
           verdict("gap2", [(0.01 + math.exp(-e / 4), 0.5 + 0.5 * math.exp(-e / 4)) for e in n], {"train": {"loss": 0.48}})["verdict"] == "good")
