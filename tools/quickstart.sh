@@ -28,7 +28,7 @@ $hone train examples/mnist/mnist.onnx "${data[@]}" --test-split 0.2 --val-split 
   --lr-schedule plateau --lr-patience 1 --lr-gamma 0.3 --early-stop-patience 5 \
   -o "$out/mnist-tuned.onnx" --force --json >"$out/result.json"
 echo
-echo "== what changed (from $out/result.json)"
+echo "== what changed in the file (metrics and settings: $out/result.json)"
 $hone diff examples/mnist/mnist.onnx "$out/mnist-tuned.onnx" || true
 echo
 echo "the tuned model: $out/mnist-tuned.onnx"
