@@ -221,3 +221,12 @@ size_t hn_format_into(char *buf, size_t size, const char *fmt, va_list ap)
     buf[b.n] = '\0';
     return b.n;
 }
+
+size_t hn_print(char *buf, size_t size, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    size_t n = hn_format_into(buf, size, fmt, ap);
+    va_end(ap);
+    return n;
+}

@@ -15,4 +15,5 @@ int hn_format(int (*put)(void *user, const char *p, size_t n), void *user, const
 /* The whole text in buf, cut when it does not fit; returns its length without the NUL. */
 size_t hn_format_into(char *buf, size_t size, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
+size_t hn_print(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #endif

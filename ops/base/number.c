@@ -196,15 +196,6 @@ int hn_parse_i64(const char *s, size_t n, int64_t *out)
     return 1;
 }
 
-static void print_double(char *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void print_double(char *buf, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    hn_format_into(buf, 32, fmt, ap);
-    va_end(ap);
-}
-
 /* 15 digits always survive the way to a double and back and 17 always carry one; a subnormal may need a single one. */
 void hn_format_double(char *buf, double v)
 {
@@ -214,7 +205,7 @@ void hn_format_double(char *buf, double v)
     }
     for (int digits = fabs(v) < 0x1p-1022 ? 1 : 15; digits <= 17; digits++) {
         double back;
-        print_double(buf, "%.*g", digits, v);
+        hn_print(buf, 32, "%.*g", digits, v);
         if (hn_parse_double(buf, strlen(buf), &back) && back == v) return;
     }
 }

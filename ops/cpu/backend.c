@@ -93,46 +93,6 @@ static hone_status cpu_alloc(void *dev, size_t bytes, void **buf, hone_error *er
 
 static void cpu_release(void *dev, void *buf) { hn_cpu_unblock(dev, buf); }
 
-static hone_status cpu_put(void *dev, void *buf, size_t off, const void *src, size_t n,
-                           hone_error *err)
-{
-    (void)dev, (void)err;
-    if (n) memcpy((char *)buf + off, src, n);
-    return HONE_OK;
-}
-
-static hone_status cpu_get(void *dev, const void *buf, size_t off, void *dst, size_t n,
-                           hone_error *err)
-{
-    (void)dev, (void)err;
-    if (n) memcpy(dst, (const char *)buf + off, n);
-    return HONE_OK;
-}
-
-static hone_status cpu_copy(void *dev, void *dst, const void *src, size_t n, hone_error *err)
-{
-    (void)dev, (void)err;
-    if (n) memcpy(dst, src, n);
-    return HONE_OK;
-}
-
-static hone_status cpu_bind(void *dev, const struct hn_dataset *set, void **handle, hone_error *err)
-{
-    (void)dev;
-    *handle = NULL;
-    for (int i = 0; i < set->n_inputs + set->n_targets; i++) {
-        const struct hn_column *c =
-            i < set->n_inputs ? &set->inputs[i] : &set->targets[i - set->n_inputs];
-        if (c->data && hn_dtype_size(c->dtype) == 0)
-            return hn_fail(err, HONE_E_DATA, "the data set", "column %d holds %s, wanted numbers",
-                           i, hn_dtype_name(c->dtype));
-    }
-    *handle = (void *)(uintptr_t)set;
-    return HONE_OK;
-}
-
-static void cpu_unbind(void *dev, void *handle) { (void)dev, (void)handle; }
-
 /* ---- prepared plans ------------------------------------------------------------------------------------------ */
 
 static void cpu_finish(void *exec)
@@ -277,11 +237,11 @@ const struct hn_backend hn_backend_cpu = {
     .offers = cpu_offers,
     .alloc = cpu_alloc,
     .release = cpu_release,
-    .put = cpu_put,
-    .get = cpu_get,
-    .copy = cpu_copy,
-    .bind = cpu_bind,
-    .unbind = cpu_unbind,
+    .put = hn_host_put,
+    .get = hn_host_get,
+    .copy = hn_host_copy,
+    .bind = hn_host_bind,
+    .unbind = hn_host_unbind,
     .prepare = cpu_prepare,
     .run = hn_cpu_run,
     .finish = cpu_finish,

@@ -538,6 +538,16 @@ struct hn_backend { /* version-locked with the host by `build`; not a public ABI
     void (*describe)(void *dev, char *buf, size_t size); /* what its numbers depend on beyond the
                                 program, one line: hardware, libraries, choices. NULL: its name says it */
 };
+/* ops/math/host.c: put, get, copy, bind and unbind of backends that compute in the host's memory, where a data set is its
+ * own handle. */
+hone_status hn_host_put(void *dev, void *buf, size_t off, const void *src, size_t n,
+                        hone_error *err);
+hone_status hn_host_get(void *dev, const void *buf, size_t off, void *dst, size_t n,
+                        hone_error *err);
+hone_status hn_host_copy(void *dev, void *dst, const void *src, size_t n, hone_error *err);
+hone_status hn_host_bind(void *dev, const struct hn_dataset *set, void **handle, hone_error *err);
+void hn_host_unbind(void *dev, void *handle);
+
 extern const struct hn_backend
     hn_backend_reference; /* ops/math/reference.c: double, one thread, obviously right */
 #endif

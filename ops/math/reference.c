@@ -76,47 +76,6 @@ static void reference_release(void *dev, void *buf)
     hn_free(d->mem, buf);
 }
 
-static hone_status reference_put(void *dev, void *buf, size_t off, const void *src, size_t n,
-                                 hone_error *err)
-{
-    (void)dev, (void)err;
-    if (n) memcpy((unsigned char *)buf + off, src, n);
-    return HONE_OK;
-}
-
-static hone_status reference_get(void *dev, const void *buf, size_t off, void *dst, size_t n,
-                                 hone_error *err)
-{
-    (void)dev, (void)err;
-    if (n) memcpy(dst, (const unsigned char *)buf + off, n);
-    return HONE_OK;
-}
-
-static hone_status reference_copy(void *dev, void *dst, const void *src, size_t n, hone_error *err)
-{
-    (void)dev, (void)err;
-    if (n) memcpy(dst, src, n);
-    return HONE_OK;
-}
-
-static hone_status reference_bind(void *dev, const struct hn_dataset *set, void **handle,
-                                  hone_error *err)
-{
-    (void)dev;
-    *handle = NULL;
-    for (int i = 0; i < set->n_inputs + set->n_targets; i++) {
-        const struct hn_column *c =
-            i < set->n_inputs ? &set->inputs[i] : &set->targets[i - set->n_inputs];
-        if (c->data && hn_dtype_size(c->dtype) == 0)
-            return hn_fail(err, HONE_E_DATA, "the data set", "column %d holds %s, wanted numbers",
-                           i, hn_dtype_name(c->dtype));
-    }
-    *handle = (void *)(uintptr_t)set;
-    return HONE_OK;
-}
-
-static void reference_unbind(void *dev, void *handle) { (void)dev, (void)handle; }
-
 /* ---- prepare ---------------------------------------------------------------------------------------------------- */
 
 static size_t state_size_of(const struct hn_program *p, size_t *first)
@@ -451,11 +410,11 @@ const struct hn_backend hn_backend_reference = {
     .offers = reference_offers,
     .alloc = reference_alloc,
     .release = reference_release,
-    .put = reference_put,
-    .get = reference_get,
-    .copy = reference_copy,
-    .bind = reference_bind,
-    .unbind = reference_unbind,
+    .put = hn_host_put,
+    .get = hn_host_get,
+    .copy = hn_host_copy,
+    .bind = hn_host_bind,
+    .unbind = hn_host_unbind,
     .prepare = reference_prepare,
     .run = reference_run,
     .finish = reference_finish,

@@ -7,7 +7,6 @@
 #include "plugin/data/internal.h"
 
 #include <math.h>
-#include <stdarg.h>
 
 hone_status hn_csv_write_cell(struct hn_sink *s, const char *text, hone_error *err)
 {
@@ -38,15 +37,6 @@ hone_status hn_csv_write_names(struct hn_sink *s, const char *const *names, int6
     return s->write(s, "\n", 1, err);
 }
 
-static void print_digits(char *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void print_digits(char *buf, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    hn_format_into(buf, 32, fmt, ap);
-    va_end(ap);
-}
-
 /* The fewest digits that read back as f: 9 always do. */
 static void format_float(char *buf, float f)
 {
@@ -56,7 +46,7 @@ static void format_float(char *buf, float f)
         return;
     }
     for (int digits = 6; digits <= 9; digits++) {
-        print_digits(buf, "%.*g", digits, (double)f);
+        hn_print(buf, 32, "%.*g", digits, (double)f);
         if (hn_parse_double(buf, strlen(buf), &back) && (float)back == f) return;
     }
 }
@@ -67,7 +57,7 @@ hone_status hn_csv_write_number(struct hn_sink *s, const struct hn_tensor *t, in
     char buf[32];
     double v = hn_tensor_f64(t, i);
     if (t->dtype == HN_I64)
-        print_digits(buf, "%lld", (long long)hn_tensor_i64(t, i));
+        hn_print(buf, 32, "%lld", (long long)hn_tensor_i64(t, i));
     else if (t->dtype == HN_F32)
         format_float(buf, (float)v);
     else

@@ -38,31 +38,21 @@ static int op_is_bad(const struct hn_interpreter *it, const struct hn_op *op)
     return 0;
 }
 
-static void say(char *text, size_t size, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(char *text, size_t size, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    hn_format_into(text, size, fmt, ap);
-    va_end(ap);
-}
-
 static hone_status search(struct hn_interpreter *it, char *text, size_t size, hone_error *err)
 {
     const struct hn_program *prog = it->o.prog;
     for (int32_t i = 0; i < prog->n_inputs; i++)
         if (has_bad(it, prog->inputs[i]))
-            return say(text, size, "input %s", prog->values[prog->inputs[i]].name), HONE_OK;
+            return hn_print(text, size, "input %s", prog->values[prog->inputs[i]].name), HONE_OK;
     for (int32_t k = 0; k < prog->n_ops; k++) {
         const struct hn_op *op = &prog->ops[k];
         HN_TRY(hn_interpret_op(it, k, err));
         if (!op_is_bad(it, op)) continue;
         if (!(op->row->flags & HN_OP_LOSS))
-            return say(text, size, "output of %s (%s)", op->name, op->row->name), HONE_OK;
+            return hn_print(text, size, "output of %s (%s)", op->name, op->row->name), HONE_OK;
         break;
     }
-    say(text, size, "the loss");
+    hn_print(text, size, "the loss");
     return HONE_OK;
 }
 
@@ -72,7 +62,7 @@ hone_status hn_diagnose_batch(struct hn_mem *mem, const struct hn_interpret_opts
     struct hn_interpreter it;
     const char *param = hn_first_bad_param(o->prog, o->w, o->elem);
     if (param) {
-        say(text, size, "%s", param);
+        hn_print(text, size, "%s", param);
         return HONE_OK;
     }
     HN_TRY(hn_interpret_open(&it, mem, o, err));

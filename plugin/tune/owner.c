@@ -6,7 +6,6 @@
 #include "ops/base/json.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,15 +15,6 @@ int64_t hn_now_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void print(char *buf, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void print(char *buf, size_t n, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    hn_format_into(buf, n, fmt, ap);
-    va_end(ap);
 }
 
 /* A small file as text; 0 when it is there, else -errno. */
@@ -46,7 +36,7 @@ static int start_time(const struct hn_io *io, const char *pid, char out[32])
 {
     char path[64], text[1024];
     memcpy(out, "?", 2);
-    print(path, sizeof path, "/proc/%s/stat", pid);
+    hn_print(path, sizeof path, "/proc/%s/stat", pid);
     int rc = slurp(io, path, text, sizeof text);
     const char *p = rc == 0 ? strrchr(text, ')') : NULL;
     if (p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X')) return -ESRCH;
@@ -70,13 +60,13 @@ void hn_owner_self(const struct hn_io *io, const void *handle, char name[HN_OWNE
     for (char *p = host; *p; p++)
         if (*p == ':' || *p == '\n') *p = *p == ':' ? '.' : '\0';
     int rc = io->stat_path(io->user, "/proc/self/ns/pid", &ns);
-    print(pid, sizeof pid, "%ld", (long)getpid());
+    hn_print(pid, sizeof pid, "%ld", (long)getpid());
     start_time(io, pid, start);
     if (rc < 0 || !boot[0] || start[0] == '?') /* a name that compares with no other */
-        print(name, HN_OWNER, "?:%lld:%s:%s:%p", (long long)hn_now_ms(), pid, start, handle);
+        hn_print(name, HN_OWNER, "?:%lld:%s:%s:%p", (long long)hn_now_ms(), pid, start, handle);
     else
-        print(name, HN_OWNER, "%s@%.32s:%llu:%s:%s:%p", boot, host, (unsigned long long)ns.ino, pid,
-              start, handle);
+        hn_print(name, HN_OWNER, "%s@%.32s:%llu:%s:%s:%p", boot, host, (unsigned long long)ns.ino,
+                 pid, start, handle);
 }
 
 int hn_owner_is_dead(const struct hn_io *io, const char *self, const char *owner)

@@ -5,19 +5,9 @@
 #include "ops/base/json.h"
 #include "plugin/tune/space.h"
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 /* ---- one axis ------------------------------------------------------------------------------------------------------- */
-
-static void print(char *buf, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void print(char *buf, size_t n, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    hn_format_into(buf, n, fmt, ap);
-    va_end(ap);
-}
 
 int64_t hn_axis_levels(const struct hn_axis *a)
 {
@@ -34,7 +24,7 @@ double hn_axis_level(const struct hn_axis *a, int64_t i)
     if (a->levels && i >= 0 && i < hn_axis_levels(a)) return a->levels[i];
     if (a->kind == HN_AXIS_CHOICE) return (double)i;
     if (a->kind == HN_AXIS_INT || a->step <= 0) return v;
-    print(buf, sizeof buf, "%.13g", v);
+    hn_print(buf, sizeof buf, "%.13g", v);
     if (!hn_parse_double(buf, strlen(buf), &v)) v = a->low + (double)i * a->step;
     return v;
 }
@@ -84,7 +74,7 @@ const char *hn_axis_text(const struct hn_axis *a, double v, char *buf)
 {
     if (a->kind == HN_AXIS_CHOICE) return a->choices[(int)clamp(v, 0, a->n_choices - 1)].text;
     if (a->kind == HN_AXIS_INT)
-        print(buf, 32, "%.0f", v);
+        hn_print(buf, 32, "%.0f", v);
     else
         hn_format_double(buf, v);
     return buf;
