@@ -52,6 +52,9 @@ void hn_result_bool(hone_result *r, const char *key, int v);
 void hn_result_null(hone_result *r, const char *key);
 /* hone_result_json into a sink */
 hone_status hn_result_write(const hone_result *r, int indent, struct hn_sink *s, hone_error *err);
+/* The numbers under these keys, nested as they are, times left out: metrics.json of a run folder. */
+hone_status hn_result_write_figures(const hone_result *r, const char *const *keys, size_t n_keys,
+                                    struct hn_sink *s, hone_error *err);
 /* HONE_E_NOMEM if anything failed on the way */
 hone_status hn_result_done(hone_result *r, hone_error *err);
 

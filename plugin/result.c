@@ -136,23 +136,34 @@ static void put_scalar(struct hn_json *j, const struct hn_node_r *n)
     }
 }
 
-static void put_tree(struct hn_json *j, const struct hn_node_r *root)
+/* A number that says how good the model is, or an object that may hold some: no list, text, answer or time. */
+static int is_figure(const struct hn_node_r *n)
+{
+    return n->kind == OBJECT ||
+           ((n->kind == INT || n->kind == DOUBLE) && n->key && strcmp(n->key, "seconds") != 0);
+}
+
+/* root and what is below it. */
+static void put_tree(struct hn_json *j, const struct hn_node_r *root, int figures)
 {
     const struct hn_node_r *up[DEPTH + 1];
     int depth = 0;
     for (const struct hn_node_r *n = root; n;) {
-        if (n->kind == OBJECT || n->kind == ARRAY) {
+        if (figures && !is_figure(n)) {
+            n = depth ? n->next : NULL;
+        } else if (n->kind == OBJECT || n->kind == ARRAY) {
             if (n->kind == OBJECT) hn_json_object(j, n->key);
             if (n->kind == ARRAY) hn_json_array(j, n->key);
             up[depth++] = n;
             n = n->first;
         } else {
             put_scalar(j, n);
-            n = n->next;
+            n = depth ? n->next : NULL;
         }
         while (!n && depth) {
             hn_json_close(j);
-            n = up[--depth]->next;
+            n = up[--depth];
+            n = depth ? n->next : NULL;
         }
     }
 }
@@ -161,8 +172,22 @@ hone_status hn_result_write(const hone_result *r, int indent, struct hn_sink *s,
 {
     struct hn_json j;
     hn_json_begin(&j, s, indent, err);
-    put_tree(&j, r->root);
+    put_tree(&j, r->root, 0);
     return hn_json_end(&j);
+}
+
+hone_status hn_result_write_figures(const hone_result *r, const char *const *keys, size_t n_keys,
+                                    struct hn_sink *s, hone_error *err)
+{
+    struct hn_json j;
+    hn_json_begin(&j, s, 1, err);
+    hn_json_object(&j, NULL);
+    for (const struct hn_node_r *n = r->root->first; n; n = n->next)
+        for (size_t i = 0; i < n_keys; i++)
+            if (!strcmp(n->key, keys[i])) put_tree(&j, n, 1);
+    hn_json_close(&j);
+    HN_TRY(hn_json_end(&j));
+    return hn_sink_str(s, "\n", err);
 }
 
 hone_status hone_result_json(const hone_result *r, int indent,

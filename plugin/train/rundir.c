@@ -13,8 +13,8 @@ static const double EPOCH_SECONDS = 0.2;  /* between checkpoints after epochs, a
 static const double INSIDE_SECONDS = 2.0; /* between checkpoints inside an epoch, at least */
 static const double COST_FACTOR = 50;     /* a checkpoint may take 1/50 of the time */
 
-static const char *const own_files[] = { "run.json", "metrics.csv", "events.jsonl", "status.json",
-                                         "result.json" };
+static const char *const own_files[] = { "run.json",    "metrics.csv", "events.jsonl",
+                                         "status.json", "result.json", "metrics.json" };
 enum { N_OWN = sizeof own_files / sizeof *own_files };
 
 /* ---- the folder ------------------------------------------------------------------------------------------------------ */
@@ -32,6 +32,7 @@ static void remove_files(hone_context *ctx, const char *dir)
     remove_file(ctx, dir, ".run.json.hone-tmp");
     remove_file(ctx, dir, ".status.json.hone-tmp");
     remove_file(ctx, dir, ".result.json.hone-tmp");
+    remove_file(ctx, dir, ".metrics.json.hone-tmp");
     hn_checkpoint_remove(ctx, dir);
 }
 
@@ -384,12 +385,20 @@ hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err
 
 hone_status hn_rundir_result(struct hn_rundir *d, const hone_result *r, hone_error *err)
 {
-    struct hn_buffer b;
+    static const char *const figures[] = {
+        "epochs", "best_epoch", "train", "val", "test", "before"
+    };
+    struct hn_buffer b, f;
     if (!d->dir) return HONE_OK;
     hn_buffer_init(&b, &d->ctx->mem);
+    hn_buffer_init(&f, &d->ctx->mem);
     hone_status st = hn_result_write(r, 1, &b.sink, err);
     if (st == HONE_OK) st = hn_sink_str(&b.sink, "\n", err);
+    if (st == HONE_OK)
+        st = hn_result_write_figures(r, figures, sizeof figures / sizeof *figures, &f.sink, err);
+    if (st == HONE_OK) st = write_json(d, "metrics.json", &f, err);
     if (st == HONE_OK) st = write_json(d, "result.json", &b, err);
+    hn_buffer_free(&f);
     hn_buffer_free(&b);
     return st;
 }

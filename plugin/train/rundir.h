@@ -8,6 +8,7 @@
  *                             checkpoint, end (also into --events FILE)
  *   status.json               where the run is; replaced as a whole
  *   result.json               of a run that has ended: what hone_train returned
+ *   metrics.json              its figures alone: losses and metrics of the model before and after, nested numbers
  *   checkpoint.hone, checkpoint.old.hone
  *
  * Lines are collected and written about ten times a second and before every checkpoint; a resumed run writes metrics.csv again
@@ -48,7 +49,7 @@ hone_status hn_rundir_pretrain(struct hn_rundir *d, struct hn_fit *f,
 hone_status hn_rundir_tick(struct hn_rundir *d, struct hn_fit *f, hone_error *err);
 /* The run stopped (f->reason): a last checkpoint, everything written. */
 hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err);
-/* result.json, of a run with a folder. */
+/* result.json and metrics.json, of a run with a folder. */
 hone_status hn_rundir_result(struct hn_rundir *d, const hone_result *r, hone_error *err);
 
 /* Removes Hone's files from dir, and dir if nothing else is in it. */

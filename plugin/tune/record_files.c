@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a search leaves in its run folder: study.json (the result, from the first trials on), trials.csv (a line a trial),
- * best.yaml (the best settings for train --config), and from the start on tune.yaml (the parameters, for hone resume). */
+ * metrics.json (its figures alone), best.yaml (the best settings for train --config), and from the start on tune.yaml (the parameters, for hone resume). */
 #include "ops/base/json.h"
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
@@ -184,6 +184,20 @@ static hone_status write_json(struct hn_tune *t, const hone_result *r, struct hn
     return t->running ? replace_json(t, b, err) : write_named(t, "study.json", b, err);
 }
 
+static hone_status write_figures(struct hn_tune *t, const hone_result *r, hone_error *err)
+{
+    static const char *const figures[] = { "best_trial", "best_value", "baseline", "comparison",
+                                           "refit",      "ensemble",   "nested",   "test" };
+    struct hn_buffer b;
+    if (t->running) return HONE_OK;
+    hn_buffer_init(&b, &t->ctx->mem);
+    hone_status st =
+        hn_result_write_figures(r, figures, sizeof figures / sizeof *figures, &b.sink, err);
+    if (st == HONE_OK) st = write_named(t, "metrics.json", &b, err);
+    hn_buffer_free(&b);
+    return st;
+}
+
 hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_error *err)
 {
     struct hn_buffer csv, best, json;
@@ -193,6 +207,7 @@ hone_status hn_tune_write_files(struct hn_tune *t, const hone_result *r, hone_er
     hn_buffer_init(&json, &t->ctx->mem);
     hone_status st = write_csv(t, &csv, err);
     if (st == HONE_OK && t->best >= 0) st = write_best(t, &best, err);
+    if (st == HONE_OK) st = write_figures(t, r, err);
     if (st == HONE_OK) st = write_json(t, r, &json, err);
     hn_buffer_free(&csv);
     hn_buffer_free(&best);

@@ -76,7 +76,7 @@ def text(name: str, value: object) -> str:
 
 
 def domain(name: str, value: object) -> str:
-    """A search's domain: text as on the command line, [choices] (a range or an array, too), (low, high) or (low, high, "log")."""
+    """A domain: text as on a command line, [choices] (a range or an array, too), (low, high) or (low, high, "log")."""
     if isinstance(value, tuple) and len(value) in (2, 3) and all(isinstance(v, numbers.Real) for v in value[:2]):
         low, high, *more = value
         if more not in ([], ["log"]):

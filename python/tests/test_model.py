@@ -197,7 +197,7 @@ class AsOnnxRuntime(Case):
             found = list(found.values()) if isinstance(found, dict) else [found]
             self.assertEqual("".join(y.dtype.kind for y in found), kinds)
             s = session(other)
-            for y, by in zip(found, s.run(None, {s.get_inputs()[0].name: x})):
+            for y, by in zip(found, s.run(None, {s.get_inputs()[0].name: x}), strict=True):
                 if y.dtype.kind != "f":
                     self.assertEqual(y.tolist(), by.tolist())
             if name == "torch_only":

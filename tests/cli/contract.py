@@ -103,10 +103,12 @@ def test_kept_run():
     r = hone("train", MNIST, *quick, "--val-split", "0.2", "--keep-run", "--json", "-o", out)
     code("keep the run", r, 0)
     run = tmp / "kept.onnx.run"
-    for name in ["run.json", "metrics.csv", "events.jsonl", "status.json", "result.json"]:
+    for name in ["run.json", "metrics.csv", "events.jsonl", "status.json", "result.json", "metrics.json"]:
         check(f"kept run has {name}", (run / name).exists(), os.listdir(run) if run.exists() else "no folder")
     result = json.loads((run / "result.json").read_text())
     check("result.json is the result", all(r.json[k] == v for k, v in result.items()) and result["val"] == r.json["val"], result)
+    figures = json.loads((run / "metrics.json").read_text())
+    check("metrics.json has the figures alone", figures == {**{k: result[k] for k in ("epochs", "best_epoch", "train", "val")}, "before": {"val": result["before"]["val"]}}, figures)
     head = (run / "metrics.csv").read_text().split("\n")[0]
     check("metrics.csv", head.startswith("epoch,train_loss,val_loss,val_accuracy") and head.endswith("lr,seconds"), head)
     for line in (run / "events.jsonl").read_text().strip().split("\n"):

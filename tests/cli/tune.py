@@ -84,6 +84,8 @@ def test_search():
     check("files", all((run / n).exists() for n in ("study.db", "study.json", "trials.csv", "best.yaml")))
     rows = list(csv.DictReader((run / "trials.csv").open()))
     check("trials.csv", [float(r["value"]) for r in rows] == [t["value"] for t in a["trials"]])
+    figures = json.loads((run / "metrics.json").read_text())
+    check("metrics.json", figures["best_value"] == a["best_value"] and figures["comparison"]["p"] == a["comparison"]["p"], figures)
     check("study.json", json.loads((run / "study.json").read_text())["best_trial"] == a["best_trial"])
     check("the space in study.json", a["space"] == {
         "lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}, "batch_size": {"type": "categorical", "choices": [16, 32, 64]},

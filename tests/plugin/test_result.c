@@ -82,6 +82,35 @@ START_TEST(tree_json_and_paths)
 }
 END_TEST
 
+START_TEST(figures_are_its_numbers_under_some_keys)
+{
+    static const char *const keys[] = { "test", "val", "epochs", "nodes", "before" };
+    hone_context *ctx;
+    hone_result *r;
+    struct hn_buffer b;
+    HN_OK(hone_context_create(NULL, &ctx, &err), err);
+    HN_OK(hn_result_create(ctx, "hone.test/1", &r, &err), err);
+    build(r);
+    hn_result_object(r, "before");
+    hn_result_int(r, "seconds", 1);
+    hn_result_string(r, "why", "no number");
+    hn_result_object(r, "test");
+    hn_result_bool(r, "ok", 1);
+    hn_result_double(r, "loss", 0.5);
+    hn_result_close(r);
+    hn_result_close(r);
+    HN_OK(hn_result_done(r, &err), err);
+    hn_buffer_init(&b, &ctx->mem);
+    HN_OK(hn_result_write_figures(r, keys, 5, &b.sink, &err), err);
+    ck_assert_str_eq(b.p, "{\n \"epochs\": 3,\n \"val\": {\n  \"loss\": 0.1,\n  \"r2\": null,\n"
+                          "  \"nonfinite\": true\n },\n \"before\": {\n  \"test\": {\n"
+                          "   \"loss\": 0.5\n  }\n }\n}\n");
+    hn_buffer_free(&b);
+    hone_result_destroy(r);
+    hone_context_destroy(ctx);
+}
+END_TEST
+
 static int refuse(void *user, const void *p, size_t n)
 {
     (void)user, (void)p, (void)n;
@@ -168,6 +197,7 @@ START_TEST(contexts_take_options)
 END_TEST
 
 HN_TEST_MAIN("result", tcase_add_test(tc, tree_json_and_paths);
+             tcase_add_test(tc, figures_are_its_numbers_under_some_keys);
              tcase_add_test(tc, a_failing_writer_is_an_error);
              tcase_add_test(tc, every_allocation_may_fail);
              tcase_add_test(tc, contexts_take_options);)
