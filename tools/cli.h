@@ -87,6 +87,8 @@ int print_completion(FILE *f, const char *shell);
 void print_manual(FILE *f, const struct command *cmd);
 
 /* output.c */
+/* Why a run that gave a result ends with another exit code than 0: on standard error, --quiet or not. */
+void report_reason(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int exit_code_of(hone_status code);
 /* Takes passwords out of PostgreSQL addresses, wherever they are in a text. */
 void hide_passwords(char *text);

@@ -120,6 +120,41 @@ static void print_summary(FILE *f, const json_t *t, const struct progress *p)
     print_report_hint(f, jtext(t, "run_dir"));
 }
 
+/* With --quiet nobody has heard of it yet. */
+static void say_diverged(const struct cli *c, const json_t *t)
+{
+    const json_t *d = json_object_get(t, "diverged");
+    if (c->quiet)
+        report_reason(c,
+                      "training diverged in epoch %.0f: %s is not finite; the weights of epoch "
+                      "%.0f are kept",
+                      jnum(d, "epoch"), jtext(d, "tensor"), jnum(t, "best_epoch"));
+}
+
+static void say_missed(const struct cli *c, const json_t *t)
+{
+    const json_t *goal;
+    size_t i;
+    json_array_foreach(json_object_get(t, "require"), i, goal)
+    {
+        const char *asked = jtext(goal, "asked");
+        int name = (int)strcspn(asked, ":");
+        if (json_is_true(json_object_get(goal, "met"))) continue;
+        if (isnan(jnum(goal, "found")))
+            report_reason(c, "--require %s is not met: there is no %.*s", asked, name, asked);
+        else
+            report_reason(c, "--require %s is not met: %.*s is %.6g", asked, name, asked,
+                          jnum(goal, "found"));
+    }
+}
+
+static void say_interrupted(const struct cli *c, const json_t *t)
+{
+    const char *dir = jtext(t, "run_dir");
+    if (c->quiet && dir[0] && !strcmp(jtext(t, "stop_reason"), "interrupted"))
+        report_reason(c, "interrupted; to go on: hone resume %s", dir);
+}
+
 int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,
                     const char *out)
 {
@@ -139,9 +174,16 @@ int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct p
     if (saved) json_object_set_new(tree, "model", json_string(out));
     board_result(p->board, tree);
     if (!c->quiet) dry ? print_dry(people(c), tree) : print_summary(people(c), tree, p);
+    int signal = caught_signal();
+    if (signal)
+        say_interrupted(c, tree);
+    else if (diverged)
+        say_diverged(c, tree);
+    else if (missed)
+        say_missed(c, tree);
     int code = print_tree(c, tree);
     if (code) return code;
-    if (caught_signal()) return 128 + caught_signal();
+    if (signal) return 128 + signal;
     return diverged ? EXIT_DIVERGED : missed ? EXIT_REQUIRE : 0;
 }
 

@@ -194,7 +194,7 @@ static void print_verdict(FILE *f, const json_t *t)
         fprintf(f, "the imported model was not beaten%s%s\n", jtext(refit, "why")[0] ? ": " : "",
                 jtext(refit, "why"));
     else if (json_is_false(json_object_get(t, "min_gain_met")))
-        fprintf(f, "the gain is less than --min-gain asks\n");
+        fprintf(f, "the gain is less than --min-gain asks: the model is written as it came\n");
     else if (json_is_object(refit))
         fprintf(f, "trained again on %s: %.0f epochs\n",
                 !strcmp(jtext(refit, "kind"), "all") ? "all rows but the test's"
@@ -224,12 +224,26 @@ static void print_end(FILE *f, const json_t *tree)
     free(text);
 }
 
+/* The exit code, and the reason of one that is not 0. */
+static int end_code(const struct cli *c, const json_t *t)
+{
+    int interrupted = !strcmp(jtext(t, "stop_reason"), "interrupted"), signal = caught_signal();
+    double best = jnum(t, "best_value"),
+           was = jnum(json_object_get(json_object_get(t, "baseline"), "imported"), "value");
+    if (interrupted && c->quiet)
+        report_reason(c, "interrupted; to go on: hone resume %s", jtext(t, "run_dir"));
+    if (interrupted && signal) return 128 + signal;
+    if (!json_is_false(json_object_get(t, "min_gain_met"))) return 0;
+    report_reason(
+        c, "--min-gain %s is not met: the best trial's %s is %.6g, the imported model's %.6g",
+        jtext(json_object_get(t, "settings"), "min-gain"), jtext(t, "monitor"), best, was);
+    return EXIT_REQUIRE;
+}
+
 static int finish(struct cli *c, hone_model *m, hone_result *r)
 {
-    double met = 1;
     const char *reason = hone_result_text(r, "stop_reason");
     int interrupted = reason && !strcmp(reason, "interrupted");
-    hone_result_number(r, "min_gain_met", &met);
     if (!interrupted && hone_model_save(m, c->out, c->params, &c->err) != HONE_OK) {
         hone_result_destroy(r);
         return report_error(c);
@@ -248,10 +262,8 @@ static int finish(struct cli *c, hone_model *m, hone_result *r)
         }
         print_report_hint(f, jtext(tree, "run_dir"));
     }
-    int code = print_tree(c, tree);
-    if (code) return code;
-    if (interrupted && caught_signal()) return 128 + caught_signal();
-    return met == 0 ? EXIT_REQUIRE : 0;
+    int end = end_code(c, tree), code = print_tree(c, tree);
+    return code ? code : end;
 }
 
 static int tune(struct cli *c, hone_model *m)

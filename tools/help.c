@@ -28,7 +28,7 @@ void print_overview(FILE *f)
 static const struct option own_options[] = {
     { .name = "out", .letter = 'o', .value = "FILE", .help = "where the result is written" },
     { .name = "json", .help = "one JSON object on standard output" },
-    { .name = "quiet", .letter = 'q', .help = "no notes on standard error" },
+    { .name = "quiet", .letter = 'q', .help = "only errors, and why the exit is not 0" },
     { .name = "progress",
       .value = "NAME",
       .choices = "bar|plain|json|none",

@@ -3,6 +3,7 @@
  * Results and errors on their way out. */
 #include "tools/cli.h"
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -79,6 +80,19 @@ int report_error(const struct cli *c)
         if (o) print_tree(c, o);
     }
     return exit_code_of(e->code);
+}
+
+void report_reason(const struct cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    char text[1024];
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (c->hide) c->hide(c->hide_user);
+    fputs("hone: ", stderr);
+    print_name(stderr, text);
+    fputc('\n', stderr);
 }
 
 struct text {

@@ -295,26 +295,17 @@ void hn_options_no_decay(const hone_params *p, struct hn_program *prog)
 }
 
 /* Without a prefix: validation if there is any, else test, else training rows. */
-static int met(const char *name, double wanted, const struct hn_figures after[3])
+int hn_requirement(const hone_params *p, size_t i, const struct hn_figures after[3], double *value)
 {
+    char name[32];
     const char *plain;
-    double value;
+    double wanted;
+    *value = (double)NAN;
+    if (hn_parse_goal("require", hone_params_get(p, "require", i), name, &wanted, NULL) != HONE_OK)
+        return 0;
     int role = role_of(name, &plain);
     if (role < 0)
         role = after[HONE_VAL].rows ? HONE_VAL : after[HONE_TEST].rows ? HONE_TEST : HONE_TRAIN;
-    if (!after[role].rows || !hn_metric_get(&after[role], plain, &value)) return 0;
-    return hn_metric_direction(name) ? value >= wanted : value <= wanted;
-}
-
-int hn_requirements_met(const hone_params *p, const struct hn_figures after[3])
-{
-    char name[32];
-    double value;
-    for (size_t i = 0; i < hn_param_count(p, "require"); i++) {
-        const char *text = hone_params_get(p, "require", i);
-        if (hn_parse_goal("require", text, name, &value, NULL) != HONE_OK ||
-            !met(name, value, after))
-            return 0;
-    }
-    return 1;
+    if (!after[role].rows || !hn_metric_get(&after[role], plain, value)) return 0;
+    return hn_metric_direction(name) ? *value >= wanted : *value <= wanted;
 }

@@ -33,6 +33,7 @@ void hn_options_no_decay(const hone_params *p, struct hn_program *prog);
 /* "val_accuracy:0.9" into name and value. */
 hone_status hn_parse_goal(const char *option, const char *text, char name[32], double *value,
                           hone_error *err);
-/* Is every --require met? Figures of the exported model by role (rows 0: none). A metric that is not there is not met. */
-int hn_requirements_met(const hone_params *p, const struct hn_figures after[3]);
+/* Is --require number i met by the figures of the exported model (rows 0: none)? *value is what was found, NaN where that
+ * metric is not there, which is not met. */
+int hn_requirement(const hone_params *p, size_t i, const struct hn_figures after[3], double *value);
 #endif

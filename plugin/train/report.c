@@ -180,6 +180,30 @@ static void put_speed(hone_result *r, const struct hn_job *j)
     hn_result_double(r, "samples_per_second", rate);
 }
 
+/* What --require asked for, one by one, and whether all of it was met. */
+static void put_requirements(hone_result *r, const struct hn_job *j)
+{
+    size_t n = hn_param_count(j->params, "require");
+    int met = 1;
+    double value;
+    if (!n) return;
+    hn_result_array(r, "require");
+    for (size_t i = 0; i < n; i++) {
+        int ok = hn_requirement(j->params, i, j->after, &value);
+        met &= ok;
+        hn_result_object(r, NULL);
+        hn_result_string(r, "asked", hone_params_get(j->params, "require", i));
+        if (isnan(value))
+            hn_result_null(r, "found");
+        else
+            hn_result_double(r, "found", value);
+        hn_result_bool(r, "met", ok);
+        hn_result_close(r);
+    }
+    hn_result_close(r);
+    hn_result_bool(r, "require_met", met);
+}
+
 hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err)
 {
     const char *path = hn_param_s(j->params, "out");
@@ -196,8 +220,7 @@ hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hon
     hn_class_weights_result(r, &j->s->class_weights);
     hn_pretrain_result(r, &j->fit->pretrain);
     put_speed(r, j);
-    if (hn_param_count(j->params, "require"))
-        hn_result_bool(r, "require_met", hn_requirements_met(j->params, j->after));
+    put_requirements(r, j);
     put_curve(r, j->fit);
     hn_result_string(r, "run_dir", j->dir.dir);
     hn_result_string(r, "out", path[0] ? path : NULL);
