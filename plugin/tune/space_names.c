@@ -109,6 +109,23 @@ static hone_status check_axis(struct hn_axis *a, const struct hn_knob *k, int lo
     return check_number(a, a->high, k, low_open, high_open, err);
 }
 
+/* Below 1 it is a share of the epochs, from 1 on a number of them: a range is of the one or of the other. */
+static hone_status check_share(struct hn_axis *a, hone_error *err)
+{
+    if (a->kind != HN_AXIS_FLOAT || a->high < 1) return HONE_OK;
+    if (a->high == 1 || a->low != floor(a->low) || a->high != floor(a->high) ||
+        a->step != floor(a->step))
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, a->place,
+                               "%s: found %g..%g, wanted shares of the epochs, all below 1, or "
+                               "whole epochs",
+                               a->name, a->low, a->high),
+                       "0.5..0.9, or 5..20; 0 is never");
+    a->kind = HN_AXIS_INT;
+    if (a->step == 0) a->step = 1;
+    return HONE_OK;
+}
+
 hone_status hn_space_check_names(struct hn_search_space *s, const struct hn_knob *knobs,
                                  hone_error *err)
 {
@@ -131,6 +148,7 @@ hone_status hn_space_check_names(struct hn_search_space *s, const struct hn_knob
         if (!strcmp(p.type, "int")) own.kind = HN_AXIS_INT;
         if (!strcmp(p.type, "float")) own.kind = HN_AXIS_FLOAT;
         HN_TRY(check_axis(a, &own, p.low_open, p.high_open, err));
+        if (same(p.name, "swa-start")) HN_TRY(check_share(a, err));
     }
     return HONE_OK;
 }

@@ -316,9 +316,9 @@ def test_stopping():
     code("--require not met: why, --quiet or not", r, 8, "hone: --require val_accuracy:0.9999 is not met: val_accuracy is 0.")
     check("and in the result", [(g["asked"], g["met"]) for g in r.json["require"]] == [("val_accuracy:0.9999", False)] and
           r.json["require"][0]["found"] == r.json["val"]["accuracy"], r.out[:300])
+    check("still a result", r.json["ok"] is True and (tmp / "rq.onnx").exists())
     r = hone("train", MNIST, *quick, "--val-split", "0.2", "--require", "test_loss:1", "--force", "-o", tmp / "rq.onnx")
     code("--require of what is not there", r, 8, "there is no test_loss")
-    check("still a result", r.json["ok"] is True and (tmp / "rq.onnx").exists())
     r = hone("train", MNIST, *data, "--quiet", "--epochs", "3", "--optimizer", "sgd", "--lr", "1e30", "--json", "-o", tmp / "dv.onnx")
     code("diverged: where, though quiet", r, 7, "hone: training diverged in epoch 1: ")
     check("diverged is a result", r.json["ok"] is True and r.json["stop_reason"] == "diverged", r.out[:300])

@@ -220,6 +220,11 @@ START_TEST(names_are_checked_against_the_table)
           err);
     ck_assert_int_eq(sp.axes[3].kind, HN_AXIS_INT); /* LOW..HIGH of a whole number */
     ck_assert_int_eq(sp.axes[7].kind, HN_AXIS_INT);
+    HN_OK(named("swa_start=0..10"), err); /* epochs, not shares of them */
+    ck_assert_int_eq(sp.axes[0].kind, HN_AXIS_INT);
+    HN_OK(named("swa_start=0.5..0.9"), err);
+    ck_assert_int_eq(sp.axes[0].kind, HN_AXIS_FLOAT);
+    HN_OK(named("swa_start=0,0.5,10"), err);
     static const struct {
         const char *text, *says, *hint;
     } wrong[] = { { "leraning_rate=0.1..1", "nothing a search can set", "" },
@@ -234,6 +239,8 @@ START_TEST(names_are_checked_against_the_table)
                   { "optimizer=sgd,adamm", "adamm", "" },
                   { "optimizer=1..3", "range of numbers", "" },
                   { "activation=relu,gelux", "gelux", "" },
+                  { "swa_start=0.5..10", "shares of the epochs", "5..20" },
+                  { "swa_start=0..1", "found 0..1, wanted shares", "0.5..0.9" },
                   { "device=cpu,cuda", "nothing a search can set", "" } };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert_msg(named(wrong[i].text) == HONE_E_USAGE, "%s", wrong[i].text);
