@@ -306,7 +306,8 @@ HONE_CALL hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, 
  * .npy or .npz NumPy's fixed width '<U'). A .npy holds one array: of scores and labels the scores.
  * With "argmax" a file gets the labels of the model's classes for scores (in arrays int64, or float64
  * where one is no whole number; numbers 0, 1, ... where they are text or it has no list), each gets
- * the numbers; outputs that are labels already are then left out unless named. */
+ * the numbers; outputs that are labels already are then left out unless named, and one that tells no
+ * classes apart (a regression's, one number a row without a Sigmoid) is refused. */
 typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_outputs,
                                int64_t first_row);
 HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,

@@ -3,9 +3,37 @@
  * hone_predict: the whole graph over the rows of a data set, outputs in input order, into a file or to the caller. */
 #include "plugin/predict.h"
 #include "ops/base/status.h"
+#include "plugin/model.h"
 #include <string.h>
 
 enum { PREDICT_ROWS = 1024 };
+
+/* What the figures of the model's training say of its targets: 1 classes, 0 numbers, -1 nothing (it was not trained here). */
+static int trained_on_classes(const struct hn_predictor *p)
+{
+    const char *figures = hn_onnx_meta(hn_model_onnx(p->s->model), "hone.training");
+    if (figures && strstr(figures, "\"accuracy\":")) return 1;
+    return figures && strstr(figures, "\"mae\":") ? 0 : -1;
+}
+
+/* With --argmax: are these scores of classes? One number a row is, where a Sigmoid, a list of classes or its training says so. */
+static hone_status check_scores(const struct hn_predictor *p, const struct hn_predicted *c,
+                                enum hn_tail tail, hone_error *err)
+{
+    int trained = trained_on_classes(p);
+    if (c->classes || tail != HN_TAIL_NONE || trained == 1) return HONE_OK;
+    if (trained < 0 && c->per_row > 1) return HONE_OK;
+    hone_status st =
+        trained == 0 ? hn_fail(err, HONE_E_USAGE, "argmax",
+                               "output '%s' was trained on numbers, wanted one of classes", c->name)
+                     : hn_fail(err, HONE_E_USAGE, "argmax",
+                               "output '%s' is one number a row, and nothing in the model says "
+                               "that it tells two classes apart",
+                               c->name);
+    return hn_hint(err, st,
+                   p->n_col > 1 ? "--output NAME chooses others"
+                                : "without --argmax its numbers are written");
+}
 
 /* The classes that an output tells apart, named by the model's list where it is as long. */
 static hone_status find_classes(const struct hn_predictor *p, struct hn_predicted *c,
@@ -20,7 +48,7 @@ static hone_status find_classes(const struct hn_predictor *p, struct hn_predicte
     struct hn_class_list list;
     HN_TRY(hn_model_classes(p->s->model, c->name, &p->s->arena, &list, err));
     if ((int64_t)list.n == c->n_classes) c->classes = list.names;
-    return HONE_OK;
+    return p->argmax ? check_scores(p, c, info.tail, err) : HONE_OK;
 }
 
 static int is_discrete(const struct hn_predictor *p, int output)

@@ -77,7 +77,7 @@ struct hn_array {
 };
 void hn_array_close(struct hn_array *a);
 
-/* Any file Hone reads by itself: .csv .tsv .txt (all columns; numbers, or one text column), .npy, .npz:KEY (KEY may be
+/* Any file Hone reads by itself: .csv .tsv .txt (all columns; numbers, or one text column), .npy (numbers, or one text a row), .npz:KEY (KEY may be
  * left out when there is one array), IDX; each also gzipped (not .npz). Told apart by content first, then by name.
  * Infinities and NaN are refused. csv may be NULL. `name` is copied. */
 struct hn_csv_options;

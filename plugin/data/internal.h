@@ -29,6 +29,14 @@ void hn_swap_bytes(void *p, size_t n, size_t size); /* n elements of 1, 2, 4 or 
 const char *hn_array_column_name(const struct hn_array *a, int64_t j, char *buf,
                                  size_t size); /* "'age'" or "3" */
 
+/* ---- Text in NPY files (npy_text.c) ---- */
+/* Labels, one a row, of an array of the type "U12" or "S3" (swap: of the other byte order) into a, which hn_array_begin made. */
+hone_status hn_npy_text(struct hn_array *a, const char *type, int swap, int rank,
+                        const int64_t *dims, const void *data, size_t bytes, hone_error *err);
+hone_status hn_npy_write_texts(struct hn_sink *s, const struct hn_tensor *t, hone_error *err);
+hone_status hn_npy_put_header(struct hn_sink *s, const char *descr, int rank, const int64_t *dims,
+                              hone_error *err); /* descr: type and byte order, "<f4" */
+
 /* ---- Text shown in messages ---- */
 struct hn_shown {
     char text[64];

@@ -4,7 +4,6 @@
  * a Python dict literal {'descr': '<f4', 'fortran_order': False, 'shape': (10, 784), } padded with blanks, the elements.
  * Little-endian row-major data are used where they lie in the mapped file; the rest is swapped or transposed into a
  * copy. Never: evaluates more of Python than this dict, reads pickled objects, trusts a size before checking it. */
-#include "ops/base/utf8.h"
 #include "plugin/data/internal.h"
 
 #include <stdio.h>
@@ -151,9 +150,6 @@ static hone_status element_type(const struct cursor *c, const struct header *h,
     const char *what = "an unknown type";
     switch (*d) {
     case 'O': what = "Python objects (a pickle, never read)"; break;
-    case 'U':
-    case 'S':
-    case 'a': what = "text"; break;
     case 'c': what = "complex numbers"; break;
     case 'V': what = "raw records"; break;
     case 'M':
@@ -209,6 +205,13 @@ static hone_status load(struct hn_array *a, struct hn_file *f, const struct head
     enum hn_dtype dtype = HN_NONE;
     int swap = 0;
     size_t bytes;
+    const char *type = h->descr + strspn(h->descr, "<>=|");
+    if (*type == 'U' || *type == 'S') {
+        HN_TRY(hn_npy_text(a, type, h->descr[0] == '>', h->rank, h->dims, f->p + offset,
+                           f->n - offset, c->err));
+        hn_file_close(f);
+        return HONE_OK;
+    }
     HN_TRY(element_type(c, h, &dtype, &swap));
     HN_TRY(hn_array_shape(a, dtype, h->rank, h->dims, &bytes, c->err));
     if (bytes > f->n - offset)
@@ -278,8 +281,8 @@ hone_status hn_npy_parse(struct hn_array *a, struct hn_mem *mem, struct hn_file 
 }
 
 /* descr: type and byte order, such as "<f4". */
-static hone_status write_header(struct hn_sink *s, const char *descr, int rank, const int64_t *dims,
-                                hone_error *err)
+hone_status hn_npy_put_header(struct hn_sink *s, const char *descr, int rank, const int64_t *dims,
+                              hone_error *err)
 {
     char text[512];
     unsigned char head[10] = { 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, 0, 0 };
@@ -308,56 +311,12 @@ hone_status hn_npy_write_header(struct hn_sink *s, enum hn_dtype dtype, int rank
                        "found type %s and rank %d, wanted a number type and rank 0 to %d",
                        hn_dtype_name(dtype), rank, HN_MAX_RANK);
     (void)snprintf(descr, sizeof descr, "%c%.2s", hn_dtype_size(dtype) == 1 ? '|' : '<', code);
-    return write_header(s, descr, rank, dims, err);
-}
-
-/* The next character of UTF-8 text, of which n bytes are left; 0: the end. What is not well-formed counts as U+FFFD, byte by byte. */
-static uint32_t next_char(const char **text, size_t *n)
-{
-    const unsigned char *c = (const unsigned char *)*text;
-    const size_t len = *n ? hn_utf8_len(*text, *n) : 0;
-    if (!*n) return 0;
-    *text += len ? len : 1, *n -= len ? len : 1;
-    switch (len) {
-    case 1: return c[0];
-    case 2: return (c[0] & 0x1fu) << 6 | (c[1] & 0x3fu);
-    case 3: return (c[0] & 0xfu) << 12 | (c[1] & 0x3fu) << 6 | (c[2] & 0x3fu);
-    case 4: return (c[0] & 7u) << 18 | (c[1] & 0x3fu) << 12 | (c[2] & 0x3fu) << 6 | (c[3] & 0x3fu);
-    default: return 0xfffd;
-    }
-}
-
-/* NumPy's '<U': every text as many 32-bit characters as the longest one has, zeros behind it. */
-static hone_status write_texts(struct hn_sink *s, const struct hn_tensor *t, hone_error *err)
-{
-    const char *const *list = t->data;
-    int64_t width = 1;
-    char descr[32];
-    for (int64_t i = 0; i < t->n; i++) {
-        const char *text = list[i];
-        size_t left = strlen(text);
-        int64_t chars = 0;
-        while (next_char(&text, &left)) chars++;
-        if (chars > width) width = chars;
-    }
-    (void)snprintf(descr, sizeof descr, "<U%lld", (long long)width);
-    HN_TRY(write_header(s, descr, t->rank, t->dims, err));
-    for (int64_t i = 0; i < t->n; i++) {
-        const char *text = list[i];
-        size_t left = strlen(text);
-        for (int64_t k = 0; k < width; k++) {
-            const uint32_t c = next_char(&text, &left);
-            const unsigned char le[4] = { (unsigned char)c, (unsigned char)(c >> 8),
-                                          (unsigned char)(c >> 16), 0 };
-            HN_TRY(s->write(s, le, sizeof le, err));
-        }
-    }
-    return HONE_OK;
+    return hn_npy_put_header(s, descr, rank, dims, err);
 }
 
 hone_status hn_npy_write(struct hn_sink *s, const struct hn_tensor *t, hone_error *err)
 {
-    if (t->dtype == HN_STR) return write_texts(s, t, err);
+    if (t->dtype == HN_STR) return hn_npy_write_texts(s, t, err);
     HN_TRY(hn_npy_write_header(s, t->dtype, t->rank, t->dims, err));
     return s->write(s, t->data, (size_t)t->n * hn_dtype_size(t->dtype), err);
 }

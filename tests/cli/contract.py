@@ -125,6 +125,16 @@ def test_predict():
     code("predict .csv classes", hone("predict", MNIST, *x, "-o", tmp / "p.csv", "--argmax"), 0)
     lines = (tmp / "p.csv").read_text().split("\n")
     check("one class a row", len(lines) == 10002 and lines[1] in "0123456789", lines[:3])
+    net, rows = tmp / "one.onnx", table("one.csv", "a,b,t\n" + "".join(f"{k % 5},{k % 3},{k % 7 * 0.5}\n" for k in range(40)))
+    hone("new", "2-3-1 relu", "-o", net)
+    label = ["predict", net, "--data", rows, "--ignore", "t", "--argmax", "--force", "-o", tmp / "p.csv"]
+    code("--argmax of one number a row", hone(*label), 2, "argmax: output 'y' is one number a row")
+    hone("train", net, "--data", rows, "--target", "t", "--epochs", "1", "--force", "-o", tmp / "r.onnx")
+    label[1] = tmp / "r.onnx"
+    code("--argmax of a regression", hone(*label), 2, "argmax: output 'y' was trained on numbers")
+    hone("train", net, "--data", table("two.csv", "a,b,t\n" + "".join(f"{k % 5},{k % 3},{k % 2}\n" for k in range(40))), "--target", "t",
+         "--epochs", "1", "--force", "-o", tmp / "r.onnx")
+    code("--argmax of two classes on one output", hone(*label), 0)
     code("predict wants a known ending", hone("predict", MNIST, *x, "-o", tmp / "p.txt"), 2, ".npy")
     code("an unknown output", hone("predict", MNIST, *x, "-o", tmp / "q.npy", "--output", "logit"), 2, "logits")
 

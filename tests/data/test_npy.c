@@ -119,8 +119,13 @@ static const struct {
     { DESCR("'|O'"), "Python objects (a pickle, never read)" },
     { DESCR("[('a', '<f4'), ('b', '<i4')]"), "structured array" },
     { DESCR("('<f4', (2,))"), "subarray" },
-    { DESCR("'<U5'"), "text" },
-    { DESCR("'|S5'"), "text" },
+    { DESCR("'<U5'"), "found 4 bytes of data, wanted 1 texts of 20" },
+    { DESCR("'<U0'"), "unusual width ('U0')" },
+    { DESCR("'|S99999999999999999999'"), "unusual width" },
+    { DESCR("'<U1'"),
+      "row 1: found a text that is not Unicode" }, /* the bytes of 1.0f: 0x3f800000 */
+    { DESCR("'|S4'"), "row 1: found a text that is not Unicode" },
+    { "{'descr': '|S2', 'fortran_order': False, 'shape': (1, 2), }", "found 2 texts a row" },
     { DESCR("'<c8'"), "complex" },
     { DESCR("'|V8'"), "raw records" },
     { DESCR("'<M8[ns]'"), "dates" },
@@ -214,6 +219,34 @@ static hone_status idx(struct hn_array *a, const void *p, size_t n)
     return hn_idx_parse(a, &mem, &f, "t.idx", &err);
 }
 
+/* What is written comes back; the other byte order and bytes are read, too. */
+START_TEST(text_is_read)
+{
+    static const char *const list[] = { "é", "", "no", "\xf0\x9f\x90\x9f", "no" };
+    const struct hn_tensor t = { HN_STR, 2, { 5, 1 }, 5, list };
+    const unsigned char big[] = { 0, 0, 0, 'a', 0, 0, 0x20, 0xac };
+    struct hn_buffer b;
+    struct hn_array a;
+    hn_buffer_init(&b, &mem);
+    HN_OK(hn_npy_write(&b.sink, &t, &err), err);
+    struct hn_file f = file_of(b.p, b.n);
+    HN_OK(hn_npy_parse(&a, &mem, &f, "t.npy", &err), err);
+    ck_assert_int_eq(a.dtype, HN_STR);
+    ck_assert_int_eq(a.rows, 5);
+    for (int i = 0; i < 5; i++) ck_assert_str_eq(((const char *const *)a.data)[i], list[i]);
+    hn_array_close(&a);
+    hn_buffer_free(&b);
+    HN_OK(parse(&a, 1, "{'descr': '>U1', 'fortran_order': False, 'shape': (2,)}", big, sizeof big),
+          err);
+    ck_assert_str_eq(((const char *const *)a.data)[1], "€");
+    hn_array_close(&a);
+    HN_OK(parse(&a, 1, "{'descr': '|S3', 'fortran_order': False, 'shape': (2,)}", "yesno\0", 6),
+          err);
+    ck_assert_str_eq(((const char *const *)a.data)[1], "no");
+    hn_array_close(&a);
+}
+END_TEST
+
 /* Text is as wide as the longest; what is not UTF-8 is U+FFFD. */
 START_TEST(text_is_written)
 {
@@ -284,5 +317,5 @@ HN_TEST_MAIN("npy", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, fortran_order);
              tcase_add_loop_test(tc, headers_refused, 0, sizeof refused / sizeof *refused);
              tcase_add_test(tc, files_refused); tcase_add_test(tc, unaligned_data_are_copied);
-             tcase_add_test(tc, text_is_written); tcase_add_test(tc, idx_types);
-             tcase_add_test(tc, idx_refused);)
+             tcase_add_test(tc, text_is_written); tcase_add_test(tc, text_is_read);
+             tcase_add_test(tc, idx_types); tcase_add_test(tc, idx_refused);)

@@ -156,6 +156,13 @@ def tails():
     check("--argmax: of the scores", (tmp / "a.csv").read_text().split("\n")[:2] == ["h", str(ort(path)["h"][0].argmax())])
     run("--argmax, named", "predict", path, "--x", tmp / "x.npy", "--argmax", "--output", "z", "--output", "h", "--force", "-o", tmp / "a.npz")
     check("--argmax, named: both", list(np.load(tmp / "a.npz")) == ["z", "h"] and np.load(tmp / "a.npz")["h"].shape == (len(x), 1))
+    # text labels that were predicted are labels to judge by, as NumPy writes them, too
+    text = HERE / "sk_text.onnx"
+    run("text labels", "predict", text, "--x", tmp / "x.npy", "--output", "output_label", "--force", "-o", tmp / "t.npy")
+    np.save(tmp / "s.npy", np.char.encode(np.load(tmp / "t.npy"), "utf-8"))
+    for y in ("t.npy", "s.npy"):
+        j = run(f"judged by {y}", "eval", text, "--x", tmp / "x.npy", "--y", tmp / y, "--json")
+        check(f"{y}: all right", j.get("accuracy") == 1, j)
     run("one array", "predict", path, "--x", tmp / "x.npy", "--force", "-o", tmp / "a.npy")
     check("one array: the scores", apart(np.load(tmp / "a.npy"), ort(path)["h"]) <= 1e-5)
 
