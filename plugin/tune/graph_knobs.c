@@ -114,7 +114,7 @@ static hone_status look_at_model(struct hn_tune *t, hone_error *err)
 }
 
 /* The most hidden layers a trial can have. */
-static int most_layers(const struct hn_tune *t)
+int hn_knobs_most_layers(const struct hn_tune *t)
 {
     int i = hn_space_find(&t->space, "hidden_layers");
     if (i < 0) return t->start_as.n;
@@ -134,7 +134,7 @@ static hone_status check_units(const struct hn_tune *t, const struct hn_axis *a,
     if (hn_param_count(t->base, "hidden-units"))
         return hn_fail(err, HONE_E_USAGE, a->place,
                        "found %s together with the fixed setting hidden-units", a->name);
-    if (layer > most_layers(t))
+    if (layer > hn_knobs_most_layers(t))
         return hn_hint(err,
                        hn_fail(err, HONE_E_USAGE, a->place,
                                "%s: the model has %d hidden layers, and hidden_layers is not "
@@ -173,23 +173,24 @@ static hone_status check(struct hn_tune *t, hone_error *err)
         int layer = hn_knob_layer(s->axes[i].name);
         if (layer) HN_TRY(check_units(t, &s->axes[i], layer, err));
     }
-    if (freeze >= 0 && s->axes[freeze].kind == HN_AXIS_INT && s->axes[freeze].high > most_layers(t))
+    if (freeze >= 0 && s->axes[freeze].kind == HN_AXIS_INT &&
+        s->axes[freeze].high > hn_knobs_most_layers(t))
         return hn_fail(err, HONE_E_USAGE, s->axes[freeze].place,
                        "freeze_layers: found up to %g, there are at most %d hidden layers",
-                       s->axes[freeze].high, most_layers(t));
+                       s->axes[freeze].high, hn_knobs_most_layers(t));
     return HONE_OK;
 }
 
 hone_status hn_knobs_space(struct hn_tune *t, hone_error *err)
 {
-    int given = 0, automatic = !hone_params_get(t->params, "search", 0) &&
-                               !strcmp(hn_param_s(t->params, "space"), "auto");
+    int given = 0, automatic = !strcmp(hn_param_s(t->params, "space"), "auto");
     hone_error why = { 0 };
     if (automatic) {
         if (look_at_model(t, &why) == HONE_E_NOMEM) return hn_nomem(err, "the space", 0);
         if (!t->hidden.n)
             hn_log(t->ctx, HONE_LOG_NOTE, "the hidden layers stay as they are: %s%s%s", why.where,
                    why.where[0] ? ": " : "", why.text);
+        HN_TRY(hn_space_of_lines(t->params, &t->space, err));
         HN_TRY(hn_knobs_auto(t, err));
     }
     HN_TRY(hn_space_of_params(t->params, knobs, &t->space, &given, err));
@@ -197,12 +198,12 @@ hone_status hn_knobs_space(struct hn_tune *t, hone_error *err)
         return hn_hint(
             err, hn_fail(err, HONE_E_USAGE, "space", "found none, wanted what is to be searched"),
             "--search lr=log:1e-4..1e-1, --space FILE.yaml, or --space auto");
-    if (automatic) return hn_space_tell(t, err);
     if (rebuilds(&t->space))
         HN_TRY(look_at_model(t, err));
     else if (hn_space_find(&t->space, "freeze_layers") >= 0)
         (void)look_at_model(t, NULL); /* for its bounds, if it is a plain stack */
-    return check(t, err);
+    HN_TRY(check(t, err));
+    return automatic ? hn_space_tell(t, err) : HONE_OK;
 }
 
 /* ---- values ---------------------------------------------------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ hone_status hn_knobs_settings(struct hn_tune *t, const struct hn_trial *trial, h
                               hone_error *err);
 /* The number i of an axis units_i, 0 for other names. */
 int hn_knob_layer(const char *name);
+int hn_knobs_most_layers(
+    const struct hn_tune *t); /* that a trial can have, as the space is so far */
 
 /* space_auto.c: lines of a space for this model. */
 hone_status hn_knobs_auto(struct hn_tune *t, hone_error *err);

@@ -3,7 +3,8 @@
  * --space auto: what is worth searching for this model and these data, around what the model is. Learning rate and weight decay
  * on log scales; batch sizes that leave at least two steps an epoch; dropout where there are hidden layers; and for a plain
  * stack of them its depth (one less to one more), widths (a quarter to four times, no more than the wider of 1024 and what
- * there is) and activation. One width is searched where all layers have the same, else one a layer. */
+ * there is) and activation. One width is searched where all layers have the same, else one a layer.
+ * Lines of --search stand beside it, or for the axis of the same name. */
 #include "ops/base/json.h"
 #include "ops/base/status.h"
 #include "plugin/data_open.h"
@@ -68,10 +69,18 @@ static hone_status add_activation(struct hn_tune *t, hone_error *err)
                err);
 }
 
-/* What the user has fixed is not searched. */
+/* What the user has fixed is not searched, and a line of --search stands for itself. */
 static int is_free(const struct hn_tune *t, const char *name)
 {
-    return !hone_params_is_set(t->params, name);
+    return !hone_params_is_set(t->params, name) && hn_space_find(&t->space, name) < 0;
+}
+
+/* One width a layer, by lines of --search? */
+static int has_widths(const struct hn_tune *t)
+{
+    for (int i = 0; i < t->space.n; i++)
+        if (hn_knob_layer(t->space.axes[i].name)) return 1;
+    return 0;
 }
 
 static hone_status add_stack(struct hn_tune *t, hone_error *err)
@@ -80,7 +89,8 @@ static hone_status add_stack(struct hn_tune *t, hone_error *err)
     int depth = is_free(t, "hidden-layers") && hn_param_count(t->params, "hidden-units") < 2;
     if (depth)
         HN_TRY(add(t, hn_arena_printf(&t->arena, "hidden_layers=int:%d..%d", low, high), err));
-    if (is_free(t, "hidden-units")) HN_TRY(add_widths(t, depth ? high : n, err));
+    if (is_free(t, "hidden-units") && !has_widths(t))
+        HN_TRY(add_widths(t, depth ? high : hn_knobs_most_layers(t), err));
     return is_free(t, "activation") ? add_activation(t, err) : HONE_OK;
 }
 

@@ -93,12 +93,18 @@ static const char *fixed_value(void *user, const char *name)
     return hone_params_get(user, name, 0);
 }
 
-hone_status hn_space_of_params(const hone_params *p, const struct hn_knob *knobs,
-                               struct hn_search_space *space, int *given, hone_error *err)
+hone_status hn_space_of_lines(const hone_params *p, struct hn_search_space *space, hone_error *err)
 {
     const char *line;
     for (size_t i = 0; (line = hone_params_get(p, "search", i)); i++)
         HN_TRY(hn_space_add(space, line, NULL, err));
+    return HONE_OK;
+}
+
+hone_status hn_space_of_params(const hone_params *p, const struct hn_knob *knobs,
+                               struct hn_search_space *space, int *given, hone_error *err)
+{
+    if (!space->n) HN_TRY(hn_space_of_lines(p, space, err));
     if (!space->n && !strcmp(hn_param_s(p, "sampler"), "manual"))
         HN_TRY(space_of_settings(p, space, err));
     *given = space->n > 0;

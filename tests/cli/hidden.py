@@ -219,10 +219,21 @@ def test_auto():
     code("what it says is a space", again, 0)
     values = [[(t["params"], t["value"]) for t in j["trials"]] for j in (r.json, again.json)]
     check("the same one", values[0] == values[1])
+    r = tune(tmp / "mixed.onnx", "--space", "auto", "--search", "ema=0,0.9", "--search", "batch_size=16,32", "--search", "hidden_layers=1..2", "--lr", "0.01",
+             "--trials", "4")
+    code("lines beside --space auto", r, 0)
+    space = r.json["space"]
+    check("are added, or stand for its own", set(space) == {"ema", "batch_size", "hidden_layers", "weight_decay", "dropout", "hidden_units", "activation"}
+          and space["batch_size"]["choices"] == [16, 32], space)
     code("a deep model", hone("new", "4-12-6-3 tanh", "-o", tmp / "two.onnx"), 0)
     r = tune(tmp / "auto2.onnx", "--space", "auto", "--trials", "4", model=tmp / "two.onnx")
     code("layers of several widths", r, 0)
     check("one axis a layer", {"units_1", "units_2", "units_3"} <= set(r.json["space"]), r.json["space"])
+    d = tune(tmp / "depth.onnx", "--space", "auto", "--search", "hidden_layers=1..4", "--trials", "3", model=tmp / "two.onnx")
+    code("a depth of one's own", d, 0)
+    check("has a width for each layer", "units_4" in d.json["space"], d.json["space"])
+    w = tune(tmp / "width.onnx", "--space", "auto", "--search", "hidden_units=4..9", "--trials", "3", model=tmp / "two.onnx")
+    check("one width for all, as asked", "hidden_units" in w.json["space"] and "units_1" not in w.json["space"], w.err)
     check("trial 0 fits in", r.json["trials"][0]["params"]["units_2"] == 6, r.json["trials"][0])
     r = tune(tmp / "auto3.onnx", "--space", "auto", "--trials", "3", model=tmp / "linear.onnx")
     code("a model without hidden layers", r, 0, "stay as they are")
