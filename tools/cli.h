@@ -134,6 +134,8 @@ int resume_search(struct cli *c);
 void catch_signals(hone_context *ctx);
 void release_signals(void); /* before that context goes */
 int caught_signal(void);    /* 0: none */
+void catch_cut_files(
+    void); /* a mapped file that somebody cuts off: its name and exit 6 instead of SIGBUS */
 
 /* cmd_train.c, shared with cmd_resume.c: saves the model, prints summary, curve and JSON; returns the exit code. */
 int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,

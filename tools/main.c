@@ -142,6 +142,7 @@ int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    catch_cut_files();
     if (argc < 2) {
         print_overview(stderr);
         return EXIT_USAGE;

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signals belong to the command, never to the library. First SIGINT, SIGTERM or SIGUSR1: ask for a stop at the next batch
- * with a durable checkpoint. Second: end at once. One that comes when the work is done changes nothing. */
+ * with a durable checkpoint. Second: end at once. One that comes when the work is done changes nothing.
+ *
+ * SIGBUS: files are read where they are mapped (models, data, the index of a study's log), and one that another process cuts
+ * off meanwhile has no bytes there. Said by its name, which /proc/self/maps knows; exit 6, as of a file that cannot be read. */
 #include "tools/cli.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,3 +41,89 @@ void catch_signals(hone_context *ctx)
 void release_signals(void) { target = NULL; }
 
 int caught_signal(void) { return caught; }
+
+/* ---- a file that was cut off: only what a signal handler may call --------------------------------------------------------- */
+
+struct maps { /* /proc/self/maps, byte by byte */
+    int fd;
+    size_t at, n;
+    char bytes[4096];
+};
+
+static int next_byte(struct maps *m)
+{
+    if (m->at == m->n) {
+        ssize_t n = read(m->fd, m->bytes, sizeof m->bytes);
+        if (n <= 0) return -1;
+        m->at = 0, m->n = (size_t)n;
+    }
+    return (unsigned char)m->bytes[m->at++];
+}
+
+static uintptr_t hexadecimal(struct maps *m, int *end)
+{
+    uintptr_t v = 0;
+    while ((*end = next_byte(m)) >= 0) {
+        if (*end >= '0' && *end <= '9')
+            v = v * 16 + (uintptr_t)(*end - '0');
+        else if (*end >= 'a' && *end <= 'f')
+            v = v * 16 + (uintptr_t)(*end - 'a' + 10);
+        else
+            break;
+    }
+    return v;
+}
+
+/* The file whose mapping holds the address: "7f12-7f34 r--s 000 08:01 123    /path". 0: none. */
+static size_t file_at(uintptr_t address, char *name, size_t size)
+{
+    struct maps m = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
+    size_t n = 0;
+    int c = m.fd < 0 ? -1 : 0;
+    while (c >= 0 && !n) {
+        uintptr_t from = hexadecimal(&m, &c), to = c == '-' ? hexadecimal(&m, &c) : 0;
+        int named = 0;
+        while (c >= 0 && c != '\n') {
+            named |= c == '/';
+            if (named && address >= from && address < to && n < size) name[n++] = (char)c;
+            c = next_byte(&m);
+        }
+    }
+    if (m.fd >= 0) close(m.fd);
+    return n;
+}
+
+static void say(const char *text, size_t n)
+{
+    if (write(STDERR_FILENO, text, n) < 0) return; /* nobody is left to hear it */
+}
+
+static void on_bus_error(int number, siginfo_t *info, void *context)
+{
+    static const char after[] = ": was cut off by another process while it was in use\n"
+                                "      hint: the same command again; a search, and a run whose "
+                                "folder was kept (hone resume), go on where they were\n";
+    static char name[1024];
+    (void)context;
+    size_t n =
+        info->si_code == BUS_ADRERR ? file_at((uintptr_t)info->si_addr, name, sizeof name) : 0;
+    if (!n) { /* not a file: as if nobody had caught it */
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
+    say("\nhone: ", 7);
+    say(name, n);
+    say(after, sizeof after - 1);
+    _exit(EXIT_IO);
+}
+
+void catch_cut_files(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_sigaction = on_bus_error;
+    a.sa_flags = SA_SIGINFO | SA_RESETHAND;
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGBUS, &a, NULL);
+}

@@ -3,7 +3,7 @@
  * The one choke point of files. A hn_io is a table of the few system calls Hone makes, so that tests can let the n-th
  * one fail, be short, or end the process. Calls return a value >= 0 or -errno and never touch a hone_error; the helpers
  * below them do. EINTR and short counts are handled in the helpers. A mapped file that somebody else truncates while it
- * is in use ends the process (SIGBUS): that is the price of mapping. */
+ * is in use ends the process (SIGBUS): that is the price of mapping; the command says which it was. */
 #ifndef HN_IO_H
 #define HN_IO_H
 

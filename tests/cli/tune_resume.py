@@ -53,6 +53,27 @@ def settings(j):
     return [(t["number"], t["state"], t["params"], t["value"], t["folds"], t["curve"]) for t in j["trials"]]
 
 
+def test_cut_off():
+    """The index of a study's log, mapped, is cut off by another process: said by name, and the search goes on."""
+    out = tmp / "cut.onnx"
+    job = [HONE, "tune", *JOB, "--trials", 100000, "--epochs", 400, "--jobs", 1, "--quiet", "-o", out]
+    p = subprocess.Popen([str(a) for a in job], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    index = tmp / "cut.onnx.run" / "study.db-shm"
+    for _ in range(2000):
+        if p.poll() is not None or (tmp / "cut.onnx.run" / "study.json").exists():
+            break
+        time.sleep(0.005)
+    with open(index, "r+b") as f:
+        f.truncate(0)
+    said = p.communicate(timeout=300)[1].decode()
+    check("a study's index cut off", p.returncode == 6 and f"hone: {index.resolve()}: was cut off" in said, f"exit {p.returncode}: {said}")
+    before = len(json.loads((tmp / "cut.onnx.run" / "study.json").read_text())["trials"])
+    r = hone(*job[1:], "--max-seconds", 1, "--json")
+    code("and the same command goes on", r, 0)
+    check("with the trials there were", len(r.json["trials"]) > before, f"{before} before, now {len(r.json['trials'])}")
+    shutil.rmtree(tmp / "cut.onnx.run", ignore_errors=True)
+
+
 def test_error():
     """A search that an error ends says so in its folder; with the cause away the same command goes on to the same end."""
     whole, out = tmp / "unbroken.onnx", tmp / "broken.onnx"
@@ -142,6 +163,7 @@ def test_costs_itself_only():
 
 make_data()
 code("no such folder", hone("resume", tmp / "nowhere.run"), 6, "there is no such folder")
+test_cut_off()
 test_error()
 test_study_lost()
 test_goes_on()
