@@ -284,9 +284,10 @@ HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
  * (optimizer, batch size, losses, scalers, augmentation, …); those of epochs, schedules, stopping and averages do not. The result
  * ("hone.lr-find/1") has "points" (lr, loss, smoothed), "suggestion" (the geometric mean of the two that follow; null where the
  * loss does not fall more than batches differ), "suggestions" (steepest, valley), "lowest" and "rises" (from where on the smoothed loss stays a tenth above its
- * lowest), all of them rates. The model is not changed. */
-HONE_CALL hone_lr_find(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
-                       hone_error *err);
+ * lowest), all of them rates. The model is not changed. cb (NULL allowed) is called after the first step and about ten times a second: epochs is 0, row of
+ * rows are steps of all, train_loss is the smoothed one; not 0 ends the test as "interrupted". */
+HONE_CALL hone_lr_find(hone_model *m, hone_data *d, const hone_params *params,
+                       const hone_callbacks *cb, hone_result **out, hone_error *err);
 /* Does hone_train look at data? Not with "epochs" 0, unless something is fitted on them. */
 HONE_API int hone_train_needs_data(const hone_params *params);
 /* Continues the run in run_dir exactly. overrides (NULL allowed): "epochs" as +N, moved data

@@ -27,6 +27,7 @@ struct command {
     const char *examples; /* lines "hone …": the tests run them */
     const char *groups;   /* groups of the parameter table it takes: " data training run " */
     const char *also;     /* single parameters of other groups: " loss batch-size " */
+    const char *words;    /* what the first argument is one of, "list|check"; NULL: no words */
     int min_args, max_args;
     int takes_out;      /* -o FILE: 0 no, 1 yes, 2 required */
     const char *schema; /* "hone.train/1" */

@@ -90,9 +90,11 @@ static void print_range(FILE *f, const json_t *tree)
 {
     const json_t *says = json_object_get(tree, "suggestions");
     draw(f, tree);
-    fprintf(f, "\n%.0f steps of up to %.0f rows by %s: %s; %.3g s\n", jnum(tree, "steps"),
-            jnum(tree, "batch_size"), jtext(json_object_get(tree, "hyperparameters"), "optimizer"),
-            ending(tree), jnum(tree, "seconds"));
+    double batch = jnum(tree, "batch_size");
+    fprintf(f, "\n%.0f steps of %s%.0f row%s by %s: %s; %.3g s\n", jnum(tree, "steps"),
+            batch == 1 ? "" : "up to ", batch, batch == 1 ? "" : "s",
+            jtext(json_object_get(tree, "hyperparameters"), "optimizer"), ending(tree),
+            jnum(tree, "seconds"));
     double lr = jnum(tree, "suggestion"), rises = jnum(tree, "rises");
     if (!isnan(lr)) {
         fprintf(f,
@@ -152,17 +154,28 @@ static int run(struct cli *c)
     hone_data *d = NULL;
     hone_result *r = NULL;
     json_t *tree = NULL;
+    struct progress p;
+    hone_callbacks cb = HONE_CALLBACKS;
+    int code = progress_init(&p, c->progress, c->quiet);
+    if (code) return code;
+    cb.progress = progress_call;
+    cb.user = &p;
+    c->hide = progress_hide;
+    c->hide_user = &p;
     catch_signals(c->ctx);
     if (hone_model_load(c->ctx, c->args[0], &m, &c->err) == HONE_OK &&
         hone_model_check(m, 1, &c->err) == HONE_OK &&
         hone_data_open(c->ctx, m, c->params, &d, &c->err) == HONE_OK &&
-        hone_lr_find(m, d, c->params, &r, &c->err) == HONE_OK)
+        hone_lr_find(m, d, c->params, &cb, &r, &c->err) == HONE_OK)
         tree = result_tree(c, r);
+    progress_end(&p);
+    progress_free(&p);
+    c->hide = NULL;
     hone_data_destroy(d);
     hone_model_destroy(m);
     if (!tree) return report_error(c);
     if (!c->quiet) print_range(people(c), tree);
-    int code = c->out ? put_page(c, tree) : 0;
+    code = c->out ? put_page(c, tree) : 0;
     if (code) {
         json_decref(tree);
         return code;

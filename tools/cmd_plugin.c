@@ -170,6 +170,7 @@ static int run(struct cli *c)
 const struct command cmd_plugin = {
     .name = "plugin",
     .args = "list|check FILE.so [DATA...]",
+    .words = "list|check",
     .min_args = 2,
     .max_args = -1,
     .schema = "hone.plugins/1",

@@ -53,6 +53,18 @@ static void bash_only_own(void *user, const struct option *o)
     if (o->own) bash_choice(user, o);
 }
 
+/* The words of a first argument, where there are some and it is none of options. */
+static void bash_first(FILE *f, const struct command *c)
+{
+    if (!c->words) return;
+    fprintf(f,
+            "      %s) if ((COMP_CWORD == 2)) && [[ $now != -* ]]; then\n        "
+            "COMPREPLY=($(compgen -W '",
+            c->name);
+    words(f, c->words, ' ');
+    fputs("' -- \"$now\"))\n        return\n      fi ;;&\n", f);
+}
+
 static void bash(FILE *f)
 {
     fputs("# hone: completion for bash\n"
@@ -74,6 +86,7 @@ static void bash(FILE *f)
           "    *)\n"
           "      case ${COMP_WORDS[1]} in\n",
           f);
+    for (const struct command *const *c = commands; *c; c++) bash_first(f, *c);
     for (const struct command *const *c = commands; *c; c++) {
         fprintf(f, "      %s) words='", (*c)->name);
         each_option(*c, bash_name, f);
@@ -150,6 +163,11 @@ static void zsh(FILE *f)
     for (const struct command *const *c = commands; *c; c++) {
         fprintf(f, "  %s)\n    _arguments", (*c)->name);
         each_option(*c, zsh_option, f);
+        if ((*c)->words) {
+            fputs(" \\\n      '1:what:(", f);
+            words(f, (*c)->words, ' ');
+            fputs(")'", f);
+        }
         fputs(" \\\n      '*:file:_files' ;;\n", f);
     }
     fputs("  help) _arguments '1:command:(man params ", f);
@@ -192,6 +210,18 @@ static void fish_option(void *user, const struct option *o)
     fputs("'\n", s->f);
 }
 
+static void fish_first(FILE *f, const struct command *c)
+{
+    fprintf(
+        f,
+        "complete -c hone -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from ",
+        c->name);
+    words(f, c->words, ' ');
+    fputs("' -f -a '", f);
+    words(f, c->words, ' ');
+    fputs("'\n", f);
+}
+
 static void fish(FILE *f)
 {
     fputs("# hone: completion for fish\n", f);
@@ -201,6 +231,7 @@ static void fish(FILE *f)
         quoted(f, (*c)->summary, "\\", "\\'");
         fputs("'\n", f);
         each_option(*c, fish_option, &s);
+        if ((*c)->words) fish_first(f, *c);
     }
     fputs("complete -c hone -n __fish_use_subcommand -f -a help -d 'examples and options of a "
           "command'\n"

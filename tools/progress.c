@@ -74,8 +74,12 @@ static void draw_bar(struct progress *p, const hone_progress *e)
     format_time(eta, sizeof eta, e->seconds_left);
     int at = 0;
     if (e->pretrain) at = snprintf(left, sizeof left, "pre-training %d/%d ", e->layer, e->layers);
-    snprintf(left + at, sizeof left - (size_t)at, "epoch %lld/%lld ", (long long)e->epoch,
-             (long long)e->epochs);
+    if (e->epochs)
+        snprintf(left + at, sizeof left - (size_t)at, "epoch %lld/%lld ", (long long)e->epoch,
+                 (long long)e->epochs);
+    else /* hone lr-find */
+        snprintf(left + at, sizeof left - (size_t)at, "step %lld/%lld ", (long long)e->row,
+                 (long long)e->rows);
     int n = snprintf(right, sizeof right, " loss %.4g", e->train_loss);
     if (!isnan(val))
         n += snprintf(right + n, sizeof right - (size_t)n, "  val %.4g", val);

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+static const double TELL_SECONDS = 0.1;
+
 enum ending { WHOLE, ROSE, NOT_FINITE, INTERRUPTED };
 
 struct finder {
@@ -15,7 +17,8 @@ struct finder {
     struct hn_range range;
     double low, high;
     enum ending ending;
-    double seconds;
+    double seconds, told; /* since the test began; when the caller was last told */
+    const hone_callbacks *cb;
 };
 
 static hone_status read_range(struct finder *f, hone_error *err)
@@ -47,6 +50,25 @@ static hone_status take_step(struct finder *f, double *loss, hone_error *err)
     return HONE_OK;
 }
 
+/* Tells the caller how far it is; not 0: stop. */
+static int tell(struct finder *f, double seconds)
+{
+    const struct hn_range *r = &f->range;
+    if (!f->cb || !f->cb->progress || !r->n || seconds < f->told + TELL_SECONDS) return 0;
+    const hone_progress p = { .size = sizeof p,
+                              .row = r->n,
+                              .rows = r->steps,
+                              .train_loss = r->point[r->n - 1].smoothed,
+                              .lr = r->point[r->n - 1].lr,
+                              .seconds = seconds,
+                              .rows_per_second =
+                                  (double)r->n * (double)f->j->cohort->member[0].batch / seconds,
+                              .seconds_left = seconds / r->n * (r->steps - r->n),
+                              .best_epoch = -1 };
+    f->told = seconds;
+    return f->cb->progress(f->cb->user, &p);
+}
+
 static hone_status test(struct finder *f, hone_error *err)
 {
     struct hn_member *m = &f->j->cohort->member[0];
@@ -64,7 +86,7 @@ static hone_status test(struct finder *f, hone_error *err)
             f->ending = NOT_FINITE;
         else if (!hn_range_add(&f->range, m->last_lr, loss))
             f->ending = ROSE;
-        else if (atomic_load(&f->j->ctx->stop))
+        else if (atomic_load(&f->j->ctx->stop) || tell(f, hn_seconds() - start))
             f->ending = INTERRUPTED;
     }
     f->seconds = hn_seconds() - start;
@@ -141,9 +163,10 @@ static hone_status result(const struct finder *f, hone_result **out, hone_error 
 
 /* ---- the call ------------------------------------------------------------------------------------------------------------- */
 
-static hone_status find(struct hn_job *j, hone_data *d, hone_result **out, hone_error *err)
+static hone_status find(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_result **out,
+                        hone_error *err)
 {
-    struct finder f = { .j = j };
+    struct finder f = { .j = j, .cb = cb, .told = -TELL_SECONDS };
     HN_TRY(hn_options_company(j->params, err));
     HN_TRY(read_range(&f, err));
     HN_TRY(hn_job_open(j, d, NULL, err));
@@ -152,8 +175,8 @@ static hone_status find(struct hn_job *j, hone_data *d, hone_result **out, hone_
     return result(&f, out, err);
 }
 
-hone_status hone_lr_find(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
-                         hone_error *err)
+hone_status hone_lr_find(hone_model *m, hone_data *d, const hone_params *params,
+                         const hone_callbacks *cb, hone_result **out, hone_error *err)
 {
     struct hn_job j;
     struct hn_model_mark *mark = NULL;
@@ -164,7 +187,7 @@ hone_status hone_lr_find(hone_model *m, hone_data *d, const hone_params *params,
         HN_TRY(hone_model_check(m, 1, err));
     HN_TRY(hn_model_mark(m, &mark, err));
     hone_status st = hn_job_init(&j, m, params, err);
-    if (st == HONE_OK) st = find(&j, d, out, err);
+    if (st == HONE_OK) st = find(&j, d, cb, out, err);
     hn_job_close(&j);
     hone_status back = hn_model_rewind(m, mark, st == HONE_OK ? err : NULL);
     hn_model_mark_free(mark);

@@ -156,7 +156,7 @@ _STATUS: dict[str, list] = {  # functions that return hone_status: their argumen
     "hone_data_wrap": [c_void_p, c_int, _ARRAYS, c_size_t, _ARRAYS, c_size_t, _OUT],
     "hone_data_weights": [c_void_p, c_int, _ARRAYS],
     "hone_train": [c_void_p, c_void_p, c_void_p, POINTER(Callbacks), _OUT],
-    "hone_lr_find": [c_void_p, c_void_p, c_void_p, _OUT],
+    "hone_lr_find": [c_void_p, c_void_p, c_void_p, c_void_p, _OUT],
     "hone_resume": [c_void_p, c_char_p, c_void_p, POINTER(Callbacks), _OUT, _OUT],
     "hone_evaluate": [c_void_p, c_void_p, c_void_p, _OUT],
     "hone_predict": [c_void_p, c_void_p, c_void_p, c_char_p, PREDICTED, c_void_p, _OUT],

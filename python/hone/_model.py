@@ -200,7 +200,7 @@ class Model:
             groups = {"data", "training", "lr-find"}
             with self._params(params, "lr_find", groups, SPEED | {"dropout_impl"}, bool(roles)) as p:
                 return self._with_data(
-                    params, p, roles, lambda data: result("hone_lr_find", self._context.model, data, p.handle)
+                    params, p, roles, lambda data: result("hone_lr_find", self._context.model, data, p.handle, None)
                 )
 
         return self._context.run(work)

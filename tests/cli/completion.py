@@ -102,6 +102,7 @@ def test_bash():
     check("bash: choices of every command", bash_words(path, "hone", "eval", "--progress", "") == {"bar", "plain", "json", "none"})
     check("bash: files are the shell's", not bash_words(path, "hone", "train", "--data", "") and not bash_words(path, "hone", "train", "m"))
     check("bash: help", bash_words(path, "hone", "help", "") == {*COMMANDS, "man", "params"})
+    check("bash: what plugin does", bash_words(path, "hone", "plugin", "") == {"list", "check"} and not bash_words(path, "hone", "plugin", "list", ""))
     check("bash: help man", bash_words(path, "hone", "help", "man", "") == set(COMMANDS))
 
 
@@ -114,6 +115,7 @@ def test_fish():
         check(f"fish: options of {c}", fish_words(path, f"hone {c} --") == options(c), fish_words(path, f"hone {c} --") ^ options(c))
     check("fish: help", fish_words(path, "hone help ") == {*COMMANDS, "man", "params"})
     check("fish: help man", fish_words(path, "hone help man ") == set(COMMANDS))
+    check("fish: what plugin does", {"list", "check"} <= fish_words(path, "hone plugin ") and "check" not in fish_words(path, "hone plugin list "))
     check("fish: choices", fish_words(path, "hone train --optimizer ") == OPTIMIZERS)
     check("fish: an option of another command", not fish_words(path, "hone diff --optimi"))
 
@@ -130,6 +132,7 @@ def test_zsh():
         shown = z.words(f"hone {c} --", "--quiet")
         check(f"zsh: options of {c}", options(c) <= shown, options(c) - shown)
     check("zsh: choices", OPTIMIZERS <= z.words("hone train --optimizer ", "adagrad"))
+    check("zsh: what plugin does", {"list", "check"} <= z.words("hone plugin ", "check"))
     os.close(z.fd)
 
 

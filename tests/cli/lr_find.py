@@ -78,6 +78,7 @@ def test_other_ends():
     check("not finite", r.json["stop_reason"] == "not_finite")
     code("an order", hone("lr-find", NET, *DIGITS, "--lr-from", "1", "--lr-to", "0.1"), 2, "lr-to", "lr-from")
     code("steps", hone("lr-find", NET, *DIGITS, "--steps", "3"), 2, "steps", "[10, 10000]")
+    code("a row a step", hone("lr-find", NET, *DIGITS, "--batch-size", "1", "--steps", "10", "--lr-to", "1e-6"), 0, "10 steps of 1 row by adam")
     code("no data", hone("lr-find", NET), 2, "data")
     code("no such model", hone("lr-find", tmp / "none.onnx", *DIGITS), 6, "none.onnx")
     code("options of other commands", hone("lr-find", NET, *DIGITS, "--trials", "3"), 2, "trials")

@@ -119,7 +119,7 @@ static hone_status job(struct hn_fault *f, int stop, hone_error *err)
     if (st == HONE_OK) st = hone_model_load(ctx, model_path, &m, err);
     if (st == HONE_OK) st = hone_data_open(ctx, m, p, &d, err);
     if (st == HONE_OK && !stop) {
-        st = hone_lr_find(m, d, p, &r, err);
+        st = hone_lr_find(m, d, p, NULL, &r, err);
         hone_result_destroy(r);
         r = NULL;
     }

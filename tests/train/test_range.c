@@ -15,7 +15,7 @@ static hone_result *find(struct kit *k, const struct kit_pair *pairs)
 {
     hone_result *r;
     HN_OK(kit_set(k, pairs, &err), err);
-    HN_OK(hone_lr_find(k->model, k->data, k->params, &r, &err), err);
+    HN_OK(hone_lr_find(k->model, k->data, k->params, NULL, &r, &err), err);
     return r;
 }
 
@@ -206,6 +206,34 @@ START_TEST(a_loss_that_is_not_finite_ends_it)
 }
 END_TEST
 
+static int stop_it(void *user, const hone_progress *p)
+{
+    *(hone_progress *)user = *p;
+    return 1;
+}
+
+START_TEST(the_caller_is_told_and_may_stop_it)
+{
+    struct kit k;
+    hone_result *r;
+    hone_progress told = { 0 };
+    hone_callbacks cb = HONE_CALLBACKS;
+    cb.progress = stop_it;
+    cb.user = &told;
+    HN_OK(kit_open(&k, "bn_f32", 0, NULL, NULL, &err), err);
+    HN_OK(kit_set(&k, PAIRS({ "steps", "40" }, { "lr-from", "1e-5" }), &err), err);
+    HN_OK(hone_lr_find(k.model, k.data, k.params, &cb, &r, &err), err);
+    ck_assert_str_eq(hone_result_text(r, "stop_reason"), "interrupted");
+    ck_assert_double_eq(kit_number(r, "steps"), 1);
+    ck_assert_int_eq(told.epochs, 0);
+    ck_assert_int_eq(told.row, 1);
+    ck_assert_int_eq(told.rows, 40);
+    ck_assert_double_eq(told.lr, 1e-5);
+    hone_result_destroy(r);
+    kit_close(&k);
+}
+END_TEST
+
 START_TEST(refusals)
 {
     static const struct {
@@ -222,7 +250,7 @@ START_TEST(refusals)
         HN_OK(kit_open(&k, "bn_f32", 0, NULL, NULL, &err), err);
         uint64_t came = kit_hash(k.model);
         HN_OK(kit_set(&k, cases[i].pairs, &err), err);
-        ck_assert_int_ne(hone_lr_find(k.model, k.data, k.params, &r, &err), HONE_OK);
+        ck_assert_int_ne(hone_lr_find(k.model, k.data, k.params, NULL, &r, &err), HONE_OK);
         if (cases[i].where[0]) ck_assert_str_eq(err.where, cases[i].where);
         ck_assert(err.text[0]);
         ck_assert_ptr_null(r);
@@ -230,7 +258,7 @@ START_TEST(refusals)
         kit_close(&k);
     }
     HN_OK(kit_open(&k, "bn_f32", 0, NULL, NULL, &err), err);
-    ck_assert_int_eq(hone_lr_find(k.model, NULL, k.params, &r, &err), HONE_E_USAGE);
+    ck_assert_int_eq(hone_lr_find(k.model, NULL, k.params, NULL, &r, &err), HONE_E_USAGE);
     kit_close(&k);
 }
 END_TEST
@@ -240,4 +268,5 @@ HN_TEST_MAIN("range", tcase_add_test(tc, rates_and_smoothing);
              tcase_add_loop_test(tc, the_model_stays_and_the_curve_repeats, 0, N_MODELS);
              tcase_add_loop_test(tc, steps_are_those_of_training, 0, 4);
              tcase_add_loop_test(tc, a_fresh_model_gets_a_rate_that_trains, 0, 4);
-             tcase_add_test(tc, a_loss_that_is_not_finite_ends_it); tcase_add_test(tc, refusals);)
+             tcase_add_test(tc, a_loss_that_is_not_finite_ends_it);
+             tcase_add_test(tc, the_caller_is_told_and_may_stop_it); tcase_add_test(tc, refusals);)
