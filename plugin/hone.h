@@ -349,15 +349,18 @@ HONE_CALL hone_diff(hone_context *ctx, const char *path_a, const char *path_b, h
  * it is back, nothing lost or done twice; then, and when it cannot be reached at the first open, they are HONE_E_IO. Leases are
  * in the server's time. A password belongs into ~/.pgpass or PGPASSWORD, which libpq, unlike this library, reads from the
  * environment; one in the address is never shown, logged or written. Sessions must last: a pooler works in session mode. */
-HONE_API HONE_MUST_USE hone_status hone_study_open(hone_context *ctx, const char *path,
-                                                   const hone_params *params, hone_study **out,
-                                                   hone_error *err);
-HONE_API HONE_MUST_USE hone_status hone_study_ask(hone_study *s, hone_result **out,
-                                                  hone_error *err);
+HONE_CALL hone_study_open(hone_context *ctx, const char *path, const hone_params *params,
+                          hone_study **out, hone_error *err);
+/* The next trial: "trial", its number from 0, and "params", its settings; running until it is told. Or "exhausted": true. */
+HONE_CALL hone_study_ask(hone_study *s, hone_result **out, hone_error *err);
 /* value NaN or infinite: the trial failed. Telling a trial twice, or one that was never asked, is HONE_E_USAGE. The result has
- * "state", and "best_trial" and "best_value" of the study so far. */
-HONE_API HONE_MUST_USE hone_status hone_study_tell(hone_study *s, int64_t trial, double value,
-                                                   hone_result **out, hone_error *err);
+ * "state", the number of "trials", and "best_trial", "best_value", "best_params" of the study so far ("best_trial": null while
+ * no trial is done). */
+HONE_CALL hone_study_tell(hone_study *s, int64_t trial, double value, hone_result **out,
+                          hone_error *err);
+/* The study as it stands, with what other programs have told it: "sampler", "direction", "space", "trials" (number, state:
+ * "running", "done", "failed", "waiting"; params; value, null unless done), and the best as hone_study_tell has it. */
+HONE_CALL hone_study_describe(hone_study *s, hone_result **out, hone_error *err);
 HONE_API void hone_study_close(hone_study *s);
 
 /* Writes a study, of ask and tell or of hone_tune, as a file that optuna.load_study and Optuna's viewers open. study: a file or

@@ -73,6 +73,20 @@ hone_status hone_study_ask(hone_study *s, hone_result **out, hone_error *err)
     return done(out, st, err);
 }
 
+static void put_best(hone_study *s, hone_result *r, const struct hn_trial *trials, size_t n)
+{
+    int64_t best = hn_best_trial(trials, n, hn_study_settings(s->study)->maximize);
+    if (best < 0) {
+        hn_result_null(r, "best_trial");
+        return;
+    }
+    hn_result_int(r, "best_trial", best);
+    hn_result_double(r, "best_value", trials[best].value);
+    hn_result_object(r, "best_params");
+    hn_result_settings(r, hn_study_space(s->study), trials[best].x);
+    hn_result_close(r);
+}
+
 hone_status hone_study_tell(hone_study *s, int64_t trial, double value, hone_result **out,
                             hone_error *err)
 {
@@ -83,18 +97,40 @@ hone_status hone_study_tell(hone_study *s, int64_t trial, double value, hone_res
     HN_TRY(hn_study_finish(s->study, trial, &r, err));
     HN_TRY(hn_study_trials(s->study, &trials, &n, err));
     HN_TRY(hn_result_create(s->ctx, "hone.tell/1", out, err));
-    int64_t best = hn_best_trial(trials, n, hn_study_settings(s->study)->maximize);
     hn_result_int(*out, "trial", trial);
     hn_result_string(*out, "state", hn_trial_state_names[trials[trial].state]);
     hn_result_int(*out, "trials", (int64_t)n);
-    if (best >= 0) {
-        hn_result_int(*out, "best_trial", best);
-        hn_result_double(*out, "best_value", trials[best].value);
-        hn_result_object(*out, "best_params");
-        hn_result_settings(*out, hn_study_space(s->study), trials[best].x);
-        hn_result_close(*out);
-    } else {
-        hn_result_null(*out, "best_trial");
+    put_best(s, *out, trials, n);
+    return done(out, HONE_OK, err);
+}
+
+hone_status hone_study_describe(hone_study *s, hone_result **out, hone_error *err)
+{
+    const struct hn_study_opts *o = hn_study_settings(s->study);
+    const struct hn_trial *trials;
+    size_t n;
+    *out = NULL;
+    HN_TRY(hn_study_trials(s->study, &trials, &n, err));
+    HN_TRY(hn_result_create(s->ctx, "hone.study/1", out, err));
+    hone_result *r = *out;
+    hn_result_string(r, "sampler", hn_sampler_names[o->sampler.kind]);
+    hn_result_string(r, "direction", o->maximize ? "maximize" : "minimize");
+    hn_result_space(r, hn_study_space(s->study));
+    hn_result_array(r, "trials");
+    for (size_t i = 0; i < n; i++) {
+        hn_result_object(r, NULL);
+        hn_result_int(r, "number", trials[i].number);
+        hn_result_string(r, "state", hn_trial_state_names[trials[i].state]);
+        hn_result_object(r, "params");
+        hn_result_settings(r, hn_study_space(s->study), trials[i].x);
+        hn_result_close(r);
+        if (trials[i].state == HN_TRIAL_DONE)
+            hn_result_double(r, "value", trials[i].value);
+        else
+            hn_result_null(r, "value");
+        hn_result_close(r);
     }
+    hn_result_close(r);
+    put_best(s, r, trials, n);
     return done(out, HONE_OK, err);
 }

@@ -14,6 +14,7 @@ from ._library import lib as _lib
 from ._model import Model, diff, doctor, resume
 from ._params import Param, params
 from ._shown import Progress, Trial, Value
+from ._study import Study, StudyTrial, export_study
 
 
 def version() -> str:
@@ -31,12 +32,15 @@ __all__ = [
     "OutOfMemoryError",
     "Param",
     "Progress",
+    "Study",
+    "StudyTrial",
     "Trial",
     "UnsupportedError",
     "UsageError",
     "Value",
     "diff",
     "doctor",
+    "export_study",
     "params",
     "resume",
     "version",

@@ -11,10 +11,11 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _errors
@@ -34,15 +35,18 @@ def _destroy(context: ctypes.c_void_p, model: ctypes.c_void_p) -> None:
 
 
 class Context:
-    """A hone_context with at most one model, used by one thread at a time."""
+    """A hone_context with at most one model, used by one thread at a time. plugins: paths, loaded into it."""
 
-    def __init__(self) -> None:
+    def __init__(self, plugins: Iterable[str | os.PathLike[str]] = ()) -> None:
         self.handle, self.model = ctypes.c_void_p(), ctypes.c_void_p()
         self._lock = threading.Lock()
         self._caller: int | None = None
         options = ContextOpts(ctypes.sizeof(ContextOpts), log=ctypes.cast(_log, ctypes.c_void_p))
         call("hone_context_create", options, self.handle)
         weakref.finalize(self, _destroy, self.handle, self.model)
+        self.plugins = tuple(os.fspath(path) for path in plugins)
+        for path in self.plugins:
+            call("hone_plugin_load", self.handle, os.fsencode(path))
 
     def run(self, work: Callable, receive: Callable | None = None) -> Any:
         """What work(ask) returns; ask(item) gives receive(item), called on this thread. An exception here, KeyboardInterrupt

@@ -163,6 +163,13 @@ _STATUS: dict[str, list] = {  # functions that return hone_status: their argumen
     "hone_verify": [c_void_p, POINTER(c_char_p), c_size_t, c_void_p, _OUT],
     "hone_gradcheck": [c_void_p, c_void_p, _OUT],
     "hone_diff": [c_void_p, c_char_p, c_char_p, _OUT],
+    "hone_plugin_load": [c_void_p, c_char_p],
+    "hone_plugin_list": [c_void_p, _OUT],
+    "hone_study_open": [c_void_p, c_char_p, c_void_p, _OUT],
+    "hone_study_ask": [c_void_p, _OUT],
+    "hone_study_tell": [c_void_p, c_int64, c_double, _OUT],
+    "hone_study_describe": [c_void_p, _OUT],
+    "hone_study_export": [c_void_p, c_char_p, c_void_p, _OUT],
     "hone_tune": [c_void_p, c_void_p, c_void_p, POINTER(TuneCallbacks), _OUT],
     "hone_result_json": [c_void_p, c_int, WRITE, c_void_p],
 }
@@ -176,6 +183,7 @@ _PLAIN: dict[str, tuple] = {  # the others
     "hone_params_destroy": (None, [c_void_p]),
     "hone_model_destroy": (None, [c_void_p]),
     "hone_data_destroy": (None, [c_void_p]),
+    "hone_study_close": (None, [c_void_p]),
     "hone_result_destroy": (None, [c_void_p]),
 }
 

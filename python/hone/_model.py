@@ -7,7 +7,7 @@ import contextlib
 import ctypes
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,12 @@ class Model:
         self._seen: dict | None = None  # what describe says, until the model changes
 
     @classmethod
-    def load(cls, source: object, *, folder: str | os.PathLike | None = None) -> Model:
-        """From a path (.onnx, .onnx.gz), from bytes, or from an onnx.ModelProto. folder: where external data of bytes lie."""
-        context = Context()
+    def load(
+        cls, source: object, *, folder: str | os.PathLike | None = None, plugins: Iterable[str | os.PathLike] = ()
+    ) -> Model:
+        """From a path (.onnx, .onnx.gz), from bytes, or from an onnx.ModelProto. folder: where external data of bytes lie.
+        plugins: paths of plug-ins whose operators and readers this model may use (native code: see hone_plugin.h)."""
+        context = Context(plugins)
         if isinstance(source, (str, os.PathLike)):
             path = os.fsencode(source)
             context.run(lambda _: call("hone_model_load", context.handle, path, context.model))
@@ -78,6 +81,11 @@ class Model:
     @property
     def outputs(self) -> tuple[Value, ...]:
         return self._values("outputs")
+
+    @property
+    def plugins(self) -> list[dict]:
+        """The plug-ins it was loaded with: path, hash, id, version, license, readers, ops."""
+        return self._context.run(lambda _: result("hone_plugin_list", self._context.handle))["plugins"]
 
     def check(self, training: bool = True) -> None:
         """Raises what keeps the model from being trained (or, training False, from being run)."""
@@ -335,7 +343,11 @@ class Model:
         return self._context.run(lambda _: collect("hone_model_save_bytes", self._context.model))
 
     def __reduce__(self):
-        return Model.load, (self.to_bytes(),)
+        return _loaded, (self.to_bytes(), self._context.plugins)
+
+
+def _loaded(source: bytes, plugins: tuple[str, ...]) -> Model:
+    return Model.load(source, plugins=plugins)
 
 
 def _shaped(rows: np.ndarray, output: dict) -> np.ndarray:
@@ -359,12 +371,16 @@ def _labels(rows: np.ndarray, output: dict) -> np.ndarray:
 
 
 def resume(
-    run_dir: str | os.PathLike, *, progress: Callable[[Progress], object] | None = None, **overrides: object
+    run_dir: str | os.PathLike,
+    *,
+    progress: Callable[[Progress], object] | None = None,
+    plugins: Iterable[str | os.PathLike] = (),
+    **overrides: object,
 ) -> tuple[Model, dict]:
     """Continues a training run whose rows are in files, exactly where it was interrupted: the model and its result.
     (A search goes on where `Model.tune` is called again as before, with the same run_dir or study.)
-    overrides: epochs="+10", moved data files, force. progress: as for `Model.train`."""
-    context = Context()
+    overrides: epochs="+10", moved data files, force. progress: as for `Model.train`. plugins: as for `Model.load`."""
+    context = Context(plugins)
     also = {"epochs", "threads", "device", "jobs", "force"}
 
     def work(ask: Callable) -> dict:

@@ -10,6 +10,7 @@ The other parameters are Hone's of groups training, data and run, None for Hone'
 
 from __future__ import annotations
 
+import copy
 import inspect
 import numbers
 
@@ -65,8 +66,7 @@ class _Hone(BaseEstimator):
     def _begin(self, n_in: int, n_out: int, tail: str, seed: int) -> Model:
         """The model that this fit trains."""
         if not (isinstance(self.model, str) and self.model.split()[:1] == [_LINE]):
-            source = self.model.to_bytes() if isinstance(self.model, Model) else self.model
-            return Model.load(source)
+            return copy.deepcopy(self.model) if isinstance(self.model, Model) else Model.load(self.model)
         words = self.model.split()[1:]
         widths = words.pop(0).split(",") if words and words[0][0].isdigit() else []
         return Model.new(" ".join(["-".join([str(n_in), *widths, str(n_out)]), *words, tail]), seed)

@@ -17,6 +17,7 @@ static hone_status ask_twice(hone_context *ctx)
     hone_params *p;
     hone_study *s;
     hone_result *r;
+    double v;
     HN_TRY(hone_params_create(ctx, &p, &err));
     HN_TRY(hone_params_set(p, "search", "x=0..1", &err));
     HN_TRY(hone_params_set(p, "search", "c=a,b", &err));
@@ -25,7 +26,21 @@ static hone_status ask_twice(hone_context *ctx)
         HN_TRY(hone_study_ask(s, &r, &err));
         hone_result_destroy(r);
     }
+    HN_TRY(hone_study_describe(s, &r, &err));
+    ck_assert_str_eq(hone_result_text(r, "trials.1.state"), "running");
+    ck_assert(!hone_result_number(r, "trials.0.value", &v) &&
+              !hone_result_number(r, "best_trial", &v));
+    hone_result_destroy(r);
     HN_TRY(hone_study_tell(s, 0, 0.5, &r, &err));
+    hone_result_destroy(r);
+    HN_TRY(hone_study_describe(s, &r, &err));
+    ck_assert_str_eq(hone_result_text(r, "schema"), "hone.study/1");
+    ck_assert_str_eq(hone_result_text(r, "direction"), "minimize");
+    ck_assert_str_eq(hone_result_text(r, "trials.0.state"), "done");
+    ck_assert(hone_result_number(r, "trials.0.value", &v) && v == 0.5);
+    ck_assert(hone_result_number(r, "best_trial", &v) && v == 0);
+    ck_assert(hone_result_number(r, "space.x.high", &v) && v == 1);
+    ck_assert_ptr_nonnull(hone_result_text(r, "best_params.c"));
     hone_result_destroy(r);
     hone_study_close(s);
     hone_params_destroy(p);
