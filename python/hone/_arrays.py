@@ -6,6 +6,7 @@ Rows come first: [rows, …]; what follows is one row's values. Whoever wraps ke
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Mapping
 from typing import Any
@@ -50,13 +51,21 @@ def _plain(value: object, what: str) -> np.ndarray:
     if type(value).__module__.startswith("scipy.sparse"):
         raise _errors.data(what, "found a sparse matrix, wanted rows of numbers", "x.toarray() makes them")
     if hasattr(value, "to_numpy"):
-        value = value.to_numpy()
+        value = _from_table(value)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as why:
         raise _errors.data(what, f"found no array: {why}") from None
     if array.ndim == 0:
         raise _errors.data(what, f"found {type(value).__name__}, wanted rows of values")
+    return array
+
+
+def _from_table(table: Any) -> np.ndarray:
+    array: np.ndarray = table.to_numpy()
+    if array.dtype.kind == "O" and not is_text(array):
+        with contextlib.suppress(TypeError, ValueError):  # pandas' numbers with gaps: as NaN, whose place the library names
+            array = table.to_numpy(np.float64, na_value=np.nan)
     return array
 
 
@@ -70,7 +79,7 @@ def _numbers(array: np.ndarray, what: str, frame: object) -> np.ndarray:
         columns = getattr(frame, "columns", None)
         text = [str(c) for i, c in enumerate(columns) if is_text(array[:, i])] if columns is not None else []
         said = f"found text{' in column ' + ', '.join(text[:5]) if text else ''}, wanted numbers"
-        raise _errors.data(what, said, "hone's own encoders read CSV files: data=, target=, encode=")
+        raise _errors.data(what, said, "tables with text: data=frame or a CSV file, target=, encode=")
     if array.dtype.kind == "c":
         raise _errors.data(what, "found complex numbers, wanted real ones")
     if kind not in TYPES:

@@ -7,12 +7,12 @@ import contextlib
 import ctypes
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from . import _arrays, _errors
+from . import _arrays, _errors, _tables
 from ._context import Context, collect, result
 from ._library import PREDICTED, call, lib
 from ._params import Param, Params
@@ -97,14 +97,20 @@ class Model:
 
     # ---- data
 
-    def _params(self, values: Mapping, job: str, groups: set[str], also: set[str], arrays: bool) -> Params:
+    @contextlib.contextmanager
+    def _params(
+        self, values: Mapping, job: str, groups: set[str], also: set[str], arrays: bool
+    ) -> Iterator[tuple[dict, Params]]:
+        """The values, tables among them as files, and the same as hone_params."""
+
         def allowed(row: Param) -> bool:
             name = row.name.replace("-", "_")
             if row.group == "data" and arrays:
                 return "training" in groups and name in FITTED
             return row.group in groups or name in also
 
-        return Params(self._context.handle, values, job, allowed)
+        with _tables.as_files(values) as files, Params(self._context.handle, files, job, allowed) as p:
+            yield files, p
 
     def _wrap(self, data: ctypes.c_void_p, role: int, x: object, y: object, weight: object, keep: list) -> None:
         what = ("", "val ", "test ", "unlabelled ")[role]
@@ -123,6 +129,7 @@ class Model:
         data = ctypes.c_void_p()
         keep: list[_arrays.Wrapped] = []
         try:
+            self._same_columns(roles)
             for role, x, y, weight in roles:
                 self._wrap(data, role, x, y, weight, keep)
             if not roles and any(values.get(name) is not None for name in FILES):
@@ -131,6 +138,17 @@ class Model:
         finally:
             lib.hone_data_destroy(data)  # borrows from what keep holds
             keep.clear()
+
+    def _same_columns(self, roles: list[tuple]) -> None:
+        """Refuses tables with the columns of X in another order, where columns go by their order."""
+        columns = [getattr(x, "columns", None) for _, x, _, _ in roles]
+        if len(self._about()["inputs"]) > 1 or not columns or columns[0] is None:
+            return
+        first = list(columns[0])
+        for (role, *_), others in zip(roles, columns, strict=True):
+            if others is not None and list(others) != first and sorted(map(str, others)) == sorted(map(str, first)):
+                name = ("X", "val", "test", "unlabelled")[role]
+                raise _errors.data(name, "has the columns of X in another order", f"{name}[X.columns]")
 
     @staticmethod
     def _roles(
@@ -177,7 +195,9 @@ class Model:
         X: [rows, …] numbers, or {input: array}.  y: [rows] labels (numbers or text), [rows, …] numbers, or {output: array}.
         val, test: (X, y) or (X, y, sample_weight).  sample_weight: [rows].  params: the command's options with _ for -
         (`hone.params()` lists them): epochs=50, lr=3e-4, val_split=0.2, early_stop_patience=5. Rows in files, without X:
-        data="train.csv", target="label".  unlabelled: rows as X, read by pretrain=20 instead of the training rows.
+        data="train.csv", target="label". A table with text, categories or gaps: data=frame (pandas), target="label",
+        encode={"city": "onehot"}, impute="median", and val_data=frame.  unlabelled: rows as X, read by pretrain=20 instead of
+        the training rows.
         progress: called with a Progress; what is true ends training ("callback").
 
         KeyboardInterrupt, and an exception of progress, stop after the current batch, leave a checkpoint where there is a
@@ -189,10 +209,10 @@ class Model:
             params["y"] = y  # the name of a file, as x=
 
         def work(ask: Callable) -> dict:
-            with self._params(params, "train", {"data", "training", "run"}, set(), bool(roles)) as p:
+            with self._params(params, "train", {"data", "training", "run"}, set(), bool(roles)) as (values, p):
                 callbacks, _borrowed = train_callbacks(ask, progress is not None)
                 return self._with_data(
-                    params, p, roles, lambda data: self._change("hone_train", self._context.model, data, p.handle, callbacks)
+                    values, p, roles, lambda data: self._change("hone_train", self._context.model, data, p.handle, callbacks)
                 )
 
         return self._context.run(work, progress)
@@ -206,9 +226,9 @@ class Model:
 
         def work(_: Callable) -> dict:
             groups = {"data", "training", "lr-find"}
-            with self._params(params, "lr_find", groups, SPEED | {"dropout_impl"}, bool(roles)) as p:
+            with self._params(params, "lr_find", groups, SPEED | {"dropout_impl"}, bool(roles)) as (values, p):
                 return self._with_data(
-                    params, p, roles, lambda data: result("hone_lr_find", self._context.model, data, p.handle, None)
+                    values, p, roles, lambda data: result("hone_lr_find", self._context.model, data, p.handle, None)
                 )
 
         return self._context.run(work)
@@ -243,10 +263,10 @@ class Model:
             with contextlib.ExitStack() as stack:
                 if not kept:
                     values["run_dir"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="hone-tune-"))
-                p = stack.enter_context(self._params(values, "tune", groups, set(), bool(roles)))
+                given, p = stack.enter_context(self._params(values, "tune", groups, set(), bool(roles)))
                 callbacks, _borrowed = tune_callbacks(ask, progress is not None)
                 return self._with_data(
-                    values, p, roles, lambda data: self._change("hone_tune", self._context.model, data, p.handle, callbacks)
+                    given, p, roles, lambda data: self._change("hone_tune", self._context.model, data, p.handle, callbacks)
                 )
 
         return self._context.run(work, progress)
@@ -254,10 +274,10 @@ class Model:
     # ---- use
 
     def predict(self, X: object = None, *, argmax: bool = False, **params: object) -> np.ndarray | dict[str, np.ndarray]:
-        """The outputs for rows X, in their order: an array [rows, …] of float32 (float64 of models of that), of labels int64,
-        bool or text; where several outputs are computed, {output: array}; output="NAME" chooses. argmax: [rows], the class of
-        each row by its label: text, integers, or numbers 0, 1, … where the model has no list (made of the scores; labels that
-        the model gives itself are left out unless named)."""
+        """The outputs for rows X (or data=, a file or a pandas table), in their order: an array [rows, …] of float32
+        (float64 in models of it), of labels int64, bool or text; where several outputs are computed, {output: array};
+        output="NAME" chooses. argmax: [rows], the class of each row by its label: text, integers, or numbers 0, 1, … where the model has no
+        list (made of the scores; labels that the model gives itself are left out unless named)."""
         roles = self._roles(X, None, None, None, None)
         also = SPEED if roles else SPEED | FILES_OF_PREDICT
 
@@ -274,8 +294,8 @@ class Model:
                 return result("hone_predict", self._context.model, data, p.handle, None, each, None)
 
             values = {**params, "argmax": argmax}
-            with self._params(values, "predict", {"predict"}, also, bool(roles)) as p:
-                self._with_data(params, p, roles, run)
+            with self._params(values, "predict", {"predict"}, also, bool(roles)) as (given, p):
+                self._with_data(given, p, roles, run)
             outputs = {v["name"]: v for v in self._about()["outputs"]}
             whole = {name: np.concatenate(rows) for name, rows in pieces.items()}
             shapes = {name: _labels if argmax and rows.dtype.kind == "f" else _shaped for name, rows in whole.items()}
@@ -292,9 +312,9 @@ class Model:
             params["y"] = y
 
         def work(_: Callable) -> dict:
-            with self._params(params, "evaluate", {"data"}, also, bool(roles)) as p:
+            with self._params(params, "evaluate", {"data"}, also, bool(roles)) as (values, p):
                 return self._with_data(
-                    params, p, roles, lambda data: result("hone_evaluate", self._context.model, data, p.handle)
+                    values, p, roles, lambda data: result("hone_evaluate", self._context.model, data, p.handle)
                 )
 
         return self._context.run(work)
@@ -304,7 +324,7 @@ class Model:
         paths = (ctypes.c_char_p * len(folders))(*(os.fsencode(f) for f in folders))
 
         def work(_: Callable) -> dict:
-            with self._params(params, "verify", {"verify"}, SPEED, False) as p:
+            with self._params(params, "verify", {"verify"}, SPEED, False) as (_, p):
                 return result("hone_verify", self._context.model, paths, len(folders), p.handle)
 
         return self._context.run(work)
@@ -313,7 +333,7 @@ class Model:
         """Backward against central differences in double precision."""
 
         def work(_: Callable) -> dict:
-            with self._params(params, "gradcheck", set(), {"seed", "loss"}, False) as p:
+            with self._params(params, "gradcheck", set(), {"seed", "loss"}, False) as (_, p):
                 return result("hone_gradcheck", self._context.model, p.handle)
 
         return self._context.run(work)
@@ -333,7 +353,7 @@ class Model:
         """Writes the file; what was not trained is the same bytes. An existing path is refused unless force."""
 
         def work(_: Callable) -> None:
-            with self._params({"force": force}, "save", set(), {"force"}, False) as p:
+            with self._params({"force": force}, "save", set(), {"force"}, False) as (_, p):
                 call("hone_model_save", self._context.model, os.fsencode(path), p.handle)
 
         self._context.run(work)

@@ -107,8 +107,8 @@ def export_study(
     study: str | os.PathLike[str], file: str | os.PathLike[str], *, name: str | None = None, force: bool = False
 ) -> dict[str, Any]:
     """Writes a study, of Study or of `Model.tune` (study=, or study.db in its run_dir), as Optuna's own storage: file.db is
-    SQLite, file.log its journal. `optuna.load_study(study_name=name, storage=…)` goes on from there. name: else after the study,
-    told in the result ("study_name"). The study is only read."""
+    SQLite, file.log its journal. `optuna.load_study(study_name=name, storage=…)` goes on from there. What name is
+    without being given is told in the result ("study_name"). The study is only read."""
     context = Context()
     values = {"optuna": file, "study_name": name, "force": force}
 

@@ -6,13 +6,17 @@
 What begins each fit is `model`: a path, bytes, an onnx.ModelProto or a hone.Model (which stay as they are), or a line such as
 "hidden 64,32 relu dropout=0.1" for a fresh MLP that fits the data. What comes out is `model_`: est.model_.save("better.onnx").
 The other parameters are Hone's of groups training, data and run, None for Hone's own default; `random_state` is its seed.
+class_weights may also be {label: weight}. With `warm_start` a further fit goes on from the weights of model_, with an optimizer
+that begins anew; partial_fit takes one epoch over the rows it is given.
 """
 
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
 import numbers
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -36,6 +40,27 @@ NAMES = tuple(
     if name not in _NOT and name not in OF_THE_COMMAND and (group in ("training", "run") or name in FITTED)
 )
 _LINE = "hidden"
+# what makes another model of the one that came: done once, also where fit goes on
+_ONCE = ("scale", "scale_target", "init", "hidden_layers", "hidden_units", "activation", "batchnorm", "pretrain")
+# what an epoch of partial_fit has no use for: parts of its rows, and what goes by many epochs
+_OF_RUNS = (
+    "val_split",
+    "test_split",
+    "early_stop_patience",
+    "min_epochs",
+    "monitor",
+    "target_metric",
+    "max_seconds",
+    "warmup",
+    "swa_start",
+    "swa_lr",
+    "swa_anneal",
+    "ema",
+    "lr_schedule",
+    "pretrain",
+    "run_dir",
+    "keep_run",
+)
 
 
 def _takes_parameters(init):
@@ -48,13 +73,15 @@ def _takes_parameters(init):
 
 class _Hone(BaseEstimator):
     @_takes_parameters
-    def __init__(self, model="hidden 100 relu", *, random_state=None, **params):
+    def __init__(self, model="hidden 100 relu", *, random_state=None, warm_start=False, **params):
         self.model = model
         self.random_state = random_state
+        self.warm_start = warm_start
         for name in NAMES:
             setattr(self, name, params.pop(name, None))
-        if params:
-            raise TypeError(f"{type(self).__name__} has no parameter {', '.join(params)}")
+        for name in params:
+            near = difflib.get_close_matches(name, NAMES, 1)
+            raise TypeError(f"{type(self).__name__} has no parameter {name}" + (f": is {near[0]} meant?" if near else ""))
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -63,24 +90,30 @@ class _Hone(BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _begin(self, n_in: int, n_out: int, tail: str, seed: int) -> Model:
+    def _begin(self, n_in: int, n_out: int, tail: str, seed: int, goes_on: bool) -> Model:
         """The model that this fit trains."""
+        if goes_on and hasattr(self, "model_"):
+            return self.model_
         if not (isinstance(self.model, str) and self.model.split()[:1] == [_LINE]):
             return copy.deepcopy(self.model) if isinstance(self.model, Model) else Model.load(self.model)
         words = self.model.split()[1:]
         widths = words.pop(0).split(",") if words and words[0][0].isdigit() else []
         return Model.new(" ".join(["-".join([str(n_in), *widths, str(n_out)]), *words, tail]), seed)
 
-    def _train(self, model: Model, X, y, sample_weight, val, seed: int, **more) -> None:
-        values = {name: getattr(self, name) for name in NAMES}
-        values.update({name: v for name, v in more.items() if values[name] is None})
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        self.result_ = model.train(X, y, val=val, sample_weight=sample_weight, seed=seed, **values)
+    def _train(self, model: Model, X, y, sample_weight, val, seed: int, part: bool = False, **more) -> None:
         heads = [v for v in model.outputs if v.learns]
         if len(heads) != 1:
             raise _errors.usage("model", f"{len(heads)} outputs learn, wanted one", "hone.Model trains such models")
-        self.output_ = heads[0]
+        values = {name: getattr(self, name) for name in NAMES}
+        values.update({name: v for name, v in more.items() if values[name] is None or isinstance(values[name], Mapping)})
+        if model is getattr(self, "model_", None):
+            values.update({name: None for name in _ONCE if values[name] != "freeze"})
+        if part:
+            values.update({name: None for name in _OF_RUNS}, epochs=1)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        self.result_ = model.train(X, y, val=val, sample_weight=sample_weight, seed=seed, **values)
+        self.output_ = next(v for v in model.outputs if v.learns)
         self.model_ = model
 
     def _raw(self, X) -> np.ndarray:
@@ -99,19 +132,72 @@ class HoneClassifier(ClassifierMixin, _Hone):
     """
 
     def fit(self, X, y, sample_weight=None, *, val=None):
-        """X: [rows, features].  y: [rows] labels.  val: (X, y) to judge by, else val_split, else none."""
+        """X: [rows, features].  y: [rows] labels.  sample_weight: [rows].  val: (X, y) to judge by, else val_split or none."""
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
         seen = np.unique(y)
         if len(seen) < 2:
             raise ValueError(f"y has one class, {seen[0]!r}: a classifier needs two")
         seed = self._seed()
-        model = self._begin(X.shape[1], len(seen), "softmax", seed)
-        self._train(model, X, y.astype(np.uint8) if y.dtype.kind == "b" else y, sample_weight, val, seed)
-        labels = self._labels(y.dtype, seen)
+        goes_on = self.warm_start and hasattr(self, "model_")
+        if goes_on and not np.isin(seen, self.classes_).all():
+            raise ValueError(f"with warm_start y has classes {seen}, wanted some of {self.classes_}")
+        model = self._begin(X.shape[1], len(seen), "softmax", seed, goes_on)
+        coded = goes_on and self._coded
+        rows = np.searchsorted(self.classes_, y).astype(np.int64) if coded else y.astype(np.uint8) if y.dtype.kind == "b" else y
+        self._train(model, X, rows, sample_weight, val, seed, **self._weights(model, self.classes_ if coded else seen, coded))
+        self._coded, self._calls = coded, 0
+        if not goes_on:
+            self._know(seen)
+        return self
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """One epoch over X, y. classes: all there will ever be, at the first call; a fresh model_ gives their positions."""
+        first = not hasattr(self, "model_")
+        X, y = validate_data(self, X, y, reset=first)
+        check_classification_targets(y)
+        if first and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit")
+        known = np.unique(classes) if first else self.classes_
+        if classes is not None and not np.array_equal(np.unique(classes), known):
+            raise ValueError(f"classes are {np.unique(classes)}, at the first call they were {known}")
+        if not np.isin(y, known).all():
+            raise ValueError(f"y has classes {np.unique(y)}, wanted some of {known}")
+        if len(known) < 2:
+            raise ValueError(f"classes has one, {known[0]!r}: a classifier needs two")
+        calls = 0 if first else self._calls
+        seed = self._seed()
+        model = self._begin(X.shape[1], len(known), "softmax", seed, True)
+        head = next((v for v in model.outputs if v.learns), None)
+        coded = self._coded if not first else head is not None and head.classes is None
+        if coded and max(head.per_row, 2) != len(known):
+            raise ValueError(f"there are {len(known)} classes, the model has {max(head.per_row, 2)}")
+        rows = np.searchsorted(known, y).astype(np.int64) if coded else y
+        self._train(model, X, rows, sample_weight, None, seed + calls, part=True, **self._weights(model, known, coded))
+        self._coded, self._calls = coded, calls + 1
+        if coded:  # trained by the positions of classes_
+            self.classes_, self._order = known, np.arange(len(known))
+        elif first:
+            self._know(known)
+        return self
+
+    def _know(self, seen: np.ndarray) -> None:
+        labels = self._labels(seen.dtype, seen)
         self._order = np.argsort(labels, kind="stable")  # the model's columns in the order of classes_
         self.classes_ = labels[self._order]
-        return self
+
+    def _weights(self, model: Model, seen: np.ndarray, coded: bool) -> dict:
+        """class_weights={label: weight} in the order of the model's classes."""
+        if not isinstance(self.class_weights, Mapping):
+            return {}
+        head = next(v for v in model.outputs if v.learns)
+        n = max(head.per_row, 2)
+        numbered = not coded and seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < n
+        names = [str(name) for name in (not coded and head.classes) or (range(n) if numbered else seen.tolist())]
+        weights = {str(label): float(w) for label, w in self.class_weights.items()}
+        if set(weights) - set(names):
+            raise ValueError(f"class_weights has {sorted(set(weights) - set(names))}, wanted labels among {names}")
+        return {"class_weights": ",".join(repr(weights.get(name, 1.0)) for name in names)}
 
     def _labels(self, dtype: np.dtype, seen: np.ndarray) -> np.ndarray:
         """The label of each class of the model, in its order and in y's type."""
@@ -156,9 +242,19 @@ class HoneRegressor(RegressorMixin, _Hone):
         """X: [rows, features].  y: [rows] or [rows, outputs].  val: (X, y) to judge by, else val_split, else none."""
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)
         seed = self._seed()
-        model = self._begin(X.shape[1], 1 if y.ndim == 1 else y.shape[1], "", seed)
+        model = self._begin(X.shape[1], 1 if y.ndim == 1 else y.shape[1], "", seed, self.warm_start)
         self._flat = y.ndim == 1
         self._train(model, X, y, sample_weight, val, seed, loss="mse")
+        return self
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """One epoch over X, y."""
+        first = not hasattr(self, "model_")
+        X, y = validate_data(self, X, y, reset=first, multi_output=True, y_numeric=True)
+        seed = self._seed()
+        model = self._begin(X.shape[1], 1 if y.ndim == 1 else y.shape[1], "", seed, True)
+        self._flat, self._calls = y.ndim == 1, 1 if first else getattr(self, "_calls", 0) + 1
+        self._train(model, X, y, sample_weight, None, seed + self._calls - 1, part=True, loss="mse")
         return self
 
     def predict(self, X) -> np.ndarray:

@@ -85,6 +85,39 @@ class AsTheCommand(Case):
         few = model.evaluate(self.X[:9], ["cat" if k == "cat" else "bee" for k in names[self.y[:9]]])
         self.assertEqual(few["rows"], 9)
 
+    def test_tables_are_as_files(self):
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        r = np.random.default_rng(4)
+        table = pd.DataFrame(r.normal(size=(240, 3)), columns=["a", "b", "c"])
+        table["kind"] = pd.Categorical(np.where(table.b > 0, "red", 'a "dark", blue'))
+        table["flag"] = table.c > 0.5
+        table["n"] = pd.array([1, None, 3] * 80, dtype="Int64")
+        table.loc[3, "a"] = np.nan
+        table["label"] = np.where((table.b > 0) ^ table.flag, "yes", "no")
+        rows, more = table[:200], table[200:]
+        model = hone.Model.new("7-8-2 softmax", seed=1)
+        model.save(self.folder / "m.onnx")
+        for name, part in (("r", rows), ("v", more)):
+            part.assign(flag=part.flag.astype(int)).to_csv(self.folder / f"{name}.csv", index=False)
+        same = {"epochs": 5, "lr": 0.01, "scale": "standard", "impute": "median", "target": "label"}
+        model.train(data=rows, val_data=more, encode={"kind": "onehot"}, **same)
+        files = ["--data", self.folder / "r.csv", "--val-data", self.folder / "v.csv", "--encode", "kind=onehot"]
+        command("train", self.folder / "m.onnx", *files, *options(same), "-o", self.folder / "o.onnx")
+        self.assertEqual(model.to_bytes(), (self.folder / "o.onnx").read_bytes())
+        turned = more[more.columns[::-1]]  # by their names
+        np.testing.assert_array_equal(
+            model.predict(data=turned.drop(columns="label")), model.predict(data=more.drop(columns="label"))
+        )
+        said = model.predict(data=turned.drop(columns="label"), argmax=True)
+        self.assertEqual((said == more.label).mean(), model.evaluate(data=turned, target="label")["accuracy"])
+        with self.assertRaisesRegex(hone.DataError, "data=frame"):
+            model.train(rows.drop(columns="label"), rows.label)
+        with self.assertRaisesRegex(hone.DataError, "row 1, column 0"):
+            model.predict(rows[["n"] * 7].shift(1))
+
     def test_tune_gives_the_same_bytes(self):
         search = ["lr=log:0.0001..0.1", "batch_size=16,32"]
         fixed = {"folds": 3, "trials": 4, "sampler": "random", "epochs": 3, "seed": 5}
@@ -292,6 +325,8 @@ class Arrays(Case):
             hone.Model.load(model.to_bytes()).train(frame, y, epochs=1)
         with self.assertRaisesRegex(hone.DataError, "column b"):
             model.predict(frame.assign(b="x"))
+        with self.assertRaisesRegex(hone.DataError, "another order"):
+            model.train(frame, labels, val=(frame[["c", "a", "b"]], labels))
 
 
 class Parameters(Case):

@@ -122,6 +122,67 @@ class Classifier(Case):
             HoneClassifier("hidden 8 rellu").fit(X, y)
 
 
+class GoingOn(Case):
+    def test_warm_start(self):
+        X, y = rows()
+        names = np.array(["c", "a", "b"])[y]
+        est = HoneClassifier("hidden 16", epochs=5, lr=0.01, warm_start=True, scale="standard").fit(X, names)
+        first, model = est.result_["train"]["loss"], est.model_
+        est.fit(X, names)
+        self.assertIs(est.model_, model)
+        self.assertLess(est.result_["train"]["loss"], first)
+        self.assertEqual(list(est.classes_), ["a", "b", "c"])
+        with self.assertRaisesRegex(ValueError, "wanted some of"):
+            est.fit(X, np.where(y > 0, "a", "d"))
+        cold = clone(est).set_params(warm_start=False).fit(X, names)
+        self.assertEqual(cold.fit(X, names).result_["train"]["loss"], first)
+        reg = HoneRegressor("hidden 16", epochs=3, warm_start=True, scale_target="standard").fit(X, X[:, 0] * 9)
+        first = reg.result_["train"]["loss"]
+        self.assertLess(reg.fit(X, X[:, 0] * 9).result_["train"]["loss"], first)
+
+    def test_partial_fit(self):
+        X, y = rows()
+        names = np.array(["c", "a", "b"])[y]
+        est = HoneClassifier("hidden 16", lr=0.01, val_split=0.2, early_stop_patience=3, class_weights={"a": 2, "c": 1})
+        with self.assertRaisesRegex(ValueError, "classes must be passed"):
+            est.partial_fit(X, names)
+        est.partial_fit(X[y == 2], names[y == 2], classes=["a", "b", "c"])  # of one class
+        self.assertEqual(est.result_["epochs"], 1)
+        for _ in range(25):
+            for i in range(0, 300, 100):
+                est.partial_fit(X[i : i + 100], names[i : i + 100])
+        self.assertGreater(est.score(X, names), 0.9)
+        self.assertEqual(list(est.classes_), ["a", "b", "c"])
+        again = pickle.loads(pickle.dumps(est)).partial_fit(X, names)
+        self.assertGreater(again.score(X, names), 0.9)
+        with self.assertRaisesRegex(ValueError, "wanted some of"):
+            est.partial_fit(X[:1], ["d"])
+        with self.assertRaisesRegex(ValueError, "at the first call"):
+            est.partial_fit(X, names, classes=["a", "b"])
+        with self.assertRaisesRegex(ValueError, "the model has 3"):
+            HoneClassifier(SOURCE).partial_fit(X, y > 0, classes=[False, True])
+        reg = HoneRegressor("hidden 16", lr=0.01)
+        for _ in range(30):
+            reg.partial_fit(X, X[:, 0])
+        self.assertGreater(reg.score(X, X[:, 0]), 0.9)
+
+    def test_weights_by_label(self):
+        X, y = rows()
+        fixed = {"epochs": 4, "lr": 0.01}
+        for labels, by_label in (
+            (np.array(["c", "a", "b"])[y], {"c": 9, "a": 1}),  # b: 1
+            (np.array([30, 10, 20])[y], {10: 1, 30: 9.0}),
+            (np.array([2, 0, 1])[y], {2: 9}),
+        ):
+            one = HoneClassifier("hidden 8", class_weights=by_label, **fixed).fit(X, labels)
+            two = HoneClassifier("hidden 8", class_weights="1,1,9", **fixed).fit(X, labels)
+            np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+        with self.assertRaisesRegex(ValueError, "wanted labels among"):
+            HoneClassifier(class_weights={"d": 1}).fit(X, y)
+        with self.assertRaisesRegex(TypeError, "is class_weights meant"):
+            HoneClassifier(class_weight="balanced")
+
+
 class Places(Case):
     def test_pipeline_search_and_validation(self):
         X, y = rows()
