@@ -26,6 +26,12 @@ enum { MR = 8, NV = 3 };
 #define FMA      _mm256_fmadd_ps
 #define LANES(M) M(0), M(1), M(2), M(3), M(4), M(5), M(6), M(7)
 enum { MR = 6, NV = 2 };
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+#include <arm_neon.h>
+#define WIDTH        4
+#define FMA(a, b, c) vfmaq_f32(c, a, b)
+#define LANES(M)     M(0), M(1), M(2), M(3)
+enum { MR = 8, NV = 3 };
 #endif
 
 static void by_blas(const struct hn_gemm *g)
@@ -81,7 +87,7 @@ static inline void store_some(float *p, vec v, int n)
 {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
 }
-#else
+#elif WIDTH == 8
 static inline __m256i mask_of(int n)
 {
     static const int32_t ones[16] = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0 };
@@ -89,6 +95,17 @@ static inline __m256i mask_of(int n)
 }
 static inline vec load_some(const float *p, int n) { return _mm256_maskload_ps(p, mask_of(n)); }
 static inline void store_some(float *p, vec v, int n) { _mm256_maskstore_ps(p, mask_of(n), v); }
+#else
+static inline vec load_some(const float *p, int n)
+{
+    vec v = { 0 };
+    for (int i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+static inline void store_some(float *p, vec v, int n)
+{
+    for (int i = 0; i < n; i++) p[i] = v[i];
+}
 #endif
 
 static inline vec load(const float *p) { return *(const loose *)p; }
@@ -194,7 +211,9 @@ static void turn_block(float *to, int width, const float *b, ptrdiff_t ldb)
     for (int i = 0; i < WIDTH; i++) v[i] = load(b + i * ldb);
     TURN(1, LOW1, HIGH1)
     TURN(2, LOW2, HIGH2)
+#if WIDTH >= 8
     TURN(4, LOW4, HIGH4)
+#endif
 #if WIDTH == 16
     TURN(8, LOW8, HIGH8)
 #endif
