@@ -2,6 +2,7 @@
  *
  * hone: the command. Finds the subcommand, sets up a context, runs it, turns the status into an exit code. */
 #include "tools/cli.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,8 +139,17 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     return code;
 }
 
+/* Standard streams that are closed are kept taken, the wrong way round, so that using them still fails: the next file that is
+ * opened would get their number, and what is said would be written into it. */
+static void keep_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) return;
+}
+
 int main(int argc, char **argv)
 {
+    keep_streams();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     catch_cut_files();
@@ -160,7 +170,7 @@ int main(int argc, char **argv)
         const struct command *cmd = find_command(name);
         code = cmd ? run_command(cmd, argc - 2, argv + 2) : unknown_command(name);
     }
-    if (fflush(stdout) != 0 && code == 0) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && (code == 0 || code == EXIT_NO)) {
         fprintf(stderr, "hone: standard output could not be written\n");
         code = EXIT_IO;
     }
