@@ -99,6 +99,8 @@ int report_error(const struct cli *c);
 json_t *result_tree(struct cli *c, hone_result *r);
 /* With --json prints the tree on standard output; frees it. Returns 0, or EXIT_IO when standard output fails. */
 int print_tree(const struct cli *c, json_t *tree);
+/* A JSON string; of bytes that are no UTF-8 (names of files may be any) those above 127 become '?'. */
+json_t *json_name(const char *s);
 const char *jtext(const json_t *o, const char *key); /* "" when absent */
 double jnum(const json_t *o, const char *key);       /* NaN when absent or null */
 FILE *

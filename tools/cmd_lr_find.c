@@ -128,7 +128,7 @@ static int put_page(struct cli *c, json_t *tree)
     char *path = page_path(c);
     if (!path) return EXIT_MEMORY;
     json_object_set_new(tree, "kind", json_string("lr-find"));
-    json_object_set_new(tree, "model", json_string(c->args[0]));
+    json_object_set_new(tree, "model", json_name(c->args[0]));
     json_object_set_new(tree, "ending", json_string(ending(tree)));
     double shown[2] = { 0, 1 };
     if (json_array_size(json_object_get(tree, "points")))
@@ -143,7 +143,7 @@ static int put_page(struct cli *c, json_t *tree)
         print_name(people(c), path);
         fputc('\n', people(c));
     }
-    if (!code) json_object_set_new(tree, "page", json_string(path));
+    if (!code) json_object_set_new(tree, "page", json_name(path));
     free(path);
     return code;
 }

@@ -31,7 +31,7 @@ static int run(struct cli *c)
     hone_model_destroy(m);
     if (!tree) return report_error(c);
     json_object_set_new(tree, "schema", json_string(c->cmd->schema));
-    json_object_set_new(tree, "model", json_string(c->out));
+    json_object_set_new(tree, "model", json_name(c->out));
     if (!c->quiet && !c->json)
         printf("%s: %lld parameters\n", c->out,
                (long long)json_integer_value(json_object_get(tree, "parameters")));

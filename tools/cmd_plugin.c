@@ -97,9 +97,9 @@ static json_t *crashed(int status, const char *step)
     else
         snprintf(text, sizeof text, "it ended the process with exit status %d",
                  WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-    return json_pack("{s:s, s:b, s:[{s:s, s:b, s:s}], s:i, s:b}", "schema", "hone.plugin_check/1",
-                     "ok", 1, "checks", "check", step[0] ? step : "load and unload", "passed", 0,
-                     "text", text, "signal", sig, "passed", 0);
+    return json_pack("{s:s, s:b, s:[{s:o, s:b, s:s}], s:i, s:b}", "schema", "hone.plugin_check/1",
+                     "ok", 1, "checks", "check", json_name(step[0] ? step : "load and unload"),
+                     "passed", 0, "text", text, "signal", sig, "passed", 0);
 }
 
 static json_t *run_child(struct cli *c)

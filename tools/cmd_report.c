@@ -100,8 +100,8 @@ static int finish(struct cli *c, const json_t *tree, const char *path)
         print_name(f, path);
         fputc('\n', f);
     }
-    json_t *out = json_pack("{s:s, s:b, s:s, s:s, s:O*, s:O*}", "schema", "hone.report/1", "ok", 1,
-                            "kind", jtext(tree, "kind"), "path", path, "diagnosis", says,
+    json_t *out = json_pack("{s:s, s:b, s:s, s:o, s:O*, s:O*}", "schema", "hone.report/1", "ok", 1,
+                            "kind", jtext(tree, "kind"), "path", json_name(path), "diagnosis", says,
                             "findings", json_object_get(tree, "findings"));
     return out ? print_tree(c, out) : EXIT_MEMORY;
 }

@@ -171,7 +171,7 @@ int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct p
     }
     json_t *tree = result_tree(c, r);
     if (!tree) return report_error(c);
-    if (saved) json_object_set_new(tree, "model", json_string(out));
+    if (saved) json_object_set_new(tree, "model", json_name(out));
     board_result(p->board, tree);
     if (!c->quiet) dry ? print_dry(people(c), tree) : print_summary(people(c), tree, p);
     int signal = caught_signal();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * --config FILE.yaml: a flat mapping from long option names ('-' or '_') to a value or a list of values, read with
- * libyaml. Anchors, aliases and nested mappings are refused: a file of options needs none. */
+ * libyaml. Anchors, aliases and nested mappings are refused: a file of options needs none. What is no text (names of files may
+ * be any bytes) is !!binary BASE64. */
 #include "tools/cli.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -32,10 +33,33 @@ static int is_default(const struct cli *c, const char *key, const char *text)
     return value && !hone_params_is_set(c->params, key) && !strcmp(value, text);
 }
 
+/* Of base64. */
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* The bytes of !!binary TEXT, in its own place: what YAML has no text for. 0: it is not base64. */
+static int decode(char *text)
+{
+    size_t n = strcspn(text, "="), out = 0;
+    unsigned v = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *digit = strchr(digits, text[i]);
+        if (!digit) return 0;
+        v = v << 6 | (unsigned)(digit - digits);
+        if (i % 4) text[out++] = (char)(v >> (6 - 2 * (i % 4)));
+    }
+    int whole =
+        n % 4 != 1 && (n + 3) / 4 * 4 == strlen(text) && strspn(text + n, "=") == strlen(text + n);
+    text[out] = '\0';
+    return whole && strlen(text) == out;
+}
+
 static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
 {
-    const char *text = (const char *)e->data.scalar.value;
+    char *text = (char *)e->data.scalar.value;
+    const char *tag = (const char *)e->data.scalar.tag;
     if (strlen(text) != e->data.scalar.length) return bad(r, &e->start_mark, "holds a NUL byte");
+    if (tag && !strcmp(tag, "tag:yaml.org,2002:binary") && !decode(text))
+        return bad(r, &e->start_mark, "is no text in base64 (!!binary)");
     if (!r->have_key) {
         if (strlen(text) >= sizeof r->key)
             return bad(r, &e->start_mark, "the option name is too long");
@@ -123,9 +147,44 @@ hone_status read_config(struct cli *c, const char *path)
     return st;
 }
 
+/* What a quoted text of YAML cannot hold as it is: bytes that are no UTF-8 (names of files may be any), control characters,
+ * what counts as a line break or a mark of byte order. */
+static int is_binary(const char *s)
+{
+    static const char *const odd[] = { "\xE2\x80\xA8", "\xE2\x80\xA9", "\xEF\xBB\xBF",
+                                       "\xEF\xBF\xBE", "\xEF\xBF\xBF" };
+    json_t *text = json_string(s); /* NULL: not UTF-8 */
+    int yes = !text;
+    json_decref(text);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) yes |= strstr(s, odd[i]) != NULL;
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)s[0], next = (unsigned char)s[1];
+        yes |= c < 32 || c == 127 || (c == 0xC2 && next < 0xA0);
+    }
+    return yes;
+}
+
+static void print_binary(const char *s)
+{
+    const unsigned char *p = (const unsigned char *)s;
+    size_t n = strlen(s), step;
+    fputs("!!binary '", stdout);
+    for (; n; n -= step, p += step) {
+        step = n < 3 ? n : 3;
+        unsigned v = p[0] * 65536u + (n > 1 ? p[1] * 256u : 0) + (n > 2 ? p[2] : 0);
+        printf("%c%c%c%c", digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
+               n > 2 ? digits[v & 63] : '=');
+    }
+    putchar('\'');
+}
+
 /* A scalar that reads back as the same text, quoted when YAML could see something else in it. */
 static void print_scalar(const char *s)
 {
+    if (is_binary(s)) {
+        print_binary(s);
+        return;
+    }
     if (s[0] &&
         strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-") ==
             strlen(s) &&

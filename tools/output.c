@@ -55,6 +55,17 @@ void hide_passwords(char *text)
     }
 }
 
+json_t *json_name(const char *s)
+{
+    json_t *text = json_string(s);
+    char *copy = text ? NULL : strdup(s);
+    for (char *p = copy; p && *p; p++)
+        if ((unsigned char)*p > 127) *p = '?';
+    if (copy) text = json_string(copy);
+    free(copy);
+    return text;
+}
+
 int report_error(const struct cli *c)
 {
     hone_error copy = c->err, *e = &copy;
@@ -74,9 +85,10 @@ int report_error(const struct cli *c)
         fputc('\n', stderr);
     }
     if (c->json) {
-        json_t *o = json_pack("{s:s, s:b, s:{s:s, s:s, s:s, s:s}}", "schema", c->cmd->schema, "ok",
-                              0, "error", "code", hone_status_name(e->code), "where", e->where,
-                              "text", e->text, "hint", e->hint);
+        json_t *o =
+            json_pack("{s:s, s:b, s:{s:s, s:o, s:o, s:o}}", "schema", c->cmd->schema, "ok", 0,
+                      "error", "code", hone_status_name(e->code), "where", json_name(e->where),
+                      "text", json_name(e->text), "hint", json_name(e->hint));
         if (o) print_tree(c, o);
     }
     return exit_code_of(e->code);

@@ -8,17 +8,16 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Copies the NUL-terminated src into dst[size]; newlines stay where `lines` says so. */
-static void copy_clean(char *dst, size_t size, const char *src, int lines)
+/* Copies the NUL-terminated src into dst[size]. formatted: newlines stay, and the last character may have been cut by its buffer. */
+static void copy_clean(char *dst, size_t size, const char *src, int formatted)
 {
     size_t n = strlen(src), i = 0, out = 0;
     while (i < n) {
         const unsigned char *s = (const unsigned char *)src + i;
         size_t len = hn_utf8_len(src + i, n - i);
-        int control = (s[0] < 0x20 && !(lines && s[0] == '\n')) || s[0] == 0x7F ||
+        int control = (s[0] < 0x20 && !(formatted && s[0] == '\n')) || s[0] == 0x7F ||
                       (len == 2 && s[0] == 0xC2 && s[1] < 0xA0);
-        if (len == 0 && n - i < 4 && (s[0] & 0xC0) == 0xC0)
-            break; /* a character cut by its buffer */
+        if (formatted && len == 0 && n - i < 4 && (s[0] & 0xC0) == 0xC0) break;
         size_t put = len == 0 || control ? 1 : len;
         if (out + put >= size) break;
         if (len == 0 || control)

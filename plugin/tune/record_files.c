@@ -4,6 +4,7 @@
  * metrics.json (its figures alone), best.yaml (the best settings for train --config), and from the start on tune.yaml (the parameters, for hone resume). */
 #include "ops/base/json.h"
 #include "ops/base/status.h"
+#include "ops/base/utf8.h"
 #include "plugin/data/data.h"
 #include "plugin/model.h"
 #include "plugin/plugins.h"
@@ -63,6 +64,38 @@ static hone_status write_csv(struct hn_tune *t, struct hn_buffer *b, hone_error 
     return write_named(t, "trials.csv", b, err);
 }
 
+/* What a quoted text of YAML cannot hold as it is: bytes that are no UTF-8 (names of files may be any), control characters,
+ * what counts as a line break or a mark of byte order. */
+static int is_binary(const char *text)
+{
+    static const char *const odd[] = { "\xE2\x80\xA8", "\xE2\x80\xA9", "\xEF\xBB\xBF",
+                                       "\xEF\xBF\xBE", "\xEF\xBF\xBF" };
+    size_t n = strlen(text), len;
+    for (const char *c = text; *c; c += len, n -= len) {
+        len = hn_utf8_len(c, n);
+        if (!len || (unsigned char)*c < 32 || *c == 127) return 1;
+        if (len == 2 && *c == '\xC2' && (unsigned char)c[1] < 0xA0) return 1;
+        for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+            if (!strncmp(c, odd[i], strlen(odd[i]))) return 1;
+    }
+    return 0;
+}
+
+static hone_status yaml_binary(struct hn_sink *s, const char *text, hone_error *err)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = (const unsigned char *)text;
+    size_t n = strlen(text), step;
+    HN_TRY(hn_sink_str(s, "!!binary '", err));
+    for (; n; n -= step, p += step) {
+        step = n < 3 ? n : 3;
+        unsigned v = p[0] * 65536u + (n > 1 ? p[1] * 256u : 0) + (n > 2 ? p[2] : 0);
+        HN_TRY(hn_sink_printf(s, err, "%c%c%c%c", digits[v >> 18], digits[v >> 12 & 63],
+                              n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '='));
+    }
+    return hn_sink_str(s, "'", err);
+}
+
 /* In quotes, unless it is a plain word or number. */
 static hone_status yaml_text(struct hn_sink *s, const char *text, hone_error *err)
 {
@@ -70,6 +103,7 @@ static hone_status yaml_text(struct hn_sink *s, const char *text, hone_error *er
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-";
     if (text[0] && text[0] != '-' && strspn(text, plain) == strlen(text))
         return hn_sink_str(s, text, err);
+    if (is_binary(text)) return yaml_binary(s, text, err);
     HN_TRY(hn_sink_str(s, "'", err));
     for (const char *c = text; *c; c++)
         HN_TRY(hn_sink_printf(s, err, *c == '\'' ? "'%c" : "%c", *c));

@@ -70,6 +70,17 @@ START_TEST(cut_between_characters)
 }
 END_TEST
 
+/* A name of a file in another encoding keeps its length: nothing of it was cut. */
+START_TEST(names_that_are_no_utf8)
+{
+    hone_error e;
+    hn_fail(&e, HONE_E_IO, "caf\xe9", "x");
+    ck_assert_str_eq(e.where, "caf?");
+    hn_fail(&e, HONE_E_IO, "\xff", "x");
+    ck_assert_str_eq(e.where, "?");
+}
+END_TEST
+
 START_TEST(hostile_bytes_do_not_reach_a_terminal)
 {
     hone_error e;
@@ -116,6 +127,6 @@ END_TEST
 HN_TEST_MAIN("status", tcase_add_test(tc, names_and_texts);
              tcase_add_test(tc, fail_fills_everything);
              tcase_add_test(tc, arguments_may_point_into_the_error);
-             tcase_add_test(tc, cut_between_characters);
+             tcase_add_test(tc, cut_between_characters); tcase_add_test(tc, names_that_are_no_utf8);
              tcase_add_test(tc, hostile_bytes_do_not_reach_a_terminal);
              tcase_add_test(tc, suggestions); tcase_add_test(tc, utf8_lengths);)
