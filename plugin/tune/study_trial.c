@@ -17,22 +17,25 @@ static hone_status bad_row(struct hn_study *s, int64_t number, hone_error *err)
                    "the study is damaged: trial %lld makes no sense", (long long)number);
 }
 
-static int read_params(const struct hn_search_space *space, const char *text, double *x)
+/* One line "name=value", taken to pieces in its place. */
+static int read_param(const struct hn_search_space *space, char *line, double *x)
 {
-    for (int i = 0; i < space->n; i++) x[i] = (double)NAN;
-    for (const char *p = text; *p;) {
-        char name[256], value[1024];
-        size_t n = strcspn(p, "\n"), eq = strcspn(p, "=");
-        if (eq >= n || eq >= sizeof name || n - eq > sizeof value) return 0;
-        memcpy(name, p, eq);
-        name[eq] = '\0';
-        memcpy(value, p + eq + 1, n - eq - 1);
-        value[n - eq - 1] = '\0';
-        int i = hn_space_find(space, name);
-        if (i < 0 || !hn_axis_read(&space->axes[i], value, &x[i])) return 0;
-        p += n + (p[n] == '\n');
-    }
-    return 1;
+    char *value = strchr(line, '=');
+    if (!value) return 0;
+    *value++ = '\0';
+    int i = hn_space_find(space, line);
+    return i >= 0 && hn_axis_read(&space->axes[i], value, &x[i]);
+}
+
+/* 1, 0 for what makes no sense, -1: out of memory. */
+static int read_params(struct hn_study *s, const char *text, double *x)
+{
+    char *copy = hn_arena_strdup(&s->rows, text), *rest = copy, *line;
+    int ok = copy ? 1 : -1;
+    for (int i = 0; i < s->space.n; i++) x[i] = (double)NAN;
+    while (ok > 0 && rest && *rest && (line = strsep(&rest, "\n")))
+        ok = read_param(&s->space, line, x);
+    return ok;
 }
 
 static int read_memo(const char *text, struct hn_memo *memo)
@@ -81,8 +84,9 @@ static hone_status take_trial(void *user, const struct hn_cell *c, int n, hone_e
                           .seconds = real(&c[10]),
                           .note = hn_arena_strdup(&s->rows, c[11].s) };
     if (!t.x || !t.owner || !t.note) return hn_nomem(err, "the trials of a study", s->n);
-    if (!read_params(&s->space, c[4].s, t.x) || !read_memo(c[5].s, &t.memo))
-        return bad_row(s, number, err);
+    int ok = read_params(s, c[4].s, t.x);
+    if (ok < 0) return hn_nomem(err, "the trials of a study", strlen(c[4].s));
+    if (!ok || !read_memo(c[5].s, &t.memo)) return bad_row(s, number, err);
     if (!HN_PUSH(&s->ctx->mem, s->trials, s->n, s->cap, t))
         return hn_nomem(err, "the trials of a study", s->n);
     return HONE_OK;

@@ -127,6 +127,34 @@ START_TEST(what_is_written_is_read)
 }
 END_TEST
 
+/* However long names and choices are, what a study has written it reads again. */
+START_TEST(long_words_are_read_again)
+{
+    enum { NAME = 400, CHOICE = 5000 };
+    static char line[NAME + CHOICE + 8];
+    struct hn_search_space wide;
+    const struct hn_trial *t;
+    size_t n;
+    memset(line, 'n', NAME);
+    line[NAME] = '=';
+    memset(line + NAME + 1, 'c', CHOICE);
+    memcpy(line + NAME + 1 + CHOICE, ",d", 3);
+    hn_space_init(&wide, &mem);
+    HN_OK(hn_space_add(&wide, line, NULL, &err), err);
+    HN_OK(hn_space_finish(&wide, &err), err);
+    struct hn_study_opts o = opts();
+    o.space = &wide;
+    struct hn_study *s = open_with(o);
+    for (double x = 0; x < 2; x++) HN_OK(hn_study_enqueue(s, &x, "", HN_ENQUEUE_ALWAYS, &err), err);
+    hn_study_close(s);
+    s = open_with(o);
+    HN_OK(hn_study_trials(s, &t, &n, &err), err);
+    ck_assert(n == 2 && t[0].x[0] == 0 && t[1].x[0] == 1);
+    hn_study_close(s);
+    hn_space_clear(&wide);
+}
+END_TEST
+
 START_TEST(wrong_calls_are_told)
 {
     struct hn_study *s = open_with(opts());
@@ -512,7 +540,9 @@ START_TEST(every_allocation_may_fail)
 END_TEST
 
 HN_TEST_MAIN("study", tcase_add_checked_fixture(tc, setup, teardown);
-             tcase_add_test(tc, what_is_written_is_read); tcase_add_test(tc, wrong_calls_are_told);
+             tcase_add_test(tc, what_is_written_is_read);
+             tcase_add_test(tc, long_words_are_read_again);
+             tcase_add_test(tc, wrong_calls_are_told);
              tcase_add_test(tc, other_studies_are_refused);
              if (!server()) tcase_add_test(tc, other_files_are_refused);
              if (!server()) tcase_add_test(tc, read_only_and_full_disks);
