@@ -34,6 +34,7 @@ static int run(struct cli *c)
     c->hide_user = &p;
     catch_signals(c->ctx);
     hone_status st = open_board(c, &p.board);
+    if (st == HONE_OK && c->out) st = hone_params_set(c->params, "out", c->out, &c->err);
     if (st == HONE_OK) st = hone_resume(c->ctx, c->args[0], c->params, &cb, &m, &r, &c->err);
     progress_end(&p);
     c->hide = NULL;
@@ -41,7 +42,7 @@ static int run(struct cli *c)
         code = report_error(c);
     } else {
         double finished = 0;
-        const char *out = c->out ? c->out : hone_result_text(r, "out");
+        const char *out = hone_result_text(r, "out");
         char path[4096] = "";
         if (out) snprintf(path, sizeof path, "%s", out);
         if (hone_result_number(r, "finished", &finished) && finished != 0) {

@@ -5,6 +5,7 @@
 #include "ops/base/status.h"
 #include "plugin/plugins.h"
 #include "plugin/train/job.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- parameters ------------------------------------------------------------------------------------------------------------ */
@@ -103,6 +104,18 @@ struct continued { /* what hone_resume was given */
     const hone_callbacks *cb;
 };
 
+/* Can the model be saved where it is to go? Known before hours are spent. The run's own file is replaced, another that is
+ * there only with "force". */
+static hone_status check_place(const struct hn_job *j, const struct hn_origin *o, hone_error *err)
+{
+    const char *path = hn_param_s(j->params, "out");
+    int own = 0;
+    for (size_t i = 0; i < o->n_settings; i++)
+        own |= !strcmp(o->settings[i].name, "out") && !strcmp(o->settings[i].value, path);
+    if (!path[0]) return HONE_OK;
+    return hn_model_check_output(j->model, path, own || hn_param_b(j->params, "force"), err);
+}
+
 static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c,
                                 const struct continued *given, hone_data *d, hone_error *err)
 {
@@ -114,38 +127,63 @@ static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c,
     HN_TRY(hn_checkpoint_load(c, j->fit, err));
     reopen(j->fit, more);
     if (j->fit->reason != HN_STOP_NONE) return HONE_OK; /* nothing will be written */
+    HN_TRY(check_place(j, &c->origin, err));
     return hn_rundir_open(&j->dir, j->ctx, given->dir, hn_param_s(j->params, "events"),
                           HN_RUNDIR_RESUME, err);
 }
 
-/* Is the model at path what this run left when it was interrupted? Then a kill came between the end of the training and the
- * writing of its result. */
+static const char epochs_key[] = "\"epochs\":";
+
+/* The texts are the same but for the number behind "epochs". */
+static int same_but_epochs(const char *a, const char *b)
+{
+    const char *p = strstr(a, epochs_key), *q = strstr(b, epochs_key);
+    if (!p || !q || p - a != q - b || memcmp(a, b, (size_t)(p - a)) != 0) return 0;
+    p += strlen(epochs_key), q += strlen(epochs_key);
+    return !strcmp(p + strspn(p, "0123456789"), q + strspn(q, "0123456789"));
+}
+
+static long long epochs_of(const char *training)
+{
+    const char *p = strstr(training, epochs_key);
+    return p ? strtoll(p + strlen(epochs_key), NULL, 10) : 0;
+}
+
+/* Is it the model of an earlier end of this run: of an interruption, or of fewer epochs? */
+static int is_earlier(hone_model *there, hone_model *now)
+{
+    static const char *const keys[] = { "hone.parent", "hone.data", "hone.seed",
+                                        "hone.hyperparameters", "hone.training" };
+    const char *a[5], *b[5];
+    for (int i = 0; i < 5; i++) {
+        a[i] = hn_model_metadata(there, keys[i]);
+        b[i] = hn_model_metadata(now, keys[i]);
+        if (!a[i] || !b[i] || (i < 3 && strcmp(a[i], b[i]) != 0)) return 0;
+    }
+    if (!same_but_epochs(a[3], b[3])) return 0;
+    return strstr(a[4], "\"stop_reason\":\"interrupted\"") || epochs_of(a[4]) < epochs_of(b[4]);
+}
+
+/* Does the model at path stand for an earlier end of this run? Then a kill, or a disk, came between the end of the training and
+ * the writing of its result. */
 static int is_left_over(const struct hn_job *j, const char *path)
 {
-    char parent[33], data[33];
-    const char *says[3] = { NULL };
     hone_model *m;
     if (hone_model_load(j->ctx, path, &m, NULL) != HONE_OK) return 0;
-    says[0] = hn_model_metadata(m, "hone.parent");
-    says[1] = hn_model_metadata(m, "hone.data");
-    says[2] = hn_model_metadata(m, "hone.training");
-    int ours = says[0] && says[1] && says[2] &&
-               !strcmp(says[0], hn_hash_text(j->origin.model_hash, parent)) &&
-               !strcmp(says[1], hn_hash_text(j->origin.data_hash, data)) &&
-               strstr(says[2], "\"stop_reason\":\"interrupted\"");
+    int earlier = is_earlier(m, j->model);
     hone_model_destroy(m);
-    return ours;
+    return earlier;
 }
 
 static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
 {
     int ran = j->fit->reason == HN_STOP_NONE;
+    const char *path = hn_param_s(j->params, "out");
     if (ran) {
         HN_TRY(hn_rundir_begin(&j->dir, j->fit, &j->origin, err));
         HN_TRY(hn_job_run(j, err));
     }
     HN_TRY(hn_job_finish(j, err));
-    const char *path = hn_param_s(j->params, "out");
     int written = !path[0] || (hn_path_exists(j->ctx->io, path) && !is_left_over(j, path));
     return hn_job_result(j, !ran && written, out, err);
 }

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Whatever surrounds the command, no work is lost and nothing is damaged: standard streams that are closed or full, files that may
+have only so many bytes, little address space, names of folders that are no text, pipes as data, an empty environment, an output
+that cannot be written when a run goes on."""
+import json
+import os
+import resource
+import shutil
+import subprocess
+
+import _hone
+from _hone import HONE, check, code, hone
+
+_hone.need_hone()
+tmp = _hone.folder()
+DATA, NET = tmp / "d.csv", tmp / "n.onnx"
+
+
+def make():
+    with open(DATA, "w") as f:
+        f.write("a,b,c,label\n")
+        for i in range(240):
+            x = [(i * k % 61) / 30 - 1 for k in (7, 11, 13)]
+            f.write("%g,%g,%g,%d\n" % (*x, x[0] + x[1] > 0))
+    code("a model", hone("new", "3-8-8-2 relu batchnorm", "--seed", 3, "-o", NET), 0)
+
+
+JOB = ["--target", "label", "--seed", 1, "--val-split", 0.25, "--threads", 1, "--progress", "none"]
+TRAIN = [*JOB, "--epochs", 4, "--ema", 0.9, "--pretrain", 1, "--keep-run"]
+TUNE = [*JOB, "--epochs", 2, "--search", "lr=log:1e-3..1e-1", "--search", "batch_size=16,32", "--trials", 4, "--jobs", 1]
+
+
+def call(*args, before=None, **more):
+    """hone as a child process in which `before` was done first."""
+    return subprocess.run([os.fsencode(str(a)) if not isinstance(a, bytes) else a for a in (HONE, *args)], preexec_fn=before,
+                          stderr=subprocess.PIPE, **{"stdout": subprocess.DEVNULL, "timeout": 300, **more})
+
+
+def close(*streams):
+    def before():
+        for fd in streams:
+            os.close(fd)
+    return before
+
+
+def test_closed_streams():
+    """A file that is opened must not get the number of a closed stream, or messages would be written into it."""
+    whole = tmp / "whole.onnx"
+    code("undisturbed", hone("train", NET, "--data", DATA, *TRAIN, "-o", whole), 0)
+    for streams in ((1,), (2,), (0,), (0, 1, 2), (1, 2)):
+        out = tmp / "closed.onnx"
+        r = call("train", NET, "--data", DATA, *TRAIN, "-o", out, before=close(*streams))
+        check(f"closed {streams}: exit", r.returncode == (6 if 1 in streams else 0), (r.returncode, r.stderr))
+        check(f"closed {streams}: the model", out.exists() and out.read_bytes() == whole.read_bytes())
+        run = tmp / "closed.onnx.run"
+        for line in (run / "events.jsonl").read_text().splitlines():
+            check(f"closed {streams}: events", line.startswith('{"event":'), line)
+        check(f"closed {streams}: metrics", len((run / "metrics.csv").read_text().splitlines()) == 6)
+        out.unlink()
+        shutil.rmtree(run)
+    r = call("tune", NET, "--data", DATA, *TUNE, "-o", tmp / "ct.onnx", before=close(0, 1, 2))
+    check("a search with closed streams", r.returncode == 6 and (tmp / "ct.onnx").exists(), r.returncode)
+    check("its study", json.loads((tmp / "ct.onnx.run" / "study.json").read_text())["stop_reason"] == "trials")
+    r = call("eval", NET, "--data", "-", "--target", "label", before=close(0))
+    check("closed standard input", r.returncode == 6 and b"standard input" in r.stderr, (r.returncode, r.stderr))
+
+
+def test_full_stdout():
+    with open("/dev/full", "w") as full:
+        for args in (["inspect", NET], ["help", "params"], ["doctor"], ["diff", NET, tmp / "whole.onnx"], ["version"],
+                     ["inspect", NET, "--json"], ["report", tmp / "whole.onnx.run", "--json"],
+                     ["train", NET, "--data", DATA, *TRAIN, "--print-config"]):
+            r = call(*args, stdout=full)
+            check(f"{args[0]} onto a full disk", r.returncode == 6 and b"standard output" in r.stderr, (r.returncode, r.stderr))
+    out = tmp / "piped.onnx"
+    p = subprocess.Popen([str(a) for a in (HONE, "train", NET, "--data", DATA, *TRAIN, "-o", out)], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL)
+    p.stdout.close()  # nobody reads
+    check("a pipe that nobody reads", p.wait() == 6 and out.read_bytes() == (tmp / "whole.onnx").read_bytes(), p.returncode)
+
+
+def test_names():
+    """Line breaks, bytes that are no UTF-8, what YAML takes for a line break, quotes: folders go on from what they hold."""
+    whole = None
+    for name in (b"plain", b"two\nlines", b"caf\xe9", b"\xff\xfe", "a\u2028b".encode(), "\u0085".encode(), b"it's \"so\"", b"%s%n", b" x ",
+                 b"a=b:c", b"#x", b"\xc3\xa9"):
+        here = os.path.join(os.fsencode(str(tmp)), b"in", name)
+        os.makedirs(here)
+        at = {f: os.path.join(here, f) for f in (b"n.onnx", b"d.csv", b"o.onnx", b"t.onnx", b"t.onnx.run", b"o.onnx.run", b"c.onnx")}
+        shutil.copy(NET, at[b"n.onnx"])
+        shutil.copy(DATA, at[b"d.csv"])
+        what = repr(name)
+        job = [at[b"n.onnx"], "--data", at[b"d.csv"]]
+        r = call("train", *job, *TRAIN, "-o", at[b"o.onnx"])
+        check(f"{what}: train", r.returncode == 0, r.stderr)
+        r = call("resume", at[b"o.onnx.run"], "--epochs", "+1")
+        check(f"{what}: resume", r.returncode == 0, r.stderr)
+        r = call("tune", *job, *TUNE, "-o", at[b"t.onnx"])
+        check(f"{what}: tune", r.returncode == 0, r.stderr)
+        os.unlink(at[b"t.onnx"])
+        r = call("resume", at[b"t.onnx.run"])
+        check(f"{what}: resume of a search", r.returncode == 0, r.stderr)
+        both = open(at[b"o.onnx"], "rb").read(), open(at[b"t.onnx"], "rb").read()
+        whole = whole or both
+        check(f"{what}: the same bytes", both == whole)
+        for run in (b"o.onnx.run", b"t.onnx.run"):
+            r = call("report", at[run], "--json", stdout=subprocess.PIPE)
+            check(f"{what}: report", r.returncode == 0 and json.loads(r.stdout)["ok"], r.stderr)
+        options = call("train", *job, *TRAIN, "--print-config", stdout=subprocess.PIPE).stdout
+        (tmp / "options.yaml").write_bytes(options)
+        r = call("train", at[b"n.onnx"], "--config", tmp / "options.yaml", "-o", at[b"c.onnx"])
+        check(f"{what}: --print-config", r.returncode == 0, r.stderr)
+        again = call("train", at[b"n.onnx"], "--config", tmp / "options.yaml", "--print-config", stdout=subprocess.PIPE).stdout
+        check(f"{what}: printed again", again == options, (options, again))
+    r = call("inspect", b"caf\xe9", "--json", stdout=subprocess.PIPE)
+    check("an error about such a name", r.returncode == 6 and json.loads(r.stdout)["error"]["where"] == "caf?", (r.stdout, r.stderr))
+    for text in ("!!binary 'x'", "!!binary 'AAAA'", "!!binary '===='", "!!binary 'YQ=a'", "!!binary 'Y\u00e9=='"):
+        (tmp / "bad.yaml").write_text(f"lr: 0.1\ndata: {text}\n")
+        code(text, hone("train", NET, "--config", tmp / "bad.yaml", "-o", tmp / "x.onnx"), 2, "bad.yaml line 2", "base64")
+
+
+def test_limits():
+    """Files of at most so many bytes stand for a disk that is full: an error that says so, then the same bytes as undisturbed."""
+    results = {"train": hone("train", NET, "--data", DATA, *TRAIN, "-o", tmp / "lt.onnx"), "tune": hone("tune", NET, "--data", DATA, *TUNE, "-o", tmp / "ls.onnx")}
+    wanted = {"train": (tmp / "lt.onnx").read_bytes(), "tune": (tmp / "ls.onnx").read_bytes()}
+    failures = 0
+    for kind, job in (("train", TRAIN), ("tune", TUNE)):
+        code(f"{kind} without limit", results[kind], 0)
+        for size in [1, 200, 700, 1500, 2500, 4000, 6000, 9000, 20000, 40000, 60000]:
+            out, run = tmp / "limited.onnx", tmp / "limited.onnx.run"
+            r = call(kind, NET, "--data", DATA, *job, "-o", out, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+            said = r.stderr.decode()
+            check(f"{kind}, {size} bytes: exit", r.returncode in (0, 6) and (r.returncode == 0 or "hone: " in said), (r.returncode, said))
+            failures += r.returncode != 0
+            check(f"{kind}, {size} bytes: nothing is half written", not out.exists() or out.read_bytes() == wanted[kind])
+            goes_on = any((run / f).exists() for f in ("checkpoint.hone", "checkpoint.old.hone", "tune.yaml"))
+            if r.returncode:
+                code(f"{kind}, {size} bytes: afterwards", hone("resume", run) if goes_on else hone(kind, NET, "--data", DATA, *job, "--force", "-o", out), 0)
+            check(f"{kind}, {size} bytes: the same bytes", out.exists() and out.read_bytes() == wanted[kind])
+            out.unlink(missing_ok=True)
+            shutil.rmtree(run, ignore_errors=True)
+    check("some did not fit", failures > 8, failures)
+    print(f"  {failures} runs ended by a limit")
+
+
+def test_data():
+    whole = tmp / "piped.onnx"
+    plain = [x for x in TRAIN if x != "--keep-run"]
+    fifo = tmp / "fifo"
+    os.mkfifo(fifo)
+    writer = subprocess.Popen(["sh", "-c", 'cat "$1" >"$2"', "sh", str(DATA), str(fifo)])
+    code("a pipe by name", hone("train", NET, "--data", fifo, *plain, "-o", tmp / "fifo.onnx"), 0)
+    writer.wait()
+    check("the same bytes", (tmp / "fifo.onnx").read_bytes() == whole.read_bytes())
+    code("a pipe as output", hone("train", NET, "--data", DATA, *plain, "--force", "-o", fifo), 6, "pipe")
+    r = hone("train", NET, "--data", "-", *TRAIN, "-o", tmp / "stdin.onnx", stdin=DATA.read_bytes())
+    code("standard input", r, 0)
+    check("the same bytes from it", (tmp / "stdin.onnx").read_bytes() == whole.read_bytes())
+    code("going on without it", hone("resume", tmp / "stdin.onnx.run", "--epochs", "+1"), 4, "standard input")
+    code("and with it", hone("resume", tmp / "stdin.onnx.run", "--epochs", "+1", stdin=DATA.read_bytes()), 0)
+    with open(tmp / "sparse.csv", "wb") as f:
+        f.truncate(1 << 40)
+    r = call("eval", NET, "--data", tmp / "sparse.csv", "--target", "label",
+             before=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
+    check("a file of holes", r.returncode in (4, 5, 6) and b"sparse.csv" in r.stderr, (r.returncode, r.stderr))
+    r = subprocess.run([str(a) for a in (HONE, "train", NET, "--data", DATA, *plain, "-o", tmp / "bare.onnx")], env={}, capture_output=True)
+    check("an empty environment", r.returncode == 0 and (tmp / "bare.onnx").read_bytes() == whole.read_bytes(), r.stderr)
+
+
+def test_place_of_a_continued_run():
+    """Where the result cannot be written is known before the run goes on; what is there from an earlier end is replaced, what is not
+    the run's is not."""
+    out, run = tmp / "place.onnx", tmp / "place.onnx.run"
+    code("a run", hone("train", NET, "--data", DATA, *TRAIN, "-o", out), 0)
+    before = out.read_bytes()
+    shutil.copytree(run, tmp / "first.run")
+    out.unlink()
+    out.mkdir()
+    code("its place is taken by a folder", hone("resume", run, "--epochs", "+2"), 6, "is a folder")
+    check("nothing was trained", '"end"' not in (run / "events.jsonl").read_text().split('"start"')[-1] or
+          (run / "events.jsonl").read_text().count('"start"') == 1)
+    out.rmdir()
+    out.write_bytes(before)
+    code("with its place back", hone("resume", run, "--epochs", "+2"), 0)
+    longer = out.read_bytes()
+    check("another model", longer != before)
+    out.write_bytes(before)  # as if the disk had failed between the end of the training and the writing
+    code("at its end, with the model of fewer epochs in its place", hone("resume", run), 0, "written to")
+    check("which is replaced", out.read_bytes() == longer)
+    code("once more", hone("resume", run), 0, "finished already")
+    code("an older copy of the folder", hone("resume", tmp / "first.run"), 0, "finished already")
+    check("does not replace the model of more epochs", out.read_bytes() == longer)
+    other = tmp / "theirs.onnx"
+    shutil.copy(NET, other)
+    code("-o a file that is there", hone("resume", run, "--epochs", "+1", "-o", other), 2, "--force", "theirs.onnx")
+    check("it stays", other.read_bytes() == NET.read_bytes())
+    code("-o another place", hone("resume", run, "-o", tmp / "ours.onnx"), 0, "written to")
+    check("gets the model", (tmp / "ours.onnx").read_bytes() == longer)
+    code("--force", hone("resume", run, "--epochs", "+1", "-o", other, "--force"), 0)
+    check("replaces it", other.read_bytes() not in (NET.read_bytes(), longer))
+
+
+def test_no_leave_to_write():
+    """Folders one may only read (root may everything: then nothing is tested)."""
+    if os.geteuid() == 0:
+        print("  skipped for root: folders that may only be read")
+        return
+    ro = tmp / "ro"
+    ro.mkdir()
+    ro.chmod(0o500)
+    for args in (["train", NET, "--data", DATA, *TRAIN, "-o", ro / "o.onnx"], ["tune", NET, "--data", DATA, *TUNE, "-o", ro / "o.onnx"],
+                 ["train", NET, "--data", DATA, *TRAIN, "--tensorboard", ro / "tb", "-o", tmp / "tb.onnx"], ["ask", ro / "s.db", "--search", "lr=0..1"]):
+        code(f"{args[0]} there", hone(*args), 6, "Permission denied")
+    check("nothing is left there", not os.listdir(ro))
+    ro.chmod(0o700)
+
+
+make()
+test_closed_streams()
+test_full_stdout()
+test_names()
+test_limits()
+test_data()
+test_place_of_a_continued_run()
+test_no_leave_to_write()
+_hone.finish("surroundings", tmp)
