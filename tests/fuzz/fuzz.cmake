@@ -1,8 +1,10 @@
-# libFuzzer programs: every tests/fuzz/fuzz_*.c, linked with all layers. Needs clang.
-if(HONE_FUZZ)
+# Every tests/fuzz/fuzz_*.c, linked with all layers: with HONE_FUZZ (clang) a libFuzzer program; else a test that runs the
+# inputs of seeds/NAME, among them those that were found to be handled wrongly once.
+if(HONE_FUZZ OR (HONE_TESTS AND CHECK_FOUND))
   file(GLOB fuzzers CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
   foreach(source ${fuzzers})
     get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "^fuzz_" "" topic ${name})
     add_executable(${name} ${source})
     foreach(layer ${HN_LAYERS})
       target_link_libraries(${name} PRIVATE hn_${layer})
@@ -11,6 +13,19 @@ if(HONE_FUZZ)
       target_link_libraries(${name} PRIVATE hn_cpu_${isa})
     endforeach()
     target_link_libraries(${name} PRIVATE hn_flags hn_deps)
-    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    if(topic STREQUAL "command") # what the command reads
+      file(GLOB tool_sources CONFIGURE_DEPENDS tools/*.c)
+      list(FILTER tool_sources EXCLUDE REGEX "/main\\.c$")
+      target_sources(${name} PRIVATE ${tool_sources} ${CMAKE_BINARY_DIR}/report_page.c)
+      add_dependencies(${name} hone_command) # which makes report_page.c
+      target_link_libraries(${name} PRIVATE PkgConfig::JANSSON PkgConfig::YAML)
+    endif()
+    if(HONE_FUZZ)
+      target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    else()
+      target_sources(${name} PRIVATE tests/fuzz/replay.c)
+      add_test(NAME fuzz.${topic} COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/seeds/${topic})
+      set_tests_properties(fuzz.${topic} PROPERTIES TIMEOUT 300 ENVIRONMENT "OPENBLAS_NUM_THREADS=1")
+    endif()
   endforeach()
 endif()
