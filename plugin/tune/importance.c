@@ -61,6 +61,15 @@ static void density(const struct hn_axis *a, int axis, const struct sample *s, s
     for (int c = 0; c < cells; c++) p[c] /= total;
 }
 
+/* Those of the n samples, in their order, in which the axis counts. */
+static size_t where_active(int axis, const struct sample *s, size_t n, struct sample *active)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(s[i].x[axis])) active[count++] = s[i];
+    return count;
+}
+
 static hone_status divergence(struct hn_mem *mem, const struct hn_axis *a, int axis,
                               const struct sample *s, size_t n, double *out, hone_error *err)
 {
@@ -85,8 +94,8 @@ hone_status hn_importances(struct hn_mem *mem, const struct hn_search_space *spa
     size_t count = 0;
     double total = 0;
     *said = 0;
-    struct sample *s = hn_alloc(mem, (n + 1) * sizeof *s);
-    if (!s) return hn_nomem(err, "the importances", (n + 1) * sizeof *s);
+    struct sample *s = hn_alloc(mem, 2 * (n + 1) * sizeof *s), *active = s ? s + n + 1 : NULL;
+    if (!s) return hn_nomem(err, "the importances", 2 * (n + 1) * sizeof *s);
     for (size_t i = 0; i < n; i++)
         if (trials[i].state == HN_TRIAL_DONE || trials[i].state == HN_TRIAL_PRUNED)
             s[count++] =
@@ -95,7 +104,11 @@ hone_status hn_importances(struct hn_mem *mem, const struct hn_search_space *spa
     hone_status st = HONE_OK;
     int enough = count >= HN_IMPORTANCE_TRIALS && s[0].cost < s[count - 1].cost;
     for (int a = 0; a < space->n && enough && st == HONE_OK; a++) {
-        st = divergence(mem, &space->axes[a], a, s, count, &out[a], err);
+        size_t k = where_active(a, s, count, active);
+        out[a] = 0;
+        if (k >= HN_IMPORTANCE_TRIALS)
+            st = divergence(mem, &space->axes[a], a, active, k, &out[a], err);
+        out[a] *= (double)k / (double)count;
         total += out[a];
     }
     hn_free(mem, s);

@@ -355,6 +355,37 @@ START_TEST(what_mattered)
 }
 END_TEST
 
+/* What counts in a few of the best trials only has not mattered because it is there in a few places. */
+START_TEST(what_mattered_under_a_condition)
+{
+    enum { TRIALS = 40 };
+    static const char *const axes[] = { "a=log:1e-4..1", "c=x,y", "b=0..1?c=y" };
+    static double x[TRIALS][3];
+    struct hn_trial trials[TRIALS];
+    struct hn_mem mem;
+    struct hn_search_space s;
+    double share[3];
+    int said;
+    hn_mem_init(&mem, 0);
+    hn_space_init(&s, &mem);
+    for (int i = 0; i < 3; i++) HN_OK(hn_space_add(&s, axes[i], NULL, &err), err);
+    HN_OK(hn_space_finish(&s, &err), err);
+    for (int i = 0; i < TRIALS; i++) {
+        x[i][0] = pow(10, -4 * fmod(i * 0.6180339887, 1));
+        x[i][1] = i % 5 < 3;
+        x[i][2] = i % 5 < 3 ? fmod(i * 0.4142135624, 1) : (double)NAN;
+        trials[i] = (struct hn_trial){ .number = i, .state = HN_TRIAL_DONE, .x = x[i] };
+        trials[i].value = log10(x[i][0]) + 0.7 * x[i][1];
+    }
+    HN_OK(hn_importances(&mem, &s, trials, TRIALS, 0, share, &said, &err), err);
+    ck_assert_int_eq(said, 1);
+    ck_assert_msg(share[0] > 0.6 && share[2] < 0.1, "a %g, c %g, b %g", share[0], share[1],
+                  share[2]);
+    hn_space_clear(&s);
+    ck_assert_uint_eq(atomic_load(&mem.used), 0);
+}
+END_TEST
+
 /* ---- failures -------------------------------------------------------------------------------------------------------------- */
 
 /* One search with the n-th call failing. Returns 1 when there was no such call. */
@@ -441,6 +472,7 @@ HN_TEST_MAIN("tune", tcase_add_checked_fixture(tc, nothing_more, NULL);
              tcase_add_test(tc, same_in_company); tcase_add_test(tc, an_ensemble_in_company);
              tcase_add_test(tc, callback_ends_it); tcase_add_test(tc, nested_in_order);
              tcase_add_test(tc, memory_of_a_trial); tcase_add_test(tc, scores_read_back);
-             tcase_add_test(tc, what_mattered); tcase_add_test(tc, memory_runs_out);
+             tcase_add_test(tc, what_mattered); tcase_add_test(tc, what_mattered_under_a_condition);
+             tcase_add_test(tc, memory_runs_out);
              tcase_add_loop_test(tc, memory_runs_out_in_more, 0, 2);
              tcase_add_test(tc, disk_fails);)
