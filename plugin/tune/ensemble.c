@@ -308,7 +308,7 @@ static hone_status train_again(struct making *k, hone_error *err)
     for (int i = e->n - 1; i >= 0; i--) {
         HN_TRY(hn_model_rewind(t->model, k->mark, err));
         t->quiet = t->outer || i; /* every member would say the same */
-        hone_status st = hn_refit_train(t, &k->trials[e->trial[i]], &e->refit[i], err);
+        hone_status st = hn_refit_train(t, &k->trials[e->trial[i]], 0, &e->refit[i], err);
         t->quiet = t->outer;
         HN_TRY(st);
         if (t->interrupted) return HONE_OK;

@@ -123,6 +123,7 @@ static hone_status yaml_param(struct hn_sink *s, const hone_params *p, const hon
     return hn_sink_str(s, list ? "]\n" : "\n", err);
 }
 
+/* The settings of the model that leaves, where the best trial was trained again on all rows; else the trial's own. */
 static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error *err)
 {
     const struct hn_trial *trials;
@@ -130,8 +131,14 @@ static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error
     hone_params *p;
     size_t n;
     HN_TRY(hn_study_trials(t->study, &trials, &n, err));
-    HN_TRY(hn_tune_settings(t, &trials[t->best], &p, err));
-    hone_status st = hn_sink_printf(&b->sink, err, "# trial %lld\n", (long long)t->best);
+    int again = t->refit.done && t->refit.accepted && !strcmp(t->refit.kind, "all");
+    HN_TRY(again ? hn_refit_settings(t, &trials[t->best], 1, &p, err)
+                 : hn_tune_settings(t, &trials[t->best], &p, err));
+    hone_status st =
+        hn_sink_printf(&b->sink, err, "# trial %lld%s\n", (long long)t->best,
+                       again ? " as it was trained again: hone train --config with this, the "
+                               "same data and test rows gives the same weights"
+                             : "");
     for (size_t i = 0; st == HONE_OK && hone_param_at(i, &info); i++) {
         int matters = !strcmp(info.group, "training") || strstr(info.name, "scale") != NULL;
         if (matters && hone_params_is_set(p, info.name)) st = yaml_param(&b->sink, p, &info, err);

@@ -3,7 +3,9 @@
  * The model that leaves a search: the best settings trained once more, on all rows but the test's for as many epochs as the
  * median of the folds' best ones, rounded (no row is left to stop by), or on the training rows as the trial was. More rows
  * make more steps of the same number of epochs. A schedule that knows its end (cosine, poly, onecycle) spans these epochs;
- * one that counts epochs (step, multistep, exponential) goes as it did in the trial; plateau watches the training loss. It is taken only when
+ * one that counts epochs (step, multistep, exponential) goes as it did in the trial; plateau watches the training loss. Shuffles, masks
+ * and initial weights are then those of hone train with the same seed, so that it gives the same model (best.yaml has the
+ * settings); on the training rows they are the trial's, in an ensemble each member has its own. It is taken only when
  * it is no worse than the imported model over the rows it was trained on; then it is judged once by the test rows. */
 #include "ops/base/status.h"
 #include "plugin/train/job.h"
@@ -87,8 +89,8 @@ static hone_status train(struct hn_tune *t, struct hn_job *j, struct hone_data *
     return HONE_OK;
 }
 
-static hone_status settings(struct hn_tune *t, const struct hn_trial *best, int all,
-                            hone_params **out, hone_error *err)
+hone_status hn_refit_settings(struct hn_tune *t, const struct hn_trial *best, int all,
+                              hone_params **out, hone_error *err)
 {
     struct hn_score score;
     const char *threads =
@@ -117,8 +119,8 @@ int hn_refit_rows(const struct hn_tune *t, struct hn_given_rows rows[3])
     return all;
 }
 
-hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, struct hn_refit *r,
-                           hone_error *err)
+hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, int alone,
+                           struct hn_refit *r, hone_error *err)
 {
     struct hn_job j;
     hone_params *p;
@@ -128,12 +130,12 @@ hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, stru
     *r = (struct hn_refit){ .kind = all ? "all" : "train" };
     struct hone_data d = *t->data;
     d.given = rows;
-    HN_TRY(settings(t, trial, all, &p, err));
+    HN_TRY(hn_refit_settings(t, trial, all, &p, err));
     void (*log)(void *, hone_log_level, const char *) = t->ctx->log;
     if (t->quiet) t->ctx->log = NULL;
     hone_status st = hn_job_init(&j, t->model, p, err);
-    j.trial = (uint32_t)trial->number;
-    j.fold = all ? HN_REFIT_FOLD : 0;
+    j.trial = all && alone ? 0 : (uint32_t)trial->number;
+    j.fold = all && !alone ? HN_REFIT_FOLD : 0;
     if (st == HONE_OK) st = train(t, &j, &d, r, err);
     hn_job_close(&j);
     t->ctx->log = log;
@@ -146,7 +148,7 @@ hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_e
 {
     struct hn_model_mark *mark;
     HN_TRY(hn_model_mark(t->model, &mark, err));
-    hone_status st = hn_refit_train(t, best, &t->refit, err);
+    hone_status st = hn_refit_train(t, best, 1, &t->refit, err);
     if (st == HONE_OK && !t->refit.accepted) st = hn_model_rewind(t->model, mark, err);
     hn_model_mark_free(mark);
     return st;

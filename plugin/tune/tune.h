@@ -24,7 +24,7 @@
 #include "plugin/tune/study.h"
 #include "plugin/tune/trial.h"
 
-enum { HN_REFIT_FOLD = 0xffffff }; /* of the random numbers of a refit */
+enum { HN_REFIT_FOLD = 0xffffff }; /* of the random numbers of an ensemble's members */
 enum { HN_MAX_FOLDS = 1000 };
 
 struct hn_judging {
@@ -188,8 +188,11 @@ hone_status hn_tune_refit(struct hn_tune *t, const struct hn_trial *best, hone_e
 /* The rows of a refit by role; 1: all rows but the test's train. */
 int hn_refit_rows(const struct hn_tune *t, struct hn_given_rows rows[3]);
 /* Trains the model by a trial's settings; it is left so, also where that was not accepted. Not done: interrupted. */
-hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, struct hn_refit *r,
-                           hone_error *err);
+hone_status hn_refit_train(struct hn_tune *t, const struct hn_trial *trial, int alone,
+                           struct hn_refit *r, hone_error *err);
+/* What it trains with: the trial's settings, on all rows for a fixed number of epochs. */
+hone_status hn_refit_settings(struct hn_tune *t, const struct hn_trial *best, int all,
+                              hone_params **out, hone_error *err);
 /* Why the figures over the rows of refit[TRAIN] forbid to take a model; NULL: they do not. */
 const char *hn_refit_objection(const struct hn_tune *t, const struct hn_figures *train);
 

@@ -47,7 +47,21 @@ def test_same_as_train(schedule):
     check(f"{name}: the same weights", d["tensors"] == [], d)
 
 
+def test_best_yaml():
+    """best.yaml is the model that left: with its shuffles, masks and initial weights the same bytes; there is nothing to stop by."""
+    out, again = tmp / "best.onnx", tmp / "best-train.onnx"
+    data = ["--data", ALL, "--target", "label", "--test-split", "0.2"]
+    r = hone("tune", NET, *data, "--scale", "standard", "--init", "fresh", "--epochs", "30", "--early-stop-patience", "4", "--folds", "4", "--seed", "5",
+             "--search", "lr=log:3e-3..1e-1", "--search", "dropout=0.1..0.4", "--search", "hidden_units=6..20", "--trials", "6", "--json",
+             "--progress", "none", "-o", out)
+    code("best.yaml: tune", r, 0)
+    check("best.yaml: trained again", r.json["refit"]["accepted"] is True and r.json["best_trial"] != 0, r.json["refit"])
+    code("best.yaml: train", hone("train", NET, *data, "--config", tmp / "best.onnx.run" / "best.yaml", "--progress", "none", "-o", again), 0)
+    check("best.yaml: the same bytes", out.read_bytes() == again.read_bytes(), hone("diff", out, again).out)
+
+
 make_data()
+test_best_yaml()
 for schedule in (["cosine"], ["onecycle", "--warmup", "3"], ["poly"], ["step", "--lr-step", "3", "--lr-gamma", "0.5"], ["exponential"],
                  ["plateau", "--lr-patience", "1"], ["constant", "--swa-start", "2", "--swa-lr", "0.02", "--swa-anneal", "3"],
                  ["multistep", "--lr-milestones", "2,4", "--ema", "0.8"]):
