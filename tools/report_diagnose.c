@@ -3,15 +3,16 @@
  * What the learning curves say. The rule, with V the validation loss and T the training loss by epoch, b the epoch of the
  * lowest V, and a scale S = max(|V(b)|, (V(1) - V(b)) / 20) that keeps nearly perfect models from looking bad:
  *
- *     end      the mean of the last tenth of the epochs (at least 1, at most 10), V(end), T(end)
+ *     end      the mean of the last tenth of the epochs (at least 1, at most 10), V(end) of those from b on, T(end)
  *     rise     (V(end) - V(b)) / S             how far validation has gone up since its best
  *     gap      (V(b) - T) / S, T of the returned weights in inference mode, or T(b) where that is not known
  *     trend    (V before - V after) / S        means over the two halves of the last third of the epochs
  *     noise    the median of |V(e) - V(e-1)| over the last half, / S
  *
  *     diverged     a loss was not finite, or the run says so
- *     overfitting  rise > 5 % while T fell since b, or gap > 25 %
+ *     overfitting  rise > 5 % while T fell since b
  *     unfinished   else, if trend > 1 % and more than noise / 2, and b is in the last fifth
+ *     overfitting  else, if gap > 25 %
  *     underfitting else, if V(b) is less than 10 % below V of the first epoch there is
  *     good         else
  *
@@ -28,8 +29,9 @@ static const char RULE[] =
     "validation loss above the training loss of the same weights. trend: fall of the validation "
     "loss between the halves of the last third. All relative to the lowest validation loss (or to "
     "a twentieth of how far it fell, where that is more). "
-    "Overfitting: rise over 5 % while the training loss went on falling, or gap over 25 %. "
-    "Unfinished: trend over 1 % (and over half the noise) with the best epoch in the last fifth. "
+    "Overfitting: rise over 5 % while the training loss went on falling. "
+    "Unfinished: else, trend over 1 % (and over half the noise) with the best epoch in the last "
+    "fifth. Overfitting, too: else, gap over 25 %. "
     "Underfitting: less than 10 % gained on the first value. Otherwise good.";
 
 struct curves {
@@ -106,7 +108,7 @@ static void measure(struct curves *c, const json_t *result)
     double train = jnum(json_object_get(result, "train"), "loss");
     if (isnan(train)) train = c->train[c->best];
     c->low = low, c->fitted = train;
-    c->rise = (mean(c->val, n - tenth, n) - low) / c->scale;
+    c->rise = (mean(c->val, c->best > n - tenth ? c->best : n - tenth, n) - low) / c->scale;
     c->gap = (low - train) / c->scale;
     c->trend =
         (mean(c->val, third, third + (n - third) / 2) - mean(c->val, third + (n - third) / 2, n)) /
@@ -119,9 +121,10 @@ static const char *verdict_of(const struct curves *c)
 {
     double first = isfinite(c->val[0]) ? c->val[0] : c->val[1];
     if (c->broken) return "diverged";
-    if ((c->rise > RISE && c->fell > 0) || c->gap > GAP) return "overfitting";
+    if (c->rise > RISE && c->fell > 0) return "overfitting";
     if (c->trend > TREND && c->trend > c->noise / 2 && c->best >= c->n - 1 - c->n / 5)
         return "unfinished";
+    if (c->gap > GAP) return "overfitting";
     if (first - c->val[c->best] < LEARNED * fabs(first)) return "underfitting";
     return "good";
 }
@@ -185,6 +188,17 @@ static void explain(const struct curves *c, json_t *because)
                  percent(c, c->noise));
 }
 
+/* A model that knows nothing guesses the mean of the targets, whose r2 is 0. */
+static void explain_worth(const json_t *result, json_t *because)
+{
+    double r2 = jnum(json_object_get(result, "val"), "r2");
+    if (r2 < 0.02)
+        add_line(because,
+                 "r2 over the validation rows is %.3g: always guessing the mean of their targets "
+                 "would do %s.",
+                 r2, r2 < 0 ? "better" : "as well");
+}
+
 static int is_followed(const char *advice, const char *stop_reason)
 {
     return !strcmp(stop_reason, "patience") && !strncmp(advice, "--early-stop-patience", 21);
@@ -225,6 +239,7 @@ json_t *report_diagnose(const json_t *metrics, const json_t *result, const json_
         measure(&c, result);
         verdict = verdict_of(&c);
         explain(&c, because);
+        explain_worth(result, because);
     }
     free(c.epoch);
     return put_words(verdict, reason, because);

@@ -154,6 +154,11 @@ def test_diagnosis():
     check("the gap is judged by the returned weights, not by the running mean",
           verdict("gap2", [(0.01 + math.exp(-e / 4), 0.5 + 0.5 * math.exp(-e / 4)) for e in n], {"train": {"loss": 0.48}})["verdict"] == "good")
     check("unfinished", verdict("short", [(2 - e / 60, 2.05 - e / 60) for e in n])["verdict"] == "unfinished")
+    d = verdict("fast", [(0.6 * math.exp(-e / 12), math.exp(-e / 12)) for e in n])
+    check("a loss that still falls is no overfitting, whatever the gap", d["verdict"] == "unfinished", d)
+    check("and ends where it is best", any("where it was at its best (0.0 % above)" in b for b in d["because"]), d["because"])
+    d = verdict("mean", [(0.3 + math.exp(-e / 5), 0.32 + math.exp(-e / 5)) for e in n], {"val": {"loss": 0.32, "r2": -0.25}})
+    check("worse than the mean is said", any("r2 over the validation rows is -0.25" in b for b in d["because"]), d["because"])
     check("underfitting", verdict("flat", [(0.693, 0.6931 - 1e-6 * e) for e in n])["verdict"] == "underfitting")
     check("good", verdict("good", [(0.3 + math.exp(-e / 5), 0.32 + math.exp(-e / 5)) for e in n])["verdict"] == "good")
     check("nearly perfect is good", verdict("tiny", [(1e-5 + math.exp(-e), 1e-4 * (1 + e / 60) + math.exp(-e)) for e in n])["verdict"] == "good")
