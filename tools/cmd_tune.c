@@ -72,16 +72,25 @@ static void print_table(FILE *f, const json_t *t)
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
     int width = terminal_width(f);
     int colour = width && !(no_colour && *no_colour) && !(term && !strcmp(term, "dumb"));
-    size_t n = json_array_size(json_object_get(t, "trials")), pruned = 0, i;
+    size_t n = json_array_size(json_object_get(t, "trials")), pruned = 0, failed = 0, i;
     json_t *trial;
-    json_array_foreach(json_object_get(t, "trials"), i, trial) pruned +=
-        !strcmp(jtext(trial, "state"), "pruned");
+    const json_t *first = NULL;
+    json_array_foreach(json_object_get(t, "trials"), i, trial)
+    {
+        pruned += !strcmp(jtext(trial, "state"), "pruned");
+        if (strcmp(jtext(trial, "state"), "failed")) continue;
+        if (!failed++) first = trial;
+    }
     fputc('\n', f);
     if (trial_table_of(&table, t, SHOWN))
         trial_table_print(f, &table, width, 0, colour ? bold : NULL);
     trial_table_free(&table);
     if (n > SHOWN) fprintf(f, "%zu more in trials.csv\n", n - SHOWN);
     if (pruned) fprintf(f, "%zu of %zu trials were pruned\n", pruned, n);
+    if (!failed) return;
+    fprintf(f, "%zu of %zu trials failed; trial %.0f: ", failed, n, jnum(first, "number"));
+    print_name(f, jtext(first, "why")[0] ? jtext(first, "why") : "no reason was noted");
+    fputc('\n', f);
 }
 
 struct share {
@@ -146,6 +155,8 @@ static void print_ensemble(FILE *f, const json_t *t)
             fprintf(f, "%s %.0f", i ? "," : "", json_number_value(json_array_get(members, i)));
         fprintf(f, "; together %s %s\n", jtext(t, "monitor"),
                 number(jnum(e, "value"), a, sizeof a));
+        if ((double)json_array_size(members) < jnum(e, "asked"))
+            fprintf(f, "%.0f were asked for, no more trials could be members\n", jnum(e, "asked"));
     } else {
         fprintf(f, "no ensemble: %s\n", jtext(e, "why"));
     }

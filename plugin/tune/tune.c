@@ -175,8 +175,13 @@ static void read_limit(struct hn_tune *t, struct hn_study_opts *o)
     int enough = o->sampler.kind == HN_SAMPLER_GRID || o->sampler.kind == HN_SAMPLER_MANUAL ||
                  hone_params_is_set(t->params, "max-seconds");
     if (!o->trials && !enough) {
+        int exact;
+        uint64_t settings = hn_space_count(&t->space, 0, &exact);
         o->trials = DEFAULT_TRIALS;
-        if (!t->outer)
+        if (!t->outer && settings < DEFAULT_TRIALS)
+            hn_log(t->ctx, HONE_LOG_NOTE, "the space has %s%d settings: each is tried once",
+                   exact ? "" : "at most ", (int)settings);
+        else if (!t->outer)
             hn_log(t->ctx, HONE_LOG_NOTE, "%d trials; --trials N for another number",
                    DEFAULT_TRIALS);
     }

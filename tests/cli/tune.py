@@ -248,7 +248,19 @@ def test_refused():
     code("not a study", tune(NET, out, *JOB, *SPACE, "--folds", "3", "--study", tmp / "no.db"), 2)
 
 
+def test_told():
+    """What did not go as it was asked is said at the end."""
+    r = tune(NET, tmp / "told.onnx", *JOB, "--optimizer", "sgd", "--search", "lr=1e25,1e30", "--val-split", "0.25")
+    code("trials that fail", r, 0, "the space has 2 settings: each is tried once")
+    r = hone("tune", NET, *JOB, "--optimizer", "sgd", "--search", "lr=1e25,1e30", "--val-split", "0.25", "--progress", "none", "--force", "-o",
+             tmp / "told.onnx")
+    code("how many, and why the first", r, 0, "2 of 3 trials failed; trial 1: training: epoch 1: ", "is not finite")
+    r = hone("tune", NET, *JOB, *SPACE, "--folds", "3", "--trials", "3", "--ensemble", "20", "--progress", "none", "-o", tmp / "few.onnx")
+    code("fewer members than asked", r, 0, "exported: the average of trials", "20 were asked for, no more trials could be members")
+
+
 make_data()
+test_told()
 test_search()
 test_not_beaten()
 test_validation_rows()
