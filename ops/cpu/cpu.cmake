@@ -1,6 +1,6 @@
 # Layer cpu. The kernel files are compiled once per instruction set; hn_cpu carries their objects to whoever links it.
 include(CheckCCompilerFlag)
-set(HN_CPU_KERNELS gemm dense unary custom binary dropout augment embedding norm softmax shape reduce matmul loss optim gather table)
+set(HN_CPU_KERNELS gemm dense unary custom binary dropout augment embedding norm softmax shape reduce matmul loss optim gather quantize table)
 set(HN_CPU_FLAGS -O3 -fno-trapping-math -fno-math-errno -fopenmp-simd)
 set(HN_CPU_ISAS base)
 set(HN_CPU_FLAGS_base "")

@@ -97,7 +97,9 @@ enum hn_op_flag {
     HN_OP_NO_GRAD = 4, /* no backward on purpose */
     HN_OP_ROW_LOCAL =
         8, /* rows [a,b) of the outputs need rows [a,b) of the batched inputs only (not BatchNorm in training) */
-    HN_OP_RANDOM = 16
+    HN_OP_RANDOM = 16,
+    HN_OP_STRAIGHT =
+        32 /* the function is a staircase, its backward no derivative but a definition */
 };
 
 /* One row per program op: the only owner of a backward. Reference kernels compute in double. */
@@ -135,7 +137,7 @@ struct hn_sample {
     X(dense)                                                                                       \
     X(matmul)                                                                                      \
     X(unary) X(binary) X(batchnorm) X(layernorm) X(dropout) X(softmax) X(concat) X(slice)          \
-    X(transpose) X(reduce) X(embedding) X(noise) X(mixup) X(onehot) X(custom)                                            \
+    X(transpose) X(reduce) X(embedding) X(noise) X(mixup) X(onehot) X(custom) X(quantize)                                \
     X(loss_ce) X(loss_nll) X(loss_bce) X(loss_regression)
 /* clang-format on */
 #define HN_OP_DECLARE(name) extern const struct hn_op_row hn_op_##name;
@@ -287,6 +289,13 @@ struct hn_mixup {
 struct hn_onehot {
     int64_t classes;
 };
+struct
+    hn_quantize { /* rounding to whole steps of a scale; see quantize.c. in: x, scale, zero (absent: 0), both constant, of one
+                        element or one for each index of dim `axis` */
+    double low, high; /* ends of the whole numbers */
+    int axis;
+    int whole; /* 1: y is the whole numbers, else what they stand for */
+};
 /* The strength of an op of chance in a pass, which a replica may override for Dropout: call.rate. 0: off, or no such op. */
 double hn_op_rate(const struct hn_op *op, enum hn_pass pass, const struct hn_hyper *h);
 /* How much of itself a row keeps in this batch: of Beta(alpha, alpha). */
@@ -329,6 +338,7 @@ enum hn_param_flag {
     HN_PARAM_NORM = 8,       /* scale and bias of a normalisation: --no-decay norm */
     HN_PARAM_TRANSPOSED = 16 /* rank 2: the slab holds the transpose of the file's tensor */
 };
+struct hn_quant; /* ops/base/quant.h */
 struct hn_param {
     const char *name;
     size_t off, n; /* elements in slab W (and DW, M, V when trained); off is a multiple of 16 */
@@ -340,6 +350,8 @@ struct hn_param {
     int32_t feeds;     /* enum hn_unary_kind that follows the layer (He or Xavier), -1 unknown */
     int32_t tensor_id; /* where it came from in the file; -1: made here */
     const struct hn_tensor *init; /* the file's values */
+    const struct hn_quant
+        *stored; /* init's numbers are whole ones, and stand for what the slab has; NULL: its own */
 };
 /* Slab W: [trained parameters | frozen parameters | state], each padded to 16 elements. DW, M, V: the trained part. */
 struct hn_program {

@@ -46,6 +46,9 @@ static const struct attrs {
     { &hn_op_noise, { FIELD(hn_noise, std), FIELD(hn_noise, stream) } },
     { &hn_op_mixup, { FIELD(hn_mixup, alpha) } },
     { &hn_op_onehot, { FIELD(hn_onehot, classes) } },
+    { &hn_op_quantize,
+      { FIELD(hn_quantize, low), FIELD(hn_quantize, high), FIELD(hn_quantize, axis),
+        FIELD(hn_quantize, whole) } },
     { &hn_op_reduce, { FIELD(hn_reduce, kind), FIELD(hn_reduce, mask), FIELD(hn_reduce, keep) } },
 };
 static const struct field loss_fields[] = { FIELD(hn_loss, weight),
@@ -241,6 +244,7 @@ static void copy_all(struct copier *c, const struct hn_program *p, struct hn_pro
     for (int i = 0; i < q->n_params; i++) {
         q->params[i].name = copied_name(c, q->params[i].name);
         q->params[i].init = NULL;
+        q->params[i].stored = NULL;
     }
     copy_ops(c, q);
     copy_consts(c, p, q);

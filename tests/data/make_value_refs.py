@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Writes value_refs.h: values and gradients of PyTorch in float64, for tests/math/test_values.c: activations at chosen
-points (kinks among them), maximum and minimum of ties, losses, BatchNorm's running statistics.
+points (kinks among them), maximum and minimum of ties, losses, BatchNorm's running statistics; fake quantisation in float32.
 
 Run with an interpreter that has PyTorch:  python make_value_refs.py   (recorded with torch 2.11)"""
 import os
@@ -103,6 +103,31 @@ def batchnorm(out):
     out.write("};\n")
 
 
+def quantize(out):
+    """Ties, both ends and what is beyond; scales are powers of two, so that x / scale and x * (1 / scale) are one."""
+    x = torch.tensor([[-70.0, -64.25, -64.0, -1.25], [-0.75, -0.25, 0.0, 0.25], [0.75, 1.25, 1.3, 63.5], [63.74, 63.75, 70.0, 1e9]])
+    dy = torch.arange(1, 17, dtype=torch.float32).reshape(4, 4) / 8
+    cases = [  # low, high, axis, scales, zeros
+        (-128, 127, 0, [0.5], [0]),
+        (0, 255, 0, [0.25], [7]),
+        (-128, 127, 1, [0.5, 0.25, 2.0, 1.0], [0, 3, -5, 0]),
+        (0, 255, 0, [0.5, 0.25, 2.0, 0.125], [128, 3, 0, 255]),
+    ]
+    out.write("static const double quantize_points[] = %s;\n" % numbers(x.flatten()))
+    out.write("static const double quantize_dy[] = %s;\n" % numbers(dy.flatten()))
+    out.write("static const struct quantize_ref quantize_refs[] = {\n")
+    for low, high, axis, scales, zeros in cases:
+        v = x.clone().requires_grad_(True)
+        if len(scales) == 1:
+            y = torch.fake_quantize_per_tensor_affine(v, scales[0], zeros[0], low, high)
+        else:
+            y = torch.fake_quantize_per_channel_affine(v, torch.tensor(scales), torch.tensor(zeros, dtype=torch.int32), axis, low, high)
+        y.backward(dy)
+        out.write("    { { %d, %d, %d, 0 }, %d,\n      %s, %s,\n      %s,\n      %s },\n" % (
+            low, high, axis, len(scales), numbers(scales), numbers(zeros), numbers(y.detach().flatten()), numbers(v.grad.flatten())))
+    out.write("};\n")
+
+
 def main():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "value_refs.h")
     with open(path, "w") as out:
@@ -110,6 +135,7 @@ def main():
         unary(out)
         losses(out)
         batchnorm(out)
+        quantize(out)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,14 @@ struct loss_ref {
 struct batchnorm_ref {
     double x[6], dy[6], y[6], dx[6], dscale[2], dbias[2], mean[2], var[2];
 };
+struct quantize_ref {
+    struct hn_quantize attrs;
+    int n_scales;
+    double scale[4], zero[4], y[16], dx[16];
+};
 #include "tests/data/value_refs.h"
 enum {
+    N_QUANTIZE = sizeof quantize_refs / sizeof *quantize_refs,
     N_UNARY = sizeof unary_refs / sizeof *unary_refs,
     N_LOSS = sizeof loss_refs / sizeof *loss_refs
 };
@@ -129,6 +135,41 @@ START_TEST(losses_are_pytorchs)
     /* PyTorch's bound of p (1 - p) is 1e-12 in float */
     close_to(r->row->name, o.dx[0], r->dp, 12,
              r->row == &hn_op_loss_bce && !r->attrs.from_logits ? 1e-8 : 1e-13);
+}
+END_TEST
+
+/* The rounding, and the gradient that is its definition. */
+START_TEST(fake_quantisation_is_pytorchs)
+{
+    const struct quantize_ref *r = &quantize_refs[_i];
+    static struct one o;
+    start(&o, &hn_op_quantize, &r->attrs, 3, 1);
+    input(&o, 0, shape(2, 4, 4, 0), quantize_points);
+    input(&o, 1, shape(r->n_scales > 1, r->n_scales, 0, 0), r->scale);
+    input(&o, 2, shape(r->n_scales > 1, r->n_scales, 0, 0), r->zero);
+    go(&o, 1);
+    close_to("quantize", o.y[0], r->y, 16, 0);
+    memcpy(o.dy[0], quantize_dy, sizeof quantize_dy);
+    hn_op_quantize.backward(&o.call);
+    close_to("quantize", o.dx[0], r->dx, 16, 0);
+}
+END_TEST
+
+START_TEST(whole_numbers_by_hand)
+{
+    static const double x[5] = { -0.8, 0.25, 1.3, 200, NAN }, scale = 0.5, zero = 1;
+    static const struct hn_quantize a = { 0, 255, 0, 1 };
+    static struct one o;
+    start(&o, &hn_op_quantize, &a, 3, 1);
+    input(&o, 0, shape(1, 5, 0, 0), x);
+    input(&o, 1, shape(0, 0, 0, 0), &scale);
+    input(&o, 2, shape(0, 0, 0, 0), &zero);
+    go(&o, 1);
+    close_to("whole", o.y[0], (const double[]){ 0, 1, 4, 255 }, 4, 0);
+    ck_assert(isnan(o.y[0][4]));
+    for (int i = 0; i < 5; i++) o.dy[0][i] = i + 1;
+    hn_op_quantize.backward(&o.call);
+    close_to("whole", o.dx[0], (const double[]){ 0, 4, 6, 0 }, 4, 0);
 }
 END_TEST
 
@@ -612,6 +653,8 @@ END_TEST
 HN_TEST_MAIN("values", {
     tcase_add_loop_test(tc, activations_are_pytorchs, 0, N_UNARY);
     tcase_add_loop_test(tc, losses_are_pytorchs, 0, N_LOSS);
+    tcase_add_loop_test(tc, fake_quantisation_is_pytorchs, 0, N_QUANTIZE);
+    tcase_add_test(tc, whole_numbers_by_hand);
     tcase_add_test(tc, batchnorm_is_pytorchs);
     tcase_add_test(tc, batchnorm_of_one_row);
     tcase_add_test(tc, dense_by_hand);
