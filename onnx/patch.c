@@ -3,6 +3,7 @@
  * Finding the bytes of a tensor. raw_data was noted by the scan; typed values, external_data entries and the like are
  * found by going through the tensor's own fields once more. */
 #include "onnx/patch.h"
+#include "ops/base/quant.h"
 #include "ops/base/status.h"
 #include <stdlib.h>
 #include <string.h>
@@ -75,16 +76,20 @@ static hone_status cut_fixed(const struct job *j, uint32_t number)
                          (long long)done, (long long)j->t->t.n);
 }
 
-/* int32_data holding bit patterns: one packed run of new varints where the first one stood. */
-static hone_status cut_halves(const struct job *j)
+/* int32_data holding integers or the bit patterns of half types: one packed run of new varints where the first one stood. */
+static hone_status cut_varints(const struct job *j)
 {
     const struct hn_frame *f = &j->m->scan.frames[j->at->frame];
+    const enum hn_dtype type = j->t->t.dtype;
     size_t n = (size_t)j->t->t.n, used = 10;
-    uint16_t *bits = hn_arena_alloc(&j->s->arena, n, sizeof *bits);
-    unsigned char *bytes = hn_arena_alloc(&j->s->arena, n * 3 + 20, 1);
-    if (!bits || !bytes) return hn_nomem(j->err, j->t->name, n * 5);
-    hn_convert(bits, j->t->t.dtype, j->p->values, j->p->dtype, (int64_t)n);
-    for (size_t i = 0; i < n; i++) used += hn_varint_put(bytes + used, bits[i]);
+    struct hn_tensor t = { .dtype = hn_dtype_is_float(type) ? HN_U16 : type, .n = (int64_t)n };
+    void *data = hn_arena_alloc(&j->s->arena, n, hn_dtype_size(type));
+    unsigned char *bytes = hn_arena_alloc(&j->s->arena, n * 10 + 20, 1);
+    if (!data || !bytes) return hn_nomem(j->err, j->t->name, n * 12);
+    hn_convert(data, type, j->p->values, j->p->dtype, (int64_t)n);
+    t.data = data;
+    for (size_t i = 0; i < n; i++)
+        used += hn_varint_put(bytes + used, (uint64_t)hn_tensor_i64(&t, (int64_t)i));
     unsigned char head[10];
     size_t k = hn_varint_put(head, F_INT32 << 3 | HN_WIRE_BYTES);
     k += hn_varint_put(head + k, used - 10);
@@ -146,7 +151,7 @@ static hone_status patch_one(const struct job *j, int inlined)
     switch (t->dtype) {
     case HN_F32: return cut_fixed(j, F_FLOAT);
     case HN_F64: return cut_fixed(j, F_DOUBLE);
-    default: return cut_halves(j);
+    default: return cut_varints(j);
     }
 }
 
@@ -228,12 +233,19 @@ static hone_status build_metas(struct hn_patch_set *s, const struct hn_onnx *m,
 
 /* ---- all of it ---------------------------------------------------------------------------------------------------- */
 
+/* Floats, and the integers that weights are quantised to. */
+static int can_be_new(enum hn_dtype t)
+{
+    double low, high;
+    return hn_dtype_is_float(t) || hn_quant_range(t, &low, &high);
+}
+
 static hone_status check_patch(const struct hn_onnx *m, const struct hn_patch *p, hone_error *err)
 {
     if (p->tensor >= m->n_tensors)
         return hn_fail(err, HONE_E_INTERNAL, m->name, "tensor %u of %zu", p->tensor, m->n_tensors);
     const struct hn_onnx_tensor *t = &m->tensors[p->tensor];
-    if (!t->t.data || !hn_dtype_is_float(t->t.dtype))
+    if (!t->t.data || !can_be_new(t->t.dtype))
         return hn_fail(err, HONE_E_UNSUPPORTED, t->name, "new values for a tensor of type %s",
                        hn_dtype_name(t->t.dtype));
     return HONE_OK;

@@ -47,6 +47,18 @@ static int is_dense(const struct finder *f, const Onnx__NodeProto *n)
     return w && w->n_dims == 2 && !hn_md_root(f->e, n->input[0]);
 }
 
+/* A Gemm or MatMul whose weight comes from a DequantizeLinear; NULL: none. */
+static const Onnx__NodeProto *quantized_layer(const struct finder *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        const Onnx__NodeProto *n = f->e->g->node[i];
+        if ((!hn_md_is(n, "Gemm") && !hn_md_is(n, "MatMul")) || n->n_input < 2) continue;
+        const struct hn_md_made *m = hn_md_find_made(f->made, f->n_made, n->input[1]);
+        if (m && hn_md_is(f->e->g->node[m->node], "DequantizeLinear")) return n;
+    }
+    return NULL;
+}
+
 /* The node that makes the value, n when none does. */
 static size_t maker(const struct finder *f, const char *value)
 {
@@ -416,6 +428,10 @@ hone_status hn_stack_find(struct hn_modify *e, struct hn_stack *s)
         if (first < f.n) return obstacle(&f, e->g->node[i], "there are several branches");
         first = i;
     }
+    if (first == f.n && quantized_layer(&f))
+        return obstacle(&f, quantized_layer(&f),
+                        "its weight is quantised (DequantizeLinear), and its scales would not fit "
+                        "another layer");
     if (first == f.n)
         return hn_fail(e->err, HONE_E_UNSUPPORTED, "",
                        "there is no Dense layer (Gemm or MatMul with a constant weight, no Cast in "

@@ -197,6 +197,17 @@ static hone_status check_trial(struct check *c, const struct hn_device *d, const
     return HONE_OK;
 }
 
+/* A staircase has no slope that differences could find. */
+static hone_status refuse_rounding(const struct check *c, hone_error *err)
+{
+    for (int i = 0; i < c->prog->n_ops; i++)
+        if (c->prog->ops[i].row->flags & HN_OP_STRAIGHT)
+            return hn_fail(err, HONE_E_UNSUPPORTED, c->prog->ops[i].name,
+                           "the model is quantised: the gradient of its rounding is a definition "
+                           "(straight-through), which differences do not show");
+    return HONE_OK;
+}
+
 static hone_status lower_trial(struct check *c, int output, const struct trial *t, hone_error *err)
 {
     struct hn_loss_spec spec = {
@@ -251,6 +262,7 @@ static hone_status check_output(struct check *c, const struct hn_device *d, int 
         c->rounds++;
         hn_arena_init(&c->arena, &c->ctx->mem);
         hone_status st = lower_trial(c, output, &all[i], err);
+        if (st == HONE_OK) st = refuse_rounding(c, err);
         if (st == HONE_OK) st = check_trial(c, d, &all[i], err);
         hn_runner_close(&c->run);
         if (c->prog) hn_program_destroy(c->prog, &c->ctx->mem);

@@ -2,9 +2,11 @@
  *
  * Numbers between a program's weight slab and the model's tensors. The slab has its own order,
  * padding, element size and, where HN_PARAM_TRANSPOSED says so, orientation; the tensors keep
- * the file's. float to float is a copy of the bits. A tensor whose bits do not change stays the
+ * the file's; of a quantised tensor the slab has what its whole numbers stand for. float to
+ * float is a copy of the bits. A tensor whose bits do not change stays the
  * file's own, so that an unchanged model is written as the same bytes. */
 #include "onnx/save.h"
+#include "ops/base/quant.h"
 #include "ops/base/status.h"
 #include "plugin/model.h"
 #include <string.h>
@@ -30,6 +32,14 @@ static const void *current(const hone_model *m, const struct hn_param *p)
     if (p->tensor_id >= 0 && m->now.values && m->now.values[p->tensor_id])
         return m->now.values[p->tensor_id];
     return p->init ? p->init->data : NULL;
+}
+
+/* The same as a tensor. */
+static struct hn_tensor current_tensor(const hone_model *m, const struct hn_param *p)
+{
+    struct hn_tensor t = *p->init;
+    t.data = current(m, p);
+    return t;
 }
 
 static int fits(const hone_model *m, const struct hn_param *p)
@@ -67,7 +77,11 @@ hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, v
     for (int i = 0; i < prog->n_params; i++) {
         const struct hn_param *p = &prog->params[i];
         unsigned char *to = is_transposed(p) ? scratch : slab + p->off * elem;
-        hn_convert(to, slab_type(elem), current(m, p), p->init->dtype, (int64_t)p->n);
+        const struct hn_tensor now = current_tensor(m, p);
+        if (p->stored)
+            hn_dequantize(p->stored, &now, to, slab_type(elem));
+        else
+            hn_convert(to, slab_type(elem), now.data, now.dtype, (int64_t)p->n);
         if (is_transposed(p))
             transpose(slab + p->off * elem, scratch, p->dims[0], p->dims[1], elem);
     }
@@ -76,14 +90,18 @@ hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, v
 }
 
 /* The numbers of p in the slab, in the file's type and layout, in a fresh block. */
-static void *file_values(struct hn_mem *mem, const struct hn_param *p, enum hn_dtype type,
+static void *file_values(const hone_model *m, const struct hn_param *p, enum hn_dtype type,
                          const unsigned char *slab, size_t elem)
 {
+    struct hn_mem *mem = &m->ctx->mem;
     const unsigned char *from = slab + p->off * elem;
     void *turned = is_transposed(p) ? hn_alloc(mem, p->n * elem) : NULL;
     void *out = hn_alloc(mem, p->n * hn_dtype_size(type));
     if (turned) transpose(turned, from, p->dims[1], p->dims[0], elem);
-    if (out && (turned || !is_transposed(p)))
+    const struct hn_tensor now = current_tensor(m, p);
+    if (out && p->stored && (turned || !is_transposed(p)))
+        hn_quantize(p->stored, &now, turned ? turned : from, slab_type(elem), out);
+    else if (out && (turned || !is_transposed(p)))
         hn_convert(out, type, turned ? turned : from, slab_type(elem), (int64_t)p->n);
     if (!turned && is_transposed(p)) {
         hn_free(mem, out);
@@ -100,7 +118,7 @@ static hone_status put_one(hone_model *m, const struct hn_param *p, void **value
     const struct hn_tensor *file = &hn_model_onnx(m)->tensors[p->tensor_id].t;
     size_t bytes = p->n * hn_dtype_size(file->dtype);
     HN_TRY(hn_check_stored(p, slab, elem, err));
-    void *v = file_values(mem, p, file->dtype, slab, elem);
+    void *v = file_values(m, p, file->dtype, slab, elem);
     if (!v) return hn_nomem(err, p->name, bytes);
     hn_free(mem, values[p->tensor_id]);
     values[p->tensor_id] = v;

@@ -38,6 +38,11 @@ static hone_status insert_batchnorm(hone_model *m, hone_error *err)
     size_t n;
     HN_TRY(hn_edit_batchnorm_sites(&m->ctx->mem, o->p, o->n, &sites, &n, err));
     hn_edit_free_sites(&m->ctx->mem, sites, n);
+    const int32_t quantized = n ? -1 : hn_graph_quantized(hn_model_graph(m));
+    if (quantized >= 0)
+        return hn_fail(err, HONE_E_UNSUPPORTED,
+                       hn_node_label(&hn_model_graph(m)->nodes[quantized], (char[200]){ 0 }, 200),
+                       "BatchNormalization is not put behind layers whose weights are quantised");
     return n ? edit(m, "batchnorm insert", err) : HONE_OK;
 }
 

@@ -8,7 +8,9 @@
  *
  * or when both are NaN or the same infinity; shapes must agree. Half types are computed in float32
  * throughout, where who wrote the vectors may have rounded every value: the tolerances are then
- * about one step of the type, at 1 and elsewhere. The graph is first taken with
+ * about one step of the type, at 1 and elsewhere. A quantised model rounds to steps: sums in another order, or in whole numbers
+ * as ONNX Runtime's integer kernels have them, settle a near-tie for the neighbour, so that atol is one step of the output's
+ * rounding (or, where an output is not rounded, the largest in front of it). The graph is first taken with
  * its batch size fixed as the file has it; vectors with other rows are run on the graph whose
  * batch was lifted. Labels, integers and bools must be the same, ties of ArgMax apart (plugin/verify_labels.h), which are
  * counted. */
@@ -305,8 +307,11 @@ static void default_tolerances(struct verify *v, const struct hn_graph *g)
     for (size_t i = 0; i < g->n_values; i++)
         for (size_t k = at + 1; k < sizeof known / sizeof *known; k++)
             if (k > 1 && g->values[i].dtype == known[k].dtype) at = k;
+    double atol = known[at].atol;
+    for (size_t i = 0; i < g->n_outputs; i++)
+        atol = fmax(atol, 1.001 * hn_graph_step(g, g->outputs[i]));
     if (isnan(v->rtol)) v->rtol = known[at].rtol;
-    if (isnan(v->atol)) v->atol = known[at].atol;
+    if (isnan(v->atol)) v->atol = atol;
 }
 
 static hone_status run_case(struct verify *v, struct one_case *c, hone_error *err)

@@ -5,6 +5,7 @@
 #ifndef HN_FACTS_H
 #define HN_FACTS_H
 
+#include "ops/base/quant.h"
 #include "ops/graph/graph.h"
 
 struct hn_int_list { /* a list attribute */
@@ -17,7 +18,7 @@ struct
     hn_onnx_attrs { /* every attribute any row knows, defaults filled in; a row's schema says which apply */
     double alpha, beta, gamma, lo, hi, epsilon, momentum, ratio, value_float;
     int64_t axis, spatial, trans_a, trans_b, keepdims, training_mode, allowzero, to, num_outputs,
-        noop, start, end, value_int, p, last, largest, sorted, k;
+        noop, start, end, value_int, p, last, largest, sorted, k, block, output_dtype;
     double replaced;
     struct hn_int_list offset, scale, cats;
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
@@ -37,6 +38,9 @@ struct hn_value_fact {
     int32_t
         root; /* the initializer or Constant whose numbers these are (Identity, reshapes, transposes), or -1 */
     uint8_t trans; /* they are the transpose of root's */
+    const struct hn_quant *
+        quant; /* root's numbers are rounded on the way (root of floats), or stand for others (of whole numbers): how, with an axis
+                  of the root. While the value is of whole numbers itself, they have yet to be made floats. NULL: neither */
     uint8_t splat; /* every element is splat_value, whatever the shape */
     uint8_t live;  /* needed at run time for some output */
     uint8_t computable;
@@ -86,7 +90,8 @@ struct hn_param_info {      /* beside struct hn_gparam, same position */
     enum hn_slot_kind slot; /* of the use that decided */
     uint8_t of_batchnorm;   /* scale or bias of a BatchNormalization */
     double fan_in, fan_out;
-    int32_t feeds; /* enum hn_unary_kind behind the layer, -1 */
+    int32_t feeds;                 /* enum hn_unary_kind behind the layer, -1 */
+    const struct hn_quant *stored; /* the file has it in whole numbers: what they stand for */
 };
 struct hn_state { /* a running statistic: one record per slot, never shared */
     int32_t root; /* -1: no initializer or Constant */

@@ -91,7 +91,8 @@ enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before
         const struct hn_node *n = &g->nodes[g->values[at].producer];
         const struct hn_node_fact *f = &g->facts->nodes[g->values[at].producer];
         if (f->state != HN_NODE_OK || f->pattern || !n->row || at != n->out[0]) return HN_TAIL_NONE;
-        if (n->row->flags & HN_ROW_VIEW) {
+        if ((n->row->flags & HN_ROW_VIEW) || hn_dequantize_is_view(g, n) ||
+            hn_quantize_is_undone(g, n)) {
             at = n->in[0];
             continue;
         }

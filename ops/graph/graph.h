@@ -218,6 +218,10 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
 int32_t hn_graph_scores(const struct hn_graph *g, int32_t v, int *axis);
 /* How many outputs learn on their own: trainable and not derived. */
 int hn_graph_heads(const struct hn_graph *g);
+/* A node that makes a parameter of whole numbers (a quantised weight); -1: there is none. */
+int32_t hn_graph_quantized(const struct hn_graph *g);
+/* The largest step that value v was rounded to or, where it is not rounded itself, anything that learns; 0: nothing is. */
+double hn_graph_step(const struct hn_graph *g, int32_t v);
 /* What an output calls its classes: its own list, else the file's (n 0: it has none). */
 const struct hn_class_list *hn_graph_classes(const struct hn_graph *g, const char *output);
 

@@ -251,19 +251,16 @@ static hone_status keep_reason(struct hn_graph *g, struct hn_node_fact *f, const
     return f->reason && (f->remedy || !err->hint[0]) ? HONE_OK : HONE_E_NOMEM;
 }
 
-static const char quantized[] =
-    "the model is quantised: its weights are integers and rounding has no gradient";
+static const char quantized[] = "the model is quantised in a form that computes with whole numbers";
 
 static int is_quantized(const char *type)
 {
-    static const char *const types[] = {
-        "QuantizeLinear",        "DequantizeLinear",     "DynamicQuantizeLinear",
-        "MatMulInteger",         "QLinearMatMul",        "QGemm",
-        "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits"
-    };
+    static const char *const types[] = { "DynamicQuantizeLinear", "DynamicQuantizeMatMul",
+                                         "MatMulInteger",         "MatMulIntegerToFloat",
+                                         "MatMulNBits",           "QGemm" };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(type, types[i]) == 0) return 1;
-    return 0;
+    return strncmp(type, "QLinear", 7) == 0;
 }
 
 /* A domain of somebody's own, whose operators a plug-in may know. */
@@ -277,7 +274,8 @@ static void unknown_operator(struct hn_infer *c, int known)
 {
     if (is_quantized(c->n->type)) {
         (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s: %s", c->n->type, quantized);
-        (void)hn_hint(c->err, HONE_E_UNSUPPORTED, "use the float model it was made from");
+        (void)hn_hint(c->err, HONE_E_UNSUPPORTED,
+                      "export it in QDQ format (QuantFormat.QDQ), or use the float model");
     } else if (known) {
         (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s is not supported at opset %lld",
                       c->n->type, (long long)hn_node_opset(c->g, c->n));

@@ -15,6 +15,7 @@ static void pass_root(struct hn_infer *c, int flip)
     if (c->n->out[0] < 0) return;
     f[c->n->out[0]].root = f[c->n->in[0]].root;
     f[c->n->out[0]].trans = f[c->n->in[0]].trans ^ (flip != 0);
+    f[c->n->out[0]].quant = f[c->n->in[0]].quant;
 }
 
 /* The output is a constant over `data` with the inferred type and shape. */

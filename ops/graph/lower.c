@@ -50,10 +50,11 @@ hone_status hn_l_fill(struct hn_lowering *l, const struct hn_shape *s, double x,
 static int32_t param_of(const struct hn_lowering *l, int32_t v)
 {
     int32_t root = l->g->facts->values[v].root;
-    return l->fold || root < 0 ? -1 : l->g->facts->param_of[root];
+    if (l->fold || root < 0 || !hn_dtype_is_float(l->g->values[v].dtype)) return -1;
+    return l->g->facts->param_of[root];
 }
 
-static hone_status param_value(struct hn_lowering *l, int32_t p, int32_t *out)
+static hone_status plain_param(struct hn_lowering *l, int32_t p, int32_t *out)
 {
     const struct hn_value *root = &l->g->values[l->g->facts->params.params[p].value];
     struct hn_value_ref v = { .kind = HN_PARAM,
@@ -68,6 +69,14 @@ static hone_status param_value(struct hn_lowering *l, int32_t p, int32_t *out)
     return HONE_OK;
 }
 
+/* The parameter as value v has it but for its form: rounded where v is. */
+static hone_status param_value(struct hn_lowering *l, int32_t v, int32_t p, int32_t *out)
+{
+    const struct hn_quant *q = l->g->facts->values[v].quant;
+    HN_TRY(plain_param(l, p, out));
+    return q ? hn_l_quantize(l, q, 0, *out, out) : HONE_OK;
+}
+
 hone_status hn_l_weight(struct hn_lowering *l, int32_t v, int32_t *out, int *trans)
 {
     const struct hn_graph *g = l->g;
@@ -79,7 +88,7 @@ hone_status hn_l_weight(struct hn_lowering *l, int32_t v, int32_t *out, int *tra
             g->facts->values[v].trans && g->values[v].shape.rank == 2 && root->shape.rank == 2;
         if (flipped || hn_same_shape(&root->shape, &g->values[v].shape)) {
             *trans = flipped;
-            return param_value(l, p, out);
+            return param_value(l, v, p, out);
         }
     }
     return hn_l_value(l, v, out);
@@ -89,7 +98,7 @@ hone_status hn_l_weight(struct hn_lowering *l, int32_t v, int32_t *out, int *tra
 static hone_status param_in_form(struct hn_lowering *l, int32_t v, int32_t p, int32_t *out)
 {
     static const struct hn_transpose swap = { { 1, 0 } };
-    HN_TRY(param_value(l, p, out));
+    HN_TRY(param_value(l, v, p, out));
     if (l->g->facts->values[v].trans && l->values[*out].shape.rank == 2)
         HN_TRY(hn_l_op(l, &hn_op_transpose, &swap, out, 1, out));
     if (!hn_same_shape(&l->values[*out].shape, &l->g->values[v].shape))

@@ -39,6 +39,9 @@ hone_status hn_l_unary(struct hn_lowering *l, enum hn_unary_kind kind, double a,
                        int32_t x, int32_t *out);
 hone_status hn_l_binary(struct hn_lowering *l, enum hn_binary_kind kind, int32_t a, int32_t b,
                         int32_t *out);
+/* quantize.c: x rounded as q says, to what the whole numbers stand for or (whole) to these. */
+hone_status hn_l_quantize(struct hn_lowering *l, const struct hn_quant *q, int whole, int32_t x,
+                          int32_t *y);
 hone_status hn_l_view(struct hn_lowering *l, int32_t x, const struct hn_shape *s, int32_t *out);
 /* ONNX value v is program value y (viewed in v's shape where the ranks differ). v < 0: nothing. */
 hone_status hn_l_bind(struct hn_lowering *l, int32_t v, int32_t y);

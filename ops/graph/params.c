@@ -66,11 +66,13 @@ static int is_norm(const struct hn_node *n)
            is_skip_norm(n);
 }
 
-/* The activation a node passes through unchanged in kind: views, dropout, element-wise ops with a constant. -1: none. */
+static int is_rounding(const struct hn_node *n) { return hn_is_quantize(n) || hn_is_dequantize(n); }
+
+/* The activation a node passes through unchanged in kind: views, dropout, rounding, element-wise ops with a constant. -1: none. */
 static int32_t passed(const struct hn_graph *g, const struct hn_node *n)
 {
     if (!n->row) return -1;
-    if ((n->row->flags & HN_ROW_VIEW) || is_type(n, "Dropout")) return n->in[0];
+    if ((n->row->flags & HN_ROW_VIEW) || is_type(n, "Dropout") || is_rounding(n)) return n->in[0];
     if (n->row->infer != hn_infer_binary || n->n_in != 2) return -1;
     if (g->values[n->in[1]].constant) return n->in[0];
     return g->values[n->in[0]].constant ? n->in[1] : -1;
@@ -188,7 +190,9 @@ static struct decision decide(const struct finder *f, const struct hn_node *n, i
     int32_t root = g->facts->values[n->in[k]].root;
     const struct hn_value *v = &g->values[root];
     struct decision element = { 1, 0, "" };
-    if (!hn_dtype_is_float(v->dtype)) return (struct decision){ 0, 0, "no float type" };
+    if (!hn_dtype_is_float(g->values[n->in[k]].dtype) ||
+        (!hn_dtype_is_float(v->dtype) && !g->facts->values[n->in[k]].quant))
+        return (struct decision){ 0, 0, "no float type" };
     if (slot == HN_SLOT_ELEMENT) element = by_element(g, n, k, v->constant->n);
     if (f->opts && matches(f->opts->freeze, f->opts->n_freeze, v->name))
         return (struct decision){ element.record, 0, "frozen by request" };
@@ -214,8 +218,19 @@ static struct decision decide(const struct finder *f, const struct hn_node *n, i
 
 /* ---- the lists ------------------------------------------------------------------------------------------------- */
 
-static void note_use(struct finder *f, const struct hn_node *n, int k, enum hn_slot_kind slot,
-                     struct decision d)
+static hone_status refuse_other_scales(struct finder *f, const struct hn_node *n, int k)
+{
+    const struct hn_graph *g = f->g;
+    hone_status st = hn_graph_issue(
+        f->g, HN_BLOCKS_TRAINING, (int32_t)(n - g->nodes), HONE_E_UNSUPPORTED,
+        "export without sharing it",
+        "input %d '%s': the whole numbers of '%s' stand for other values elsewhere", k,
+        g->values[n->in[k]].name, g->values[g->facts->values[n->in[k]].root].name);
+    return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
+}
+
+static hone_status note_use(struct finder *f, const struct hn_node *n, int k,
+                            enum hn_slot_kind slot, struct decision d)
 {
     struct hn_facts *facts = f->g->facts;
     struct hn_param_list *l = &facts->params;
@@ -225,6 +240,12 @@ static void note_use(struct finder *f, const struct hn_node *n, int k, enum hn_s
         l->params[p] = (struct hn_gparam){ .value = root, .why = d.why };
         facts->info[p] = (struct hn_param_info){ .slot = slot, .feeds = -1 };
     }
+    const struct hn_quant *quant = facts->values[n->in[k]].quant;
+    if (quant && !hn_dtype_is_float(f->g->values[root].dtype)) {
+        const struct hn_quant *has = facts->info[p].stored;
+        if (has && !hn_quant_same(has, quant)) HN_TRY(refuse_other_scales(f, n, k));
+        if (!has) facts->info[p].stored = quant;
+    }
     struct hn_gparam *q = &l->params[p];
     if (d.trained && !q->trained) q->trained = 1, q->why = d.why, facts->info[p].slot = slot;
     if (is_type(n, "BatchNormalization")) facts->info[p].of_batchnorm = 1;
@@ -232,6 +253,7 @@ static void note_use(struct finder *f, const struct hn_node *n, int k, enum hn_s
     facts->use_slot[l->n_uses] = slot;
     l->uses[l->n_uses++] =
         (struct hn_use){ p, (int32_t)(n - f->g->nodes), k, facts->values[n->in[k]].trans };
+    return HONE_OK;
 }
 
 static hone_status note_state(struct finder *f, const struct hn_node *n, int k)
@@ -292,7 +314,7 @@ static hone_status visit(struct finder *f, const struct hn_node *n)
             continue;
         }
         struct decision d = decide(f, n, k, slot);
-        if (d.record) note_use(f, n, k, slot, d);
+        if (d.record) HN_TRY(note_use(f, n, k, slot, d));
     }
     return is_type(n, "BatchNormalization") ? note_states(f, n) : HONE_OK;
 }
@@ -355,9 +377,9 @@ static int32_t kind_behind(const struct hn_graph *g, int32_t v)
         if (!n->row) return -1;
         if (n->row->infer == hn_infer_unary || n->row->infer == hn_infer_bias_gelu)
             return n->row->kind;
-        if (n->row->infer == hn_infer_clip) return HN_U_RELU;
-        int through = is_norm(n) || is_type(n, "Dropout") || (n->row->flags & HN_ROW_VIEW) ||
-                      (p && passed(g, n) == v);
+        if (n->row->infer == hn_infer_clip || hn_quantize_is_relu(g, n)) return HN_U_RELU;
+        int through = is_norm(n) || is_type(n, "Dropout") || is_rounding(n) ||
+                      (n->row->flags & HN_ROW_VIEW) || (p && passed(g, n) == v);
         v = through ? n->out[0] : -1;
     }
     return -1;

@@ -80,6 +80,7 @@ static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
                             .feeds = info->feeds,
                             .tensor_id = v->tensor_id,
                             .init = v->constant,
+                            .stored = info->stored,
                             .n = (size_t)v->constant->n };
     memcpy(q->dims, v->constant->dims, sizeof q->dims);
     q->flags = (hn_cut_learns(c, param) ? HN_PARAM_TRAINED : 0) |

@@ -31,6 +31,15 @@ static int is_trainable(const struct hn_graph *g, int32_t v)
            is_float_output(&g->values[v]);
 }
 
+/* Whole numbers that a gradient passes: what QuantizeLinear gives, also moved. */
+static int holds_quantized(const struct hn_graph *g, const struct hn_node *n)
+{
+    const int32_t x = n->n_in > 0 ? n->in[0] : -1;
+    if (hn_is_quantize(n)) return 1;
+    return x >= 0 && g->facts->values[x].from_param && !g->facts->values[x].chosen &&
+           !hn_dtype_is_float(g->values[x].dtype);
+}
+
 /* chosen: a label, an integer, a bool or text, or made of such only. derived: everything that is learned reaches the value through a trainable output. A layer with weights of its own behind such
  * an output (features that are handed out, then a head) learns itself. */
 static hone_status find_derived(struct hn_graph *g, hone_error *err)
@@ -55,8 +64,9 @@ static hone_status find_derived(struct hn_graph *g, hone_error *err)
             const enum hn_dtype t = g->values[n->out[k]].dtype;
             f[n->out[k]].derived = some && all;
             f[n->out[k]].chosen =
-                f[n->out[k]].from_param && ((some && chosen) || f[n->out[k]].n_positions ||
-                                            (t != HN_NONE && !hn_dtype_is_float(t)));
+                f[n->out[k]].from_param &&
+                ((some && chosen) || f[n->out[k]].n_positions ||
+                 (t != HN_NONE && !hn_dtype_is_float(t) && !holds_quantized(g, n)));
         }
     }
     return HONE_OK;
@@ -137,7 +147,9 @@ static void judge_runnable(struct judge *j, struct hn_node *n, const struct hn_n
     const struct hn_node *end = f->owner >= 0 ? &g->nodes[f->owner] : n;
     const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
     const struct hn_value_fact *y = &g->facts->values[end->out[0]];
-    if (!p && is_view(g, n))
+    if (!p && hn_dequantize_is_view(g, n))
+        set(n, HN_VIEW, "the other half of the rounding in front of it");
+    else if (!p && is_view(g, n))
         set(n, HN_VIEW, "no computation: the numbers stay as they are");
     else if (!y->from_param)
         set(n, HN_FROZEN, p ? p->name : "no trained parameter comes before it");
@@ -168,7 +180,11 @@ static hone_status judge_node(struct judge *j, int32_t i)
     struct hn_node_fact *f = &g->facts->nodes[i];
     int ok = f->state == HN_NODE_OK, needed = any_out(n, j->matters);
     if (ok && is_folded(g, n)) {
-        set(n, HN_FOLDED, n->n_in ? "known at import" : "a constant");
+        const char *why = hn_dequantize_is_weight(g, n) ? hn_quantized_why(g, n)
+                          : n->n_in                     ? "known at import"
+                                                        : "a constant";
+        if (!why) return hn_nomem(j->err, "the verdicts", 0);
+        set(n, HN_FOLDED, why);
     } else if (!f->live) {
         set(n, HN_CARRY, f->state == HN_NODE_FAILED ? f->reason : "no output needs it");
     } else if (ok && (f->owner >= 0 || n->row->lower) && (needed || first_out_computable(g, n))) {

@@ -99,6 +99,9 @@ SCHEMA(a_fused_gemm, F(alpha, 1, "alpha"), F(beta, 1, "beta"), I(trans_a, 0, "tr
 SCHEMA(a_fused_matmul, F(alpha, 1, "alpha"), I(trans_a, 0, "transA"), I(trans_b, 0, "transB"),
        I(batch_a, 0, "transBatchA"), I(batch_b, 0, "transBatchB"));
 SCHEMA(a_quick, F(alpha, 1.702f, "alpha"));
+SCHEMA(a_quantize, I(axis, 1, "axis"), I(block, 0, "block_size"),
+       I(output_dtype, 0, "output_dtype"), IGNORED(HN_ATTR_I64, "saturate"),
+       IGNORED(HN_ATTR_I64, "precision"));
 SCHEMA(a_skip, F(epsilon, 1e-12f, "epsilon"));
 
 #define ALL    0xffffffffu
@@ -208,6 +211,14 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "MatMul", V(1, 9, 13), 2, 2, 1, 0, SINGLE, 3, 3, NULL, hn_infer_matmul, NULL, hn_lower_matmul },
     { "com.microsoft", "FusedGemm", V(1), 2, 3, 1, 0, FLOATS, 7, 7, a_fused_gemm, hn_infer_fused_gemm, NULL, hn_lower_fused_gemm },
     { "com.microsoft", "FusedMatMul", V(1), 2, 2, 1, 0, FLOATS, 3, 3, a_fused_matmul, hn_infer_matmul, NULL, hn_lower_matmul },
+    { "", "QuantizeLinear", V(10, 13, 19, 21, 23, 24, 25), 2, 3, 1, 0, HN_ROW_FLOAT, 1, 0, a_quantize,
+      hn_infer_quantize, NULL, hn_lower_quantize },
+    { "", "DequantizeLinear", V(10, 13, 19, 21, 23, 24, 25), 2, 3, 1, 0, 0, 1, 0, a_quantize,
+      hn_infer_dequantize, NULL, hn_lower_dequantize },
+    { "com.microsoft", "QuantizeLinear", V(1), 2, 3, 1, 0, HN_ROW_FLOAT, 1, 0, a_quantize,
+      hn_infer_quantize, NULL, hn_lower_quantize },
+    { "com.microsoft", "DequantizeLinear", V(1), 2, 3, 1, 0, 0, 1, 0, a_quantize, hn_infer_dequantize, NULL,
+      hn_lower_dequantize },
     { "com.microsoft", "Gelu", V(1), 1, 1, 1, HN_U_GELU, SINGLE, 1, 0, NULL, hn_infer_unary, NULL, hn_lower_unary },
     { "com.microsoft", "QuickGelu", V(1), 1, 1, 1, HN_U_SILU, SINGLE, 1, 0, a_quick, hn_infer_unary, NULL, hn_lower_unary },
     { "com.microsoft", "BiasGelu", V(1), 2, 2, 1, HN_U_GELU, FLOATS, 3, 2, NULL, hn_infer_bias_gelu, NULL, hn_lower_bias_gelu },

@@ -128,6 +128,18 @@ const struct hn_onnx_row *hn_fused_activation(const struct hn_node *n,
                                               const struct hn_onnx_attrs *a,
                                               struct hn_onnx_attrs *of);
 
+/* quantize.c. Is the node a QuantizeLinear, a DequantizeLinear? Do all who read the first's whole numbers make them floats again as it
+ * had them? Is the second one of those? */
+int hn_is_quantize(const struct hn_node *n);
+int hn_is_dequantize(const struct hn_node *n);
+int hn_quantize_is_undone(const struct hn_graph *g, const struct hn_node *n);
+int hn_dequantize_is_view(const struct hn_graph *g, const struct hn_node *n);
+/* The first cuts off what is below 0, too, as a Relu that is left out in front of it would have. */
+int hn_quantize_is_relu(const struct hn_graph *g, const struct hn_node *n);
+/* Has the second one a parameter in front of it? What `inspect` says of it, in the arena; NULL: no memory. */
+int hn_dequantize_is_weight(const struct hn_graph *g, const struct hn_node *n);
+const char *hn_quantized_why(struct hn_graph *g, const struct hn_node *n);
+
 /* infer_math.c, infer_shape.c, ints.c, lower_math.c, lower_reduce.c, lower_shape.c: the functions the table names */
 #define HN_INFER(name) hone_status hn_infer_##name(struct hn_infer *c)
 HN_INFER(scaler);
@@ -147,6 +159,8 @@ HN_INFER(where);
 HN_INFER(gemm);
 HN_INFER(matmul);
 HN_INFER(fused_gemm);
+HN_INFER(quantize);
+HN_INFER(dequantize);
 HN_INFER(bias_gelu);
 HN_INFER(skip_norm);
 HN_INFER(batchnorm);
@@ -200,6 +214,8 @@ HN_LOWER(where);
 HN_LOWER(gemm);
 HN_LOWER(matmul);
 HN_LOWER(fused_gemm);
+HN_LOWER(quantize);
+HN_LOWER(dequantize);
 HN_LOWER(bias_gelu);
 HN_LOWER(skip_norm);
 HN_LOWER(batchnorm);

@@ -153,7 +153,7 @@ static const char *look(struct search *s, struct hn_layer *l)
     const struct hn_op *op = &p->ops[l->op];
     const struct hn_shape *x = &p->values[op->in[0]].shape, *y = &p->values[op->out[0]].shape;
     const int32_t weight = param_of(p, op, 1);
-    if (weight < 0) return "its weight is computed, or a constant";
+    if (weight < 0) return "its weight is computed, quantised, or a constant";
     if (x->rank < 2 || x->d[0].per_row < 1) return "what reaches it does not follow the rows";
     l->input = op->in[0];
     l->in = x->d[x->rank - 1].fixed;

@@ -2,6 +2,7 @@
  *
  * See build.h. */
 #include "tests/graph/build.h"
+#include "ops/base/quant.h"
 
 #include "ops/math/row.h"
 #include <math.h>
@@ -277,9 +278,13 @@ double *tb_run(struct tb *t, const struct hn_program *p, int64_t rows, const dou
     struct hn_column columns[8], targets[8] = { { 0 } };
     struct hn_dataset set = { rows, p->n_inputs, p->n_targets, columns, targets };
     double *w = hn_calloc(&t->mem, p->n_slab + 1, sizeof *w);
-    for (int i = 0; i < p->n_params; i++)
-        hn_convert(w + p->params[i].off, HN_F64, p->params[i].init->data, p->params[i].init->dtype,
-                   (int64_t)p->params[i].n);
+    for (int i = 0; i < p->n_params; i++) {
+        const struct hn_param *q = &p->params[i];
+        if (q->stored)
+            hn_dequantize(q->stored, q->init, w + q->off, HN_F64);
+        else
+            hn_convert(w + q->off, HN_F64, q->init->data, q->init->dtype, (int64_t)q->n);
+    }
     for (int k = 0; k < p->n_inputs; k++) {
         struct hn_dim n = hn_shape_count(&p->values[p->inputs[k]].shape);
         columns[k] = (struct hn_column){ x[k], HN_F64, n.per_row ? n.per_row : n.fixed, 1 };

@@ -200,8 +200,12 @@ static struct hn_buffer typed_model(int type, uint32_t field, int form)
         size_t k = 0;
         if (field == T_FLOATS) memcpy(v, &f, k = 4);
         if (field == T_DOUBLES) memcpy(v, &d, k = 8);
-        if (field == T_INT32)
-            k = hn_varint_put(v, type == 10 ? hn_float_to_half(f) : hn_float_to_bf16(f));
+        if (field == T_INT32) {
+            const int32_t whole = i == 1 && (type == HN_I8 || type == HN_I32) ? -7 : 20 * i;
+            k = hn_varint_put(v, type == HN_F16    ? hn_float_to_half(f)
+                                 : type == HN_BF16 ? hn_float_to_bf16(f)
+                                                   : (uint64_t)(int64_t)whole);
+        }
         int packed_here = form == 0 || (form == 2 && i < 3);
         if (packed_here) b_raw(&packed, v, k);
         if (form == 2 && i == 2) {
@@ -232,14 +236,19 @@ START_TEST(typed_fields_are_patched)
     static const struct {
         int type;
         uint32_t field;
-    } kinds[] = { { 1, T_FLOATS }, { 11, T_DOUBLES }, { 10, T_INT32 }, { 16, T_INT32 } };
-    for (size_t k = 0; k < 4; k++)
+        double first; /* element 1 */
+    } kinds[] = { { HN_F32, T_FLOATS, -1.5 }, { HN_F64, T_DOUBLES, -1.5 },
+                  { HN_F16, T_INT32, -1.5 },  { HN_BF16, T_INT32, -1.5 },
+                  { HN_I8, T_INT32, -7 },     { HN_U8, T_INT32, 20 },
+                  { HN_U16, T_INT32, 20 },    { HN_I32, T_INT32, -7 } };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (int form = 0; form < 3; form++) { /* packed, single values, both */
             struct hn_buffer b = typed_model(kinds[k].type, kinds[k].field, form), out;
             struct hn_onnx *m = open_bytes(&b), *back;
             ck_assert_int_eq(m->tensors[0].t.n, 5);
-            ck_assert(hn_tensor_f64(&m->tensors[0].t, 1) == -1.5);
+            ck_assert_double_eq(hn_tensor_f64(&m->tensors[0].t, 1), kinds[k].first);
             float v[5] = { 100, -0.25f, 3, 1e-3f, 65504 };
+            if (kinds[k].type == HN_I8 || kinds[k].type == HN_I32) v[1] = -111;
             struct hn_patch p = { 0, HN_F32, v };
             struct hn_changes c = { &p, 1, NULL, 0 };
             written(m, &c, &out);
