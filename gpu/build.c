@@ -110,15 +110,16 @@ hn_gpu_builder *hn_gpu_builder_of(const struct hn_op_row *row)
         const char *name;
         hn_gpu_builder *build;
     } table[] = { { "dense", hn_gpu_dense },         { "matmul", hn_gpu_matmul },
-                  { "unary", hn_gpu_unary },         { "binary", hn_gpu_binary },
-                  { "batchnorm", hn_gpu_batchnorm }, { "layernorm", hn_gpu_layernorm },
-                  { "dropout", hn_gpu_dropout },     { "softmax", hn_gpu_softmax },
-                  { "concat", hn_gpu_concat },       { "slice", hn_gpu_slice },
-                  { "transpose", hn_gpu_transpose }, { "reduce", hn_gpu_reduce },
-                  { "noise", hn_gpu_noise },         { "mixup", hn_gpu_mixup },
-                  { "onehot", hn_gpu_onehot },       { "embedding", hn_gpu_embedding },
-                  { "loss_ce", hn_gpu_loss },        { "loss_nll", hn_gpu_loss },
-                  { "loss_bce", hn_gpu_loss },       { "loss_regression", hn_gpu_loss } };
+                  { "quantize", hn_gpu_quantize },   { "unary", hn_gpu_unary },
+                  { "binary", hn_gpu_binary },       { "batchnorm", hn_gpu_batchnorm },
+                  { "layernorm", hn_gpu_layernorm }, { "dropout", hn_gpu_dropout },
+                  { "softmax", hn_gpu_softmax },     { "concat", hn_gpu_concat },
+                  { "slice", hn_gpu_slice },         { "transpose", hn_gpu_transpose },
+                  { "reduce", hn_gpu_reduce },       { "noise", hn_gpu_noise },
+                  { "mixup", hn_gpu_mixup },         { "onehot", hn_gpu_onehot },
+                  { "embedding", hn_gpu_embedding }, { "loss_ce", hn_gpu_loss },
+                  { "loss_nll", hn_gpu_loss },       { "loss_bce", hn_gpu_loss },
+                  { "loss_regression", hn_gpu_loss } };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(row->name, table[i].name) == 0) return table[i].build;
     return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Nodes of the ops by element and by shape: unary, binary, dropout, softmax, concat, slice, transpose, reduce, and the losses. */
+ * Nodes of the ops by element and by shape: unary, quantize, binary, dropout, softmax, concat, slice, transpose, reduce, and the losses. */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -64,6 +64,38 @@ hone_status hn_gpu_unary(struct hn_gpu_build *b)
     }
     return added(b, hn_gpu_add(b, b->s->backward ? HN_KN_unary_back : HN_KN_unary, &k, sizeof k,
                                k.n, 4 * HN_BLOCK));
+}
+
+hone_status hn_gpu_quantize(struct hn_gpu_build *b)
+{
+    const struct hn_quantize *t = b->op->attrs;
+    const struct hn_shape *x = hn_gpu_shape(b, b->op->in[0]);
+    const int has_zero = b->op->n_in > 2 && b->op->in[2] >= 0;
+    struct hn_k_quantize k = { .n = count(b, b->op->in[0]),
+                               .scales = count(b, b->op->in[1]).fixed,
+                               .zeros = has_zero ? count(b, b->op->in[2]).fixed : 0,
+                               .inner = 1,
+                               .whole = t->whole,
+                               .low = t->low,
+                               .high = t->high };
+    if (k.scales > 1) {
+        const struct hn_k_dim inner = hn_gpu_span(x, t->axis + 1, x->rank);
+        if (inner.per_row)
+            return hn_fail(b->err, HONE_E_UNSUPPORTED, b->op->name,
+                           "scales in front of the batch dim are not on the GPU");
+        k.inner = inner.fixed;
+    }
+    k.x = hn_gpu_ref(b, b->s->x[0]), k.scale = hn_gpu_ref(b, b->s->x[1]);
+    if (has_zero) k.zero = hn_gpu_ref(b, b->s->x[2]);
+    if (b->s->backward) {
+        if (!hn_gpu_wants(b, 0)) return HONE_OK;
+        k.dx = hn_gpu_ref(b, b->s->dx[0]), k.dy = hn_gpu_ref(b, b->s->dy[0]),
+        k.acc = hn_gpu_acc(b, 0);
+    } else {
+        k.y = hn_gpu_ref(b, b->s->y[0]);
+    }
+    return added(b, hn_gpu_add(b, b->s->backward ? HN_KN_quantize_back : HN_KN_quantize, &k,
+                               sizeof k, k.n, 4 * HN_BLOCK));
 }
 
 hone_status hn_gpu_binary(struct hn_gpu_build *b)

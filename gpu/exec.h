@@ -302,7 +302,8 @@ static inline int hn_gpu_wants(const struct hn_gpu_build *b, int i)
 typedef hone_status hn_gpu_builder(struct hn_gpu_build *b);
 hn_gpu_builder hn_gpu_dense, hn_gpu_matmul, hn_gpu_unary, hn_gpu_binary, hn_gpu_batchnorm,
     hn_gpu_layernorm, hn_gpu_dropout, hn_gpu_softmax, hn_gpu_concat, hn_gpu_slice, hn_gpu_transpose,
-    hn_gpu_reduce, hn_gpu_noise, hn_gpu_mixup, hn_gpu_onehot, hn_gpu_embedding, hn_gpu_loss;
+    hn_gpu_reduce, hn_gpu_noise, hn_gpu_mixup, hn_gpu_onehot, hn_gpu_embedding, hn_gpu_quantize,
+    hn_gpu_loss;
 /* The builder of a row, by its name; NULL: not offered. */
 hn_gpu_builder *hn_gpu_builder_of(const struct hn_op_row *row);
 /* Backward of a ReLU whose gradient goes to a BatchNorm right behind it: both in one launch, if possible (else 0). */

@@ -120,6 +120,14 @@ struct hn_k_unary {
     int32_t kind, by, acc; /* by: 0 nothing, 1 x, 2 y */
     double a, b;
 };
+struct hn_k_quantize {
+    struct hn_k_env env;
+    struct hn_k_ref x, scale, zero, y, dx, dy; /* zero: may be none */
+    struct hn_k_dim n;
+    int64_t scales, zeros, inner; /* element i has scale i / inner % scales */
+    int32_t whole, acc;
+    double low, high;
+};
 struct hn_k_binary {
     struct hn_k_env env;
     struct hn_k_ref a, b, y; /* backward: y is dy */
@@ -391,7 +399,7 @@ struct hn_k_whole { /* x: the blocks of a slot, all of them at work at the same 
     X(gather)                                                                                      \
     X(fill)                                                                                        \
     X(emit) X(convert) X(turn)                                                                     \
-    X(unary) X(unary_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(panel) X(colsum) X(norm) X(norm_back)         \
+    X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(panel) X(colsum) X(norm) X(norm_back)         \
     X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
