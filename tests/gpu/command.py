@@ -244,6 +244,40 @@ def timed():
     print(f"64 replicas of 3000 rows, 8 epochs of batches of 32: {took[0]:.2f} s one after the other, {took[1]:.2f} s together")
 
 
+def quantized():
+    """Rounded weights and activations: training, evaluation, a gathered search. A rounding near a tie may go the other way, which a few
+    rows see; the losses stay near."""
+    for name in ("gemm_softmax_channel", "matmul_u8"):
+        shutil.copy(pathlib.Path(__file__).resolve().parent.parent / "data" / "quant" / f"{name}.onnx", folder / "q.onnx")
+        rng = random.Random(2)
+        lines = ["x0,x1,x2,x3,x4,x5,y0,y1,y2" if name == "matmul_u8" else "x0,x1,x2,x3,x4,x5,y"]
+        for _ in range(300):
+            x = [rng.gauss(0, 1) for _ in range(6)]
+            y = [x[0] + x[1], x[2] - x[3], abs(x[4])]
+            lines.append(",".join(f"{v:.5f}" for v in (x + y if name == "matmul_u8" else x)) + ("" if name == "matmul_u8" else f",{y.index(max(y))}"))
+        (folder / "q.csv").write_text("\n".join(lines) + "\n")
+        target = [o for t in (["y0", "y1", "y2"] if name == "matmul_u8" else ["y"]) for o in ("--target", t)]
+        found = []
+        for device in ("cpu", "cuda"):
+            text, _ = hone("train", "q.onnx", "--data", "q.csv", *target, "--val-split", "0.2", "--optimizer", "sgd", "--lr", "0.05", "--epochs", "6", "--device", device,
+                           "--force", "--json", "--quiet", "-o", f"q_{device}.onnx")
+            found.append(json.loads(text) if text else None)
+            text, _ = hone("eval", f"q_{device}.onnx", "--data", "q.csv", *target, "--device", device, "--json")
+            found[-1]["again"] = json.loads(text)["loss"] if text else None
+        cpu, cuda = found
+        near(f"{name}: loss as it came", cuda["before"]["val"]["loss"], cpu["before"]["val"]["loss"])
+        near(f"{name}: loss, trained", cuda["val"]["loss"], cpu["val"]["loss"], 5e-3)
+        near(f"{name}: loss of the file", cuda["again"], cpu["again"], 5e-3)
+        if not cuda["val"]["loss"] < 0.9 * cuda["before"]["val"]["loss"] or cuda["device"] != "cuda":
+            bad.append(f"{name}: {cuda['device']}, {cuda['val']} after {cuda['before']['val']}")
+        few = ["--data", "q.csv", *target, "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "4", "--sampler", "random", "--epochs", "3", "--device", "cuda",
+               "--force", "--quiet"]
+        for i, jobs in enumerate(("1", "4")):
+            hone("tune", "q.onnx", *few, "--jobs", jobs, "-o", f"qt{i}.onnx")
+        if (folder / "qt0.onnx").read_bytes() != (folder / "qt1.onnx").read_bytes():
+            bad.append(f"{name}: a search depends on --jobs")
+
+
 def auto():
     """A GPU where it pays, the CPU for little work."""
     hone("new", "4-64-160-3 relu", "-o", "wide.onnx", "--seed", "1")
@@ -265,6 +299,7 @@ if sys.argv[3:] == ["search"]:
 else:
     same_as_cpu()
     auto()
+    quantized()
     cudnn_dropout()
     gathered()
     shared()
