@@ -10,6 +10,7 @@
 #include "plugin/gpu_module.h"
 #include "plugin/internal.h"
 #include <cblas.h>
+#include <math.h>
 #include <string.h>
 
 const char *hn_device_why_no_gpu(char *name, size_t size)
@@ -104,7 +105,17 @@ hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dty
 hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
                            struct hn_device *out, hone_error *err)
 {
+    return hn_device_open_for(ctx, params, dtype, (double)INFINITY, out, err);
+}
+
+/* Multiplications in all from which on more than one thread pays: starting them takes as long. */
+static const double THREADS_WORK = 4e6;
+
+hone_status hn_device_open_for(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
+                               double work, struct hn_device *out, hone_error *err)
+{
     const char *device = hn_param_s(params, "device");
+    int threads = (int)hn_param_i(params, "threads");
     int64_t ordinal;
     *out = (struct hn_device){ 0 };
     if (is_cuda(device, &ordinal)) return open_gpu(ctx, params, ordinal, dtype, out, err);
@@ -112,7 +123,8 @@ hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn
         return hn_fail(err, HONE_E_USAGE, "device", "found '%s', wanted auto, cpu, cuda or cuda:N",
                        device);
     HN_TRY(check_cpu(params, err));
-    return hn_device_open_cpu(ctx, (int)hn_param_i(params, "threads"), dtype, out, err);
+    if (threads < 1 && work < THREADS_WORK) threads = 1;
+    return hn_device_open_cpu(ctx, threads, dtype, out, err);
 }
 
 /* Multiplications of one step and of all epochs from which on a GPU pays: its step takes a few tens of microseconds whatever the

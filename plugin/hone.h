@@ -17,16 +17,28 @@
  *     hone_train(model, data, params, NULL, &result, &err);
  *     hone_model_save(model, "better.onnx", params, &err);
  *
+ * A whole program, with rows in memory, a callback and threads that predict: examples/embed.
+ *
  * Rules for all functions
  * - They return HONE_OK (0) or a negative hone_status; the caller's hone_error (NULL allowed)
  *   then says where, what was found and what was wanted. On failure out parameters are set to
- *   NULL and the caller owes nothing.
+ *   NULL and the caller owes nothing. Any function may fail with HONE_E_NOMEM, HONE_E_BUDGET
+ *   (memory_budget, or a file that wants more than is sane) and HONE_E_INTERNAL; the others it
+ *   has are said with it, or are plain: HONE_E_USAGE for parameters and the order of calls,
+ *   HONE_E_MODEL and HONE_E_UNSUPPORTED for models, HONE_E_DATA for rows (naming file or array,
+ *   row and column), HONE_E_IO for files, HONE_E_DEVICE for a GPU that was asked for.
  * - Handles are opaque. Whoever creates one destroys it; destroy accepts NULL. Destroy the
  *   context last. Strings passed in are copied; strings handed out live as long as the handle
  *   they came from unless stated otherwise.
  * - Threads: a context and everything made from it belong to one thread at a time. Different
- *   contexts may be used by different threads at once. hone_request_stop alone may be called
- *   from anywhere, also from a signal handler.
+ *   contexts may be used by different threads at once (to predict from several, each loads the
+ *   model from the same bytes). hone_request_stop alone may be called from anywhere, also from a
+ *   signal handler. Callbacks and the log are called on the thread that called the function,
+ *   never two at once; of the library they may call hone_request_stop, and what belongs to other
+ *   contexts. Threads that Hone starts end before the call returns, which makes fork safe between
+ *   calls.
+ * - What gets bytes or rows from the library returns 0 to go on; with anything else the call ends
+ *   with HONE_E_IO.
  * - The library never prints, exits, aborts, reads the environment or touches signal handlers.
  * - Structs of options begin with their size (set by their initializer macro), so that old
  *   programs keep working. */
@@ -67,7 +79,7 @@ typedef enum hone_log_level { HONE_LOG_NOTE = 0, HONE_LOG_WARNING = 1 } hone_log
 
 typedef struct hone_context_opts {
     size_t size;
-    /* both or neither; at least 16-byte aligned; NULL on failure; thread-safe */
+    /* both or neither; at least 16-byte aligned; NULL on failure; called from Hone's threads too */
     void *(*alloc)(void *user, size_t bytes);
     void (*release)(void *user, void *p);
     void *alloc_user;
@@ -83,9 +95,10 @@ typedef struct hone_context_opts {
 
 HONE_CALL hone_context_create(const hone_context_opts *opts, hone_context **out, hone_error *err);
 HONE_API void hone_context_destroy(hone_context *ctx);
-/* Asks a running hone_train or hone_resume of this context to stop after the current batch, to
- * leave a checkpoint and to return with stop_reason "interrupted". One atomic store: any thread,
- * any signal handler. Cleared when a run starts. */
+/* Asks a running hone_train, hone_resume, hone_lr_find or hone_tune of this context to stop after
+ * the current batch, to leave a checkpoint where there is a run folder, and to return HONE_OK with
+ * stop_reason "interrupted". One atomic store: any thread, any signal handler. Cleared when a run
+ * starts. */
 HONE_API void hone_request_stop(hone_context *ctx);
 /* Devices, libraries, versions, core type, plug-ins of the context as a result (see hone_result_json). */
 HONE_CALL hone_doctor(hone_context *ctx, hone_result **out, hone_error *err);
@@ -94,8 +107,9 @@ HONE_CALL hone_doctor(hone_context *ctx, hone_result **out, hone_error *err);
 
 typedef struct hone_param_info {
     size_t size;
-    const char *name;  /* "early-stop-patience" */
-    const char *group; /* "data", "training", "run", "predict", "verify", later "search" */
+    const char *name; /* "early-stop-patience" */
+    /* "data", "training", "run", "predict", "verify", "search", "tune", "tell", "export", "lr-find" */
+    const char *group;
     /* "float", "int", "bool", "text", "choice", "list" (may be given several times) */
     const char *type;
     const char *initial; /* default as text; "" when there is none */
@@ -106,7 +120,10 @@ typedef struct hone_param_info {
     int low_open, high_open, log_scale;
     int moves; /* a run or search that is continued may be given another value */
 } hone_param_info;
-/* The i-th row of the table, i from 0; returns 0 past the end. info->size must be set. */
+/* clang-format off */
+#define HONE_PARAM_INFO { sizeof(hone_param_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0 }
+/* clang-format on */
+/* The i-th row of the table, i from 0; returns 0 past the end. info begins as HONE_PARAM_INFO. Its strings are static. */
 HONE_API int hone_param_at(size_t i, hone_param_info *info);
 
 HONE_CALL hone_params_create(hone_context *ctx, hone_params **out, hone_error *err);
@@ -115,7 +132,7 @@ HONE_CALL hone_params_create(hone_context *ctx, hone_params **out, hone_error *e
  * back to the default. */
 HONE_CALL hone_params_set(hone_params *p, const char *name, const char *value, hone_error *err);
 /* The value as text (default when unset; i-th item of a list, NULL past the end or for an
- * unknown name). */
+ * unknown name). It lives until this parameter is set again. */
 HONE_API const char *hone_params_get(const hone_params *p, const char *name, size_t i);
 HONE_API int hone_params_is_set(const hone_params *p, const char *name);
 HONE_API void hone_params_destroy(hone_params *p);
@@ -167,7 +184,8 @@ HONE_API void hone_model_destroy(hone_model *m);
 
 /* Opens what the parameters of group "data" name: training, validation and test files. Tables
  * are read in m's precision; m also tells "INPUT=FILE" from a file name with '='. m may be NULL
- * (float32) and is only looked at during the call. */
+ * (float32); m and params are only looked at during the call. Without "y" or "target" the data have
+ * no targets, and are for prediction. HONE_E_DATA, HONE_E_IO, HONE_E_USAGE. */
 HONE_CALL hone_data_open(hone_context *ctx, const hone_model *m, const hone_params *params,
                          hone_data **out, hone_error *err);
 
@@ -192,11 +210,18 @@ typedef enum hone_role {
 typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
     size_t size;
     const char *name; /* model input or output; NULL: by position */
+    /* inputs and numeric targets: any of numbers; HONE_STR: targets of one label a row */
     hone_dtype dtype;
-    int64_t rows, per_row;
-    const void *data; /* borrowed: must live as long as the hone_data */
+    int64_t rows,
+        per_row; /* per_row: elements of one row, whatever their shape: 784 of [1, 28, 28] */
+    const void
+        *data; /* borrowed: unchanged as long as the hone_data lives; in the machine's byte order */
 } hone_array;
-/* Wraps arrays in memory without copying. y may be NULL with n_y 0 (prediction). Call again for
+/* clang-format off */
+#define HONE_ARRAY { sizeof(hone_array), NULL, HONE_F32, 0, 0, NULL }
+/* clang-format on */
+/* Wraps arrays in memory without copying: n_x inputs and n_y targets of as many rows each; whether they fit a model is seen when
+ * one is trained on them. Class labels are one element a row: integers from 0, other numbers or text. y may be NULL with n_y 0 (prediction). Call again for
  * other roles: *data is created when NULL, extended otherwise. HONE_PRETRAIN takes no targets (HONE_E_USAGE); its rows are
  * read where "pretrain" is above 0, instead of the training rows; hone_train refuses them where it is not. */
 HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
@@ -247,9 +272,10 @@ typedef struct hone_progress { /* what a callback sees; valid during the call */
     /* end of an epoch only: validation metrics and what --metric asked for */
     const hone_metric *metrics;
     size_t n_metrics;
+    /* of the last step; since the run began, what was before hone_resume included; trained; to the last epoch, NaN: not known */
     double lr, seconds, rows_per_second, seconds_left;
-    int64_t best_epoch; /* -1: none yet */
-    int is_best, epoch_end;
+    int64_t best_epoch;     /* -1: none yet */
+    int is_best, epoch_end; /* 1 or 0 */
     /* not NULL: pre-training is at this layer, number layer of layers. Then epoch, epochs, row and rows are those of the
      * layer's autoencoder, train_loss is the mean square error of its reconstruction */
     const char *pretrain;
@@ -301,7 +327,10 @@ HONE_CALL hone_resume(hone_context *ctx, const char *run_dir, const hone_params 
  * mode. */
 HONE_CALL hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
                         hone_error *err);
-/* Outputs in input order, written to path (.csv, .npy, .npz) or, path NULL, handed to each (one
+/* outputs: n_outputs arrays of the same rows, the first of which is row first_row (from 0) of the data. */
+typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_outputs,
+                               int64_t first_row);
+/* Outputs of the data's training role in input order, written to path (.csv, .npy, .npz) or, path NULL, handed to each (one
  * call per chunk of rows; arrays and texts are Hone's, and valid during the call). They come in the
  * model's order, all that can be computed unless "output" names some: float types as HONE_F32 or
  * HONE_F64, integers of any width as HONE_I64, HONE_BOOL, labels that are text as HONE_STR (in a
@@ -309,9 +338,9 @@ HONE_CALL hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, 
  * With "argmax" a file gets the labels of the model's classes for scores (in arrays int64, or float64
  * where one is no whole number; numbers 0, 1, ... where they are text or it has no list), each gets
  * the numbers; outputs that are labels already are then left out unless named, and one that tells no
- * classes apart (a regression's, one number a row without a Sigmoid) is refused. */
-typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_outputs,
-                               int64_t first_row);
+ * classes apart (a regression's, one number a row without a Sigmoid) is refused. params NULL: all defaults.
+ * Each call gets the model ready anew, about 0.1 ms for a small network and more for large weights: hand over many rows at once
+ * where there are many. Few rows are computed by one thread unless "threads" says otherwise. HONE_E_DATA, HONE_E_MODEL, HONE_E_IO. */
 HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
                        hone_predict_fn each, void *user, hone_result **out, hone_error *err);
 /* ONNX test vectors: dir/input_N.pb against dir/output_N.pb. HONE_OK also when they differ: read

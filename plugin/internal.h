@@ -87,6 +87,9 @@ struct hn_device {
  * zeroed struct. */
 hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
                            struct hn_device *out, hone_error *err);
+/* The same for a job of so many multiplications in all that is not a training run: small ones get one thread unless told. */
+hone_status hn_device_open_for(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
+                               double work, struct hn_device *out, hone_error *err);
 /* The same for a training run of so many multiplications a step and in all: "auto" is a GPU where it pays. */
 hone_status hn_device_open_training(hone_context *ctx, const hone_params *params,
                                     enum hn_dtype dtype, double step_work, double run_work,

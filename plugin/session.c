@@ -325,7 +325,9 @@ static hone_status open_device(struct hn_session *s, hone_error *err)
                                        &own->device, err));
         d = &own->device;
     } else if (!d) {
-        HN_TRY(hn_device_open(s->ctx, s->params, dtype, &own->device, err));
+        const double work =
+            (double)s->rows[HONE_TRAIN].n * (double)(s->prog->n_slab + s->prog->n_const);
+        HN_TRY(hn_device_open_for(s->ctx, s->params, dtype, work, &own->device, err));
         d = &own->device;
     }
     s->backend = d->backend;
