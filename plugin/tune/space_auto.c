@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * --space auto: what is worth searching for this model and these data, around what the model is. Learning rate and weight decay
- * on log scales; batch sizes that leave at least two steps an epoch; dropout where there are hidden layers; and for a plain
- * stack of them its depth (one less to one more), widths (a quarter to four times, no more than the wider of 1024 and what
+ * on log scales; batch sizes that leave at least two steps an epoch; dropout where there are hidden layers; averaged weights
+ * (--ema); and for a plain stack of them its depth (one less to one more), widths (a quarter to four times, no more than the wider of 1024 and what
  * there is) and activation. One width is searched where all layers have the same, else one a layer.
  * Lines of --search stand beside it, or for the axis of the same name. */
 #include "ops/base/json.h"
@@ -115,6 +115,7 @@ hone_status hn_knobs_auto(struct hn_tune *t, hone_error *err)
     if (is_free(t, "batch-size")) HN_TRY(add_batch_size(t, err));
     if (is_free(t, "weight-decay")) HN_TRY(add(t, "weight_decay=log:1e-6..1e-2", err));
     if (is_free(t, "dropout") && has_hidden(t)) HN_TRY(add(t, "dropout=0..0.5:step=0.1", err));
+    if (is_free(t, "ema") && is_free(t, "swa-start")) HN_TRY(add(t, "ema=0,0.9,0.99", err));
     return t->hidden.n ? add_stack(t, err) : HONE_OK;
 }
 

@@ -455,7 +455,7 @@ static hone_status recognise(struct postgres *p, enum hn_store_open how, hone_er
                    "DELETE FROM hone_commit WHERE at < now() - interval '30 days'");
     if (how != HN_STORE_MAKE)
         return hn_hint(err, hn_fail(err, HONE_E_IO, p->at.shown, "there is no such study"),
-                       "a search space (--space FILE.yaml) makes one");
+                       "hone tune, or hone ask with a search space (--space FILE.yaml), makes one");
     if (!schema) HN_TRY(run(p, "make the study", err, "CREATE SCHEMA \"%s\"", p->at.schema));
     return run(p, "make the study", err,
                "CREATE TABLE hone_commit(worker TEXT PRIMARY KEY, n BIGINT NOT NULL, "

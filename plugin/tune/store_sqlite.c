@@ -235,7 +235,7 @@ static hone_status look(const struct hn_io *io, const char *path, enum hn_store_
     int rc = io->stat_path(io->user, path, &st);
     if (rc == -ENOENT && how != HN_STORE_MAKE)
         return hn_hint(err, hn_fail(err, HONE_E_IO, path, "there is no such study"),
-                       "a search space (--space FILE.yaml) makes one");
+                       "hone tune, or hone ask with a search space (--space FILE.yaml), makes one");
     if (rc < 0) return HONE_OK; /* SQLite says what is wrong */
     if (st.is_dir || !st.is_regular) return not_a_study(path, err);
     if (st.size == 0) return HONE_OK;

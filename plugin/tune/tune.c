@@ -136,10 +136,10 @@ static const char *default_text(struct hn_tune *t, const char *name, const struc
     const struct {
         const char *name;
         double value;
-    } known[] = { { "lr", lr },
-                  { "momentum", h->momentum },
-                  { "eps", h->eps },
-                  { "weight_decay", h->weight_decay } };
+    } known[] = { { "lr", lr },      { "momentum", h->momentum },
+                  { "eps", h->eps }, { "weight_decay", h->weight_decay },
+                  { "ema", 0 }, /* none */
+                  { "swa_start", 0 } };
     char number[32];
     const char *text = hn_knobs_default(t, name);
     if (!text) text = hone_params_get(t->base, name, 0);

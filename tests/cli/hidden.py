@@ -210,8 +210,12 @@ def test_tune():
 def test_auto():
     r = tune(tmp / "auto.onnx", "--space", "auto", "--trials", "6")
     code("--space auto", r, 0)
-    for name in ("lr", "batch_size", "weight_decay", "dropout", "hidden_layers", "hidden_units", "activation"):
+    for name in ("lr", "batch_size", "weight_decay", "dropout", "ema", "hidden_layers", "hidden_units", "activation"):
         check(f"it searches {name}", name in r.json["space"], r.json["space"])
+    check("trial 0 averages nothing", r.json["trials"][0]["params"]["ema"] == 0, r.json["trials"][0])
+    s = tune(tmp / "swa.onnx", "--space", "auto", "--swa-start", "0.5", "--trials", "3")
+    code("--space auto with an average of another kind", s, 0)
+    check("searches no second one", "ema" not in s.json["space"], s.json["space"])
     told = [line for line in r.err.splitlines() if ": {type: " in line]
     check("and says so, an axis a line", len(told) == len(r.json["space"]), r.err)
     (tmp / "copied.yaml").write_text("\n".join(told) + "\n")
