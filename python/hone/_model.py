@@ -276,8 +276,8 @@ class Model:
     def predict(self, X: object = None, *, argmax: bool = False, **params: object) -> np.ndarray | dict[str, np.ndarray]:
         """The outputs for rows X (or data=, a file or a pandas table), in their order: an array [rows, …] of float32
         (float64 in models of it), of labels int64, bool or text; where several outputs are computed, {output: array};
-        output="NAME" chooses. argmax: [rows], the class of each row by its label: text, integers, or numbers 0, 1, … where the model has no
-        list (made of the scores; labels that the model gives itself are left out unless named)."""
+        output="NAME" chooses. argmax: [rows], the class of each row by its label: text, integers, or numbers 0, 1, …
+        where the model has no list (made of the scores; labels that the model gives itself are left out unless named)."""
         roles = self._roles(X, None, None, None, None)
         also = SPEED if roles else SPEED | FILES_OF_PREDICT
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The Debian packages: made from this build, unpacked into a folder, used from there: what each holds and needs, the command
 runs, a program is built with the headers and runs."""
+import gzip
 import os
 import re
 import shutil
@@ -44,7 +45,8 @@ holds = {n: names(p) for n, p in packages.items()}
 needs = {n: run("dpkg-deb", "-f", p, "Depends").stdout for n, p in packages.items()}
 version = hone("--version").out.split()[1]
 lib = next(n for n in holds["libhone0"] if n.endswith("libhone.so.0")).rsplit("/", 1)[0]
-check("the library", set(holds["libhone0"]) == {f"{lib}/libhone.so.0", f"{lib}/libhone.so.{version}", "usr/share/doc/libhone0/copyright"},
+check("the library", set(holds["libhone0"]) == {f"{lib}/libhone.so.0", f"{lib}/libhone.so.{version}", "usr/share/doc/libhone0/copyright",
+      "usr/share/doc/libhone0/changelog.Debian.gz", "usr/share/lintian/overrides/libhone0"},
       holds["libhone0"])
 check("what the library needs", all(n in needs["libhone0"] for n in ("libc6", "libopenblas0", "libprotobuf-c1", "libsqlite3-0")), needs["libhone0"])
 check("what building needs", all(n in holds["libhone-dev"] for n in ("usr/include/hone.h", f"{lib}/libhone.a", f"{lib}/libhone.so",
@@ -57,6 +59,16 @@ check("the command, completion for three shells", "usr/bin/hone" in holds["hone"
 
 for p in packages.values():
     run("dpkg-deb", "-x", p, root)
+keeper = run("dpkg-deb", "-f", packages["hone"], "Maintainer").stdout.strip()
+changes = gzip.decompress((root / "usr/share/doc/hone/changelog.Debian.gz").read_bytes()).decode()
+check("somebody answers for them", re.fullmatch(r".+ <[^<> ]+@[^<> ]+>", keeper), keeper)
+check("the changelog", re.fullmatch(rf"hone \({re.escape(version)}-1\) unstable; urgency=medium\n\n  \* .+\n\n -- {re.escape(keeper)}  "
+      r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\n", changes), changes)
+if shutil.which("lintian"):
+    said = run("lintian", "--allow-root", *packages.values())
+    prefixed = "CMAKE_INSTALL_PREFIX:PATH=/usr\n" in (BUILD / "CMakeCache.txt").read_text()  # else no folder of the architecture
+    lines = [line for line in said.stdout.splitlines() if line[:3] in ("E: ", "W: ") and (prefixed or "pkg-config-unavailable" not in line)]
+    check("lintian has nothing to say", not lines, lines)
 r = run(root / "usr/bin/hone", "new", "4-8-3 relu softmax", "-o", tmp / "net.onnx")
 check("the command runs", r.returncode == 0 and (tmp / "net.onnx").exists(), r.stderr)
 used = run("ldd", root / "usr/bin/hone").stdout
