@@ -156,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     hn_fault_init(&f);
     f.mem_fail.at = data[1];
+    f.mem.budget = (size_t)1 << 28;
     at = data + 2, end = data + size;
     opened = closed = 0;
     struct hn_source s = { .io = &f.io, .mem = &f.mem, .path = path, .readers = &list };
