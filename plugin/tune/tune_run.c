@@ -164,12 +164,28 @@ static int out_of_time(const struct hn_tune *t)
     return t->deadline > 0 && hn_seconds() >= t->deadline;
 }
 
+/* However little time there is, one trial is run: a search has a result, on a busy machine too. */
+static hone_status time_ends(const struct round *o, int *ends, hone_error *err)
+{
+    const struct hn_trial *trials;
+    size_t n;
+    *ends = out_of_time(o->t);
+    if (!*ends || o->running) return HONE_OK;
+    HN_TRY(hn_study_trials(o->t->study, &trials, &n, err));
+    for (size_t i = 0; i < n; i++)
+        if (trials[i].state > HN_TRIAL_RUNNING) return HONE_OK;
+    *ends = 0;
+    return HONE_OK;
+}
+
 /* As many trials as keep the crew busy. */
 static hone_status claim_trials(struct round *o, hone_error *err)
 {
     while (!o->done && !o->stopped && hn_crew_waiting(o->crew) < o->t->jobs) {
         struct hn_claimed c;
-        if (out_of_time(o->t)) {
+        int ends;
+        HN_TRY(time_ends(o, &ends, err));
+        if (ends) {
             o->t->out_of_time = o->done = 1;
             break;
         }

@@ -175,9 +175,11 @@ def test_odd_cases():
         code(what, tune(out, *args), want, text)
         check(f"{what}: nothing written", not out.exists())
     r = tune(tmp / "timed.onnx", *[a for a in PLAIN if a not in ("--trials", "5")], "--folds", "3", "--nested", "3", "--sampler", "random",
-             "--max-seconds", "1.5")
-    code("--max-seconds is shared out", r, 0)
-    check("every search gets some", r.json["nested"]["complete"] is True and r.json["stop_reason"] == "time" and r.json["seconds"] < 30, r.json["nested"])
+             "--max-seconds", "1e-9")
+    code("--max-seconds, over before the first trial", r, 0)
+    n = r.json["nested"]
+    check("every search gets one", n["complete"] is True and r.json["stop_reason"] == "time" and len(r.json["trials"]) == 1
+          and [f["best_trial"] for f in n["folds"]] == [0, 0, 0], (n, r.json["trials"]))
     r = hone("tune", NET, "--data", DATA, *PLAIN, "--folds", "3", "--nested", "3", "--progress", "none", "-o", tmp / "told.onnx")
     code("people read", r, 0, "on rows that it has not seen a search like this gives loss", "3 outer folds")
 

@@ -159,7 +159,7 @@ def test_kinds():
     check("in the target's own units", r.json["best_value"] > 10 and r.json["test"]["r2"] > 0.3, r.json["test"])
     r = tune(NET, tmp / "timed.onnx", *JOB, *SPACE, "--folds", "3", "--max-seconds", "0.3", "--sampler", "random")
     code("--max-seconds is the search's", r, 0)
-    check("said", r.json["stop_reason"] == "time" and r.json["seconds"] < 20 and r.json["beaten"] is True, r.json["stop_reason"])
+    check("said", r.json["stop_reason"] == "time" and r.json["beaten"] is True, r.json["stop_reason"])
     r = tune(NET, tmp / "none.onnx", *JOB, *SPACE, "--folds", "3", "--epochs", "0")
     code("no epochs", r, 2, "epochs", "wanted at least 1")
     check("nothing is made", not (tmp / "none.onnx.run").exists())
