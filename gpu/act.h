@@ -36,7 +36,19 @@ enum { /* enum hn_unary_kind; checked where the host fills in `kind` */
        THRESHOLDED,
        TRUNC,
        SIN,
-       COS
+       COS,
+       SIGN,
+       FLOOR,
+       CEIL,
+       ROUND,
+       TAN,
+       ASIN,
+       ACOS,
+       ATAN,
+       SINH,
+       COSH,
+       ASINH,
+       ATANH
 };
 enum { BY_NOTHING, BY_X, BY_Y };
 
@@ -88,6 +100,18 @@ HN_DEVICE real value(int kind, real x, real a, real b)
     case TRUNC: return HN_FN(trunc)(x);
     case SIN: return HN_FN(sin)(x);
     case COS: return HN_FN(cos)(x);
+    case SIGN: return x != x ? x : (real)((x > 0) - (x < 0));
+    case FLOOR: return HN_FN(floor)(x);
+    case CEIL: return HN_FN(ceil)(x);
+    case ROUND: return HN_FN(nearbyint)(x);
+    case TAN: return HN_FN(tan)(x);
+    case ASIN: return HN_FN(asin)(x);
+    case ACOS: return HN_FN(acos)(x);
+    case ATAN: return HN_FN(atan)(x);
+    case SINH: return HN_FN(sinh)(x);
+    case COSH: return HN_FN(cosh)(x);
+    case ASINH: return HN_FN(asinh)(x);
+    case ATANH: return HN_FN(atanh)(x);
     default: return x;
     }
 }
@@ -137,9 +161,21 @@ HN_DEVICE real slope(int kind, int by, real v, real a, real b)
     case MISH: return slope_mish(v);
     case SOFTSIGN: return 1 / ((1 + HN_FN(fabs)(v)) * (1 + HN_FN(fabs)(v)));
     case THRESHOLDED: return by == BY_Y ? (v > 0 ? 1 : 0) : (v > a ? 1 : 0);
-    case TRUNC: return 0;
+    case TRUNC:
+    case SIGN:
+    case FLOOR:
+    case CEIL:
+    case ROUND: return 0;
     case SIN: return HN_FN(cos)(v);
     case COS: return -HN_FN(sin)(v);
+    case TAN: return 1 + HN_FN(tan)(v) * HN_FN(tan)(v);
+    case ASIN: return 1 / HN_FN(sqrt)(1 - v * v);
+    case ACOS: return -1 / HN_FN(sqrt)(1 - v * v);
+    case ATAN: return 1 / (1 + v * v);
+    case SINH: return HN_FN(cosh)(v);
+    case COSH: return HN_FN(sinh)(v);
+    case ASINH: return 1 / HN_FN(sqrt)(v * v + 1);
+    case ATANH: return 1 / (1 - v * v);
     default: return 1;
     }
 }

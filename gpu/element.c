@@ -8,7 +8,7 @@
 /* the kernels' own numbering of kinds is that of the contract */
 _Static_assert(HN_U_COPY == 0 && HN_U_RELU == 1 && HN_U_SIGMOID == 5 && HN_U_GELU_TANH == 9 &&
                    HN_U_EXP == 14 && HN_U_SILU == 18 && HN_U_CELU == 20 && HN_U_COS == 28 &&
-                   HN_U_COUNT == 29,
+                   HN_U_SIGN == 29 && HN_U_ATANH == 40 && HN_U_COUNT == 41,
                "unary.cu's kinds");
 _Static_assert(HN_B_ADD == 0 && HN_B_DIV == 3 && HN_B_POW == 6 && HN_B_KEEP == 10 &&
                    HN_B_COUNT == 11,

@@ -107,6 +107,18 @@ static void unary_loop(const struct hn_unary *u, const float *x, float *y, size_
     case HN_U_COS:
         if (any_far(x, n)) { LOOP(__builtin_cosf(v)); }
         LOOP(hn_cosf(v));
+    case HN_U_SIGN: LOOP(v != v ? v : (float)(v > 0) - (float)(v < 0));
+    case HN_U_FLOOR: LOOP(__builtin_floorf(v));
+    case HN_U_CEIL: LOOP(__builtin_ceilf(v));
+    case HN_U_ROUND: LOOP(__builtin_nearbyintf(v));
+    case HN_U_TAN: LOOP(__builtin_tanf(v));
+    case HN_U_ASIN: LOOP(__builtin_asinf(v));
+    case HN_U_ACOS: LOOP(__builtin_acosf(v));
+    case HN_U_ATAN: LOOP(__builtin_atanf(v));
+    case HN_U_SINH: LOOP(__builtin_sinhf(v));
+    case HN_U_COSH: LOOP(__builtin_coshf(v));
+    case HN_U_ASINH: LOOP(__builtin_asinhf(v));
+    case HN_U_ATANH: LOOP(__builtin_atanhf(v));
     default:
         if (y != x) memcpy(y, x, n * sizeof *y);
     }
@@ -191,13 +203,25 @@ static void unary_slope(const struct hn_unary *u, const struct slope *s)
     case HN_U_THRESHOLDED_RELU:
         if (s->by_y) SLOPE(v > 0 ? 1.0f : 0.0f)
         SLOPE(v > a ? 1.0f : 0.0f)
-    case HN_U_TRUNC: linear_slope(s, 0.0f); return;
+    case HN_U_TRUNC:
+    case HN_U_SIGN:
+    case HN_U_FLOOR:
+    case HN_U_CEIL:
+    case HN_U_ROUND: linear_slope(s, 0.0f); return;
     case HN_U_SIN:
         if (any_far(from, n)) SLOPE(__builtin_cosf(v))
         SLOPE(hn_cosf(v))
     case HN_U_COS:
         if (any_far(from, n)) SLOPE(-__builtin_sinf(v))
         SLOPE(-hn_sinf(v))
+    case HN_U_TAN: SLOPE(1.0f + __builtin_tanf(v) * __builtin_tanf(v))
+    case HN_U_ASIN: SLOPE(1.0f / __builtin_sqrtf(1.0f - v * v))
+    case HN_U_ACOS: SLOPE(-1.0f / __builtin_sqrtf(1.0f - v * v))
+    case HN_U_ATAN: SLOPE(1.0f / (1.0f + v * v))
+    case HN_U_SINH: SLOPE(__builtin_coshf(v))
+    case HN_U_COSH: SLOPE(__builtin_sinhf(v))
+    case HN_U_ASINH: SLOPE(1.0f / __builtin_sqrtf(v * v + 1.0f))
+    case HN_U_ATANH: SLOPE(1.0f / (1.0f - v * v))
     default: linear_slope(s, 1.0f);
     }
 }

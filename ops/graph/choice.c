@@ -6,6 +6,7 @@
 
 #include "ops/base/status.h"
 #include "ops/math/row.h"
+#include <float.h>
 #include <math.h>
 
 /* Are all numbers of the other operand such as float32 holds whatever integer they are compared with is rounded to? */
@@ -65,6 +66,35 @@ hone_status hn_infer_where(struct hn_infer *c)
     HN_TRY(hn_broadcast_inputs(c, &s));
     HN_TRY(hn_out(c, 0, hn_in_value(c, 1)->dtype, &s));
     return no_integers(c, 1);
+}
+
+/* IsNaN and IsInf */
+hone_status hn_infer_nan(struct hn_infer *c)
+{
+    if (c->row->kind && !(c->a->positive && c->a->negative))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "IsInf of one sign");
+    HN_TRY(hn_out(c, 0, HN_BOOL, hn_in_shape(c, 0)));
+    if (c->n->out[0] >= 0) c->g->facts->values[c->n->out[0]].n_positions = 2;
+    return HONE_OK;
+}
+
+/* What is not itself; what is larger than every number. */
+hone_status hn_lower_nan(struct hn_lowering *l, const struct hn_node *n,
+                         const struct hn_onnx_attrs *a)
+{
+    const double most = l->g->values[n->in[0]].dtype == HN_F64 ? DBL_MAX : (double)FLT_MAX;
+    int32_t x, y;
+    (void)a;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    if (n->row->kind) {
+        HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, most, &y));
+        HN_TRY(hn_l_unary(l, HN_U_ABS, 0, 0, x, &x));
+        HN_TRY(hn_l_binary(l, HN_B_GREATER, x, y, &y));
+    } else {
+        HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, x, &y));
+        HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, y, &y));
+    }
+    return hn_l_bind(l, n->out[0], y);
 }
 
 /* Less and LessOrEqual are the other two with their operands changed over. */

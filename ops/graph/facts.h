@@ -23,7 +23,8 @@ struct
     struct hn_int_list offset, scale, cats;
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
     const struct hn_tensor *value;
-    const char *approximate, *norm;
+    const char *approximate, *norm, *equation;
+    int64_t batch_dims, upper, exclusive, reverse, fmod, positive, negative;
     const char *activation; /* of FusedGemm, with its numbers */
     double act_alpha, act_beta, act_gamma;
     int64_t batch_a, batch_b, groups;

@@ -73,12 +73,14 @@ hone_status hn_axis(struct hn_infer *c, int64_t axis, int rank, int *out)
     return HONE_OK;
 }
 
+static int is_whole(enum hn_dtype t) { return t == HN_I64 || t == HN_I32 || t == HN_BOOL; }
+
 const struct hn_dim *hn_value_ints(struct hn_graph *g, int32_t v, int64_t *n, int *nomem)
 {
     struct hn_value_fact *f = &g->facts->values[v];
     const struct hn_tensor *t = g->values[v].constant;
     *nomem = 0;
-    if (!f->ints && t && (t->dtype == HN_I64 || t->dtype == HN_I32) && t->n <= MAX_INTS) {
+    if (!f->ints && t && is_whole(t->dtype) && t->n <= MAX_INTS) {
         f->ints = hn_arena_alloc(&g->arena, (size_t)t->n + 1, sizeof *f->ints);
         if (!f->ints) return *nomem = 1, NULL;
         f->n_ints = t->n;
@@ -192,7 +194,7 @@ static hone_status infer_ints(struct hn_infer *c)
     if (!c->row->ints || c->n->n_out < 1 || c->n->out[0] < 0) return HONE_OK;
     int32_t y = c->n->out[0];
     struct hn_value *v = &c->g->values[y];
-    if (v->constant || (v->dtype != HN_I64 && v->dtype != HN_I32)) return HONE_OK;
+    if (v->constant || !is_whole(v->dtype)) return HONE_OK;
     struct hn_dim count = hn_shape_count(&v->shape);
     if (count.per_row != 0 || count.fixed > MAX_INTS) return HONE_OK;
     HN_TRY(c->row->ints(c));

@@ -74,6 +74,16 @@ static hone_status no_integers(struct hn_infer *c)
     return HONE_OK;
 }
 
+hone_status hn_infer_mod(struct hn_infer *c)
+{
+    struct hn_shape s;
+    HN_TRY(hn_same_types(c, 0));
+    HN_TRY(hn_broadcast_inputs(c, &s));
+    for (int i = 0; i < 2; i++)
+        if (hn_comes_as_integers(c, i)) return hn_wants_floats(c, i);
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &s);
+}
+
 hone_status hn_infer_binary(struct hn_infer *c)
 {
     struct hn_shape s;

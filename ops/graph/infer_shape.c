@@ -182,7 +182,7 @@ hone_status hn_infer_unsqueeze(struct hn_infer *c)
     const int64_t *axes = c->a->axes.i;
     int64_t n = (int64_t)c->a->axes.n;
     if (c->n->n_in > 1) HN_TRY(hn_in_i64s(c, 1, &axes, &n));
-    if (n < 1 || n + x->rank > HN_MAX_RANK)
+    if (n < 0 || n + x->rank > HN_MAX_RANK)
         return hn_fail(c->err, HONE_E_MODEL, c->label, "Unsqueeze: %lld axes on rank %d",
                        (long long)n, x->rank);
     struct hn_shape y = { .rank = x->rank + (int)n };

@@ -103,7 +103,7 @@ static int quotient(struct hn_dim a, struct hn_dim b, struct hn_dim *y)
     return 1;
 }
 
-static int arith(enum hn_binary_kind kind, struct hn_dim a, struct hn_dim b, struct hn_dim *y)
+static int arith(int kind, struct hn_dim a, struct hn_dim b, struct hn_dim *y)
 {
     switch (kind) {
     case HN_B_ADD:
@@ -118,12 +118,34 @@ static int arith(enum hn_binary_kind kind, struct hn_dim a, struct hn_dim b, str
     }
 }
 
+/* The remainder has the divisor's sign, or, as C has it (fmod), the dividend's. */
+static int remainder_of(int c_sign, struct hn_dim a, struct hn_dim b, struct hn_dim *y)
+{
+    if (a.per_row || b.per_row || b.fixed == 0 || b.fixed == -1) return 0;
+    *y = (struct hn_dim){ 0, a.fixed % b.fixed };
+    if (!c_sign && y->fixed && (y->fixed < 0) != (b.fixed < 0)) y->fixed += b.fixed;
+    return 1;
+}
+
+/* Known for every N from 1 on: what grows with N from a positive number is never negative. */
+static int same(int unused, struct hn_dim a, struct hn_dim b, struct hn_dim *y)
+{
+    (void)unused;
+    if (a.per_row == b.per_row) return *y = (struct hn_dim){ 0, a.fixed == b.fixed }, 1;
+    const struct hn_dim grows = a.per_row ? a : b, other = a.per_row ? b : a;
+    if (other.per_row || grows.per_row < 0 || grows.fixed < 0 || other.fixed > 0) return 0;
+    return *y = (struct hn_dim){ 0, 0 }, 1;
+}
+
 /* Lists of equal length, or one element against a list. */
-hone_status hn_ints_arith(struct hn_infer *c)
+static hone_status pairwise(struct hn_infer *c, int first,
+                            int (*f)(int how, struct hn_dim a, struct hn_dim b, struct hn_dim *y),
+                            int how)
 {
     hone_status st = HONE_OK;
     int64_t n, m, total = 0;
-    const struct hn_dim *a = ints_of(c, 0, &n, &st), *b = a ? ints_of(c, 1, &m, &st) : NULL;
+    const struct hn_dim *a = ints_of(c, first, &n, &st),
+                        *b = a ? ints_of(c, first + 1, &m, &st) : NULL;
     if (!b || (n != m && n != 1 && m != 1)) return st;
     total = n > m ? n : m;
     if (n == 0 || m == 0) total = 0;
@@ -131,10 +153,54 @@ hone_status hn_ints_arith(struct hn_infer *c)
     struct hn_dim *y = hn_infer_alloc(c, (size_t)total + 1, sizeof *y);
     if (!y) return HONE_E_NOMEM;
     for (int64_t i = 0; i < total; i++)
-        if (!arith((enum hn_binary_kind)c->row->kind, a[n == 1 ? 0 : i], b[m == 1 ? 0 : i], &y[i]))
-            return HONE_OK;
+        if (!f(how, a[n == 1 ? 0 : i], b[m == 1 ? 0 : i], &y[i])) return HONE_OK;
     c->g->facts->values[c->n->out[0]].ints = y;
     c->g->facts->values[c->n->out[0]].n_ints = total;
+    return HONE_OK;
+}
+
+hone_status hn_ints_arith(struct hn_infer *c) { return pairwise(c, 0, arith, c->row->kind); }
+
+hone_status hn_ints_mod(struct hn_infer *c)
+{
+    return pairwise(c, 0, remainder_of, c->a->fmod != 0);
+}
+
+hone_status hn_ints_equal(struct hn_infer *c) { return pairwise(c, 0, same, 0); }
+
+/* Of lists of one length */
+hone_status hn_ints_where(struct hn_infer *c)
+{
+    hone_status st = HONE_OK;
+    int64_t n[3];
+    const struct hn_dim *in[3];
+    const int64_t total = hn_shape_count(&c->g->values[c->n->out[0]].shape).fixed;
+    for (int i = 0; i < 3; i++) {
+        in[i] = ints_of(c, i, &n[i], &st);
+        if (!in[i] || (n[i] != total && n[i] != 1)) return st;
+    }
+    struct hn_dim *y = output(c, total);
+    if (!y) return HONE_E_NOMEM;
+    for (int64_t i = 0; i < total; i++) {
+        const int k = in[0][n[0] == 1 ? 0 : i].fixed ? 1 : 2;
+        y[i] = in[k][n[k] == 1 ? 0 : i];
+    }
+    return HONE_OK;
+}
+
+/* Of a whole list */
+hone_status hn_ints_product(struct hn_infer *c)
+{
+    hone_status st = HONE_OK;
+    int64_t n;
+    const struct hn_dim *x = ints_of(c, 0, &n, &st);
+    struct hn_dim all = { 0, 1 };
+    if (!x || hn_shape_count(&c->g->values[c->n->out[0]].shape).fixed != 1) return st;
+    for (int64_t i = 0; i < n; i++)
+        if (!mul(all, x[i], &all)) return HONE_OK;
+    struct hn_dim *y = output(c, 1);
+    if (!y) return HONE_E_NOMEM;
+    *y = all;
     return HONE_OK;
 }
 

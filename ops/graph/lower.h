@@ -55,6 +55,9 @@ hone_status hn_l_gemm(struct hn_lowering *l, const struct hn_node *n, const stru
 /* scale * x / sqrt(mean(x^2) + eps), the mean over the dims from `axis` on. */
 hone_status hn_l_rmsnorm(struct hn_lowering *l, int32_t x, int32_t scale, int axis, double eps,
                          int32_t *y);
+/* x at `count` positions of dim `axis`. */
+hone_status hn_l_pick(struct hn_lowering *l, const struct hn_node *n, int axis, const int64_t *at,
+                      int64_t count, int32_t *x);
 /* After a hidden activation y of node n: a dropout op where the options ask for one. */
 hone_status hn_l_hidden(struct hn_lowering *l, const struct hn_node *n, int32_t *y);
 hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n,

@@ -37,6 +37,10 @@ static int is_activation(enum hn_unary_kind k)
     case HN_U_RECIPROCAL:
     case HN_U_AFFINE:
     case HN_U_TRUNC:
+    case HN_U_SIGN:
+    case HN_U_FLOOR:
+    case HN_U_CEIL:
+    case HN_U_ROUND:
     case HN_U_COUNT: return 0;
     default: return 1;
     }
@@ -90,6 +94,21 @@ hone_status hn_lower_unary(struct hn_lowering *l, const struct hn_node *n,
     HN_TRY(hn_l_value(l, n->in[0], &x));
     HN_TRY(hn_l_activation(l, kind, a, x, &y));
     return hn_l_finish(l, n, kind, y);
+}
+
+/* log(x + sqrt(x^2 - 1)) */
+hone_status hn_lower_acosh(struct hn_lowering *l, const struct hn_node *n,
+                           const struct hn_onnx_attrs *a)
+{
+    int32_t x, y;
+    (void)a;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    HN_TRY(hn_l_binary(l, HN_B_MUL, x, x, &y));
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, 1, -1, y, &y));
+    HN_TRY(hn_l_unary(l, HN_U_SQRT, 0, 0, y, &y));
+    HN_TRY(hn_l_binary(l, HN_B_ADD, x, y, &y));
+    HN_TRY(hn_l_unary(l, HN_U_LOG, 0, 0, y, &y));
+    return hn_l_bind(l, n->out[0], y);
 }
 
 hone_status hn_lower_clip(struct hn_lowering *l, const struct hn_node *n,
@@ -187,6 +206,20 @@ hone_status hn_lower_binary(struct hn_lowering *l, const struct hn_node *n,
         HN_TRY(hn_l_binary(l, (enum hn_binary_kind)n->row->kind, y, x, &y));
     }
     return hn_l_bind(l, n->out[0], y);
+}
+
+/* a - b * q, where q is a / b rounded down, or, as C's fmod has it, towards zero */
+hone_status hn_lower_mod(struct hn_lowering *l, const struct hn_node *n,
+                         const struct hn_onnx_attrs *a)
+{
+    int32_t x, y, q;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    HN_TRY(hn_l_value(l, n->in[1], &y));
+    HN_TRY(hn_l_binary(l, HN_B_DIV, x, y, &q));
+    HN_TRY(hn_l_unary(l, a->fmod ? HN_U_TRUNC : HN_U_FLOOR, 0, 0, q, &q));
+    HN_TRY(hn_l_binary(l, HN_B_MUL, y, q, &q));
+    HN_TRY(hn_l_binary(l, HN_B_SUB, x, q, &q));
+    return hn_l_bind(l, n->out[0], q);
 }
 
 /* ---- products ------------------------------------------------------------------------------------------------- */

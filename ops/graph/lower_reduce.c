@@ -69,6 +69,42 @@ hone_status hn_lower_reduce_min(struct hn_lowering *l, const struct hn_node *n,
     return hn_l_bind(l, n->out[0], y);
 }
 
+/* The product along one dim: halves by halves, so that a zero among the factors has its gradient, too. */
+static hone_status product(struct hn_lowering *l, int axis, int32_t *x)
+{
+    for (int64_t len = l->values[*x].shape.d[axis].fixed; len > 1; len = len / 2 + len % 2) {
+        const int64_t half = len / 2;
+        int32_t in[2], y;
+        for (int i = 0; i < 2; i++)
+            HN_TRY(hn_l_op(l, &hn_op_slice, &(struct hn_slice){ axis, i * half, half, 1 }, x, 1,
+                           &in[i]));
+        HN_TRY(hn_l_binary(l, HN_B_MUL, in[0], in[1], &y));
+        if (len % 2) {
+            in[0] = y;
+            HN_TRY(
+                hn_l_op(l, &hn_op_slice, &(struct hn_slice){ axis, len - 1, 1, 1 }, x, 1, &in[1]));
+            HN_TRY(hn_l_op(l, &hn_op_concat, &(struct hn_concat){ axis }, in, 2, &y));
+        }
+        *x = y;
+    }
+    return HONE_OK;
+}
+
+hone_status hn_lower_reduce_prod(struct hn_lowering *l, const struct hn_node *n,
+                                 const struct hn_onnx_attrs *a)
+{
+    const uint32_t mask = named_dims(l, n, a);
+    int32_t y;
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    for (int i = 0; i < rank_of(l, n); i++)
+        if (mask >> i & 1u) {
+            if (l->values[y].shape.d[i].per_row || l->values[y].shape.d[i].fixed < 1)
+                return hn_fail(l->err, HONE_E_UNSUPPORTED, n->name, "ReduceProd of no fixed dim");
+            HN_TRY(product(l, i, &y));
+        }
+    return hn_l_bind(l, n->out[0], y);
+}
+
 hone_status hn_lower_reduce_l1(struct hn_lowering *l, const struct hn_node *n,
                                const struct hn_onnx_attrs *a)
 {

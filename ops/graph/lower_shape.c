@@ -144,37 +144,43 @@ hone_status hn_lower_one_hot(struct hn_lowering *l, const struct hn_node *n,
 }
 
 /* Evenly spaced indices are one slice, others one slice each, joined. */
+hone_status hn_l_pick(struct hn_lowering *l, const struct hn_node *n, int axis, const int64_t *at,
+                      int64_t count, int32_t *x)
+{
+    int even = 1;
+    if (count == 0) return hn_fail(l->err, HONE_E_UNSUPPORTED, n->name, "%s of no index", n->type);
+    const int64_t step = count > 1 ? at[1] - at[0] : 1;
+    for (int64_t i = 1; i < count; i++) even &= step != 0 && at[i] - at[i - 1] == step;
+    struct hn_slice attrs = { axis, at[0], count, step };
+    if (even) return hn_l_op(l, &hn_op_slice, &attrs, x, 1, x);
+    int32_t *in = hn_arena_alloc(l->arena, (size_t)count, sizeof *in);
+    if (!in) return hn_nomem(l->err, "the program", 0);
+    for (int64_t i = 0; i < count; i++) {
+        attrs = (struct hn_slice){ axis, at[i], 1, 1 };
+        HN_TRY(hn_l_op(l, &hn_op_slice, &attrs, x, 1, &in[i]));
+    }
+    struct hn_concat join = { axis };
+    return hn_l_op(l, &hn_op_concat, &join, in, (int)count, x);
+}
+
 hone_status hn_lower_gather(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
     const struct hn_shape *s = &l->g->values[n->in[0]].shape;
     const struct hn_tensor *t = l->g->values[n->in[1]].constant;
-    int32_t x, y;
+    int32_t x;
     if (!l->fold && l->g->facts->values[n->out[0]].labels) { /* the positions stay */
         HN_TRY(hn_l_value(l, n->in[1], &x));
         return hn_l_bind(l, n->out[0], x);
     }
     if (!t) return lower_embedding(l, n);
-    int axis = (int)(a->axis < 0 ? a->axis + s->rank : a->axis), even = t->n > 0;
-    int64_t len = s->d[axis].fixed, step = t->n > 1 ? index_at(t, 1, len) - index_at(t, 0, len) : 1;
+    int axis = (int)(a->axis < 0 ? a->axis + s->rank : a->axis);
+    int64_t *at = hn_arena_alloc(l->arena, (size_t)t->n + 1, sizeof *at);
+    if (!at) return hn_nomem(l->err, "the program", 0);
+    for (int64_t i = 0; i < t->n; i++) at[i] = index_at(t, i, s->d[axis].fixed);
     HN_TRY(hn_l_value(l, n->in[0], &x));
-    for (int64_t i = 1; i < t->n; i++)
-        even &= step != 0 && index_at(t, i, len) - index_at(t, i - 1, len) == step;
-    if (t->n == 0) return hn_fail(l->err, HONE_E_UNSUPPORTED, n->name, "Gather of no index");
-    struct hn_slice attrs = { axis, index_at(t, 0, len), t->n, step };
-    if (even) {
-        HN_TRY(hn_l_op(l, &hn_op_slice, &attrs, &x, 1, &y));
-        return hn_l_bind(l, n->out[0], y);
-    }
-    int32_t *in = hn_arena_alloc(l->arena, (size_t)t->n, sizeof *in);
-    if (!in) return hn_nomem(l->err, "the program", 0);
-    for (int64_t i = 0; i < t->n; i++) {
-        attrs = (struct hn_slice){ axis, index_at(t, i, len), 1, 1 };
-        HN_TRY(hn_l_op(l, &hn_op_slice, &attrs, &x, 1, &in[i]));
-    }
-    struct hn_concat join = { axis };
-    HN_TRY(hn_l_op(l, &hn_op_concat, &join, in, (int)t->n, &y));
-    return hn_l_bind(l, n->out[0], y);
+    HN_TRY(hn_l_pick(l, n, axis, at, t->n, &x));
+    return hn_l_bind(l, n->out[0], x);
 }
 
 /* Broadcasting is what a sum with zeros of the new shape does. */

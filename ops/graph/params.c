@@ -40,7 +40,7 @@ static int is_gemm(const struct hn_node *n)
 
 int hn_node_is_product(const struct hn_node *n)
 {
-    return is_gemm(n) || is_type(n, "MatMul") || is_type(n, "FusedMatMul");
+    return is_gemm(n) || is_type(n, "MatMul") || is_type(n, "FusedMatMul") || is_type(n, "Einsum");
 }
 
 /* SkipLayerNormalization, with a bias of what is normalised as its last input. */
@@ -397,6 +397,7 @@ static int32_t matrix_of(const struct hn_graph *g, const struct hn_use *u, enum 
     if (p && p->kind == HN_PT_DENSE) return *flip = p->trans_w, p->in[1];
     if (is_gemm(n) && (slot == HN_SLOT_WEIGHT || slot == HN_SLOT_BIAS))
         return *flip = f->attrs && f->attrs->trans_b != 0, n->in[1];
+    if (is_type(n, "Einsum")) return *flip = hn_einsum_flip(f->attrs, u->input), n->in[u->input];
     if (slot == HN_SLOT_WEIGHT && hn_matmul_weight(g, n, &x, &w, flip)) return w;
     return -1;
 }

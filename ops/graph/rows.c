@@ -71,6 +71,13 @@ SCHEMA(a_arg1, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"));
 SCHEMA(a_topk1, I(axis, -1, "axis"), I(k, 0, "k"));
 SCHEMA(a_topk10, I(axis, -1, "axis"));
 SCHEMA(a_topk11, I(axis, -1, "axis"), I(largest, 1, "largest"), I(sorted, 1, "sorted"));
+SCHEMA(a_einsum, { "equation", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, equation) });
+SCHEMA(a_gather_nd, I(batch_dims, 0, "batch_dims"));
+SCHEMA(a_pieces, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"));
+SCHEMA(a_trilu, I(upper, 1, "upper"));
+SCHEMA(a_cumsum, I(exclusive, 0, "exclusive"), I(reverse, 0, "reverse"));
+SCHEMA(a_mod, I(fmod, 0, "fmod"));
+SCHEMA(a_inf, I(negative, 1, "detect_negative"), I(positive, 1, "detect_positive"));
 SCHEMA(a_arg12, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"), I(last, 0, "select_last_index"));
 
 SCHEMA(a_scaler, { "offset", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, offset) },
@@ -174,6 +181,19 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     UNARY("Softplus", V(1, 22), SOFTPLUS, NULL),
     UNARY("Sin", V(7, 22), SIN, NULL),
     UNARY("Cos", V(7, 22), COS, NULL),
+    UNARY("Sign", V(9, 13), SIGN, NULL),
+    UNARY("Floor", V(6, 13), FLOOR, NULL),
+    UNARY("Ceil", V(6, 13), CEIL, NULL),
+    UNARY("Round", V(11, 22), ROUND, NULL),
+    UNARY("Tan", V(7, 22), TAN, NULL),
+    UNARY("Asin", V(7, 22), ASIN, NULL),
+    UNARY("Acos", V(7, 22), ACOS, NULL),
+    UNARY("Atan", V(7, 22), ATAN, NULL),
+    UNARY("Sinh", V(9, 22), SINH, NULL),
+    UNARY("Cosh", V(9, 22), COSH, NULL),
+    UNARY("Asinh", V(9, 22), ASINH, NULL),
+    { "", "Acosh", V(9, 22), 1, 1, 1, 0, SINGLE, 1, 0, NULL, hn_infer_unary, NULL, hn_lower_acosh },
+    UNARY("Atanh", V(9, 22), ATANH, NULL),
     UNARY("Softsign", V(1, 22), SOFTSIGN, NULL),
     UNARY("ThresholdedRelu", V(10, 22), THRESHOLDED_RELU, a_elu),
     UNARY("Gelu", V(20), GELU, a_gelu),
@@ -202,11 +222,12 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     COMPARE("Less", V(7, 9, 13), GREATER),
     COMPARE("GreaterOrEqual", V(12, 16), NOT_LESS),
     COMPARE("LessOrEqual", V(12, 16), NOT_LESS),
-    COMPARE("Equal", V(7, 11, 13, 19), EQUAL),
+    { "", "Equal", V(7, 11, 13, 19), 2, 2, 1, HN_B_EQUAL, FOLDS | HN_ROW_SINGLE, 3, 0, NULL, hn_infer_compare, hn_ints_equal,
+      hn_lower_compare },
     LOGIC("And", MUL),
     LOGIC("Or", MAX),
     { "", "Not", V(1), 1, 1, 1, 0, FOLDS | HN_ROW_SINGLE, 1, 0, NULL, hn_infer_logic, NULL, hn_lower_not },
-    { "", "Where", V(9, 16), 3, 3, 1, 0, FOLDS | HN_ROW_SINGLE, 7, 0, NULL, hn_infer_where, NULL, hn_lower_where },
+    { "", "Where", V(9, 16), 3, 3, 1, 0, FOLDS | HN_ROW_SINGLE, 7, 0, NULL, hn_infer_where, hn_ints_where, hn_lower_where },
     { "", "Gemm", V(7, 9, 11, 13), 2, 3, 1, 0, FLOATS, 7, 7, a_gemm, hn_infer_gemm, NULL, hn_lower_gemm },
     { "", "MatMul", V(1, 9, 13), 2, 2, 1, 0, SINGLE, 3, 3, NULL, hn_infer_matmul, NULL, hn_lower_matmul },
     { "com.microsoft", "FusedGemm", V(1), 2, 3, 1, 0, FLOATS, 7, 7, a_fused_gemm, hn_infer_fused_gemm, NULL, hn_lower_fused_gemm },
@@ -271,6 +292,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     REDUCED("ReduceLogSum", V(18), 2, FLOATS, a_reduce18, hn_lower_reduce_log),
     REDUCED("ReduceLogSumExp", V(1, 11, 13), 1, FLOATS, a_reduce1, hn_lower_reduce_log_exp),
     REDUCED("ReduceLogSumExp", V(18), 2, FLOATS, a_reduce18, hn_lower_reduce_log_exp),
+    { "", "ReduceProd", V(1, 11, 13), 1, 1, 1, HN_B_COUNT, FOLDS, 1, 0, a_reduce1, hn_infer_reduce, hn_ints_product, hn_lower_reduce_prod },
+    { "", "ReduceProd", V(18), 1, 2, 1, HN_B_COUNT, FOLDS, 1, 0, a_reduce18, hn_infer_reduce, hn_ints_product, hn_lower_reduce_prod },
     VIEW("Identity", V(1, 13, 14, 16, 19, 21, 23, 24, 25), 1, NULL, hn_infer_identity, hn_ints_copy),
     VIEW("Flatten", V(1, 9, 11, 13, 21, 23, 24, 25), 1, a_axis1, hn_infer_flatten, hn_ints_copy),
     VIEW("Reshape", V(5, 13, 14, 19, 21, 23, 24, 25), 2, a_reshape, hn_infer_reshape, hn_ints_copy),
@@ -299,6 +322,16 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "ConstantOfShape", V(9, 20, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_fill,
       hn_infer_constant_of_shape, hn_ints_fill, NULL },
     { "", "Range", V(11, 27), 3, 3, 1, 0, 0, 0, 0, NULL, hn_infer_range, NULL, NULL },
+    { "", "Einsum", V(12), 1, 2, 1, 0, FLOATS, 3, 3, a_einsum, hn_infer_einsum, NULL, hn_lower_einsum },
+    { "", "Tile", V(6, 13), 2, 2, 1, 0, FOLDS, 1, 0, NULL, hn_infer_tile, NULL, hn_lower_tile },
+    { "", "GatherND", V(11, 12, 13), 2, 2, 1, 0, FOLDS, 1, 0, a_gather_nd, hn_infer_gather_nd, NULL, hn_lower_gather_nd },
+    { "", "SplitToSequence", V(11, 24), 1, 2, 1, 0, 0, 1, 0, a_pieces, hn_infer_split_to_sequence, NULL, hn_lower_view },
+    { "", "SequenceAt", V(11), 2, 2, 1, 0, 0, 1, 0, NULL, hn_infer_sequence_at, NULL, hn_lower_sequence_at },
+    { "", "Trilu", V(14), 1, 2, 1, 0, FOLDS, 1, 0, a_trilu, hn_infer_trilu, NULL, hn_lower_trilu },
+    { "", "CumSum", V(11, 14), 2, 2, 1, 0, FOLDS, 1, 0, a_cumsum, hn_infer_cumsum, NULL, hn_lower_cumsum },
+    { "", "IsNaN", V(9, 13, 20), 1, 1, 1, 0, SINGLE, 1, 0, NULL, hn_infer_nan, NULL, hn_lower_nan },
+    { "", "IsInf", V(10, 20), 1, 1, 1, 1, SINGLE, 1, 0, a_inf, hn_infer_nan, NULL, hn_lower_nan },
+    { "", "Mod", V(10, 13), 2, 2, 1, 0, FOLDS | HN_ROW_SINGLE, 3, 0, a_mod, hn_infer_mod, hn_ints_mod, hn_lower_mod },
     { "", "Expand", V(8, 13), 2, 2, 1, 0, FOLDS, 1, 0, NULL, hn_infer_expand, NULL, hn_lower_expand },
     ML("Scaler", 1, 0, a_scaler, hn_infer_scaler, hn_lower_scaler),
     ML("Normalizer", 1, 0, a_normalizer, hn_infer_normalizer, hn_lower_normalizer),

@@ -113,6 +113,9 @@ hone_status hn_cast_labels(struct hn_infer *c, enum hn_dtype to);
 hone_status hn_wants_numbers(const struct hn_infer *c);
 int hn_arg_axis(const struct hn_graph *g, const struct hn_node *n, const struct hn_onnx_attrs *a);
 
+/* einsum.c: does input k, a matrix, have what is summed over in its last dim? */
+int hn_einsum_flip(const struct hn_onnx_attrs *a, int k);
+
 /* slice.c: a Slice as one cut per axis. len follows N only for the whole of a dim that does (then start 0, step 1). */
 struct hn_cut {
     int axis;
@@ -193,6 +196,15 @@ HN_INFER(shape);
 HN_INFER(size);
 HN_INFER(expand);
 HN_INFER(constant_of_shape);
+HN_INFER(einsum);
+HN_INFER(tile);
+HN_INFER(gather_nd);
+HN_INFER(split_to_sequence);
+HN_INFER(sequence_at);
+HN_INFER(trilu);
+HN_INFER(cumsum);
+HN_INFER(nan);
+HN_INFER(mod);
 HN_INFER(range);
 #define HN_INTS(name) hone_status hn_ints_##name(struct hn_infer *c)
 HN_INTS(shape);
@@ -203,10 +215,24 @@ HN_INTS(slice);
 HN_INTS(concat);
 HN_INTS(arith);
 HN_INTS(fill);
+HN_INTS(mod);
+HN_INTS(equal);
+HN_INTS(where);
+HN_INTS(product);
 #define HN_LOWER(name)                                                                             \
     hone_status hn_lower_##name(struct hn_lowering *l, const struct hn_node *n,                    \
                                 const struct hn_onnx_attrs *a)
 HN_LOWER(unary);
+HN_LOWER(acosh);
+HN_LOWER(einsum);
+HN_LOWER(tile);
+HN_LOWER(gather_nd);
+HN_LOWER(sequence_at);
+HN_LOWER(trilu);
+HN_LOWER(cumsum);
+HN_LOWER(nan);
+HN_LOWER(mod);
+HN_LOWER(reduce_prod);
 HN_LOWER(binary);
 HN_LOWER(compare);
 HN_LOWER(not );

@@ -158,7 +158,7 @@ struct
     int trans_a, trans_b;
 };
 /* Backward of a unary reads y for relu, sigmoid, tanh, softplus, exp, sqrt, reciprocal, hard sigmoid; for leaky relu, elu,
- * celu, thresholded relu when a >= 0 (celu a > 0) and selu when a >= 0, b > 0; nothing for copy, neg, affine, trunc; else x. */
+ * celu, thresholded relu when a >= 0 (celu a > 0) and selu when a >= 0, b > 0; nothing for copy, neg, affine and what has slope 0; else x. */
 enum hn_unary_kind {
     HN_U_COPY,
     HN_U_RELU,
@@ -189,6 +189,18 @@ enum hn_unary_kind {
     HN_U_TRUNC, /* towards zero, as a cast to an integer; slope 0 */
     HN_U_SIN,
     HN_U_COS,
+    HN_U_SIGN, /* these four: slope 0 */
+    HN_U_FLOOR,
+    HN_U_CEIL,
+    HN_U_ROUND, /* halves to the even one */
+    HN_U_TAN,
+    HN_U_ASIN,
+    HN_U_ACOS,
+    HN_U_ATAN,
+    HN_U_SINH,
+    HN_U_COSH,
+    HN_U_ASINH,
+    HN_U_ATANH,
     HN_U_COUNT
 };
 struct hn_unary { /* element-wise; in: x */

@@ -5,7 +5,7 @@
  *
  * Which one backward reads depends on the attributes only (hn_op_unary.need): y for relu, sigmoid, tanh, softplus, exp,
  * sqrt, reciprocal, hard sigmoid, and for leaky relu, elu, selu, celu, thresholded relu with attributes that keep the
- * sign (alpha >= 0, gamma > 0); nothing for copy, neg and affine; x for the rest. NaN stays NaN in every kind. */
+ * sign (alpha >= 0, gamma > 0); nothing for copy, neg, affine and what has slope 0; x for the rest. NaN stays NaN in every kind. */
 #include "ops/math/row.h"
 #include <math.h>
 
@@ -70,6 +70,21 @@ static double f_thresholded(double x, double a, double b) { return (void)b, x <=
 static double f_sin(double x, double a, double b) { return (void)a, (void)b, sin(x); }
 static double f_cos(double x, double a, double b) { return (void)a, (void)b, cos(x); }
 static double f_trunc(double x, double a, double b) { return (void)a, (void)b, trunc(x); }
+static double f_sign(double x, double a, double b)
+{
+    return (void)a, (void)b, isnan(x) ? x : (x > 0) - (x < 0);
+}
+static double f_floor(double x, double a, double b) { return (void)a, (void)b, floor(x); }
+static double f_ceil(double x, double a, double b) { return (void)a, (void)b, ceil(x); }
+static double f_round(double x, double a, double b) { return (void)a, (void)b, nearbyint(x); }
+static double f_tan(double x, double a, double b) { return (void)a, (void)b, tan(x); }
+static double f_asin(double x, double a, double b) { return (void)a, (void)b, asin(x); }
+static double f_acos(double x, double a, double b) { return (void)a, (void)b, acos(x); }
+static double f_atan(double x, double a, double b) { return (void)a, (void)b, atan(x); }
+static double f_sinh(double x, double a, double b) { return (void)a, (void)b, sinh(x); }
+static double f_cosh(double x, double a, double b) { return (void)a, (void)b, cosh(x); }
+static double f_asinh(double x, double a, double b) { return (void)a, (void)b, asinh(x); }
+static double f_atanh(double x, double a, double b) { return (void)a, (void)b, atanh(x); }
 
 /* slope(v, a, b): v is y for the kinds marked BY_Y, else x */
 static double d_one(double v, double a, double b) { return (void)v, (void)a, (void)b, 1; }
@@ -143,6 +158,20 @@ static double d_thresholded(double y, double a, double b)
     return (void)a, (void)b, y > 0 ? 1 : 0;
 }
 static double d_thresholded_x(double x, double a, double b) { return (void)b, x > a ? 1 : 0; }
+static double d_tan(double x, double a, double b) { return (void)a, (void)b, 1 + tan(x) * tan(x); }
+static double d_asin(double x, double a, double b) { return (void)a, (void)b, 1 / sqrt(1 - x * x); }
+static double d_acos(double x, double a, double b)
+{
+    return (void)a, (void)b, -1 / sqrt(1 - x * x);
+}
+static double d_atan(double x, double a, double b) { return (void)a, (void)b, 1 / (1 + x * x); }
+static double d_sinh(double x, double a, double b) { return (void)a, (void)b, cosh(x); }
+static double d_cosh(double x, double a, double b) { return (void)a, (void)b, sinh(x); }
+static double d_asinh(double x, double a, double b)
+{
+    return (void)a, (void)b, 1 / sqrt(x * x + 1);
+}
+static double d_atanh(double x, double a, double b) { return (void)a, (void)b, 1 / (1 - x * x); }
 
 enum source {
     BY_NOTHING,
@@ -185,6 +214,18 @@ static const struct {
     [HN_U_TRUNC] = { f_trunc, d_zero, NULL, BY_NOTHING },
     [HN_U_SIN] = { f_sin, d_sin, NULL, BY_X },
     [HN_U_COS] = { f_cos, d_cos, NULL, BY_X },
+    [HN_U_SIGN] = { f_sign, d_zero, NULL, BY_NOTHING },
+    [HN_U_FLOOR] = { f_floor, d_zero, NULL, BY_NOTHING },
+    [HN_U_CEIL] = { f_ceil, d_zero, NULL, BY_NOTHING },
+    [HN_U_ROUND] = { f_round, d_zero, NULL, BY_NOTHING },
+    [HN_U_TAN] = { f_tan, d_tan, NULL, BY_X },
+    [HN_U_ASIN] = { f_asin, d_asin, NULL, BY_X },
+    [HN_U_ACOS] = { f_acos, d_acos, NULL, BY_X },
+    [HN_U_ATAN] = { f_atan, d_atan, NULL, BY_X },
+    [HN_U_SINH] = { f_sinh, d_sinh, NULL, BY_X },
+    [HN_U_COSH] = { f_cosh, d_cosh, NULL, BY_X },
+    [HN_U_ASINH] = { f_asinh, d_asinh, NULL, BY_X },
+    [HN_U_ATANH] = { f_atanh, d_atanh, NULL, BY_X },
 };
 
 static enum source source_of(const struct hn_unary *u)
@@ -285,6 +326,18 @@ static const struct hn_sample samples[] = {
     CASE("trunc", HN_U_TRUNC, 0, 0, 0),
     CASE("sin", HN_U_SIN, 0, 0, 0),
     CASE("cos", HN_U_COS, 0, 0, 0),
+    CASE("sign", HN_U_SIGN, 0, 0, 0),
+    CASE("floor", HN_U_FLOOR, 0, 0, 0),
+    CASE("ceil", HN_U_CEIL, 0, 0, 0),
+    CASE("round", HN_U_ROUND, 0, 0, 0),
+    CASE("tan", HN_U_TAN, 0, 0, 3),
+    CASE("asin", HN_U_ASIN, 0, 0, 3),
+    CASE("acos", HN_U_ACOS, 0, 0, 3),
+    CASE("atan", HN_U_ATAN, 0, 0, 0),
+    CASE("sinh", HN_U_SINH, 0, 0, 0),
+    CASE("cosh", HN_U_COSH, 0, 0, 0),
+    CASE("asinh", HN_U_ASINH, 0, 0, 0),
+    CASE("atanh", HN_U_ATANH, 0, 0, 3),
     { "relu, rank 0",
       &(const struct hn_unary){ HN_U_RELU, 0, 0 },
       1,

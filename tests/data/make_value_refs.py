@@ -35,6 +35,15 @@ UNARY = [  # kind, a, b, function
     ("MISH", 0, 0, F.mish),
     ("SOFTSIGN", 0, 0, F.softsign),
     ("THRESHOLDED_RELU", 0.5, 0, lambda x: F.threshold(x, 0.5, 0.0)),
+    ("SIGN", 0, 0, torch.sign),
+    ("FLOOR", 0, 0, torch.floor),
+    ("CEIL", 0, 0, torch.ceil),
+    ("ROUND", 0, 0, torch.round),
+    ("TAN", 0, 0, torch.tan),
+    ("ATAN", 0, 0, torch.atan),
+    ("SINH", 0, 0, torch.sinh),
+    ("COSH", 0, 0, torch.cosh),
+    ("ASINH", 0, 0, torch.asinh),
 ]
 
 

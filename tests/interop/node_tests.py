@@ -33,6 +33,8 @@ WANTED = {
     "RMSNormalization": 38, "ReduceL1": 9, "ReduceL2": 9, "ReduceLogSum": 5, "ReduceLogSumExp": 9, "ReduceMax": 9, "ReduceMean": 8,
     "ReduceMin": 9, "ReduceSum": 12, "ReduceSumSquare": 9, "Relu": 1, "Reshape": 9, "Selu": 3, "Sigmoid": 2, "Size": 2, "Slice": 8,
     "Softmax": 7, "Softplus": 2, "Split": 14, "Squeeze": 2, "Sub": 6, "Tanh": 2, "TopK": 3, "Transpose": 7, "Unsqueeze": 7, "Where": 3,
+    "Acos": 2, "Acosh": 2, "Asin": 2, "Asinh": 2, "Atan": 2, "Atanh": 2, "Ceil": 2, "CumSum": 9, "Cosh": 2, "Einsum": 7, "Floor": 2, "GatherND": 2, "IsInf": 2, "IsNaN": 2, "Mod": 6, "ReduceProd": 8, "Round": 1, "Sign": 1, "Sinh": 2, "Tan": 2, "Tile": 2,
+    "Trilu": 17, "Sin": 2, "Cos": 2,
 }
 # the second input gives a type alone, so that a model that runs has none at run time
 TYPE_ONLY = {"CastLike"}

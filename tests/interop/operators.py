@@ -113,6 +113,57 @@ def types():
                   node("Reshape", "h to", "z")], {"open": np.array([-1])}, ["w0"])
 
 
+def einsums():
+    c = {"w": weights(7, HIDDEN), "t": weights(HIDDEN, 7), "u": weights(7, HIDDEN), "g": weights(2, 3, 3), "k": weights(3, HIDDEN, 7),
+         "to": np.array([0, 2, 3]), "flat": np.array([0, -1])}
+    for name, equation, w in (("rows", "ij,kj->ik", "w"), ("columns", "ij, jk -> ik", "t"), ("implicit", "bi,io", "t")):
+        case(f"einsum {name}", [node("Einsum", f"h {w}", "e", equation=equation), node("Tanh", "e", "f"), node("MatMul", "f u", "z")], c, ["w0", w, "u"])
+    case("einsum weights first", [node("Einsum", "w h", "e", equation="kj,ij->ik"), node("MatMul", "e u", "z")], c, ["w0", "w"])
+    groups = [node("Reshape", "h to", "r"), node("Einsum", "r g", "e", equation="bgi,gio->bgo"), node("Reshape", "e flat", "z")]
+    case("einsum of groups", groups, c, ["w0", "g"])
+    case("einsum of members", [node("Einsum", "h k", "e", equation="bi,kio->bo"), node("MatMul", "e u", "z")], c, ["w0", "k"])
+    case("einsum outer", [node("Einsum", "h h", "e", equation="bi,bj->bji"), node("ReduceMean", "e", "z", axes=[1], keepdims=0)], moved=["w0"], opset=13)
+    case("einsum of one", [node("Reshape", "h to", "r"), node("Einsum", "r", "e", equation="bgi->big"), node("Einsum", "r", "s", equation="bgi->b"),
+                           node("Unsqueeze", "s one", "q"), node("Reshape", "e flat", "f"), node("Add", "f q", "z")], {**c, "one": np.array([1])}, ["w0"])
+
+
+def arranged():
+    """What repeats, picks, masks and sums up by numbers of the file."""
+    c = {"twice": np.array([1, 2]), "last": np.array(1), "one": np.array(1.5, np.float32), "first": np.array([[1, 0], [0, 2], [-1, 1]]), "to": np.array([0, 2, 3]),
+         "flat": np.array([0, -1]), "from": np.array([0]), "end": np.array([HIDDEN]), "axis": np.array([1]), "k": np.array(1), "pieces": np.array([2, 4]),
+         "zero": np.array(0), "minus": np.array(-1), "three": np.array(3), "u": weights(3, HIDDEN), "w": weights(2, HIDDEN)}
+    case("tile", [node("Tile", "h twice", "t"), node("Slice", "t last2 end2 axis", "z")],
+         {**c, "last2": np.array([3]), "end2": np.array([3 + HIDDEN])}, ["w0"])
+    case("gather nd", [node("Reshape", "h to", "r"), node("Transpose", "r", "t", perm=[1, 2, 0]), node("GatherND", "t first", "p"),
+                       node("Transpose", "p", "q"), node("MatMul", "q u", "z")], c, ["w0", "u"])
+    for name, attrs in (("", {}), (" exclusive", {"exclusive": 1}), (" reverse", {"reverse": 1}), (" both", {"exclusive": 1, "reverse": 1})):
+        case(f"cumsum{name}", [node("CumSum", "h last", "z", **attrs)], c, ["w0"])
+    case("cumsum inside", [node("Reshape", "h to", "r"), node("CumSum", "r last", "s"), node("Reshape", "s flat", "z")], c, ["w0"])
+    for upper in (0, 1):
+        case(f"trilu {upper}", [node("Reshape", "h to", "r"), node("Trilu", "r k", "s", upper=upper), node("Reshape", "s flat", "z")], c, ["w0"])
+    case("pieces", [node("SplitToSequence", "h pieces", "s", axis=-1), node("SequenceAt", "s minus", "b"), node("SequenceAt", "s zero", "a"),
+                    node("Concat", "b a", "z", axis=1)], c, ["w0"])
+    case("even pieces", [node("SplitToSequence", "h three", "s", axis=1), node("SequenceAt", "s k", "b"), node("MatMul", "b u", "z")], c, ["w0", "u"])
+    case("pieces of one", [node("SplitToSequence", "h", "s", axis=1, keepdims=0), node("SequenceAt", "s k", "b"), node("Unsqueeze", "b axis", "d"),
+                           node("Mul", "h d", "z")], c, ["w0"])
+    case("mod", [node("Mod", "h one", "z", fmod=1)], c, ["w0"])
+    case("product", [node("ReduceProd", "h axis", "p"), node("Add", "h p", "z")], c, ["w0"])
+    case("no axes", [node("Unsqueeze", "h none", "z")], {"none": np.zeros(0, np.int64)}, ["w0"])
+    case("not a number", [node("Log", "h", "l"), node("IsNaN", "l", "n"), node("Where", "n one l", "z")], c, learns=False)
+    case("infinite", [node("Relu", "h", "r"), node("Reciprocal", "r", "l"), node("IsInf", "l", "n"), node("Where", "n one l", "m"), node("Tanh", "m", "z")], c, learns=False)
+
+
+def curves():
+    """Element-wise functions beside the activations."""
+    for op in ("Atan", "Sinh", "Cosh", "Asinh", "Tan"):
+        case(op, [node("Tanh", "h", "t"), node(op, "t", "z")], moved=["w0"], opset=22)
+    for op in ("Asin", "Acos", "Atanh"):
+        case(op, [node("Tanh", "h", "t"), node("Mul", "t half", "s"), node(op, "s", "z")], {"half": np.array(0.5, np.float32)}, ["w0"])
+    case("Acosh", [node("Exp", "h", "e"), node("Add", "e big", "s"), node("Acosh", "s", "z")], {"big": np.array(1.25, np.float32)}, ["w0"])
+    for op in ("Sign", "Floor", "Ceil", "Round"):
+        case(op, [node("Mul", "h three", "t"), node(op, "t", "s"), node("Add", "h s", "z")], {"three": np.array(3, np.float32)}, ["w0"])
+
+
 def choices():
     """Activations in pieces. What overflows in the branch that is not chosen is not seen (its gradient is, as in PyTorch and JAX)."""
     zero, c = np.array(0, np.float32), {"zero": np.array(0, np.float32), "big": np.array(60, np.float32), "one": np.array(1, np.float32)}
@@ -229,6 +280,9 @@ groups()
 pictures()
 reductions()
 types()
+einsums()
+arranged()
+curves()
 choices()
 microsoft()
 recorded()
