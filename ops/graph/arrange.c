@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Operators that repeat, pick, pad and mask by numbers known at import: Tile, GatherND, Pad, Trilu, CumSum, and the
- * pieces that SplitToSequence cuts and SequenceAt picks. Rows that the batch has not from the start (a padded or
- * expanded batch dim of zeros) are drawn from an input: 0 where x is kept nowhere. */
+ * pieces that SplitToSequence cuts and SequenceAt picks. Rows
+ * of a constant, one for each row of the batch, get their number from an input. */
 #include "ops/graph/lower.h"
 
 #include "ops/base/status.h"
@@ -12,6 +12,49 @@
 static const struct hn_shape *shape_of(const struct hn_lowering *l, int32_t v)
 {
     return &l->g->values[v].shape;
+}
+
+/* ---- rows that all are alike ------------------------------------------------------------------------------------------ */
+
+/* Zeros with N in dim `axis` of `rank` dims, the others 1: the first column of an input, kept nowhere. */
+static hone_status zero_rows(struct hn_lowering *l, int rank, int axis, int32_t *y)
+{
+    struct hn_shape flat = { .rank = 2 }, s = { .rank = rank };
+    int32_t x = -1, none;
+    for (size_t i = 0; i < l->g->n_inputs && x < 0; i++) {
+        const struct hn_shape *in = shape_of(l, l->g->inputs[i]);
+        if (in->rank < 1 || in->d[0].per_row != 1 || in->d[0].fixed != 0) continue;
+        flat.d[0] = in->d[0], flat.d[1] = (struct hn_dim){ 0, 1 };
+        for (int k = 1; k < in->rank; k++) flat.d[1].fixed *= in->d[k].fixed;
+        if (flat.d[1].fixed > 0) HN_TRY(hn_l_value(l, l->g->inputs[i], &x));
+    }
+    if (x < 0)
+        return hn_fail(l->err, HONE_E_UNSUPPORTED, NULL,
+                       "a constant of N rows, where no input has N rows");
+    HN_TRY(hn_l_view(l, x, &flat, &x));
+    if (flat.d[1].fixed > 1)
+        HN_TRY(hn_l_op(l, &hn_op_slice, &(struct hn_slice){ 1, 0, 1, 1 }, &x, 1, &x));
+    HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, 0, &none));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, x, none, &x));
+    for (int k = 0; k < rank; k++) s.d[k] = k == axis ? flat.d[0] : (struct hn_dim){ 0, 1 };
+    return hn_l_view(l, x, &s, y);
+}
+
+hone_status hn_l_rows(struct hn_lowering *l, int32_t x, const struct hn_shape *to, int32_t *y)
+{
+    struct hn_shape have;
+    int axis = 0;
+    int32_t zero;
+    while (axis < to->rank && !to->d[axis].per_row) axis++;
+    if (axis == to->rank || to->d[axis].per_row != 1 || to->d[axis].fixed != 0)
+        return hn_fail(l->err, HONE_E_UNSUPPORTED, NULL,
+                       "a constant of several rows for each of N");
+    HN_TRY(zero_rows(l, to->rank, axis, &zero));
+    HN_TRY(hn_l_binary(l, HN_B_ADD, x, zero, y));
+    have = l->values[*y].shape;
+    if (hn_same_shape(&have, to)) return HONE_OK;
+    HN_TRY(hn_l_fill(l, to, 0, &zero));
+    return hn_l_binary(l, HN_B_ADD, *y, zero, y);
 }
 
 /* ---- Tile --------------------------------------------------------------------------------------------------------- */

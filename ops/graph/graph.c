@@ -178,7 +178,9 @@ int64_t hn_graph_opset(const struct hn_graph *g, const char *domain)
 
 int64_t hn_node_opset(const struct hn_graph *g, const struct hn_node *n)
 {
-    return n->version > 0 ? n->version : hn_graph_opset(g, n->domain);
+    const int64_t version = n->version > 0 ? n->version : hn_graph_opset(g, n->domain);
+    /* ONNX Runtime's own optimizer for transformers leaves the import of its domain out, and ONNX Runtime takes it so */
+    return version == 0 && strcmp(n->domain, "com.microsoft") == 0 ? 1 : version;
 }
 
 const struct hn_param_list *hn_graph_params(const struct hn_graph *g) { return &g->facts->params; }

@@ -272,6 +272,15 @@ static int is_foreign(const char *domain)
            strncmp(domain, "com.microsoft", 13) != 0;
 }
 
+/* What tf2onnx leaves as it was where it knows no ONNX for it. */
+static int is_tensorflow(const struct hn_node *n)
+{
+    static const char *const types[] = { "Erfc", "Expm1", "Log1p", "StatelessRandomUniformV2" };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!n->domain[0] && strcmp(n->type, types[i]) == 0) return 1;
+    return 0;
+}
+
 static void unknown_operator(struct hn_infer *c, int known)
 {
     if (is_quantized(c->n->type)) {
@@ -286,6 +295,11 @@ static void unknown_operator(struct hn_infer *c, int known)
                       c->n->domain, c->n->domain[0] ? "." : "", c->n->type);
         if (is_foreign(c->n->domain))
             (void)hn_hint(c->err, HONE_E_UNSUPPORTED, "a plug-in may have it: --plugin ./FILE.so");
+        if (is_tensorflow(c->n))
+            (void)hn_hint(
+                c->err, HONE_E_UNSUPPORTED,
+                "this is TensorFlow's, no ONNX operator, and no runtime opens the file: export "
+                "with what tf2onnx can convert (Keras: gelu with approximate=True, elu for celu)");
     }
 }
 

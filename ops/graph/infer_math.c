@@ -353,6 +353,17 @@ hone_status hn_infer_prelu(struct hn_infer *c)
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
 }
 
+/* Over all dims behind the channels, which stay as ones */
+hone_status hn_infer_global_pool(struct hn_infer *c)
+{
+    struct hn_shape y = *hn_in_shape(c, 0);
+    if (y.rank < 3 || y.d[1].per_row)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "%s of %d dims, wanted [N, C, ...]",
+                       c->n->type, y.rank);
+    for (int i = 2; i < y.rank; i++) y.d[i] = (struct hn_dim){ 0, 1 };
+    return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
+}
+
 hone_status hn_infer_reduce(struct hn_infer *c)
 {
     const struct hn_shape *x = hn_in_shape(c, 0);

@@ -508,9 +508,6 @@ hone_status hn_infer_expand(struct hn_infer *c)
     if (c->n->out[0] >= 0 && number) {
         f[c->n->out[0]].splat = 1;
         f[c->n->out[0]].splat_value = x;
-    } else if (hn_shape_count(&y).per_row && !hn_shape_count(hn_in_shape(c, 0)).per_row) {
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Expand of '%s' along the batch dim",
-                       hn_in_value(c, 0)->name);
     }
     return HONE_OK;
 }

@@ -195,9 +195,10 @@ hone_status hn_l_bind(struct hn_lowering *l, int32_t v, int32_t y)
     if (!hn_same_shape(&x->shape, &l->values[y].shape)) {
         struct hn_dim a = hn_shape_count(&x->shape), b = hn_shape_count(&l->values[y].shape);
         char ta[160], tb[160];
-        if (a.per_row && !b.per_row) /* a ConstantOfShape or Expand of N rows, and nothing else */
-            return hn_fail(l->err, HONE_E_UNSUPPORTED, x->name,
-                           "a constant of N rows is not supported here");
+        if (a.per_row && !b.per_row) { /* a ConstantOfShape or Expand of N rows */
+            HN_TRY(hn_l_rows(l, y, &x->shape, &y));
+            return hn_l_bind(l, v, y);
+        }
         if (!hn_same_dim(a, b))
             return hn_fail(l->err, HONE_E_INTERNAL, x->name, "lowered to %s, inferred %s",
                            hn_shape_text(&l->values[y].shape, tb, sizeof tb),

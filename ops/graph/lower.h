@@ -55,6 +55,8 @@ hone_status hn_l_gemm(struct hn_lowering *l, const struct hn_node *n, const stru
 /* scale * x / sqrt(mean(x^2) + eps), the mean over the dims from `axis` on. */
 hone_status hn_l_rmsnorm(struct hn_lowering *l, int32_t x, int32_t scale, int axis, double eps,
                          int32_t *y);
+/* x in shape `to`, whose batch dim x has not: every row alike. */
+hone_status hn_l_rows(struct hn_lowering *l, int32_t x, const struct hn_shape *to, int32_t *y);
 /* x at `count` positions of dim `axis`. */
 hone_status hn_l_pick(struct hn_lowering *l, const struct hn_node *n, int axis, const int64_t *at,
                       int64_t count, int32_t *x);

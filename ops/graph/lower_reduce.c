@@ -57,6 +57,17 @@ hone_status hn_lower_reduce(struct hn_lowering *l, const struct hn_node *n,
     return hn_l_bind(l, n->out[0], y);
 }
 
+hone_status hn_lower_global_pool(struct hn_lowering *l, const struct hn_node *n,
+                                 const struct hn_onnx_attrs *a)
+{
+    const uint32_t all = (1u << rank_of(l, n)) - 1;
+    int32_t y;
+    (void)a;
+    HN_TRY(hn_l_value(l, n->in[0], &y));
+    HN_TRY(reduce(l, (enum hn_reduce_kind)n->row->kind, all & ~3u, 1, y, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
 /* min x = -max -x */
 hone_status hn_lower_reduce_min(struct hn_lowering *l, const struct hn_node *n,
                                 const struct hn_onnx_attrs *a)

@@ -82,10 +82,10 @@ hone_status hn_infer_normalizer(struct hn_infer *c)
     int64_t n = 0;
     HN_TRY(width_of(c, 0, &n));
     HN_TRY(no_doubles(c));
-    if (!c->a->norm || (strcmp(c->a->norm, "L1") != 0 && strcmp(c->a->norm, "L2") != 0))
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "Normalizer by %s is not supported, wanted L1 or L2",
-                       c->a->norm ? c->a->norm : "MAX");
+    if (c->a->norm && strcmp(c->a->norm, "L1") != 0 && strcmp(c->a->norm, "L2") != 0 &&
+        strcmp(c->a->norm, "MAX") != 0)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "Normalizer by %s, wanted MAX, L1 or L2",
+                       c->a->norm);
     return hn_out(c, 0, HN_F32, hn_in_shape(c, 0));
 }
 
@@ -93,27 +93,59 @@ hone_status hn_lower_normalizer(struct hn_lowering *l, const struct hn_node *n,
                                 const struct hn_onnx_attrs *a)
 {
     const struct hn_shape one = { .rank = 0 };
-    const int last = l->g->values[n->in[0]].shape.rank - 1, squares = strcmp(a->norm, "L2") == 0;
-    const struct hn_reduce sum = { squares ? HN_R_L2 : HN_R_SUM, 1u << last, 1 };
+    const int last = l->g->values[n->in[0]].shape.rank - 1;
+    const int most = !a->norm || strcmp(a->norm, "MAX") == 0;
+    const int squares = !most && strcmp(a->norm, "L2") == 0;
+    const struct hn_reduce sum = { most ? HN_R_MAX : squares ? HN_R_L2 : HN_R_SUM, 1u << last, 1 };
     int32_t x, size, least;
     HN_TRY(hn_l_value(l, n->in[0], &x));
     size = x;
-    if (!squares) HN_TRY(hn_l_unary(l, HN_U_ABS, 0, 0, x, &size));
+    if (!squares && !most) HN_TRY(hn_l_unary(l, HN_U_ABS, 0, 0, x, &size));
     HN_TRY(hn_l_op(l, &hn_op_reduce, &sum, &size, 1, &size));
-    HN_TRY(hn_l_fill(l, &one, 1.17549435e-38, &least)); /* zeros by that are zeros */
-    HN_TRY(hn_l_binary(l, HN_B_MAX, size, least, &size));
+    if (most) { /* the largest, with its sign; of 0: the numbers as they are */
+        HN_TRY(hn_l_fill(l, &one, 0, &least));
+        HN_TRY(hn_l_binary(l, HN_B_EQUAL, size, least, &least));
+        HN_TRY(hn_l_binary(l, HN_B_ADD, size, least, &size));
+    } else {
+        HN_TRY(hn_l_fill(l, &one, 1.17549435e-38, &least)); /* zeros by that are zeros */
+        HN_TRY(hn_l_binary(l, HN_B_MAX, size, least, &size));
+    }
     HN_TRY(hn_l_binary(l, HN_B_DIV, x, size, &x));
     return hn_l_bind(l, n->out[0], x);
 }
 
-/* ---- Imputer: data come without missing numbers ------------------------------------------------------------------ */
+/* ---- Imputer: data come without missing numbers, others are replaced ----------------------------------------------- */
 
 hone_status hn_infer_imputer(struct hn_infer *c)
 {
-    if (!isnan(c->a->replaced) || hn_has_attr(c->n, "replaced_value_int64"))
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "Imputer that replaces %g is not supported, wanted NaN", c->a->replaced);
-    return hn_out(c, 0, hn_in_value(c, 0)->dtype, hn_in_shape(c, 0));
+    const struct hn_value *x = hn_in_value(c, 0);
+    int64_t n = 0;
+    HN_TRY(width_of(c, 0, &n));
+    if (hn_has_attr(c->n, "replaced_value_int64") || !hn_dtype_is_float(x->dtype))
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Imputer of integers");
+    if (!isnan(c->a->replaced) && c->a->imputed.n != 1 && c->a->imputed.n != (size_t)n)
+        return hn_fail(c->err, HONE_E_MODEL, c->label, "Imputer: %zu values for %lld columns",
+                       c->a->imputed.n, (long long)n);
+    return hn_out(c, 0, x->dtype, &x->shape);
+}
+
+/* x where it is not the number to replace, else the column's value */
+hone_status hn_lower_imputer(struct hn_lowering *l, const struct hn_node *n,
+                             const struct hn_onnx_attrs *a)
+{
+    struct hn_tensor t = { .dtype = HN_F32, .rank = 1, .dims = { (int64_t)a->imputed.n } };
+    int32_t x, is, other, value;
+    if (isnan(a->replaced)) return hn_lower_view(l, n, a);
+    t.n = t.dims[0], t.data = a->imputed.f;
+    HN_TRY(hn_l_value(l, n->in[0], &x));
+    HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, a->replaced, &is));
+    HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, is, &is));
+    HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, is, &other));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, x, other, &x));
+    HN_TRY(hn_l_const(l, &t, &value));
+    HN_TRY(hn_l_binary(l, HN_B_MUL, value, is, &value));
+    HN_TRY(hn_l_binary(l, HN_B_ADD, x, value, &x));
+    return hn_l_bind(l, n->out[0], x);
 }
 
 /* ---- columns ----------------------------------------------------------------------------------------------------- */

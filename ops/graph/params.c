@@ -5,6 +5,7 @@
  *
  *   --freeze glob                                   frozen        --train glob                    trained
  *   the exporter calls it buffer or constant        frozen        ... parameter                   trained
+ *   scales and biases of zeros and ones that it calls nothing, where it says what is a parameter                 frozen
  *   weight and bias of Gemm and MatMul, slopes      trained       normalisation scale and bias    trained (an author's
  *                                                                  Constant, as affine=False has it: frozen)
  *   Add or Mul by a tensor next to a dense layer    trained       anything before the first one   frozen (a normaliser)
@@ -24,6 +25,7 @@ struct finder {
     struct hn_graph *g;
     const struct hn_graph_opts *opts;
     hone_error *err;
+    int hinted; /* the exporter names the parameters */
 };
 
 static const struct hn_node *node_of(const struct hn_graph *g, int32_t i) { return &g->nodes[i]; }
@@ -141,6 +143,8 @@ static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node 
     if (is_norm(n)) return HN_SLOT_NORM;
     if (is_type(n, "PRelu")) return HN_SLOT_SLOPE;
     if (is_type(n, "Gather")) return HN_SLOT_TABLE;
+    if (is_type(n, "Expand") && !hn_shape_count(&g->values[n->out[0]].shape).per_row)
+        return HN_SLOT_NONE;
     if (p && p->kind == HN_PT_DENSE && n->in[k] == p->in[2]) return HN_SLOT_BIAS;
     if (p && p->kind == HN_PT_LAYERNORM && (n->in[k] == p->in[1] || n->in[k] == p->in[2]))
         return HN_SLOT_NORM;
@@ -172,6 +176,9 @@ static struct decision by_element(const struct hn_graph *g, const struct hn_node
                                   int64_t count)
 {
     int32_t other = n->n_in == 2 ? n->in[1 - k] : -1;
+    if (is_type(n, "Expand"))
+        return (struct decision){ 1, g->values[g->facts->values[n->in[k]].root].is_initializer,
+                                  "one row that all rows of a batch share" };
     int add_mul = is_type(n, "Add") || is_type(n, "Mul");
     if (count == 1) return (struct decision){ 0, 0, "a single number" };
     if (other < 0 || !g->facts->values[other].from_param)
@@ -181,6 +188,13 @@ static struct decision by_element(const struct hn_graph *g, const struct hn_node
     if (is_type(n, "Mul") && negative_part(g, other))
         return (struct decision){ 1, 1, "slope of a PRelu" };
     return (struct decision){ 1, 0, "an element-wise constant away from dense layers" };
+}
+
+static int zeros_and_ones(const struct hn_tensor *t)
+{
+    for (int64_t i = 0; i < t->n; i++)
+        if (hn_tensor_f64(t, i) != 0 && hn_tensor_f64(t, i) != 1) return 0;
+    return 1;
 }
 
 static struct decision decide(const struct finder *f, const struct hn_node *n, int k,
@@ -202,6 +216,9 @@ static struct decision decide(const struct finder *f, const struct hn_node *n, i
         return (struct decision){ element.record, 0, "the exporter says it is no parameter" };
     if (v->hint == HN_HINT_PARAMETER)
         return (struct decision){ 1, 1, "the exporter says it is a parameter" };
+    if (f->hinted && slot >= HN_SLOT_NORM && slot != HN_SLOT_TABLE && zeros_and_ones(v->constant))
+        return (struct decision){ element.record, 0,
+                                  "zeros and ones that the exporter calls no parameter" };
     switch (slot) {
     case HN_SLOT_WEIGHT: return (struct decision){ 1, 1, "weight of a dense layer" };
     case HN_SLOT_BIAS: return (struct decision){ 1, 1, "bias of a dense layer" };
@@ -437,9 +454,10 @@ static hone_status allocate(struct finder *f)
 hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts *opts,
                                  hone_error *err)
 {
-    struct finder f = { g, opts, err };
+    struct finder f = { g, opts, err, 0 };
     struct hn_facts *facts = g->facts;
     HN_TRY(allocate(&f));
+    for (size_t i = 0; i < g->n_values; i++) f.hinted |= g->values[i].hint == HN_HINT_PARAMETER;
     for (size_t i = 0; i < g->n_inputs; i++) facts->values[g->inputs[i]].from_input = 1;
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = node_of(g, g->order[i]);

@@ -84,7 +84,8 @@ SCHEMA(a_scaler, { "offset", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, off
        { "scale", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, scale) });
 SCHEMA(a_normalizer, { "norm", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, norm) });
 SCHEMA(a_imputer, F(replaced, __builtin_nan(""), "replaced_value_float"),
-       IGNORED(HN_ATTR_I64, "replaced_value_int64"), IGNORED(HN_ATTR_F32S, "imputed_value_floats"),
+       IGNORED(HN_ATTR_I64, "replaced_value_int64"),
+       { "imputed_value_floats", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, imputed) },
        IGNORED(HN_ATTR_I64S, "imputed_value_int64s"));
 SCHEMA(a_vectorizer, IGNORED(HN_ATTR_I64S, "inputdimensions"));
 SCHEMA(a_onehot, LIST(cats, "cats_int64s"), IGNORED(HN_ATTR_STRS, "cats_strings"),
@@ -294,6 +295,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     REDUCED("ReduceLogSumExp", V(18), 2, FLOATS, a_reduce18, hn_lower_reduce_log_exp),
     { "", "ReduceProd", V(1, 11, 13), 1, 1, 1, HN_B_COUNT, FOLDS, 1, 0, a_reduce1, hn_infer_reduce, hn_ints_product, hn_lower_reduce_prod },
     { "", "ReduceProd", V(18), 1, 2, 1, HN_B_COUNT, FOLDS, 1, 0, a_reduce18, hn_infer_reduce, hn_ints_product, hn_lower_reduce_prod },
+    { "", "GlobalAveragePool", V(1, 22), 1, 1, 1, HN_R_MEAN, FLOATS, 1, 0, NULL, hn_infer_global_pool, NULL, hn_lower_global_pool },
+    { "", "GlobalMaxPool", V(1, 22), 1, 1, 1, HN_R_MAX, FLOATS, 1, 0, NULL, hn_infer_global_pool, NULL, hn_lower_global_pool },
     VIEW("Identity", V(1, 13, 14, 16, 19, 21, 23, 24, 25), 1, NULL, hn_infer_identity, hn_ints_copy),
     VIEW("Flatten", V(1, 9, 11, 13, 21, 23, 24, 25), 1, a_axis1, hn_infer_flatten, hn_ints_copy),
     VIEW("Reshape", V(5, 13, 14, 19, 21, 23, 24, 25), 2, a_reshape, hn_infer_reshape, hn_ints_copy),
@@ -332,10 +335,10 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "IsNaN", V(9, 13, 20), 1, 1, 1, 0, SINGLE, 1, 0, NULL, hn_infer_nan, NULL, hn_lower_nan },
     { "", "IsInf", V(10, 20), 1, 1, 1, 1, SINGLE, 1, 0, a_inf, hn_infer_nan, NULL, hn_lower_nan },
     { "", "Mod", V(10, 13), 2, 2, 1, 0, FOLDS | HN_ROW_SINGLE, 3, 0, a_mod, hn_infer_mod, hn_ints_mod, hn_lower_mod },
-    { "", "Expand", V(8, 13), 2, 2, 1, 0, FOLDS, 1, 0, NULL, hn_infer_expand, NULL, hn_lower_expand },
+    { "", "Expand", V(8, 13), 2, 2, 1, 0, FOLDS, 1, 1, NULL, hn_infer_expand, NULL, hn_lower_expand },
     ML("Scaler", 1, 0, a_scaler, hn_infer_scaler, hn_lower_scaler),
     ML("Normalizer", 1, 0, a_normalizer, hn_infer_normalizer, hn_lower_normalizer),
-    ML("Imputer", 1, HN_ROW_VIEW, a_imputer, hn_infer_imputer, hn_lower_view),
+    ML("Imputer", 1, 0, a_imputer, hn_infer_imputer, hn_lower_imputer),
     { HN_ML, "ArrayFeatureExtractor", V(1), 2, 2, 1, 0, HN_ROW_LABELS, 3, 0, NULL, hn_infer_extractor, NULL, hn_lower_extractor },
     { HN_ML, "LabelEncoder", V(1, 2, 4), 1, 1, 1, 0, HN_ROW_LABELS, 1, 0, a_encoder, hn_infer_label_encoder, NULL, hn_lower_view },
     ML("FeatureVectorizer", 255, 0, a_vectorizer, hn_infer_vectorizer, hn_lower_vectorizer),

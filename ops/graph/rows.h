@@ -197,6 +197,7 @@ HN_INFER(size);
 HN_INFER(expand);
 HN_INFER(constant_of_shape);
 HN_INFER(einsum);
+HN_INFER(global_pool);
 HN_INFER(tile);
 HN_INFER(gather_nd);
 HN_INFER(split_to_sequence);
@@ -224,6 +225,8 @@ HN_INTS(product);
                                 const struct hn_onnx_attrs *a)
 HN_LOWER(unary);
 HN_LOWER(acosh);
+HN_LOWER(global_pool);
+HN_LOWER(imputer);
 HN_LOWER(einsum);
 HN_LOWER(tile);
 HN_LOWER(gather_nd);

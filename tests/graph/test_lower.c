@@ -557,7 +557,7 @@ START_TEST(nothing_computable_is_an_error)
     struct tb t;
     tb_open(&t, 13);
     tb_input(&t, "x", HN_F32, 2, -1, 4);
-    tb_node(&t, "Tan", "x", "y", NULL);
+    tb_node(&t, "Hardmax", "x", "y", NULL);
     tb_output(&t, "y");
     tb_finish(&t, NULL);
     ck_assert_int_eq(hn_lower(t.g, &opts, &p, &t.err), HONE_E_UNSUPPORTED);
@@ -604,7 +604,7 @@ START_TEST(every_allocation_fails)
         tb_node(&t, "Gemm", "y kt", "q", "transB=1");
         tb_node(&t, "Shape", "q", "s", NULL);
         tb_node(&t, "Gather", "s axes", "last", NULL);
-        tb_node(&t, "Tan", "q", "odd", NULL);
+        tb_node(&t, "Hardmax", "q", "odd", NULL);
         tb_output(&t, "q");
         tb_output(&t, "odd");
         left = n;

@@ -385,7 +385,7 @@ START_TEST(unknown_tail_is_carried_unknown_body_refused)
     tb_node(&t, "MatMul", "x w", "h", NULL);
     tb_node(&t, "Softmax", "h", "p", NULL);
     tb_node(&t, "ArgMax", "p", "label", "axis=1");
-    tb_node(&t, "Tan", "p", "wave", NULL); /* a float output, but behind the loss point */
+    tb_node(&t, "Hardmax", "p", "wave", NULL); /* a float output, but behind the loss point */
     tb_output(&t, "p");
     tb_output(&t, "label");
     tb_output(&t, "wave");
@@ -398,7 +398,7 @@ START_TEST(unknown_tail_is_carried_unknown_body_refused)
     tb_open(&t, 13);
     tb_input(&t, "x", HN_F32, 2, -1, 4);
     tb_floats(&t, "w", 2, 4, 2);
-    tb_node(&t, "Tan", "x", "s", NULL);
+    tb_node(&t, "Hardmax", "x", "s", NULL);
     tb_node(&t, "MatMul", "s w", "y", NULL);
     tb_output(&t, "y");
     tb_finish(&t, NULL);
@@ -418,7 +418,7 @@ START_TEST(dead_branches_are_carried)
     tb_floats(&t, "dead", 2, 2, 2);
     tb_node(&t, "MatMul", "x w", "h", NULL);
     tb_node(&t, "MatMul", "h dead", "d", NULL);
-    tb_node(&t, "Tan", "d", "e", NULL);
+    tb_node(&t, "Hardmax", "d", "e", NULL);
     tb_node(&t, "Shape", "d", "s", NULL);
     tb_node(&t, "Expand", "h s", "y", NULL);
     tb_output(&t, "y");

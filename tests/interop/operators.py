@@ -153,6 +153,32 @@ def arranged():
     case("infinite", [node("Relu", "h", "r"), node("Reciprocal", "r", "l"), node("IsInf", "l", "n"), node("Where", "n one l", "m"), node("Tanh", "m", "z")], c, learns=False)
 
 
+def unimported():
+    """ONNX Runtime takes its own operators without their import, as its optimizer for transformers writes them."""
+    path = model("unimported", [node("Gelu", "h", "z", MS)])
+    m = onnx.load(str(path))
+    del m.opset_import[1]
+    onnx.save(m, str(path))
+    same("unimported", path)
+
+
+def rows_alike():
+    """Constants with one row for each row of the batch: PolynomialFeatures' ones, a learned token before others."""
+    c = {"rest": np.array([HIDDEN]), "e": weights(1, HIDDEN), "zero": np.array([0]), "u": weights(HIDDEN + 1, HIDDEN), "v": weights(2 * HIDDEN, HIDDEN),
+         "one": np.array([1]), "flat": np.array([0, 2 * HIDDEN])}
+    ones = [node("Shape", "h", "s", end=1), node("Concat", "s one", "to", axis=0),
+            node("ConstantOfShape", "to", "o", value=numpy_helper.from_array(np.array([1.5], np.float32))), node("Concat", "o h", "p", axis=1), node("MatMul", "p u", "z")]
+    case("ones of the batch", ones, c, ["w0", "u"])
+    token = [node("Shape", "h", "s", end=1), node("Concat", "s rest", "to", axis=0), node("Expand", "e to", "t"), node("Concat", "t h", "p", axis=1), node("MatMul", "p v", "z")]
+    case("token", token, c, ["w0", "e", "v"])
+    token = [node("Shape", "h", "s", end=1), node("Concat", "s one rest", "to", axis=0), node("Expand", "e to", "t"), node("Unsqueeze", "h one", "g"),
+             node("Concat", "t g", "p", axis=1), node("Reshape", "p flat", "q"), node("MatMul", "q v", "z")]
+    case("token in a sequence", token, c, ["w0", "e", "v"])
+    pool = [node("Reshape", "h three", "r"), node("GlobalAveragePool", "r", "a"), node("GlobalMaxPool", "r", "b"), node("Sub", "a b", "d"),
+            node("Mul", "r d", "m"), node("Reshape", "m flat1", "z")]
+    case("global pools", pool, {"three": np.array([0, 2, 3]), "flat1": np.array([0, -1])}, ["w0"])
+
+
 def curves():
     """Element-wise functions beside the activations."""
     for op in ("Atan", "Sinh", "Cosh", "Asinh", "Tan"):
@@ -282,6 +308,8 @@ reductions()
 types()
 einsums()
 arranged()
+rows_alike()
+unimported()
 curves()
 choices()
 microsoft()

@@ -123,6 +123,29 @@ def heads():
     check("heads: each by its own names", (tmp / "h.csv").read_text().split() == ["sick,colour", *want])
 
 
+def preparations():
+    """Normalizer by the largest, Imputer of other numbers than NaN (what PowerTransformer writes)."""
+    ml, inf = dict(domain="ai.onnx.ml"), float("inf")
+    x = np.array([[1, -2, 0], [0, 0, 0], [-3, -1, -2], [0, 5, 2], [-1, 0, 0]], np.float32)
+    wild = x.copy()
+    wild[1, 0] = 1e30
+    for what, nodes, rows in (
+            ("the largest", [onnx.helper.make_node("Normalizer", ["x"], ["h"], norm="MAX", **ml)], x),
+            ("zeros filled in", [onnx.helper.make_node("Imputer", ["x"], ["h"], imputed_value_floats=[1.0, 2.0, 3.0], replaced_value_float=0.0, **ml)], x),
+            ("infinity", [onnx.helper.make_node("Mul", ["x", "x"], ["s"]),
+                          onnx.helper.make_node("Imputer", ["s"], ["h"], imputed_value_floats=[0.5], replaced_value_float=inf, **ml)], wild)):
+        w = onnx.numpy_helper.from_array(np.array([[1, 2], [3, 4], [5, 6]], np.float32), "w")
+        g = onnx.helper.make_graph([*nodes, onnx.helper.make_node("MatMul", ["h", "w"], ["y"])], "g", [onnx.helper.make_tensor_value_info("x", 1, ["n", 3])],
+                                   [onnx.helper.make_tensor_value_info("y", 1, ["n", 2])], [w])
+        m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+        path = tmp / "prepared.onnx"
+        path.write_bytes(m.SerializeToString())
+        np.save(tmp / "rows.npy", rows)
+        run(f"{what}: predict", "predict", path, "--x", tmp / "rows.npy", "--force", "-o", tmp / "prepared.npy")
+        want = session(path).run(None, {"x": rows})[0]
+        check(f"{what}: as ONNX Runtime", apart(np.load(tmp / "prepared.npy"), want) <= 1e-6, (np.load(tmp / "prepared.npy"), want))
+
+
 def refusals():
     def model(node, inputs, name):
         y = [onnx.helper.make_tensor_value_info("y", 1, ["n", None])]
@@ -138,8 +161,7 @@ def refusals():
     for what, node, inputs, told in (
             ("a scaler of 2 for 3 columns", onnx.helper.make_node("Scaler", ["x"], ["h"], offset=[1.0, 2.0], scale=[1.0], **ml), x, "2 numbers in 'offset' for rows of 3"),
             ("a scaler of doubles", onnx.helper.make_node("Scaler", ["x"], ["h"], offset=[1.0], scale=[1.0], **ml), double, "float64, which it rounds"),
-            ("the largest", onnx.helper.make_node("Normalizer", ["x"], ["h"], norm="MAX", **ml), x, "Normalizer by MAX"),
-            ("zeros filled in", onnx.helper.make_node("Imputer", ["x"], ["h"], imputed_value_floats=[1.0], replaced_value_float=0.0, **ml), x, "Imputer that replaces 0")):
+            ("two values for 3 columns", onnx.helper.make_node("Imputer", ["x"], ["h"], imputed_value_floats=[1.0, 2.0], replaced_value_float=0.0, **ml), x, "2 values for 3 columns")):
         r = model(node, inputs, "refused")
         check(f"{what} is said", told in r.stdout + r.stderr, (r.stdout + r.stderr)[-400:])
 
@@ -149,5 +171,6 @@ for case in CASES:
 scaling()
 ensemble()
 heads()
+preparations()
 refusals()
 _common.finish("sklearn_models", tmp)
