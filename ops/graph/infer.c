@@ -362,14 +362,21 @@ static void set_constant_shape(struct hn_value *v)
 
 enum batch {
     AS_DECLARED,
+    ADDED /* N goes in front of rank 1 */,
     LIFTED /* the fixed leading dim is N */,
-    ADDED /* N goes in front of rank 1 */
+    LISTS /* ... and so is the dim of integers of rank 1 beside: an index for each row */
 };
+
+static int is_index_list(const struct hn_value *v, int64_t k)
+{
+    return v->decl_rank == 1 && v->decl_dims[0] == k && (v->dtype == HN_I64 || v->dtype == HN_I32);
+}
 
 /* A graph input: dim 0 is N when it is open, or fixed and lifted; the others must be known. */
 static void set_input_shape(struct hn_value *v, enum batch b, int64_t k)
 {
-    int lift = b == LIFTED && v->decl_rank >= 2 && v->decl_dims[0] == k;
+    int lift = (b == LISTS && is_index_list(v, k)) ||
+               (b >= LIFTED && v->decl_rank >= 2 && v->decl_dims[0] == k);
     int64_t n = 1;
     v->shape.rank = v->decl_rank < 0 ? 0 : v->decl_rank;
     v->shape_known = v->decl_rank >= 0;
@@ -395,7 +402,7 @@ static hone_status run_pass(struct hn_graph *g, enum batch b, int64_t k, hone_er
     }
     for (size_t i = 0; i < g->n_inputs; i++) set_input_shape(&g->values[g->inputs[i]], b, k);
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (infer_node(g, g->order[i], b == LIFTED ? k : 0) != HONE_OK)
+        if (infer_node(g, g->order[i], b >= LIFTED ? k : 0) != HONE_OK)
             return hn_nomem(err, "shape inference", 0);
     hn_graph_liveness(g);
     return HONE_OK;
@@ -465,9 +472,21 @@ static hone_status baked_issue(struct hn_graph *g, int32_t node, const char *rea
     return st == HONE_OK ? st : hn_nomem(err, "the list of issues", 0);
 }
 
+static int has_index_list(const struct hn_graph *g, int64_t k)
+{
+    for (size_t i = 0; i < g->n_inputs; i++)
+        if (is_index_list(&g->values[g->inputs[i]], k)) return 1;
+    return 0;
+}
+
 /* Inputs of rank >= 2 with the fixed leading size k: as N where nothing that is needed contradicts that. */
 static hone_status lift(struct hn_graph *g, int64_t k, hone_error *err)
 {
+    if (has_index_list(g, k)) {
+        HN_TRY(run_pass(g, LISTS, k, err));
+        g->batch_lifted = first_contradiction(g) < 0;
+        if (g->batch_lifted) return HONE_OK;
+    }
     HN_TRY(run_pass(g, LIFTED, k, err));
     int32_t at = first_contradiction(g);
     g->batch_lifted = at < 0;

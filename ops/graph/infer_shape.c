@@ -118,12 +118,31 @@ static hone_status reshape_target(struct hn_infer *c, struct hn_shape *y, int *h
     return HONE_OK;
 }
 
+/* A constant first dim of the file's own batch size is that batch where the rest is what a row has: rows stay rows. */
+static void lift_target(const struct hn_infer *c, struct hn_shape *y, int hole)
+{
+    const struct hn_shape *x = hn_in_shape(c, 0);
+    struct hn_dim row, rest;
+    if (!c->lifted || hole == 0 || x->rank < 1 || y->rank < 1 || y->d[0].per_row ||
+        y->d[0].fixed != c->lifted || x->d[0].per_row != 1 || x->d[0].fixed != 0)
+        return;
+    row = product(x, 1, x->rank);
+    struct hn_shape known = *y;
+    if (hole > 0) known.d[hole] = (struct hn_dim){ 0, 1 };
+    rest = product(&known, 1, y->rank);
+    if (rest.per_row || rest.fixed < 1 ||
+        (hole > 0 ? row.fixed % rest.fixed : row.fixed - rest.fixed))
+        return;
+    y->d[0] = x->d[0];
+}
+
 static hone_status reshape_shape(struct hn_infer *c, struct hn_shape *y)
 {
     const struct hn_shape *x = hn_in_shape(c, 0);
     char tx[160], ty[160];
     int hole = -1;
     HN_TRY(reshape_target(c, y, &hole));
+    lift_target(c, y, hole);
     if (c->lifted && x->rank > 0 && x->d[0].per_row && y->rank > 0 && hole != 0 &&
         y->d[0].per_row == 0)
         return hn_fail(c->err, HONE_E_MODEL, c->label, "Reshape to a constant first dim of %lld",
@@ -503,6 +522,10 @@ hone_status hn_infer_expand(struct hn_infer *c)
     double x;
     int number = hn_value_scalar(c->g, c->n->in[0], &x);
     HN_TRY(shape_input(c, 1, &to));
+    const struct hn_shape *from = hn_in_shape(c, 0);
+    if (c->lifted && from->rank == to.rank && to.rank > 0 && from->d[0].per_row == 1 &&
+        from->d[0].fixed == 0 && !to.d[0].per_row && to.d[0].fixed == c->lifted)
+        to.d[0] = from->d[0]; /* the file's own batch size is the batch */
     HN_TRY(hn_shape_broadcast(hn_in_shape(c, 0), &to, &y, c->label, c->err));
     HN_TRY(hn_out(c, 0, hn_in_value(c, 0)->dtype, &y));
     if (c->n->out[0] >= 0 && number) {

@@ -77,8 +77,19 @@ static hone_status numbers_along(struct hn_lowering *l, const struct hn_shape *s
     return hn_l_const(l, &t, out);
 }
 
-/* Where x is the largest, numbers that fall along the axis (rise, for the last of equals); the largest of these tells which. NaN is
- * nowhere the largest: a row of it gives the last position (the first). */
+/* x with NaN as -inf (or, turned over, inf); *is: 1 where it is a number. */
+static hone_status numbers_only(struct hn_lowering *l, int turned, int32_t *x, int32_t *is)
+{
+    int32_t low;
+    HN_TRY(hn_l_binary(l, HN_B_EQUAL, *x, *x, is));
+    HN_TRY(hn_l_unary(l, HN_U_LOG, 0, 0, *is, &low));
+    if (turned) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, low, &low));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, *x, *is, x));
+    return hn_l_binary(l, HN_B_ADD, *x, low, x);
+}
+
+/* Where x is the largest, numbers that fall along the axis (rise, for the last of equals); the largest of these tells which. As in
+ * ONNX Runtime, NaN is passed over, but for one in the first place, which nothing is larger than. */
 hone_status hn_lower_arg(struct hn_lowering *l, const struct hn_node *n,
                          const struct hn_onnx_attrs *a)
 {
@@ -87,15 +98,19 @@ hone_status hn_lower_arg(struct hn_lowering *l, const struct hn_node *n,
     const int64_t size = s->d[axis].fixed;
     const struct hn_reduce most = { HN_R_MAX, 1u << axis, 1 },
                            which = { HN_R_MAX, 1u << axis, a->keepdims != 0 };
-    int32_t x, y, order;
+    int32_t x, y, order, is;
     HN_TRY(numbers_along(l, s, axis, a->last != 0, &order));
     HN_TRY(hn_l_value(l, n->in[0], &x));
     if (strcmp(n->type, "ArgMin") == 0) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, x, &x));
+    HN_TRY(numbers_only(l, 0, &x, &is));
     HN_TRY(hn_l_op(l, &hn_op_reduce, &most, &x, 1, &y));
     HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, y, &y));
     HN_TRY(hn_l_binary(l, HN_B_MUL, y, order, &y));
     HN_TRY(hn_l_op(l, &hn_op_reduce, &which, &y, 1, &y));
     if (!a->last) HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, (double)(size - 1), y, &y));
+    HN_TRY(hn_l_op(l, &hn_op_slice, &(struct hn_slice){ axis, 0, 1, 1 }, &is, 1, &is));
+    HN_TRY(hn_l_op(l, &hn_op_reduce, &which, &is, 1, &is));
+    HN_TRY(hn_l_binary(l, HN_B_MUL, y, is, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 
@@ -142,13 +157,15 @@ hone_status hn_infer_topk(struct hn_infer *c)
 
 struct rounds {
     int axis;
-    int32_t x, order, left; /* left: 1 where nothing was taken yet; -1: all of it */
+    int32_t scores, x, order,
+        left; /* x: the scores to compare; left: 1 where nothing was taken yet; -1: all of it */
 };
 
-/* The largest of what is left, and its number counted from the end; takes it away. */
+/* The largest of what is left, and its number counted from the end; takes it away. Its score is what is kept of all of them. */
 static hone_status one_round(struct hn_lowering *l, struct rounds *r, int32_t *most, int32_t *which)
 {
-    const struct hn_reduce along = { HN_R_MAX, 1u << r->axis, 1 };
+    const struct hn_reduce along = { HN_R_MAX, 1u << r->axis, 1 },
+                           all = { HN_R_SUM, along.mask, 1 };
     int32_t taken, rest, low, none;
     HN_TRY(hn_l_op(l, &hn_op_reduce, &along, &r->x, 1, most));
     HN_TRY(hn_l_binary(l, HN_B_EQUAL, r->x, *most, which));
@@ -156,6 +173,8 @@ static hone_status one_round(struct hn_lowering *l, struct rounds *r, int32_t *m
     HN_TRY(hn_l_binary(l, HN_B_MUL, *which, r->order, which));
     HN_TRY(hn_l_op(l, &hn_op_reduce, &along, which, 1, which));
     HN_TRY(hn_l_binary(l, HN_B_EQUAL, r->order, *which, &taken));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, r->scores, taken, most));
+    HN_TRY(hn_l_op(l, &hn_op_reduce, &all, most, 1, most));
     HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, taken, &rest));
     if (r->left >= 0)
         HN_TRY(hn_l_binary(l, HN_B_MUL, r->left, rest, &r->left));
@@ -167,7 +186,7 @@ static hone_status one_round(struct hn_lowering *l, struct rounds *r, int32_t *m
     return hn_l_binary(l, HN_B_ADD, r->x, none, &r->x);
 }
 
-/* As many rounds of ArgMax as are wanted. */
+/* As many rounds of ArgMax as are wanted. NaN counts as larger than every number, as in ONNX Runtime. */
 hone_status hn_lower_topk(struct hn_lowering *l, const struct hn_node *n,
                           const struct hn_onnx_attrs *a)
 {
@@ -175,16 +194,17 @@ hone_status hn_lower_topk(struct hn_lowering *l, const struct hn_node *n,
     const int smallest = hn_has_attr(n, "largest") && !a->largest;
     struct rounds r = { .axis = (int)(a->axis < 0 ? a->axis + s->rank : a->axis), .left = -1 };
     const struct hn_concat join = { r.axis };
-    int32_t most[MOST_ROUNDS], which[MOST_ROUNDS], y;
+    int32_t most[MOST_ROUNDS], which[MOST_ROUNDS], y, is;
     struct hn_dim k = { 0, a->k };
     if (n->n_in > 1) (void)hn_int_at(l->g, n->in[1], 0, &k);
-    HN_TRY(hn_l_value(l, n->in[0], &r.x));
+    HN_TRY(hn_l_value(l, n->in[0], &r.scores));
+    r.x = r.scores;
     if (smallest) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, r.x, &r.x));
+    HN_TRY(numbers_only(l, !smallest, &r.x, &is));
     HN_TRY(numbers_along(l, s, r.axis, 0, &r.order));
     for (int64_t i = 0; i < k.fixed; i++) HN_TRY(one_round(l, &r, &most[i], &which[i]));
     y = most[0];
     if (k.fixed > 1) HN_TRY(hn_l_op(l, &hn_op_concat, &join, most, (int)k.fixed, &y));
-    if (smallest) HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, y, &y));
     HN_TRY(hn_l_bind(l, n->out[0], y));
     y = which[0];
     if (k.fixed > 1) HN_TRY(hn_l_op(l, &hn_op_concat, &join, which, (int)k.fixed, &y));

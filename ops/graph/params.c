@@ -190,6 +190,18 @@ static struct decision by_element(const struct hn_graph *g, const struct hn_node
     return (struct decision){ 1, 0, "an element-wise constant away from dense layers" };
 }
 
+/* What was one tensor with a parameter until it was untied: the parameter's name and a number. */
+static int is_copy(const struct hn_graph *g, const char *name)
+{
+    const char *end = strrchr(name, '_');
+    const size_t n = end ? (size_t)(end - name) : 0;
+    for (size_t i = 0; n && i < g->n_values; i++)
+        if (g->values[i].hint == HN_HINT_PARAMETER && strncmp(g->values[i].name, name, n) == 0 &&
+            g->values[i].name[n] == 0)
+            return 1;
+    return 0;
+}
+
 static int zeros_and_ones(const struct hn_tensor *t)
 {
     for (int64_t i = 0; i < t->n; i++)
@@ -216,7 +228,8 @@ static struct decision decide(const struct finder *f, const struct hn_node *n, i
         return (struct decision){ element.record, 0, "the exporter says it is no parameter" };
     if (v->hint == HN_HINT_PARAMETER)
         return (struct decision){ 1, 1, "the exporter says it is a parameter" };
-    if (f->hinted && slot >= HN_SLOT_NORM && slot != HN_SLOT_TABLE && zeros_and_ones(v->constant))
+    if (f->hinted && slot >= HN_SLOT_NORM && slot != HN_SLOT_TABLE && zeros_and_ones(v->constant) &&
+        !is_copy(g, v->name))
         return (struct decision){ element.record, 0,
                                   "zeros and ones that the exporter calls no parameter" };
     switch (slot) {

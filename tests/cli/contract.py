@@ -269,18 +269,22 @@ def test_soft_targets():
 
 def test_fixed_batch():
     path = tmp / "baked.onnx"
-    path.write_bytes(baked_batch())
+    path.write_bytes(baked_batch(1, 8))
     x = table("bx.csv", "a,b,c,d\n" + "".join(f"{i},{i % 3},1,{i % 5}\n" for i in range(30)))
     y = table("by.csv", "y\n" + "".join(f"{i * 0.5}\n" for i in range(30)))
     args = ["train", path, "--x", x, "--y", y, "--loss", "mse", "--epochs", "2", "--quiet", "-o", tmp / "freed.onnx"]
     code("a baked batch is refused with its remedy", hone(*args), 3, "baked", "--batch-dim symbolic")
+    path.write_bytes(baked_batch(2, 4))
+    code("a batch of 2 that a Reshape to [2, -1] keeps is none of these", hone(*args[:-1], tmp / "held.onnx"), 0)
+    j = hone("inspect", tmp / "held.onnx", "--json").json
+    check("the batch stays as it was", j["fixed_batch"] == 2 and j["batch_lifted"], (j["fixed_batch"], j["batch_lifted"]))
     code("and freed when asked", hone(*args, "--batch-dim", "symbolic"), 0)
     j = hone("inspect", tmp / "freed.onnx", "--json").json
     check("the batch is a symbol now", j["inputs"][0]["dims"][0] == "N", j["inputs"])
 
 
-def baked_batch():
-    """x[2,2,2] -> Reshape to the constant [2,-1] -> Gemm with w[4,1]: a batch of 2 baked in."""
+def baked_batch(first, width):
+    """x[2,2,2] -> Reshape to the constant [first,-1] -> Gemm with w[width,1]: a batch of 2 baked in, or rows that become one."""
     import struct
 
     def tensor(name, kind, dims, raw):
@@ -291,9 +295,9 @@ def baked_batch():
         return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
     nodes = field(1, field(1, b"x") + field(1, b"s") + field(2, b"f") + field(4, b"Reshape"))
     nodes += field(1, field(1, b"f") + field(1, b"w") + field(2, b"y") + field(4, b"Gemm"))
-    graph = nodes + field(2, b"g") + field(5, tensor(b"s", 7, [2], struct.pack("<qq", 2, -1)))
-    graph += field(5, tensor(b"w", 1, [4, 1], struct.pack("<4f", .1, .2, .3, .4)))
-    graph += field(11, value(b"x", [2, 2, 2])) + field(12, value(b"y", [2, 1]))
+    graph = nodes + field(2, b"g") + field(5, tensor(b"s", 7, [2], struct.pack("<qq", first, -1)))
+    graph += field(5, tensor(b"w", 1, [width, 1], struct.pack(f"<{width}f", *(.1 * i for i in range(width)))))
+    graph += field(11, value(b"x", [2, 2, 2])) + field(12, value(b"y", [first, 1]))
     return field(1, 8) + field(7, graph) + field(8, field(2, 17))
 
 

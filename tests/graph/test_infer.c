@@ -69,7 +69,9 @@ static const struct reshape reshapes[] = {
     { -1, { 0, 0, 0, 0 }, 4, 0, "?" },
     { -1, { -1, -1 }, 2, 0, "?" },
     { -1, { 0, 12 }, 2, 1, "?" },
-    { 5, { 5, 12 }, 2, 0, "[5,12]" },
+    { 5, { 5, 12 }, 2, 0, "[N,12]" },
+    { 5, { 5, -1, 4 }, 3, 0, "[N,3,4]" },
+    { 5, { 12, 5 }, 2, 0, "[12,5]" },
     { 5, { -1, 12 }, 2, 0, "[N,12]" },
 };
 
@@ -253,9 +255,10 @@ static void dense_net(struct tb *t, int lead, const char *middle)
 {
     tb_open(t, 13);
     tb_input(t, "x", HN_F32, 3, lead, 3, 4);
-    tb_floats(t, "w", 2, 12, 2);
-    tb_ints(t, "to", 2, 2, -1);
-    if (strcmp(middle, "Reshape") == 0)
+    const int mixes = strcmp(middle, "Mix") == 0; /* rows of a batch of two become one */
+    tb_floats(t, "w", 2, mixes ? 24 : 12, 2);
+    tb_ints(t, "to", 2, mixes ? 1 : 2, -1);
+    if (mixes || strcmp(middle, "Reshape") == 0)
         tb_node(t, "Reshape", "x to", "flat", NULL);
     else
         tb_node(t, "Flatten", "x", "flat", NULL);
@@ -289,14 +292,46 @@ START_TEST(fixed_batch_can_be_kept)
 }
 END_TEST
 
-START_TEST(baked_batch_is_named)
+START_TEST(batch_in_a_reshape_is_lifted)
 {
     struct tb t;
     dense_net(&t, 2, "Reshape");
     tb_finish(&t, NULL);
+    ck_assert_int_eq(t.g->batch_lifted, 1);
+    ck_assert_str_eq(tb_shape(&t, "y"), "[N,2]");
+    tb_close(&t);
+}
+END_TEST
+
+/* Integers of rank 1 beside a batch of two: an index for each row. */
+START_TEST(fixed_indices_are_lifted)
+{
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "x", HN_F32, 2, 2, 4);
+    tb_input(&t, "i", HN_I64, 1, 2);
+    tb_floats(&t, "table", 2, 5, 3);
+    tb_floats(&t, "w", 2, 7, 2);
+    tb_node(&t, "Gather", "table i", "e", NULL);
+    tb_node(&t, "Concat", "x e", "h", "axis=1");
+    tb_node(&t, "MatMul", "h w", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    ck_assert_int_eq(t.g->batch_lifted, 1);
+    ck_assert_str_eq(tb_shape(&t, "y"), "[N,2]");
+    ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_OK);
+    tb_close(&t);
+}
+END_TEST
+
+START_TEST(baked_batch_is_named)
+{
+    struct tb t;
+    dense_net(&t, 2, "Mix");
+    tb_finish(&t, NULL);
     ck_assert_int_eq(t.g->fixed_batch, 2);
     ck_assert_int_eq(t.g->batch_lifted, 0);
-    ck_assert_str_eq(tb_shape(&t, "y"), "[2,2]");
+    ck_assert_str_eq(tb_shape(&t, "y"), "[1,2]");
     ck_assert_int_eq(hn_graph_blocked(t.g, 0, &t.err), HONE_OK);
     ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_E_UNSUPPORTED);
     ck_assert_str_eq(t.err.where, "flat");
@@ -434,7 +469,8 @@ HN_TEST_MAIN("infer", tcase_add_test(tc, flatten_by_shape_arithmetic);
              tcase_add_loop_test(tc, slice_forms, 0, COUNT(slices));
              tcase_add_test(tc, constants_fold); tcase_add_test(tc, a_bomb_is_no_constant);
              tcase_add_test(tc, fixed_batch_is_lifted); tcase_add_test(tc, fixed_batch_can_be_kept);
-             tcase_add_test(tc, baked_batch_is_named);
+             tcase_add_test(tc, batch_in_a_reshape_is_lifted);
+             tcase_add_test(tc, fixed_indices_are_lifted); tcase_add_test(tc, baked_batch_is_named);
              tcase_add_test(tc, an_unknown_operator_does_not_bake);
              tcase_add_test(tc, single_rows_get_a_batch); tcase_add_test(tc, no_batch_at_all);
              tcase_add_test(tc, only_the_first_dim_may_be_open);

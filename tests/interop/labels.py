@@ -135,6 +135,8 @@ def tails():
                           [("h", 1, n4), ("v", 1, ["n", 3]), ("i", 7, ["n", 3]), ("y", 8, ["n", 3])], [array(np.array([3]), "k"), names]),
         "k_as_attribute": ([make("Relu", ["h"], ["r"]), make("TopK", ["r"], ["v", "i"], axis=1, k=2)], [("h", 1, n4), ("v", 1, ["n", 2]), ("i", 7, ["n", 2])]),
         "smallest_one": ([make("TopK", ["h", "k"], ["v", "i"], axis=1, largest=0)], [("h", 1, n4), ("v", 1, n1), ("i", 7, n1)], [array(np.array([1]), "k")]),
+        "not_a_number": ([make("Log", ["h"], ["l"]), make("ArgMax", ["l"], ["y"], axis=1), make("ArgMin", ["l"], ["z"], axis=1, keepdims=0), make("TopK", ["l", "k"], ["v", "i"], axis=1),
+                          make("TopK", ["l", "k"], ["u", "j"], axis=1, largest=0)], [("h", 1, n4), ("y", 7, n1), ("z", 7, n), ("i", 7, ["n", 3]), ("j", 7, ["n", 3])], [array(np.array([3]), "k")]),
         "views": ([make("ArgMax", ["h"], ["i"], axis=1), make("Flatten", ["i"], ["f"]), make("Squeeze", ["i", "axis"], ["s"]), make("Identity", ["s"], ["y"]), make("Unsqueeze", ["y", "axis"], ["z"])],
                   [("h", 1, n4), ("f", 7, n1), ("y", 7, n), ("z", 7, n1)], [array(np.array([1]), "axis")]),
     }
@@ -144,12 +146,19 @@ def tails():
         want = ort(path)
         predicted(name, path, want)
         verified(name, path, want)
-    # a fixed batch is lifted all the same, and what it is reshaped to stays in the file
-    path = model("fixed", [arg, make("Reshape", ["i", "s"], ["y"])], [("h", 1, [1, 4]), ("y", 7, [1])], [array(np.array([1]), "s")], batch=1)
+    # a fixed batch is lifted, and what is reshaped to it, too; what is reshaped to something else stays in the file
+    one, batch = array(np.array([1]), "s"), [("h", 1, [1, 4]), ("y", 7, [1])]
+    path = model("fixed", [arg, make("Reshape", ["i", "s"], ["y"])], batch, [one], batch=1)
     j = run("fixed: inspect", "inspect", path, "--json")
-    check("fixed: lifted", j.get("batch_lifted") is True and j["nodes"][-1]["verdict"] == "carried", j.get("nodes"))
+    check("fixed: lifted", j.get("batch_lifted") is True and j["nodes"][-1]["verdict"] != "carried", j.get("nodes"))
+    run("fixed: predict", "predict", path, "--x", tmp / "x.npy", "--output", "y", "--output", "h", "--force", "-o", tmp / "fixed.npz")
+    got = np.load(tmp / "fixed.npz")
+    check("fixed: each row's own", (got["y"].reshape(-1) == got["h"].argmax(1)).all(), got["y"])
+    path = model("mixed", [arg, make("Reshape", ["i", "s"], ["y"])], [("h", 1, [2, 4]), ("y", 7, [1, 2])], [array(np.array([1, 2]), "s")], batch=2)
+    j = run("mixed: inspect", "inspect", path, "--json")
+    check("mixed: lifted", j.get("batch_lifted") is True and j["nodes"][-1]["verdict"] == "carried", j.get("nodes"))
     r = hone("predict", path, "--x", tmp / "x.npy", "--output", "y", "--force", "-o", tmp / "no.csv")
-    check("fixed: said", r.returncode == 2 and "output 'y' is not computed: " in r.stderr, r.stderr)
+    check("mixed: said", r.returncode == 2 and "output 'y' is not computed: " in r.stderr, r.stderr)
     # with --argmax labels are made of scores: those that are there already are left out unless named
     path = tmp / "looked_up.onnx"
     run("--argmax", "predict", path, "--x", tmp / "x.npy", "--argmax", "--force", "-o", tmp / "a.csv")
