@@ -241,14 +241,29 @@ hone_status hn_infer_transpose(struct hn_infer *c)
     return hn_out(c, 0, hn_in_value(c, 0)->dtype, &y);
 }
 
+/* The shape of input i of a Concat: one row beside rows of the file's own batch of 1 is one for each of them. */
+static const struct hn_shape *joined(const struct hn_infer *c, int i, int axis, struct hn_shape *as)
+{
+    const struct hn_shape *s = hn_in_shape(c, i);
+    if (!s || c->lifted != 1 || axis == 0 || s->rank < 1 || !hn_is_one(s->d[0])) return s;
+    *as = *s;
+    for (int k = 0; k < c->n->n_in; k++) {
+        const struct hn_shape *other = hn_in_shape(c, k);
+        if (other && other->rank == s->rank && other->d[0].per_row == 1 && other->d[0].fixed == 0)
+            as->d[0] = other->d[0];
+    }
+    return as;
+}
+
 hone_status hn_infer_concat(struct hn_infer *c)
 {
-    struct hn_shape y = *hn_in_shape(c, 0);
+    struct hn_shape y = *hn_in_shape(c, 0), row;
     char ta[160], tb[160];
     int axis = 0;
     HN_TRY(hn_axis(c, c->a->axis, y.rank, &axis));
+    y = *joined(c, 0, axis, &row);
     for (int i = 1; i < c->n->n_in; i++) {
-        const struct hn_shape *s = hn_in_shape(c, i);
+        const struct hn_shape *s = joined(c, i, axis, &row);
         int fits = s && s->rank == y.rank && hn_in_value(c, i)->dtype == hn_in_value(c, 0)->dtype;
         for (int k = 0; fits && k < y.rank; k++) fits = k == axis || hn_same_dim(s->d[k], y.d[k]);
         if (!fits)

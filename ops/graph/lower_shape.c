@@ -55,10 +55,11 @@ hone_status hn_lower_concat(struct hn_lowering *l, const struct hn_node *n,
     int32_t *in = hn_arena_alloc(l->arena, (size_t)n->n_in, sizeof *in), y;
     if (!in) return hn_nomem(l->err, "the program", 0);
     for (int i = 0; i < n->n_in; i++) {
-        const struct hn_shape *s = &l->g->values[n->in[i]].shape;
+        struct hn_shape s = l->g->values[n->in[i]].shape;
+        if (attrs.axis > 0 && hn_is_one(s.d[0])) s.d[0] = l->g->values[n->out[0]].shape.d[0];
         HN_TRY(hn_l_value(l, n->in[i], &in[i]));
-        if (hn_shape_count(s).per_row && !hn_shape_count(&l->values[in[i]].shape).per_row)
-            HN_TRY(hn_l_rows(l, in[i], s, &in[i]));
+        if (hn_shape_count(&s).per_row && !hn_shape_count(&l->values[in[i]].shape).per_row)
+            HN_TRY(hn_l_rows(l, in[i], &s, &in[i]));
     }
     y = in[0];
     if (n->n_in > 1) HN_TRY(hn_l_op(l, &hn_op_concat, &attrs, in, n->n_in, &y));

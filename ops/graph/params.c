@@ -80,16 +80,26 @@ static int32_t passed(const struct hn_graph *g, const struct hn_node *n)
     return g->values[n->in[0]].constant ? n->in[1] : -1;
 }
 
-/* Is v, seen through what passes, the output of a dense layer or a normalisation? */
-static int behind_dense(const struct hn_graph *g, int32_t v)
+/* Two operands that are both computed: a sum or product of what layers give. */
+static int joins(const struct hn_graph *g, const struct hn_node *n)
 {
-    for (int i = 0; i < NEAR && v >= 0 && g->values[v].producer >= 0; i++) {
+    return n->row && n->row->infer == hn_infer_binary && n->n_in == 2 &&
+           !g->values[n->in[0]].constant && !g->values[n->in[1]].constant;
+}
+
+/* Is v, seen through what passes, the output of a dense layer or a normalisation, or joined from one? */
+static int behind_dense(const struct hn_graph *g, int32_t v, int most)
+{
+    for (int i = 0; i < most && v >= 0 && g->values[v].producer >= 0; i++) {
         const struct hn_node *n = node_of(g, g->values[v].producer);
         int32_t owner = g->facts->nodes[n - g->nodes].owner;
         const struct hn_pattern *p = owner >= 0 ? g->facts->nodes[owner].pattern : NULL;
         if ((hn_node_is_product(n) && inside(g, n) < 0) || is_norm(n) ||
             (p && p->kind != HN_PT_UNARY))
             return 1;
+        if (joins(g, n))
+            return behind_dense(g, n->in[0], most - i - 1) ||
+                   behind_dense(g, n->in[1], most - i - 1);
         v = passed(g, n);
     }
     return 0;
@@ -183,7 +193,7 @@ static struct decision by_element(const struct hn_graph *g, const struct hn_node
     if (count == 1) return (struct decision){ 0, 0, "a single number" };
     if (other < 0 || !g->facts->values[other].from_param)
         return (struct decision){ 1, 0, "before the first dense layer: a normaliser" };
-    if (add_mul && (behind_dense(g, other) || before_dense(g, n->out[0])))
+    if (add_mul && (behind_dense(g, other, NEAR) || before_dense(g, n->out[0])))
         return (struct decision){ 1, 1, "added or multiplied next to a dense layer" };
     if (is_type(n, "Mul") && negative_part(g, other))
         return (struct decision){ 1, 1, "slope of a PRelu" };

@@ -303,6 +303,24 @@ START_TEST(batch_in_a_reshape_is_lifted)
 }
 END_TEST
 
+/* A constant row beside rows of a batch of 1 is one for each of them, also in a larger batch. */
+START_TEST(fixed_row_is_lifted)
+{
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "x", HN_F32, 2, 1, 4);
+    tb_floats(&t, "row", 2, 1, 3);
+    tb_floats(&t, "w", 2, 7, 2);
+    tb_node(&t, "Concat", "row x", "h", "axis=1");
+    tb_node(&t, "MatMul", "h w", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    ck_assert_int_eq(t.g->batch_lifted, 1);
+    ck_assert_str_eq(tb_shape(&t, "y"), "[N,2]");
+    tb_close(&t);
+}
+END_TEST
+
 /* Integers of rank 1 beside a batch of two: an index for each row. */
 START_TEST(fixed_indices_are_lifted)
 {
@@ -470,7 +488,8 @@ HN_TEST_MAIN("infer", tcase_add_test(tc, flatten_by_shape_arithmetic);
              tcase_add_test(tc, constants_fold); tcase_add_test(tc, a_bomb_is_no_constant);
              tcase_add_test(tc, fixed_batch_is_lifted); tcase_add_test(tc, fixed_batch_can_be_kept);
              tcase_add_test(tc, batch_in_a_reshape_is_lifted);
-             tcase_add_test(tc, fixed_indices_are_lifted); tcase_add_test(tc, baked_batch_is_named);
+             tcase_add_test(tc, fixed_indices_are_lifted); tcase_add_test(tc, fixed_row_is_lifted);
+             tcase_add_test(tc, baked_batch_is_named);
              tcase_add_test(tc, an_unknown_operator_does_not_bake);
              tcase_add_test(tc, single_rows_get_a_batch); tcase_add_test(tc, no_batch_at_all);
              tcase_add_test(tc, only_the_first_dim_may_be_open);
