@@ -277,6 +277,16 @@ static const char *missing_weight(const struct hn_graph *g)
     return NULL;
 }
 
+/* Is an output what QuantizeLinear gives? */
+static int ends_in_whole_numbers(const struct hn_graph *g)
+{
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        const int32_t from = g->values[g->outputs[i]].producer;
+        if (from >= 0 && hn_is_quantize(&g->nodes[from])) return 1;
+    }
+    return 0;
+}
+
 static hone_status check_trainable(struct judge *j)
 {
     struct hn_graph *g = j->g;
@@ -300,7 +310,10 @@ static hone_status check_trainable(struct judge *j)
                 g, HN_BLOCKS_TRAINING, -1, HONE_E_UNSUPPORTED, NULL,
                 "there is nothing to train: no float tensor of the file is a trainable parameter"));
     if (outputs == 0)
-        return issue(j, hn_graph_issue(g, HN_BLOCKS_TRAINING, -1, HONE_E_UNSUPPORTED, NULL,
+        return issue(j, hn_graph_issue(g, HN_BLOCKS_TRAINING, -1, HONE_E_UNSUPPORTED,
+                                       ends_in_whole_numbers(g)
+                                           ? "end the quantised model with its DequantizeLinear"
+                                           : NULL,
                                        "no float output depends on a trained parameter"));
     return HONE_OK;
 }

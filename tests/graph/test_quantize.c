@@ -258,6 +258,35 @@ START_TEST(refusals)
 }
 END_TEST
 
+/* Whole numbers as an output are computed; there is no loss on them. */
+START_TEST(an_output_of_whole_numbers)
+{
+    struct tb t;
+    struct hn_output_info info;
+    struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1, .labels = 1 };
+    const double x[4] = { 1, 2, 0, 0 }, *in[] = { x };
+    start(&t);
+    tb_floats(&t, "w", 2, 4, 2);
+    tb_set(&t, "w", 1);
+    tb_node(&t, "MatMul", "x w", "h", NULL);
+    tb_node(&t, "QuantizeLinear", "h s", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    hn_graph_output(t.g, 0, &info);
+    ck_assert_int_eq(info.discrete, 1);
+    ck_assert_int_eq(info.trainable, 0);
+    ck_assert_int_eq(hn_graph_blocked(t.g, 0, &t.err), HONE_OK);
+    ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(t.err.hint, "DequantizeLinear"));
+    struct hn_program *p = tb_lower(&t, &opts);
+    double *y = tb_run(&t, p, 1, in);
+    ck_assert_double_eq(y[0], 6);
+    hn_free(&t.mem, y);
+    hn_program_destroy(p, &t.mem);
+    tb_close(&t);
+}
+END_TEST
+
 /* One tensor that stands for two things: a program has one of them. */
 START_TEST(shared_with_other_scales)
 {
@@ -284,6 +313,7 @@ HN_TEST_MAIN("quantize", {
     tcase_add_test(tc, halves_that_do_not_match);
     tcase_add_test(tc, a_tail_is_seen_through_its_rounding);
     tcase_add_test(tc, a_relu_inside_the_rounding);
+    tcase_add_test(tc, an_output_of_whole_numbers);
     tcase_add_test(tc, refusals);
     tcase_add_test(tc, shared_with_other_scales);
 })

@@ -157,7 +157,7 @@ END_TEST
 
 START_TEST(whole_numbers_by_hand)
 {
-    static const double x[5] = { -0.8, 0.25, 1.3, 200, NAN }, scale = 0.5, zero = 1;
+    static const double x[5] = { -0.8, 0.25, 1.3, 200, (double)NAN }, scale = 0.5, zero = 1;
     static const struct hn_quantize a = { 0, 255, 0, 1 };
     static struct one o;
     start(&o, &hn_op_quantize, &a, 3, 1);
