@@ -5,7 +5,7 @@
  *
  *   --freeze glob                                   frozen        --train glob                    trained
  *   the exporter calls it buffer or constant        frozen        ... parameter                   trained
- *   scales and biases of zeros and ones that it calls nothing, where it says what is a parameter                 frozen
+ *   scales of norms and masks of zeros and ones that it declares and calls nothing, where it says what is one      frozen
  *   weight and bias of Gemm and MatMul, slopes      trained       normalisation scale and bias    trained (an author's
  *                                                                  Constant, as affine=False has it: frozen)
  *   Add or Mul by a tensor next to a dense layer    trained       anything before the first one   frozen (a normaliser)
@@ -200,23 +200,21 @@ static struct decision by_element(const struct hn_graph *g, const struct hn_node
     return (struct decision){ 1, 0, "an element-wise constant away from dense layers" };
 }
 
-/* What was one tensor with a parameter until it was untied: the parameter's name and a number. */
-static int is_copy(const struct hn_graph *g, const char *name)
-{
-    const char *end = strrchr(name, '_');
-    const size_t n = end ? (size_t)(end - name) : 0;
-    for (size_t i = 0; n && i < g->n_values; i++)
-        if (g->values[i].hint == HN_HINT_PARAMETER && strncmp(g->values[i].name, name, n) == 0 &&
-            g->values[i].name[n] == 0)
-            return 1;
-    return 0;
-}
-
 static int zeros_and_ones(const struct hn_tensor *t)
 {
     for (int64_t i = 0; i < t->n; i++)
         if (hn_tensor_f64(t, i) != 0 && hn_tensor_f64(t, i) != 1) return 0;
     return 1;
+}
+
+/* In a file that says what is a parameter: what it declares and calls nothing, a normalisation's scale or bias (affine=False) or a
+ * mask. Not a vector beside a layer, which may be a parameter folded with something; nor what an edit added, which it does not
+ * declare. */
+static int is_mere_constant(const struct hn_value *v, enum hn_slot_kind slot)
+{
+    return v->declared &&
+           (slot == HN_SLOT_NORM || (slot == HN_SLOT_ELEMENT && v->shape.rank > 1)) &&
+           zeros_and_ones(v->constant);
 }
 
 static struct decision decide(const struct finder *f, const struct hn_node *n, int k,
@@ -238,8 +236,7 @@ static struct decision decide(const struct finder *f, const struct hn_node *n, i
         return (struct decision){ element.record, 0, "the exporter says it is no parameter" };
     if (v->hint == HN_HINT_PARAMETER)
         return (struct decision){ 1, 1, "the exporter says it is a parameter" };
-    if (f->hinted && slot >= HN_SLOT_NORM && slot != HN_SLOT_TABLE && zeros_and_ones(v->constant) &&
-        !is_copy(g, v->name))
+    if (f->hinted && is_mere_constant(v, slot))
         return (struct decision){ element.record, 0,
                                   "zeros and ones that the exporter calls no parameter" };
     switch (slot) {
