@@ -90,6 +90,9 @@ static hone_status open_pb(struct hn_opener *o, struct hn_array *a, const char *
     struct hn_tensor_pb pb = { 0 };
     HN_TRY(hn_onnx_read_tensor_pb(&pb, o->ctx->io, &o->ctx->mem, path, 0, err));
     hone_status st = hn_array_wrap(a, &o->ctx->mem, pb.name, &pb.t, 1, err);
+    const char *source = st == HONE_OK ? hn_arena_strdup(&a->arena, path) : NULL;
+    if (source) a->source = source; /* for messages */
+    if (st == HONE_OK && !source) st = hn_nomem(err, "a file's name", strlen(path));
     if (st == HONE_OK) st = hn_array_check_finite(a, err);
     hn_onnx_free_tensor_pb(&pb);
     return st;

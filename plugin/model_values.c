@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Numbers between a program's weight slab and the model's tensors. The slab has its own order,
- * padding, element size and, where HN_PARAM_TRANSPOSED says so, orientation; the tensors keep
- * the file's; of a quantised tensor the slab has what its whole numbers stand for. float to
+ * padding and element size; the tensors keep the file's; of a quantised tensor the slab has what its whole numbers stand for. float to
  * float is a copy of the bits. A tensor whose bits do not change stays the
  * file's own, so that an unchanged model is written as the same bytes. */
 #include "onnx/save.h"
@@ -13,20 +12,7 @@
 
 static enum hn_dtype slab_type(size_t elem) { return elem == 8 ? HN_F64 : HN_F32; }
 
-/* dst[c, r] = src[r, c] for elements of `size` bytes. */
-static void transpose(unsigned char *dst, const unsigned char *src, int64_t rows, int64_t cols,
-                      size_t size)
-{
-    enum { TILE = 32 };
-    for (int64_t r0 = 0; r0 < rows; r0 += TILE)
-        for (int64_t c0 = 0; c0 < cols; c0 += TILE)
-            for (int64_t r = r0; r < rows && r < r0 + TILE; r++)
-                for (int64_t c = c0; c < cols && c < c0 + TILE; c++)
-                    memcpy(dst + (size_t)(c * rows + r) * size, src + (size_t)(r * cols + c) * size,
-                           size);
-}
-
-/* The numbers of p as they are now, in the file's type and layout. */
+/* The numbers of p as they are now, in the file's type. */
 static const void *current(const hone_model *m, const struct hn_param *p)
 {
     if (p->tensor_id >= 0 && m->now.values && m->now.values[p->tensor_id])
@@ -55,59 +41,35 @@ static hone_status does_not_fit(const struct hn_param *p, hone_error *err)
                    "the program's parameter of %zu elements is not the model's tensor", p->n);
 }
 
-static int is_transposed(const struct hn_param *p)
-{
-    return (p->flags & HN_PARAM_TRANSPOSED) && p->rank == 2;
-}
-
 hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, void *w, size_t elem,
                                  hone_error *err)
 {
-    struct hn_mem *mem = &m->ctx->mem;
-    unsigned char *slab = w, *scratch = NULL;
-    size_t largest = 0;
-    for (int i = 0; i < prog->n_params; i++) {
-        const struct hn_param *p = &prog->params[i];
-        if (!fits(m, p)) return does_not_fit(p, err);
-        if (is_transposed(p) && p->n > largest) largest = p->n;
-    }
-    if (largest && !(scratch = hn_alloc(mem, largest * elem)))
-        return hn_nomem(err, "a weight", largest * elem);
+    unsigned char *slab = w;
     memset(slab, 0, prog->n_slab * elem);
     for (int i = 0; i < prog->n_params; i++) {
         const struct hn_param *p = &prog->params[i];
-        unsigned char *to = is_transposed(p) ? scratch : slab + p->off * elem;
+        if (!fits(m, p)) return does_not_fit(p, err);
+        unsigned char *to = slab + p->off * elem;
         const struct hn_tensor now = current_tensor(m, p);
         if (p->stored)
             hn_dequantize(p->stored, &now, to, slab_type(elem));
         else
             hn_convert(to, slab_type(elem), now.data, now.dtype, (int64_t)p->n);
-        if (is_transposed(p))
-            transpose(slab + p->off * elem, scratch, p->dims[0], p->dims[1], elem);
     }
-    hn_free(mem, scratch);
     return HONE_OK;
 }
 
-/* The numbers of p in the slab, in the file's type and layout, in a fresh block. */
+/* The numbers of p in the slab, in the file's type, in a fresh block. */
 static void *file_values(const hone_model *m, const struct hn_param *p, enum hn_dtype type,
                          const unsigned char *slab, size_t elem)
 {
-    struct hn_mem *mem = &m->ctx->mem;
     const unsigned char *from = slab + p->off * elem;
-    void *turned = is_transposed(p) ? hn_alloc(mem, p->n * elem) : NULL;
-    void *out = hn_alloc(mem, p->n * hn_dtype_size(type));
-    if (turned) transpose(turned, from, p->dims[1], p->dims[0], elem);
+    void *out = hn_alloc(&m->ctx->mem, p->n * hn_dtype_size(type));
     const struct hn_tensor now = current_tensor(m, p);
-    if (out && p->stored && (turned || !is_transposed(p)))
-        hn_quantize(p->stored, &now, turned ? turned : from, slab_type(elem), out);
-    else if (out && (turned || !is_transposed(p)))
-        hn_convert(out, type, turned ? turned : from, slab_type(elem), (int64_t)p->n);
-    if (!turned && is_transposed(p)) {
-        hn_free(mem, out);
-        out = NULL;
-    }
-    hn_free(mem, turned);
+    if (out && p->stored)
+        hn_quantize(p->stored, &now, from, slab_type(elem), out);
+    else if (out)
+        hn_convert(out, type, from, slab_type(elem), (int64_t)p->n);
     return out;
 }
 

@@ -345,10 +345,9 @@ struct hn_op {
 };
 enum hn_param_flag {
     HN_PARAM_TRAINED = 1,
-    HN_PARAM_STATE = 2,      /* BatchNorm running statistics: in the slab, never optimized */
-    HN_PARAM_BIAS = 4,       /* for --no-decay bias */
-    HN_PARAM_NORM = 8,       /* scale and bias of a normalisation: --no-decay norm */
-    HN_PARAM_TRANSPOSED = 16 /* rank 2: the slab holds the transpose of the file's tensor */
+    HN_PARAM_STATE = 2, /* BatchNorm running statistics: in the slab, never optimized */
+    HN_PARAM_BIAS = 4,  /* for --no-decay bias */
+    HN_PARAM_NORM = 8   /* scale and bias of a normalisation: --no-decay norm */
 };
 struct hn_quant; /* ops/base/quant.h */
 struct hn_param {

@@ -66,13 +66,10 @@ struct draw {
 
 static void draw_weights(const struct hn_param *p, const struct draw *d, void *w, size_t elem)
 {
-    size_t cols = p->rank == 2 ? (size_t)p->dims[1] : 1, rows = cols ? p->n / cols : 0;
-    int turned = (p->flags & HN_PARAM_TRANSPOSED) && p->rank == 2;
     for (size_t i = 0; i < p->n; i++) {
-        size_t place = turned ? (i % cols) * rows + i / cols : i;
         double v = d->normal ? hn_rng_normal(d->key, d->stream, i)
                              : 2 * hn_rng_uniform(d->key, d->stream, i) - 1;
-        set(w, elem, p->off + place, v * d->width);
+        set(w, elem, p->off + i, v * d->width);
     }
 }
 

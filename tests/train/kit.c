@@ -145,11 +145,7 @@ void kit_tensor(hone_model *m, const char *name, double *out, size_t n)
     for (int i = 0; i < prog->n_params; i++)
         if (!strcmp(prog->params[i].name, name)) p = &prog->params[i];
     ck_assert_msg(p && p->n == n, "no parameter %s of %zu elements", name, n);
-    size_t cols = p->rank == 2 ? (size_t)p->dims[1] : 1, rows = n / cols;
-    for (size_t i = 0; i < n; i++) {
-        int turned = p->rank == 2 && (p->flags & HN_PARAM_TRANSPOSED);
-        out[i] = w[p->off + (turned ? i % cols * rows + i / cols : i)];
-    }
+    memcpy(out, w + p->off, n * sizeof *out);
     free(w);
     hn_program_destroy(prog, &hn_model_context(m)->mem);
 }

@@ -92,10 +92,7 @@ static double moved(const struct alone *a, const char *name)
     const struct hn_param *p = param(a, name);
     double most = 0;
     for (size_t i = 0; i < p->n; i++) {
-        size_t cols = p->rank == 2 ? (size_t)p->dims[1] : 1, rows = p->n / cols;
-        int turned = p->rank == 2 && (p->flags & HN_PARAM_TRANSPOSED);
-        size_t at = p->off + (turned ? i % cols * rows + i / cols : i);
-        double d = fabs(a->w[at] - hn_tensor_f64(p->init, (int64_t)i));
+        double d = fabs(a->w[p->off + i] - hn_tensor_f64(p->init, (int64_t)i));
         if (d > most) most = d;
     }
     return most;

@@ -7,6 +7,7 @@
 #include "tests/fault.h"
 #include "tests/tune/tune_util.h"
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -152,6 +153,67 @@ START_TEST(long_words_are_read_again)
     ck_assert(n == 2 && t[0].x[0] == 0 && t[1].x[0] == 1);
     hn_study_close(s);
     hn_space_clear(&wide);
+}
+END_TEST
+
+/* Rows that Hone has not written like this. */
+START_TEST(damaged_rows_are_told)
+{
+    static const struct {
+        const char *sql, *text;
+    } damage[] = {
+        { "UPDATE trial SET params='lr' WHERE number=1", "trial 1 makes no sense" },
+        { "UPDATE trial SET params='speed=3' WHERE number=1", "trial 1 makes no sense" },
+        { "UPDATE trial SET params='lr=fast' WHERE number=1", "trial 1 makes no sense" },
+        { "UPDATE trial SET state=9 WHERE number=0", "trial 0 makes no sense" },
+        { "UPDATE trial SET memo='1 x' WHERE number=0", "trial 0 makes no sense" },
+        { "UPDATE trial SET lease='soon' WHERE number=1", "trial 1 makes no sense" },
+        { "DELETE FROM trial WHERE number=0", "trial 0 makes no sense" },
+        { "UPDATE curve SET points='1 x' WHERE trial=0", "learning curve of trial 0" },
+        { "UPDATE curve SET fold=5 WHERE trial=0", "learning curve of trial 0" },
+        { "UPDATE meta SET value='fast' WHERE key='sampler'", "its 'sampler'" },
+        { "UPDATE meta SET value='-1' WHERE key='seed'", "its 'seed'" },
+        { "DELETE FROM meta WHERE key='space'", "its 'space'" },
+        { "DELETE FROM meta WHERE key='fingerprint'", "its 'fingerprint'" },
+        { "UPDATE meta SET value='hone.study/9' WHERE key='format'", "its 'format'" },
+    };
+    static const double v[] = { 1, 2 };
+    const struct hn_fold_curve curve = { v, 2 };
+    struct hn_study *s = open_with(opts());
+    struct hn_outcome_report r = { HN_TRIAL_DONE, 0.5, 0, 1, 2, "", &curve, 1 };
+    (void)claim(s);
+    HN_OK(hn_study_finish(s, 0, &r, &err), err);
+    (void)claim(s);
+    hn_study_close(s);
+    const struct hn_trial *t;
+    struct hn_fold_curve *curves;
+    size_t n;
+    sqlite3 *db;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL), SQLITE_OK);
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        char command[2000];
+        struct hn_arena arena;
+        snprintf(command, sizeof command, "cp '%s' '%s.kept'", path, path);
+        ck_assert_int_eq(system(command), 0);
+        ck_assert_int_eq(sqlite3_exec(db, damage[i].sql, NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+        struct hn_study_opts o = opts();
+        hn_arena_init(&arena, &mem);
+        hone_status st = hn_study_open(ctx, &o, &s, &err);
+        if (st == HONE_OK) st = hn_study_trials(s, &t, &n, &err);
+        if (st == HONE_OK) st = hn_study_curves(s, 0, &arena, &curves, &n, &err);
+        ck_assert_msg(st == HONE_E_CORRUPT && strstr(err.text, damage[i].text), "%s: %d %s",
+                      damage[i].sql, (int)st, err.text);
+        hn_study_close(s);
+        s = NULL;
+        hn_arena_clear(&arena);
+        snprintf(command, sizeof command, "rm -f '%s-wal' '%s-shm'; mv '%s.kept' '%s'", path, path,
+                 path, path);
+        ck_assert_int_eq(system(command), 0);
+        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    }
+    sqlite3_close(db);
 }
 END_TEST
 
@@ -542,6 +604,7 @@ END_TEST
 HN_TEST_MAIN("study", tcase_add_checked_fixture(tc, setup, teardown);
              tcase_add_test(tc, what_is_written_is_read);
              tcase_add_test(tc, long_words_are_read_again);
+             if (!server()) tcase_add_test(tc, damaged_rows_are_told);
              tcase_add_test(tc, wrong_calls_are_told);
              tcase_add_test(tc, other_studies_are_refused);
              if (!server()) tcase_add_test(tc, other_files_are_refused);
