@@ -75,7 +75,7 @@ static void rig_open(struct rig *r, const char *const (*set)[2])
                                 x + (ROWS - 40) * IN } };
     const hone_array b[2] = { { sizeof(hone_array), NULL, HONE_I64, ROWS - 40, 1, y },
                               { sizeof(hone_array), NULL, HONE_I64, 40, 1, y + ROWS - 40 } };
-    *r = (struct rig){ NULL };
+    *r = (struct rig){ 0 };
     HN_OK(hone_context_create(NULL, &r->ctx, &err), err);
     HN_OK(hone_plugin_load(r->ctx, so, &err), err);
     HN_OK(hone_model_new(r->ctx, "6-24-16-2 relu batchnorm dropout=0.1", 3, &r->model, &err), err);
