@@ -26,6 +26,10 @@ struct hn_given_rows { /* rows of one role: in which role's arrays, and which of
     int set;
 };
 enum { HN_TABLES = 32 }; /* x arrays that may come from a table */
+/* Which sessions over the data say what losses and classes they found: all but judging ones; in a search the one that judges
+ * the imported model at its beginning, then none. */
+enum hn_saying { HN_SAY_UNLESS_JUDGING, HN_SAY, HN_SAY_NOTHING };
+
 struct hone_data {
     hone_context *ctx;
     struct hn_role_data role[HN_ROLES];
@@ -38,6 +42,7 @@ struct hone_data {
      * session to compute; known: as the model's metadata say, fills included */
     struct hn_recipe recipe[HN_TABLES];
     uint8_t table_asked, table_known;
+    enum hn_saying saying;
 };
 
 /* table.c, in this order: options of the readers; before and after the training table is read, for its i-th x array. */

@@ -149,6 +149,12 @@ static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const st
     return HN_LOSS_MSE;
 }
 
+static int says(const struct hn_own *own)
+{
+    const enum hn_saying how = own->given->saying;
+    return how == HN_SAY || (how == HN_SAY_UNLESS_JUDGING && own->use != HN_USE_JUDGE);
+}
+
 /* ---- labels ------------------------------------------------------------------------------------------------------- */
 
 static hone_status model_classes(struct hn_session *s, const char *output, struct hn_classes *c,
@@ -188,7 +194,7 @@ static hone_status map_labels(struct hn_session *s, int t, int n_classes, hone_e
     }
     hn_classes_free(&mine);
     if (st != HONE_OK) return st;
-    if (note.text[0] && own->use != HN_USE_JUDGE) hn_log(s->ctx, HONE_LOG_NOTE, "%s", note.text);
+    if (note.text[0] && says(own)) hn_log(s->ctx, HONE_LOG_NOTE, "%s", note.text);
     if (!own->classes[t].identity) s->targets[t].classes = own->classes[t].text;
     return HONE_OK;
 }
@@ -249,7 +255,7 @@ static hone_status one_target(struct hn_session *s, int t, const struct asked *a
     target->tail = info.tail;
     target->weight = a->weight;
     HN_TRY(fit_target(s, t, &info, y, err));
-    if (a->kind < 0 && own->use != HN_USE_JUDGE)
+    if (a->kind < 0 && says(own))
         hn_log(s->ctx, HONE_LOG_NOTE, "loss of output '%s': %s", target->output_name,
                kind_names[target->loss]);
     own->specs[t] = (struct hn_loss_spec){ .output = target->output,

@@ -264,7 +264,9 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(hn_tune_finish(t, err));
     HN_TRY(hn_tune_result(t, out, err));
     hone_status st = hn_tune_write_files(t, *out, err);
+    t->data->saying = HN_SAY;
     if (st == HONE_OK) return HONE_OK;
+    t->data->saying = HN_SAY_NOTHING;
     hone_result_destroy(*out);
     *out = NULL;
     return st;

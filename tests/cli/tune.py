@@ -249,7 +249,10 @@ def test_refused():
 
 
 def test_told():
-    """What did not go as it was asked is said at the end."""
+    """The loss is said at the beginning; what did not go as it was asked at the end."""
+    r = hone("tune", NET, *JOB, *SPACE, "--folds", "3", "--trials", "3", "--progress", "plain", "-o", tmp / "loss.onnx")
+    code("the loss", r, 0)
+    check("is said once, in front of the first trial", r.err.count("loss of output") == 1 and "trial" not in r.err.split("loss of output")[0], r.err)
     r = tune(NET, tmp / "told.onnx", *JOB, "--optimizer", "sgd", "--search", "lr=1e25,1e30", "--val-split", "0.25")
     code("trials that fail", r, 0, "the space has 2 settings: each is tried once")
     r = hone("tune", NET, *JOB, "--optimizer", "sgd", "--search", "lr=1e25,1e30", "--val-split", "0.25", "--progress", "none", "--force", "-o",
