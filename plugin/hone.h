@@ -114,7 +114,7 @@ typedef struct hone_param_info {
     const char *type;
     const char *initial; /* default as text; "" when there is none */
     const char *choices; /* "adam|adamw|…" or range text "[0, 1)"; "" when free */
-    const char *when;    /* "optimizer=momentum|nesterov": it matters only then; "" always */
+    const char *when;    /* "optimizer=momentum|nesterov": refused otherwise; "" always */
     const char *help;
     double low, high; /* of numbers; NaN where unlimited */
     int low_open, high_open, log_scale;

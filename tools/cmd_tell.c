@@ -15,6 +15,13 @@ static int wrong(struct cli *c, const char *where, const char *text)
     return report_error(c);
 }
 
+static int not_that(struct cli *c, const char *where, const char *found, const char *wanted)
+{
+    char text[160];
+    snprintf(text, sizeof text, "found '%.60s', wanted %s", found, wanted);
+    return wrong(c, where, text);
+}
+
 static int run(struct cli *c)
 {
     hone_study *study = NULL;
@@ -26,12 +33,12 @@ static int run(struct cli *c)
     errno = 0;
     long long trial = strtoll(c->args[1], &end, 10);
     if (errno || end == c->args[1] || *end || trial < 0)
-        return wrong(c, c->args[1], "wanted the number of a trial, as hone ask gave it");
+        return not_that(c, "TRIAL", c->args[1], "the number of a trial, as hone ask gave it");
     if (failed == (c->n_args == 3))
         return wrong(c, "tell",
                      failed ? "a failed trial has no value" : "wanted a value, or --failed");
     if (!failed) value = strtod(c->args[2], &end);
-    if (!failed && (end == c->args[2] || *end)) return wrong(c, c->args[2], "wanted a number");
+    if (!failed && (end == c->args[2] || *end)) return not_that(c, "VALUE", c->args[2], "a number");
     if (hone_study_open(c->ctx, c->args[0], c->params, &study, &c->err) == HONE_OK &&
         hone_study_tell(study, trial, value, &r, &c->err) == HONE_OK)
         tree = result_tree(c, r);

@@ -167,7 +167,7 @@ static hone_status find(struct hn_job *j, hone_data *d, const hone_callbacks *cb
                         hone_error *err)
 {
     struct finder f = { .j = j, .cb = cb, .told = -TELL_SECONDS };
-    HN_TRY(hn_options_company(j->params, err));
+    HN_TRY(hn_options_company(j->params, NULL, err));
     HN_TRY(read_range(&f, err));
     HN_TRY(hn_job_open(j, d, NULL, err));
     HN_TRY(hn_job_weights(j, err));

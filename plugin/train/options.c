@@ -120,19 +120,6 @@ static hone_status read_milestones(const hone_params *p, struct hn_schedule_opts
     return HONE_OK;
 }
 
-hone_status hn_options_company(const hone_params *p, hone_error *err)
-{
-    static const struct {
-        const char *name, *needs, *why;
-    } pairs[] = { { "swa-lr", "swa-start", "it is the learning rate from there on" },
-                  { "swa-anneal", "swa-lr", "it is the way to that rate" } };
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (hone_params_is_set(p, pairs[i].name) && !hone_params_is_set(p, pairs[i].needs))
-            return hn_fail(err, HONE_E_USAGE, pairs[i].name, "means nothing without --%s: %s",
-                           pairs[i].needs, pairs[i].why);
-    return HONE_OK;
-}
-
 /* The first epoch whose weights are averaged, of a number of epochs or of a share of them; 0: none. */
 static hone_status read_averaging(const hone_params *p, struct hn_schedule_opts *o, hone_error *err)
 {

@@ -19,8 +19,16 @@ struct hn_train_opts {
 /* Metrics are named "val_accuracy", "train_loss", "test_mae"; without a prefix they are the validation's. Adds what the
  * monitor and the target need to parameter "metric". Before the session is opened. HONE_E_USAGE for unknown names. */
 hone_status hn_options_metrics(hone_params *p, hone_error *err);
-/* Options that mean nothing without another one; a search may set that one later. HONE_E_USAGE. */
-hone_status hn_options_company(const hone_params *p, hone_error *err);
+/* What a search varies: an option that is named there may get another value than p has. */
+struct hn_options_open {
+    int (*has)(void *user, const char *name);
+    void *user;
+};
+/* Would this option be refused below? */
+int hn_options_idle(const hone_params *p, const hone_param_info *i);
+/* Options that mean nothing beside what the others say (company.c); open may be NULL. HONE_E_USAGE. */
+hone_status hn_options_company(const hone_params *p, const struct hn_options_open *open,
+                               hone_error *err);
 /* Everything else, once the rows are known. */
 hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
                             struct hn_train_opts *o, hone_error *err);

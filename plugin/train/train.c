@@ -72,7 +72,7 @@ static hone_status train(struct hn_job *j, hone_result **out, hone_error *err)
 static hone_status open_and_train(struct hn_job *j, hone_data *d, const hone_callbacks *cb,
                                   hone_result **out, hone_error *err)
 {
-    HN_TRY(hn_options_company(j->params, err));
+    HN_TRY(hn_options_company(j->params, NULL, err));
     HN_TRY(hn_job_origin(j, err));
     HN_TRY(hn_job_judge(j, d, err));
     HN_TRY(hn_job_open(j, d, cb, err));

@@ -141,7 +141,8 @@ static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error
                              : "");
     for (size_t i = 0; st == HONE_OK && hone_param_at(i, &info); i++) {
         int matters = !strcmp(info.group, "training") || strstr(info.name, "scale") != NULL;
-        if (matters && hone_params_is_set(p, info.name)) st = yaml_param(&b->sink, p, &info, err);
+        if (!matters || hn_options_idle(p, &info)) continue;
+        if (hone_params_is_set(p, info.name)) st = yaml_param(&b->sink, p, &info, err);
     }
     hone_params_destroy(p);
     return st == HONE_OK ? write_named(t, "best.yaml", b, err) : st;

@@ -2,6 +2,7 @@
  *
  * The public study: ask and tell. Sequential: a proposal knows every result that is there, and trials that were asked for wait
  * for their value as long as it takes. */
+#include "plugin/train/options.h"
 #include "plugin/tune/study_open.h"
 #include <math.h>
 
@@ -16,6 +17,7 @@ static hone_status open_study(hone_study *s, const char *path, const hone_params
     struct hn_search_space space;
     struct hn_study_opts o = { .path = path, .fingerprint = "", .attempts = 1 };
     int given = 0;
+    HN_TRY(hn_options_company(params, NULL, err));
     hn_space_init(&space, &s->ctx->mem);
     hone_status st = hn_space_of_params(params, NULL, &space, &given, err);
     if (st == HONE_OK) st = hn_study_opts_of_params(params, &o, err);

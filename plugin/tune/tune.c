@@ -66,6 +66,14 @@ static hone_status check_epochs(const struct hn_tune *t, hone_error *err)
                    "hone train --epochs 0 changes a graph without training");
 }
 
+static int is_searched(void *space, const char *name) { return hn_space_find(space, name) >= 0; }
+
+static hone_status check_company(struct hn_tune *t, hone_error *err)
+{
+    const struct hn_options_open open = { is_searched, &t->space };
+    return hn_options_company(t->params, &open, err);
+}
+
 /* ---- the folder and the study -------------------------------------------------------------------------------------------- */
 
 void hn_tune_forget(struct hn_tune *t, const char *study)
@@ -252,10 +260,13 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(make_base(t, err));
     HN_TRY(read_monitor(t, err));
     HN_TRY(hn_knobs_space(t, err));
+    HN_TRY(check_company(t, err));
     HN_TRY(check_units(t, err));
     HN_TRY(check_epochs(t, err));
     HN_TRY(open_gpu(t, err));
+    t->data->saying = HN_SAY;
     HN_TRY(hn_judging_make(t, err));
+    t->data->saying = HN_SAY_NOTHING;
     HN_TRY(name_files(t, err));
     HN_TRY(open_study(t, err));
     HN_TRY(hn_tune_write_settings(t, err));
@@ -264,9 +275,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(hn_tune_finish(t, err));
     HN_TRY(hn_tune_result(t, out, err));
     hone_status st = hn_tune_write_files(t, *out, err);
-    t->data->saying = HN_SAY;
     if (st == HONE_OK) return HONE_OK;
-    t->data->saying = HN_SAY_NOTHING;
     hone_result_destroy(*out);
     *out = NULL;
     return st;

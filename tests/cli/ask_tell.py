@@ -83,10 +83,14 @@ def test_directions_and_numbers():
     check("nan is a failure", r.code == 0 and r.json["state"] == "failed", r.out)
     code("told twice", hone("tell", study, 1, "4"), 2, "has ended before")
     code("never asked", hone("tell", study, 7, "4"), 2, "no trial 7")
-    code("no number", hone("tell", study, "x", "4"), 2)
+    code("no number", hone("tell", study, "x", "4"), 2, "hone: TRIAL: found 'x', wanted the number of a trial")
     code("no value", hone("tell", study, 3), 2, "--failed")
     code("value and failed", hone("tell", study, 3, "1", "--failed"), 2)
-    code("value is a word", hone("tell", study, 3, "good"), 2, "wanted a number")
+    code("value is a word", hone("tell", study, 3, "good"), 2, "hone: VALUE: found 'good', wanted a number")
+    code("an option of another sampler", hone("ask", tmp / "other.db", "--search", "x=0..1", "--sampler", "random", "--acquisition", "ei"), 2,
+         "acquisition: means nothing with --sampler random, wanted --sampler=gp")
+    check("nothing is made", not (tmp / "other.db").exists())
+    code("its default", hone("ask", tmp / "other.db", "--search", "x=0..1", "--sampler", "random", "--acquisition", "logei"), 0)
 
 
 def test_exhausted():

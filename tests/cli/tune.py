@@ -202,6 +202,23 @@ def test_killed():
         print(f"  {sig.name}: cut short {kills} times")
 
 
+def test_idle():
+    """An option that only some of the searched optimizers read is taken, and left out of best.yaml where the best does not read it."""
+    for optimizer in ("adam", "momentum"):
+        out = tmp / f"idle-{optimizer}.onnx"
+        r = tune(NET, out, *JOB, "--folds", "3", "--search", "optimizer=adam,momentum", "--sampler", "manual", "--setting",
+                 f"optimizer={optimizer}", "--lr", "0.03", "--momentum", "0.8", "--optimizer", optimizer, "--trials", "2")
+        code(f"{optimizer}: searched", r, 0)
+        best = r.json["trials"][r.json["best_trial"]]["params"]["optimizer"]
+        text = (tmp / f"{out}.run" / "best.yaml").read_text()
+        check(f"{optimizer}: best.yaml has what matters", ("momentum: 0.8" in text) == (best == "momentum"), text)
+        code(f"{optimizer}: and trains", hone("train", NET, *JOB, "--config", tmp / f"{out}.run" / "best.yaml", "--progress", "none", "-o",
+                                              tmp / f"idle-again-{optimizer}.onnx"), 0)
+    config = tmp / "idle.yaml"
+    config.write_text("optimizer: adam\nmomentum: 0.8\n")
+    code("from a config file", hone("train", NET, *JOB, "--config", config, "-o", tmp / "never.onnx"), 2, "momentum: means nothing with --optimizer adam")
+
+
 def test_shared():
     """Two processes on one study: every trial is run once, both end with the same best and the same bytes."""
     job = [*JOB, *SPACE, "--folds", "3", "--trials", "16", "--epochs", "30", "--jobs", "1", "--study", tmp / "shared.db"]
@@ -232,6 +249,9 @@ def test_refused():
             ("more folds than a class has rows", [*base, *SPACE, "--folds", "380", "--stratified"], 4, "no class has more than"),
             ("judged by training rows", [*fold, *SPACE, "--monitor", "train_loss"], 2, "not trained on"),
             ("stratified groups", [*fold, *SPACE, "--group", "site", "--stratified"], 2, "not stratified"),
+            ("momentum of adam", [*fold, "--search", "lr=0.1,0.2", "--momentum", "0.5"], 2, "momentum: means nothing with --optimizer adam"),
+            ("an option of the gp", [*fold, *SPACE, "--sampler", "tpe", "--acquisition", "pi"], 2, "--sampler=gp"),
+            ("stratified nothing", [*base, *SPACE, "--val-split", "0.2", "--stratified"], 2, "without --folds"),
             ("repeats of nothing", [*base, *SPACE, "--val-split", "0.2", "--repeats", "2"], 2, "--folds 5"),
             ("a huge grid", [*fold, "--sampler", "grid", "--search", "lr=log:1e-4..1e-1:points=1000", "--search",
                              "momentum=0..0.9:points=1000", "--search", "beta1=0..0.9:points=1000"], 2, "1000000000"),
@@ -263,6 +283,7 @@ def test_told():
 
 
 make_data()
+test_idle()
 test_told()
 test_search()
 test_not_beaten()

@@ -194,6 +194,8 @@ def test_refused():
             ("a typo", ["--pruner", "medain"], 2, "none|median|hyperband", "did you mean 'median'"),
             ("no eta", ["--pruner", "hyperband", "--prune-eta", 1], 2, "prune-eta"),
             ("no startup", ["--pruner", "median", "--prune-startup", 0], 2, "prune-startup"),
+            ("an option of hyperband", ["--pruner", "median", "--prune-eta", 4], 2, "prune-eta: means nothing with --pruner median, wanted --pruner=hyperband"),
+            ("an option of pruners", ["--prune-warmup", 4], 2, "prune-warmup: means nothing with --pruner none"),
             ("judged by training rows", ["--pruner", "median", "--monitor", "train_loss"], 2, "not trained on"),
             ("judged by nothing that is there", ["--pruner", "median", "--monitor", "val_lloss"], 2, "monitor")]:
         code(what, tune(out, *JOB, *SPACE, *args), want, *texts)

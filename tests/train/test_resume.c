@@ -140,11 +140,13 @@ static const char *const schedules[] = { "constant", "step",     "multistep", "e
 /* Every optimizer with every schedule, stopped after any of the 25 batches. */
 START_TEST(interrupted_runs_end_the_same)
 {
+    const int multistep = !strcmp(schedules[_i % 8], "multistep"),
+              plateau = !strcmp(schedules[_i % 8], "plateau");
     struct kit_pair pairs[] = { { "optimizer", optimizers[_i % 7] },
                                 { "lr-schedule", schedules[_i % 8] },
                                 { "epochs", "5" },
-                                { "lr-milestones", "2,3" },
-                                { "lr-patience", "0" },
+                                { multistep ? "lr-milestones" : "epochs", multistep ? "2,3" : "5" },
+                                { plateau ? "lr-patience" : "epochs", plateau ? "0" : "5" },
                                 { "accumulate", _i % 3 ? "1" : "2" },
                                 { "dropout", _i % 2 ? "0.3" : "0" },
                                 { "warmup", _i % 5 ? "0" : "7" },

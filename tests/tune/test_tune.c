@@ -44,7 +44,8 @@ static hone_status set_params(struct rig *g, const char *folds, const char *prun
                                     { "scale", "standard" },
                                     { "folds", folds },
                                     { "lag", "1" },
-                                    { "prune-startup", "1" },
+                                    { strcmp(pruner, "median") ? "pruner" : "prune-startup",
+                                      strcmp(pruner, "median") ? pruner : "1" },
                                     { "pruner", pruner },
                                     { "run-dir", g->dir } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
