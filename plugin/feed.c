@@ -32,8 +32,7 @@ int hn_session_input_array(const struct hn_session *s, int role, size_t input)
     return input < r->n_x && !r->x[input].value ? (int)input : -1;
 }
 
-/* Elements of a row that graph input i wants; 0: not known. */
-static int64_t wanted_per_row(const struct hn_graph *g, size_t i)
+int64_t hn_input_per_row(const struct hn_graph *g, size_t i)
 {
     const struct hn_value *v = &g->values[g->inputs[i]];
     if (!v->shape_known) return 0;
@@ -86,7 +85,7 @@ static hone_status check_role_inputs(struct hn_session *s, int role, hone_error 
                            hn_fail(err, HONE_E_DATA, name, "no data were given for this input"),
                            "--x %s=FILE, or --input %s=COLUMN,…", name, name);
         const struct hn_array *a = &r->x[k].a;
-        int64_t want = wanted_per_row(g, i);
+        int64_t want = hn_input_per_row(g, i);
         if (a->dtype == HN_STR)
             return hn_fail(err, HONE_E_DATA, a->source, "input '%s' wants numbers, found text",
                            name);
@@ -119,60 +118,26 @@ static struct hn_column column_of(const struct hn_array *a)
     return (struct hn_column){ a->data, a->dtype, a->per_row, a->scale != 0 ? a->scale : 1 };
 }
 
-/* ---- the head --------------------------------------------------------------------------------------------------------- */
+/* ---- the head over a data set ------------------------------------------------------------------------------------------- */
 
-struct head {
-    struct hn_session *s;
-    struct hn_program *prog;
-    struct hn_plan *plan;
-    void *exec, *w, *host_w, *bound;
-    int64_t chunk;
-};
-
-static hone_status head_weights(struct head *h, hone_error *err)
+static hone_status head_over(struct hn_head *h, const struct hn_dataset *raw, void *const *cache,
+                             hone_error *err)
 {
     struct hn_session *s = h->s;
-    size_t bytes = h->prog->n_slab * s->backend->elem;
-    h->host_w = hn_calloc(&s->ctx->mem, bytes ? bytes : 1, 1);
-    if (!h->host_w) return hn_nomem(err, "the head's weights", bytes);
-    HN_TRY(s->backend->alloc(s->dev, bytes ? bytes : 1, &h->w, err));
-    if (!bytes) return HONE_OK;
-    HN_TRY(hn_model_get_weights(s->model, h->prog, h->host_w, s->backend->elem, err));
-    return s->backend->put(s->dev, h->w, 0, h->host_w, bytes, err);
-}
-
-static hone_status head_run(struct head *h, struct hn_dataset *raw, void *const *cache,
-                            hone_error *err)
-{
-    struct hn_session *s = h->s;
-    struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
-    struct hn_replica r = { .hyper = &hyper };
-    r.slab[HN_SLAB_W] = h->w;
-    HN_TRY(s->backend->bind(s->dev, raw, &h->bound, err));
+    void *bound;
     hone_status st = HONE_OK;
-    for (int64_t at = 0; st == HONE_OK && at < raw->rows; at += h->chunk) {
-        void *out[16];
-        int64_t n = raw->rows - at < h->chunk ? raw->rows - at : h->chunk;
+    HN_TRY(s->backend->bind(s->dev, raw, &bound, err));
+    for (int64_t at = 0; st == HONE_OK && at < raw->rows; at += h->rows) {
+        void *out[HN_HEAD_OUTPUTS];
+        int64_t n = raw->rows - at < h->rows ? raw->rows - at : h->rows;
         for (int i = 0; i < h->prog->n_outputs; i++) {
             struct hn_dim c = hn_shape_count(&h->prog->values[h->prog->outputs[i]].shape);
             out[i] = (char *)cache[i] + (size_t)(at * c.per_row) * s->backend->elem;
         }
-        struct hn_slot slot = { .r = &r, .data = h->bound, .first = at, .rows = n, .out = out };
-        st = s->backend->run(h->exec, &slot, 1, 1, err);
+        st = hn_head_run(h, bound, at, n, out, err);
     }
-    s->backend->unbind(s->dev, h->bound);
-    h->bound = NULL;
+    s->backend->unbind(s->dev, bound);
     return st;
-}
-
-static void head_close(struct head *h)
-{
-    struct hn_session *s = h->s;
-    if (h->exec) s->backend->finish(h->exec);
-    if (h->w) s->backend->release(s->dev, h->w);
-    hn_free(&s->ctx->mem, h->host_w);
-    hn_plan_destroy(h->plan, &s->ctx->mem);
-    hn_program_destroy(h->prog, &s->ctx->mem);
 }
 
 /* ---- data sets -------------------------------------------------------------------------------------------------------- */
@@ -213,7 +178,7 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
     return HONE_OK;
 }
 
-static hone_status cached_set(struct hn_session *s, struct head *h, int role,
+static hone_status cached_set(struct hn_session *s, struct hn_head *h, int role,
                               struct hn_dataset *set, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -222,34 +187,33 @@ static hone_status cached_set(struct hn_session *s, struct head *h, int role,
     if (!x) return hn_nomem(err, "the head's columns", sizeof *x);
     own->n_cache = n;
     for (int i = 0; i < n; i++) {
-        struct hn_dim c = hn_shape_count(&h->prog->values[h->prog->outputs[i]].shape);
-        size_t bytes = (size_t)(c.per_row * set->rows) * s->backend->elem;
-        if (c.fixed || c.per_row < 1)
-            return hn_fail(err, HONE_E_UNSUPPORTED, h->prog->output_names[i],
-                           "the frozen head's output does not follow the rows");
+        int64_t per_row;
+        HN_TRY(hn_head_per_row(h, i, &per_row, err));
+        size_t bytes = (size_t)(per_row * set->rows) * s->backend->elem;
         own->cache[role][i] = hn_alloc(&s->ctx->mem, bytes);
         if (!own->cache[role][i]) return hn_nomem(err, "the frozen head's outputs", bytes);
         x[i] = (struct hn_column){ own->cache[role][i], s->backend->elem == 8 ? HN_F64 : HN_F32,
-                                   c.per_row, 1 };
+                                   per_row, 1 };
     }
-    HN_TRY(head_run(h, set, own->cache[role], err));
+    HN_TRY(head_over(h, set, own->cache[role], err));
     set->inputs = x;
     set->n_inputs = n;
     return HONE_OK;
 }
 
-static hone_status build_sets(struct hn_session *s, struct head *h, hone_error *err)
+static hone_status build_sets(struct hn_session *s, struct hn_head *h, hone_error *err)
 {
     const struct hn_own *own = s->own;
     for (int role = 0; role < HN_ROLES; role++) {
         if (!own->data->role[role].n_x || s->rows[role].n == 0 || s->set_of[role] != role) continue;
+        const struct hn_array *source = &own->data->role[role].x[0].a;
         HN_TRY(raw_set(s, role, &s->sets[role], err));
         if (h->prog) {
-            HN_TRY(hn_session_check_lookups(s, h->prog, s->sets[role], role, err));
+            HN_TRY(hn_check_lookups(h->prog, s->sets[role], source, err));
             HN_TRY(cached_set(s, h, role, s->sets[role], err));
-            HN_TRY(hn_session_check_looked_up(s, h->prog, s->sets[role], role, err));
+            HN_TRY(hn_check_looked_up(h->prog, s->sets[role], source, err));
         }
-        HN_TRY(hn_session_check_lookups(s, s->prog, s->sets[role], role, err));
+        HN_TRY(hn_check_lookups(s->prog, s->sets[role], source, err));
         HN_TRY(s->backend->bind(s->dev, s->sets[role], &s->bound[role], err));
     }
     return HONE_OK;
@@ -257,24 +221,9 @@ static hone_status build_sets(struct hn_session *s, struct head *h, hone_error *
 
 hone_status hn_session_feed(struct hn_session *s, hone_error *err)
 {
-    const struct hn_own *own = s->own;
-    struct hn_lower_opts opts = { .part = HN_PART_HEAD,
-                                  .dropout = -1,
-                                  .labels = own->use == HN_USE_PREDICT };
-    struct head h = { .s = s, .chunk = HEAD_ROWS };
-    hone_status st = HONE_OK;
-    if (!own->whole) st = hn_lower(hn_model_graph(s->model), &opts, &h.prog, err);
-    if (st == HONE_OK && h.prog) {
-        if (h.prog->n_outputs > 16)
-            st = hn_fail(err, HONE_E_UNSUPPORTED, "model",
-                         "the frozen head has %d outputs, at most 16 are kept", h.prog->n_outputs);
-        if (st == HONE_OK)
-            st = hn_plan_create(&s->ctx->mem, h.prog, HN_PASS_PREDICT, h.chunk, s->backend->elem, 0,
-                                &h.plan, err);
-        if (st == HONE_OK) st = head_weights(&h, err);
-        if (st == HONE_OK) st = s->backend->prepare(s->dev, h.plan, 1, &h.exec, err);
-    }
+    struct hn_head h;
+    hone_status st = hn_head_open(&h, s, HEAD_ROWS, err);
     if (st == HONE_OK) st = build_sets(s, &h, err);
-    head_close(&h);
+    hn_head_close(&h);
     return st;
 }

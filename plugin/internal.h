@@ -233,7 +233,7 @@ struct hn_session {
  * PREDICT all rows of the training role, no targets; prog is the whole graph (HN_PART_ALL) and
  *         may have a fixed batch */
 enum hn_session_use { HN_USE_TRAIN, HN_USE_JUDGE, HN_USE_EVAL, HN_USE_PREDICT };
-/* Opens everything; the data must outlive the session. */
+/* Opens everything; the data must outlive the session. PREDICT with d NULL: no rows are fed, there is the program and the device. */
 hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *params,
                             enum hn_session_use use, struct hn_session **out, hone_error *err);
 void hn_session_close(struct hn_session *s);

@@ -18,12 +18,18 @@ static void bytes_release(struct hn_mem *mem, struct hn_bytes *b)
     hn_free(mem, b);
 }
 
-static void view_release(struct hn_mem *mem, struct hn_view *v)
+void hn_view_release(struct hn_mem *mem, struct hn_view *v)
 {
     if (!v || --v->refs) return;
     hn_graph_destroy(v->graph);
     bytes_release(mem, v->bytes);
     hn_free(mem, v);
+}
+
+struct hn_view *hn_view_hold(struct hn_view *v)
+{
+    v->refs++;
+    return v;
 }
 
 /* A view over b (which gets one more reference). */
@@ -44,7 +50,7 @@ static hone_status view_create(hone_context *ctx, struct hn_bytes *b, char *cons
     if (st == HONE_OK)
         *out = v;
     else
-        view_release(mem, v);
+        hn_view_release(mem, v);
     return st;
 }
 
@@ -53,7 +59,7 @@ hone_status hn_model_reimport(hone_model *m, hone_error *err)
     struct hn_model_state *s = &m->now;
     struct hn_view *v;
     HN_TRY(view_create(m->ctx, s->view->bytes, s->freeze, s->n_freeze, &v, err));
-    view_release(&m->ctx->mem, s->view);
+    hn_view_release(&m->ctx->mem, s->view);
     s->view = v;
     return HONE_OK;
 }
@@ -81,7 +87,7 @@ static void state_free(struct hn_mem *mem, struct hn_model_state *s)
     hn_free(mem, s->metas);
     for (size_t i = 0; i < s->n_freeze; i++) hn_free(mem, s->freeze[i]);
     hn_free(mem, s->freeze);
-    view_release(mem, s->view);
+    hn_view_release(mem, s->view);
     *s = (struct hn_model_state){ 0 };
 }
 
@@ -304,7 +310,7 @@ hone_status hn_model_apply(hone_model *m, const struct hn_edit_line *line, hone_
         return st;
     }
     hn_model_drop_values(m);
-    view_release(&m->ctx->mem, m->now.view);
+    hn_view_release(&m->ctx->mem, m->now.view);
     m->now.view = view;
     return HONE_OK;
 }

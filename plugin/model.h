@@ -27,6 +27,9 @@ struct hn_view {
     struct hn_graph *graph;
 };
 
+struct hn_view *hn_view_hold(struct hn_view *v);
+void hn_view_release(struct hn_mem *mem, struct hn_view *v);
+
 struct hn_model_edit {
     char *line;
     unsigned char hash[16]; /* of everything up to and with this edit */

@@ -6,8 +6,6 @@
 #include "plugin/model.h"
 #include <string.h>
 
-enum { PREDICT_ROWS = 1024 };
-
 /* What the figures of the model's training say of its targets: 1 classes, 0 numbers, -1 nothing (it was not trained here). */
 static int trained_on_classes(const struct hn_predictor *p)
 {
@@ -132,30 +130,28 @@ static hone_status choose(struct hn_predictor *p, hone_error *err)
     return HONE_OK;
 }
 
-static hone_status prepare(struct hn_predictor *p, hone_error *err)
+hone_status hn_predict_open(struct hn_predictor *p, int64_t block, hone_error *err)
 {
     struct hn_session *s = p->s;
     struct hn_mem *m = &s->ctx->mem;
     size_t elem = s->backend->elem;
-    p->rows = s->rows[HONE_TRAIN].n;
     p->argmax = hn_param_b(p->params, "argmax");
     p->hyper = (struct hn_hyper){ .accumulate = 1, .dropout = -1 };
     p->r.hyper = &p->hyper;
     HN_TRY(choose(p, err));
     for (int k = 0; k < p->n_col; k++) {
         struct hn_predicted *c = &p->col[k];
-        size_t size = hn_discrete_size(c->dtype),
-               bytes = (size_t)(c->per_row * PREDICT_ROWS) * elem,
+        size_t size = hn_discrete_size(c->dtype), bytes = (size_t)(c->per_row * block) * elem,
                all = (size_t)(c->width * p->rows) * size;
         if (!p->out[c->output]) p->out[c->output] = hn_alloc(m, bytes);
-        if (!p->each) c->all = hn_alloc(m, all);
-        if (c->discrete && !(c->chunk = hn_alloc(m, (size_t)(c->width * PREDICT_ROWS) * size)))
-            return hn_nomem(err, "the predictions", all);
-        if (!p->out[c->output] || (!p->each && !c->all))
-            return hn_nomem(err, "the predictions", all);
+        if (p->whole) c->all = hn_alloc(m, all);
+        if (c->discrete && !(c->chunk = hn_alloc(m, (size_t)(c->width * block) * size)))
+            return hn_nomem(err, "the predictions", bytes);
+        if (!p->out[c->output] || (p->whole && !c->all))
+            return hn_nomem(err, "the predictions", p->whole ? all : bytes);
     }
     HN_TRY(hn_session_load(s, &p->r, err));
-    HN_TRY(hn_plan_create(m, s->prog, HN_PASS_PREDICT, PREDICT_ROWS, elem, 0, &p->plan, err));
+    HN_TRY(hn_plan_create(m, s->prog, HN_PASS_PREDICT, block, elem, 0, &p->plan, err));
     return s->backend->prepare(s->dev, p->plan, 1, &p->exec, err);
 }
 
@@ -182,20 +178,26 @@ static void to_classes(const struct hn_predictor *p, const struct hn_predicted *
     }
 }
 
+hone_status hn_predict_hand_out(struct hn_predictor *p, int k, int64_t n, const void **out,
+                                hone_error *err)
+{
+    struct hn_predicted *c = &p->col[k];
+    const size_t elem = p->s->backend->elem;
+    *out = c->discrete ? c->chunk : p->out[c->output];
+    if (c->discrete)
+        return hn_discrete_read(&c->of, p->out[c->output], elem, n * c->width, c->chunk, err);
+    if (p->argmax) to_classes(p, c, p->out[c->output], n);
+    return HONE_OK;
+}
+
 static hone_status deliver(struct hn_predictor *p, int64_t first, int64_t n, hone_error *err)
 {
-    size_t elem = p->s->backend->elem;
     hone_array arrays[HN_PREDICT_OUTPUTS];
     for (int k = 0; k < p->n_col; k++) {
         struct hn_predicted *c = &p->col[k];
-        void *v = p->out[c->output];
+        const void *v;
         size_t row = (size_t)c->width * hn_discrete_size(c->dtype);
-        if (c->discrete) {
-            HN_TRY(hn_discrete_read(&c->of, v, elem, n * c->width, c->chunk, err));
-            v = c->chunk;
-        } else if (p->argmax) {
-            to_classes(p, c, v, n);
-        }
+        HN_TRY(hn_predict_hand_out(p, k, n, &v, err));
         if (c->all) memcpy(c->all + (size_t)first * row, v, (size_t)n * row);
         arrays[k] =
             (hone_array){ sizeof(hone_array), c->name, (hone_dtype)c->dtype, n, c->width, v };
@@ -209,8 +211,8 @@ static hone_status deliver(struct hn_predictor *p, int64_t first, int64_t n, hon
 static hone_status run_all(struct hn_predictor *p, hone_error *err)
 {
     struct hn_session *s = p->s;
-    for (int64_t at = 0; at < p->rows; at += PREDICT_ROWS) {
-        int64_t n = p->rows - at < PREDICT_ROWS ? p->rows - at : PREDICT_ROWS;
+    for (int64_t at = 0; at < p->rows; at += HN_PREDICT_ROWS) {
+        int64_t n = p->rows - at < HN_PREDICT_ROWS ? p->rows - at : HN_PREDICT_ROWS;
         struct hn_slot slot = {
             .r = &p->r, .data = s->bound[HONE_TRAIN], .first = at, .rows = n, .out = p->out
         };
@@ -220,9 +222,10 @@ static hone_status run_all(struct hn_predictor *p, hone_error *err)
     return HONE_OK;
 }
 
-static void close_all(struct hn_predictor *p)
+void hn_predict_close(struct hn_predictor *p)
 {
     struct hn_session *s = p->s;
+    if (!s) return;
     struct hn_mem *m = &s->ctx->mem;
     if (p->exec) s->backend->finish(p->exec);
     hn_plan_destroy(p->plan, m);
@@ -233,6 +236,7 @@ static void close_all(struct hn_predictor *p)
         hn_free(m, p->col[i].chunk);
     }
     hn_session_close(s);
+    p->s = NULL;
 }
 
 hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
@@ -245,10 +249,11 @@ hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params,
                        "wanted a path or a function to take the rows, found %s",
                        path ? "both" : "neither");
     if (path) HN_TRY(hn_predict_check_path(params, ctx->io, path, err));
-    struct hn_predictor p = { .params = params, .each = each, .user = user };
+    struct hn_predictor p = { .params = params, .each = each, .user = user, .whole = path != NULL };
     p.one_array = path && hn_predict_one_array(path);
     HN_TRY(hn_session_open(m, d, params, HN_USE_PREDICT, &p.s, err));
-    hone_status st = prepare(&p, err);
+    p.rows = p.s->rows[HONE_TRAIN].n;
+    hone_status st = hn_predict_open(&p, HN_PREDICT_ROWS, err);
     if (st == HONE_OK) st = run_all(&p, err);
     if (st == HONE_OK && path) st = hn_predict_write(&p, path, err);
     hone_result *r = NULL;
@@ -262,7 +267,7 @@ hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params,
         st = hn_result_done(r, err);
         if (st != HONE_OK) hone_result_destroy(r);
     }
-    close_all(&p);
+    hn_predict_close(&p);
     if (st == HONE_OK) *out = r;
     return st;
 }

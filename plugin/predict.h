@@ -35,10 +35,20 @@ struct hn_predictor {
     void *out[HN_PREDICT_OUTPUTS];
     struct hn_predicted col[HN_PREDICT_OUTPUTS];
     int n_col, argmax;
+    int whole;     /* every row is kept, for a file */
     int one_array; /* the file holds one */
     hone_predict_fn each;
     void *user;
 };
+
+/* predict.c: which outputs, as the parameters say, everything they need for blocks of so many rows, the weights; p->s and
+ * p->params are set, and p->whole and p->rows where a file is to be written. hn_predict_close also after a failure, with the session. */
+enum { HN_PREDICT_ROWS = 1024 };
+hone_status hn_predict_open(struct hn_predictor *p, int64_t block, hone_error *err);
+/* n rows of output k as they are handed out, from those the program computed last. */
+hone_status hn_predict_hand_out(struct hn_predictor *p, int k, int64_t n, const void **out,
+                                hone_error *err);
+void hn_predict_close(struct hn_predictor *p);
 
 /* Is path free to be written and of a type that is known, and do the parameters fit it? */
 hone_status hn_predict_check_path(const hone_params *params, const struct hn_io *io,

@@ -377,6 +377,10 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
     const struct hn_graph *g = hn_model_graph(s->model);
     if (g->fixed_batch && !g->batch_lifted)
         HN_TRY(hone_model_check(s->model, 1, err)); /* names what bakes it in */
+    if (own->given == &own->table) {                /* no data: rows come later */
+        HN_TRY(lower(s, err));
+        return open_device(s, err);
+    }
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_targets(s, err));
     HN_TRY(split_rows(s, err));
     HN_TRY(unlabelled_rows(s, err));
@@ -404,8 +408,8 @@ hone_status hn_session_open(hone_model *m, hone_data *d, const hone_params *para
     }
     *s = (struct hn_session){ .ctx = ctx, .model = m, .params = params, .own = own };
     hn_arena_init(&s->arena, &ctx->mem);
-    own->data = d;
-    own->given = d;
+    own->data = d ? d : &own->table;
+    own->given = own->data;
     own->use = use;
     hone_status st = open_session(s, err);
     if (st != HONE_OK) {

@@ -6,6 +6,7 @@
 
 #include "plugin/data_open.h"
 
+enum { HN_HEAD_OUTPUTS = 16 };     /* of a frozen head, at most */
 struct hn_own {                    /* hn_session.own */
     struct hone_data *data;        /* as this session sees it: given, or table */
     const struct hone_data *given; /* the caller's */
@@ -22,7 +23,7 @@ struct hn_own {                    /* hn_session.own */
     double **weights[3];        /* of the rows, likewise; NULL: none, or those that were opened */
     struct hn_classes *classes; /* per target; n 0: none */
     struct hn_split split;
-    void *cache[HN_ROLES][16]; /* outputs of the frozen head per set */
+    void *cache[HN_ROLES][HN_HEAD_OUTPUTS]; /* outputs of the frozen head per set */
     int n_cache;
     struct hn_scaler scaler;
 };
@@ -45,12 +46,13 @@ struct hn_column hn_session_weight_column(const struct hn_session *s, int role, 
 hone_status hn_session_augment(const struct hn_session *s, struct hn_lower_opts *opts,
                                hone_error *err);
 
-/* lookup.c: are the indices of the program's embeddings within their tables, in all rows of a set? Names row, value and table. */
-hone_status hn_session_check_lookups(const struct hn_session *s, const struct hn_program *prog,
-                                     const struct hn_dataset *set, int role, hone_error *err);
+/* lookup.c: are the indices of the program's embeddings within their tables, in all rows of a set? Names row, value and table;
+ * source: where the rows come from. Neither allocates. */
+hone_status hn_check_lookups(const struct hn_program *prog, const struct hn_dataset *set,
+                             const struct hn_array *source, hone_error *err);
 /* Outputs of a head with tables that cannot be looked up there: rows that are NaN. */
-hone_status hn_session_check_looked_up(const struct hn_session *s, const struct hn_program *prog,
-                                       const struct hn_dataset *cached, int role, hone_error *err);
+hone_status hn_check_looked_up(const struct hn_program *prog, const struct hn_dataset *cached,
+                               const struct hn_array *source, hone_error *err);
 int hn_program_looks_up(const struct hn_program *p);
 /* index_elements.c: is[k] for each of the n elements of a row of graph input `input`: does it end as an index of a table? */
 hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
@@ -64,6 +66,27 @@ void hn_session_close_tables(struct hn_session *s);
 /* feed.c: which arrays feed the graph's inputs, the frozen head over them, data sets in program order. */
 hone_status hn_session_check_inputs(struct hn_session *s, hone_error *err);
 hone_status hn_session_feed(struct hn_session *s, hone_error *err);
+/* Elements of a row that graph input i wants; 0: not known. */
+int64_t hn_input_per_row(const struct hn_graph *g, size_t i);
+
+/* head.c: the frozen head of a session whose program is not the whole graph, ready for so many rows at once. prog NULL: there is
+ * none. It stays where it was opened, and is closed also when that failed. */
+struct hn_head {
+    struct hn_session *s;
+    struct hn_program *prog;
+    struct hn_plan *plan;
+    void *exec;
+    int64_t rows;
+    struct hn_replica r; /* its weights */
+    struct hn_hyper hyper;
+};
+hone_status hn_head_open(struct hn_head *h, struct hn_session *s, int64_t rows, hone_error *err);
+/* Rows [first, first + n) of a bound data set, n at most h->rows: its outputs, a buffer each. Allocates nothing. */
+hone_status hn_head_run(struct hn_head *h, const void *bound, int64_t first, int64_t n,
+                        void *const *out, hone_error *err);
+/* Elements of a row of output i, as hn_dataset's column has them. */
+hone_status hn_head_per_row(const struct hn_head *h, int i, int64_t *per_row, hone_error *err);
+void hn_head_close(struct hn_head *h);
 /* Position among the role's x arrays of the one that feeds graph input i. */
 int hn_session_input_array(const struct hn_session *s, int role, size_t input);
 #endif
