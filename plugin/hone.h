@@ -31,8 +31,8 @@
  *   context last. Strings passed in are copied; strings handed out live as long as the handle
  *   they came from unless stated otherwise.
  * - Threads: a context and everything made from it belong to one thread at a time. Different
- *   contexts may be used by different threads at once (to predict from several, each loads the
- *   model from the same bytes). hone_request_stop alone may be called from anywhere, also from a
+ *   contexts may be used by different threads at once. To predict from several threads, give each
+ *   a hone_predictor of the same model: its runs alone touch nothing else. hone_request_stop alone may be called from anywhere, also from a
  *   signal handler. Callbacks and the log are called on the thread that called the function,
  *   never two at once; of the library they may call hone_request_stop, and what belongs to other
  *   contexts. Threads that Hone starts end before the call returns, which makes fork safe between
@@ -64,6 +64,7 @@ typedef struct hone_data hone_data;
 typedef struct hone_params hone_params;
 typedef struct hone_result hone_result;
 typedef struct hone_study hone_study;
+typedef struct hone_predictor hone_predictor;
 
 /* ---- library --------------------------------------------------------------------------------- */
 
@@ -339,10 +340,58 @@ typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_o
  * where one is no whole number; numbers 0, 1, ... where they are text or it has no list), each gets
  * the numbers; outputs that are labels already are then left out unless named, and one that tells no
  * classes apart (a regression's, one number a row without a Sigmoid) is refused. params NULL: all defaults.
- * Each call gets the model ready anew, about 0.1 ms for a small network and more for large weights: hand over many rows at once
- * where there are many. Few rows are computed by one thread unless "threads" says otherwise. HONE_E_DATA, HONE_E_MODEL, HONE_E_IO. */
+ * Each call gets the model ready anew, about 0.1 ms for a small network and more for large weights: who predicts again and again
+ * takes a predictor, below. Few rows are computed by one thread unless "threads" says otherwise. HONE_E_DATA, HONE_E_MODEL, HONE_E_IO. */
 HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
                        hone_predict_fn each, void *user, hone_result **out, hone_error *err);
+
+/* The same, set up once for calls without end: from rows in memory to memory of the caller's.
+ *
+ *     hone_predictor *p;  hone_output out = HONE_OUTPUT;  hone_array in = HONE_ARRAY;
+ *     hone_predictor_create(model, NULL, 64, &p, &err);
+ *     hone_predictor_output(p, 0, &out);            its name, dtype, values a row; rows: 64
+ *     out.data = malloc(64 * out.per_row * sizeof(float));
+ *     in.rows = n;  in.per_row = 784;  in.data = x;
+ *     hone_predictor_run(p, n, &in, 1, &out, 1, &err);
+ *
+ * Creation checks and plans, copies the weights and allocates; max_rows is the most that a run may have (1 or more). A run then
+ * allocates nothing and, with one thread, makes no system call (the matrix product's library gets itself a buffer the first time
+ * that one more thread computes at once). The numbers are hone_predict's for the same rows, bit for bit. The predictor stands by
+ * itself: the model may be trained, edited or destroyed, and it goes on giving what the model was when it was created; who wants
+ * the new weights creates another. Destroy it before the context.
+ * Parameters read (NULL: defaults, and only during the call): "output", "argmax" as in hone_predict; "threads", which is 1 unless
+ * it is set (0: the cores), and then stays with the predictor until it is destroyed, so that a fork loses them; "device" cpu or auto
+ * (HONE_E_UNSUPPORTED for a GPU). HONE_E_MODEL, HONE_E_UNSUPPORTED, HONE_E_USAGE.
+ * Threads: create and destroy belong to the context's thread, as everything. Runs do not touch the context or the model: each
+ * predictor may be used by any one thread at a time, many of them side by side, also while the context's thread trains. */
+typedef struct
+    hone_output { /* memory of the caller's that an output is written to: row-major, [rows, per_row] */
+    size_t size;
+    const char *name; /* NULL: by position */
+    hone_dtype
+        dtype; /* as hone_predict hands it out; HONE_STR: a const char * each, which lives as long as the predictor */
+    int64_t rows, per_row;
+    void *data;
+} hone_output;
+/* clang-format off */
+#define HONE_OUTPUT { sizeof(hone_output), NULL, HONE_F32, 0, 0, NULL }
+/* clang-format on */
+HONE_CALL hone_predictor_create(hone_model *m, const hone_params *params, int64_t max_rows,
+                                hone_predictor **out, hone_error *err);
+/* The i-th input or output, i from 0: name (the predictor's), dtype, per_row, rows (max_rows), data NULL; returns 0 past the end.
+ * info begins as HONE_ARRAY or HONE_OUTPUT. The dtype of an input is the model's; a run takes any of numbers. per_row 0: not known. */
+HONE_API int hone_predictor_input(const hone_predictor *p, size_t i, hone_array *info);
+HONE_API int hone_predictor_output(const hone_predictor *p, size_t i, hone_output *info);
+/* The first rows rows of every input (an array each, by name or position, with at least so many rows) to the outputs that are
+ * listed, by name or position; those that are not listed are not handed out. Arrays are aligned as their type is, and no output
+ * lies over an input or another output. rows 0 does nothing. HONE_E_USAGE for a wrong number of rows or arrays, an unknown name,
+ * and places of another dtype, width or too few rows; HONE_E_DATA, naming the input, for rows of another width, too few rows, NaN
+ * or infinity, and indices outside of a table. After an error the places hold anything. */
+HONE_CALL hone_predictor_run(hone_predictor *p, int64_t rows, const hone_array *inputs,
+                             size_t n_inputs, const hone_output *outputs, size_t n_outputs,
+                             hone_error *err);
+HONE_API void hone_predictor_destroy(hone_predictor *p);
+
 /* ONNX test vectors: dir/input_N.pb against dir/output_N.pb. HONE_OK also when they differ: read
  * "passed". Labels, integers and bools must be the same; "ties" are those of an ArgMax whose score is
  * as good as the other's within twice the tolerance: they count as passed. */

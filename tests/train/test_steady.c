@@ -7,12 +7,7 @@
 #include "tests/train/kit.h"
 #include <dirent.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #if defined(__has_feature)
@@ -23,43 +18,9 @@
 #if defined(__SANITIZE_ADDRESS__)
 int main(void) { return hn_skip("the sanitizer allocates and calls the system by itself"); }
 #else
-static volatile long allocations;
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void *malloc(size_t n)
-{
-    allocations++;
-    return __libc_malloc(n);
-}
-void *calloc(size_t n, size_t size)
-{
-    allocations++;
-    return __libc_calloc(n, size);
-}
-void *realloc(void *p, size_t n)
-{
-    allocations++;
-    return __libc_realloc(p, n);
-}
+#include "tests/steady.h"
 
 enum { REACHED = 40, ALLOCATED = 41, NO_SECCOMP = 42, LAST = 10 };
-
-static int install(int futex)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 1,
-                 0), /* where it is no plain call */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, futex ? SYS_futex : SYS_exit_group, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-    };
-    struct sock_fprog filter = { sizeof code / sizeof *code, code };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return 0;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
-}
 
 /* Has this thread slept? A worker does when it has nothing to do; one whose turn on a busy machine has not come yet is still in
  * the C library's own start, which calls the system. */
@@ -100,7 +61,7 @@ static hone_status watch(void *user, struct hn_fit *f, hone_error *err)
     if (w->calls++ == 0) {
         await_workers();
         w->before = allocations;
-        if (!install(w->threads > 1)) _exit(NO_SECCOMP);
+        if (!hn_forbid_calls(w->threads > 1)) _exit(NO_SECCOMP);
     }
     if (f->cohort->member[0].r.now.epoch > w->last_epoch)
         _exit(allocations == w->before ? REACHED : ALLOCATED);
