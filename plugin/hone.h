@@ -362,8 +362,8 @@ HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, c
  * Parameters read (NULL: defaults, and only during the call): "output", "argmax" as in hone_predict; "threads", which is 1 unless
  * it is set (0: the cores), and then stays with the predictor until it is destroyed, so that a fork loses them; "device" cpu or auto
  * (HONE_E_UNSUPPORTED for a GPU). HONE_E_MODEL, HONE_E_UNSUPPORTED, HONE_E_USAGE.
- * Threads: create and destroy belong to the context's thread, as everything. Runs do not touch the context or the model: each
- * predictor may be used by any one thread at a time, many of them side by side, also while the context's thread trains. */
+ * Threads: creation belongs to the context's thread, as everything. After that each predictor may be used, and destroyed, by any
+ * one thread at a time, many of them side by side, also while the context's thread trains: nothing of the context is touched. */
 typedef struct
     hone_output { /* memory of the caller's that an output is written to: row-major, [rows, per_row] */
     size_t size;

@@ -6,7 +6,8 @@
  *     immutable source bytes + a list of edits + tensor values + metadata
  *
  * The view (bytes as they are after the edits, and the graph imported from them) is shared by
- * reference count with marks, so that going back is only letting go. */
+ * reference count with marks and predictors, so that going back is only letting go. The counts are atomic: a predictor may go
+ * on another thread than the one that uses the model. */
 #ifndef HN_MODEL_H
 #define HN_MODEL_H
 
@@ -14,15 +15,16 @@
 #include "onnx/model.h"
 #include "onnx/patch.h"
 #include "plugin/internal.h"
+#include <stdatomic.h>
 
 struct hn_bytes { /* an opened file or an edited model */
-    int refs;
+    atomic_int refs;
     void *copy; /* bytes the model borrows (hone_model_load_bytes), or NULL */
     struct hn_onnx *onnx;
 };
 
 struct hn_view {
-    int refs;
+    atomic_int refs;
     struct hn_bytes *bytes;
     struct hn_graph *graph;
 };

@@ -288,6 +288,7 @@ static void *work(void *user)
         HN_OK(hone_predictor_run(w->p, ROWS, &all_rows, 1, &o, 1, &e), e);
         w->wrong += memcmp(got, w->wanted, sizeof got) != 0;
     }
+    hone_predictor_destroy(w->p);
     return NULL;
 }
 
@@ -307,7 +308,6 @@ START_TEST(side_by_side)
     for (int i = 0; i < THREADS; i++) {
         ck_assert_int_eq(pthread_join(w[i].thread, NULL), 0);
         ck_assert_int_eq(w[i].wrong, 0);
-        hone_predictor_destroy(w[i].p);
     }
     hone_predictor_destroy(n.p);
     hone_model_destroy(n.m);
