@@ -32,12 +32,15 @@ struct hn_view *hn_view_hold(struct hn_view *v)
     return v;
 }
 
-/* A view over b (which gets one more reference). */
-static hone_status view_create(hone_context *ctx, struct hn_bytes *b, char *const *freeze,
-                               size_t n_freeze, struct hn_view **out, hone_error *err)
+/* A view over b (which gets one more reference), with the globs of s. */
+static hone_status view_create(hone_context *ctx, struct hn_bytes *b,
+                               const struct hn_model_state *s, struct hn_view **out,
+                               hone_error *err)
 {
-    struct hn_graph_opts opts = { .freeze = (const char *const *)freeze,
-                                  .n_freeze = n_freeze,
+    struct hn_graph_opts opts = { .freeze = (const char *const *)s->freeze.list,
+                                  .n_freeze = s->freeze.n,
+                                  .train = (const char *const *)s->unfreeze.list,
+                                  .n_train = s->unfreeze.n,
                                   .custom = ctx->ops };
     struct hn_mem *mem = &ctx->mem;
     struct hn_view *v = hn_calloc(mem, 1, sizeof *v);
@@ -58,7 +61,7 @@ hone_status hn_model_reimport(hone_model *m, hone_error *err)
 {
     struct hn_model_state *s = &m->now;
     struct hn_view *v;
-    HN_TRY(view_create(m->ctx, s->view->bytes, s->freeze, s->n_freeze, &v, err));
+    HN_TRY(view_create(m->ctx, s->view->bytes, s, &v, err));
     hn_view_release(&m->ctx->mem, s->view);
     s->view = v;
     return HONE_OK;
@@ -85,8 +88,8 @@ static void state_free(struct hn_mem *mem, struct hn_model_state *s)
         hn_free(mem, s->metas[i].value);
     }
     hn_free(mem, s->metas);
-    for (size_t i = 0; i < s->n_freeze; i++) hn_free(mem, s->freeze[i]);
-    hn_free(mem, s->freeze);
+    hn_globs_clear(mem, &s->freeze);
+    hn_globs_clear(mem, &s->unfreeze);
     hn_view_release(mem, s->view);
     *s = (struct hn_model_state){ 0 };
 }
@@ -128,12 +131,26 @@ static int copy_meta(struct hn_mem *mem, struct hn_model_state *to, const char *
     return 0;
 }
 
-static int copy_freeze(struct hn_mem *mem, struct hn_model_state *to, const char *glob)
+hone_status hn_globs_add(struct hn_mem *mem, struct hn_globs *to, const char *glob, hone_error *err)
 {
     char *copy = hn_strdup(mem, glob);
-    if (copy && HN_PUSH(mem, to->freeze, to->n_freeze, to->cap_freeze, copy)) return 1;
+    if (copy && HN_PUSH(mem, to->list, to->n, to->cap, copy)) return HONE_OK;
     hn_free(mem, copy);
-    return 0;
+    return hn_nomem(err, "a glob", strlen(glob));
+}
+
+hone_status hn_globs_copy(struct hn_mem *mem, struct hn_globs *to, const struct hn_globs *from,
+                          hone_error *err)
+{
+    for (size_t i = 0; i < from->n; i++) HN_TRY(hn_globs_add(mem, to, from->list[i], err));
+    return HONE_OK;
+}
+
+void hn_globs_clear(struct hn_mem *mem, struct hn_globs *globs)
+{
+    for (size_t i = 0; i < globs->n; i++) hn_free(mem, globs->list[i]);
+    hn_free(mem, globs->list);
+    *globs = (struct hn_globs){ 0 };
 }
 
 static hone_status state_copy(struct hn_mem *mem, struct hn_model_state *to,
@@ -145,7 +162,8 @@ static hone_status state_copy(struct hn_mem *mem, struct hn_model_state *to,
     for (size_t i = 0; ok && i < from->n_edits; i++) ok = copy_edit(mem, to, &from->edits[i]);
     for (size_t i = 0; ok && i < from->n_metas; i++)
         ok = copy_meta(mem, to, from->metas[i].key, from->metas[i].value);
-    for (size_t i = 0; ok && i < from->n_freeze; i++) ok = copy_freeze(mem, to, from->freeze[i]);
+    ok = ok && hn_globs_copy(mem, &to->freeze, &from->freeze, NULL) == HONE_OK &&
+         hn_globs_copy(mem, &to->unfreeze, &from->unfreeze, NULL) == HONE_OK;
     if (ok) return HONE_OK;
     state_free(mem, to);
     return hn_nomem(err, "a copy of the model's values", sizeof *to);
@@ -208,7 +226,7 @@ static hone_status finish_load(hone_context *ctx, struct hn_onnx *onnx, void *co
     *b = (struct hn_bytes){ 1, copy, onnx };
     m->ctx = ctx;
     XXH128_canonicalFromHash((XXH128_canonical_t *)m->hash, XXH3_128bits(onnx->p, onnx->n));
-    st = view_create(m->ctx, b, NULL, 0, &m->now.view, err);
+    st = view_create(m->ctx, b, &m->now, &m->now.view, err);
     bytes_release(mem, b);
 done:
     if (st != HONE_OK) hn_free(mem, m);
@@ -278,7 +296,7 @@ static hone_status edited_view(hone_model *m, const struct hn_edit_line *line, s
         return st == HONE_OK ? hn_nomem(err, from->name, sizeof *b) : st;
     }
     *b = (struct hn_bytes){ 1, NULL, onnx };
-    st = view_create(m->ctx, b, m->now.freeze, m->now.n_freeze, out, err);
+    st = view_create(m->ctx, b, &m->now, out, err);
     bytes_release(mem, b);
     return st;
 }

@@ -41,13 +41,18 @@ struct hn_model_meta {
     char *key, *value; /* value NULL: to be removed */
 };
 
+struct hn_globs { /* over names of tensors */
+    char **list;
+    size_t n, cap;
+};
+
 struct hn_model_state { /* all that changes; a mark is a copy of it */
     struct hn_view *view;
     void **values; /* by tensor id, in the tensor's own type; NULL: as in the bytes (all, one) */
     struct hn_model_edit *edits;
     struct hn_model_meta *metas;
-    char **freeze; /* globs */
-    size_t n_edits, cap_edits, n_metas, cap_metas, n_freeze, cap_freeze;
+    struct hn_globs freeze, unfreeze;
+    size_t n_edits, cap_edits, n_metas, cap_metas;
 };
 
 struct hone_model {
@@ -69,7 +74,13 @@ void hn_model_changes_free(const hone_model *m, struct hn_changes *c);
 hone_status hn_model_apply(hone_model *m, const struct hn_edit_line *line, hone_error *err);
 /* A word of an edit line, in quotes, with \" and \\ inside. */
 hone_status hn_model_put_word(struct hn_buffer *b, const char *word, hone_error *err);
-/* Imports again, with the freeze globs of now. */
+/* Which tensors learn decides where they lie in the slab: a glob more, all of another model's, none. */
+hone_status hn_globs_add(struct hn_mem *mem, struct hn_globs *to, const char *glob,
+                         hone_error *err);
+hone_status hn_globs_copy(struct hn_mem *mem, struct hn_globs *to, const struct hn_globs *from,
+                          hone_error *err);
+void hn_globs_clear(struct hn_mem *mem, struct hn_globs *globs);
+/* Imports again, with the globs of now. */
 hone_status hn_model_reimport(hone_model *m, hone_error *err);
 /* A graph of the model's bytes with other options; the caller destroys it. */
 hone_status hn_model_import(const hone_model *m, int keep_fixed_batch, struct hn_graph **out,

@@ -86,18 +86,12 @@ static hone_status compare_weights(const struct weights *a, const struct weights
     return HONE_OK;
 }
 
-/* Which parameters are frozen decides where they lie in the slab. */
 static hone_status freeze_alike(hone_model *to, const hone_model *from, hone_error *err)
 {
     struct hn_mem *mem = &to->ctx->mem;
-    struct hn_model_state *s = &to->now;
-    for (size_t i = 0; i < from->now.n_freeze; i++) {
-        char *glob = hn_strdup(mem, from->now.freeze[i]);
-        if (glob && HN_PUSH(mem, s->freeze, s->n_freeze, s->cap_freeze, glob)) continue;
-        hn_free(mem, glob);
-        return hn_nomem(err, "freeze", 0);
-    }
-    return s->n_freeze ? hn_model_reimport(to, err) : HONE_OK;
+    HN_TRY(hn_globs_copy(mem, &to->now.freeze, &from->now.freeze, err));
+    HN_TRY(hn_globs_copy(mem, &to->now.unfreeze, &from->now.unfreeze, err));
+    return to->now.freeze.n + to->now.unfreeze.n ? hn_model_reimport(to, err) : HONE_OK;
 }
 
 /* Models that cannot be run are written all the same: nothing in them was trained. */

@@ -4,9 +4,11 @@
  * apart, training forms become inference forms (they are trained all the same and leave as
  * such), BatchNormalization and the batch dimension as the parameters say, frozen parameters,
  * scalers. Each is a recorded graph edit, made once: preparing a prepared model changes nothing. */
+#include "ops/base/format.h"
 #include "ops/base/status.h"
 #include "plugin/hidden.h"
 #include "plugin/model.h"
+#include <fnmatch.h>
 #include <math.h>
 #include <string.h>
 
@@ -53,15 +55,6 @@ static int has_batchnorm(const struct hn_graph *g)
     return 0;
 }
 
-static hone_status freeze_glob(hone_model *m, const char *glob, hone_error *err)
-{
-    struct hn_model_state *s = &m->now;
-    char *copy = hn_strdup(&m->ctx->mem, glob);
-    if (copy && HN_PUSH(&m->ctx->mem, s->freeze, s->n_freeze, s->cap_freeze, copy)) return HONE_OK;
-    hn_free(&m->ctx->mem, copy);
-    return hn_nomem(err, "freeze", strlen(glob));
-}
-
 /* The name itself, whatever glob characters are in it. */
 static hone_status freeze_name(void *user, const char *name, hone_error *err)
 {
@@ -71,23 +64,81 @@ static hone_status freeze_name(void *user, const char *name, hone_error *err)
     hn_buffer_init(&glob, &m->ctx->mem);
     for (const char *c = name; *c && st == HONE_OK; c++)
         st = hn_sink_printf(&glob.sink, err, strchr("*?[\\", *c) ? "\\%c" : "%c", *c);
-    if (st == HONE_OK) st = freeze_glob(m, glob.n ? glob.p : "", err);
+    if (st == HONE_OK) st = hn_globs_add(&m->ctx->mem, &m->now.freeze, glob.n ? glob.p : "", err);
     hn_buffer_free(&glob);
     return st;
+}
+
+static hone_status take_globs(hone_model *m, const hone_params *params, const char *name,
+                              struct hn_globs *to, hone_error *err)
+{
+    const size_t n = hn_param_count(params, name);
+    hn_globs_clear(&m->ctx->mem, to);
+    for (size_t i = 0; i < n; i++)
+        HN_TRY(hn_globs_add(&m->ctx->mem, to, hone_params_get(params, name, i), err));
+    return HONE_OK;
+}
+
+/* The first names of a model's tensors, as a hint. */
+static hone_status hint_names(const struct hn_graph *g, hone_error *err, hone_status st)
+{
+    const struct hn_param_list *list = hn_graph_params(g);
+    char text[160];
+    size_t n = 0, i = 0;
+    for (; i < list->n_params; i++) {
+        const char *name = g->values[list->params[i].value].name;
+        if (n + strlen(name) + 8 > sizeof text) break;
+        n += hn_print(text + n, sizeof text - n, "%s%s", i ? ", " : "", name);
+    }
+    if (i == 0) return st;
+    return hn_hint(err, st, "among the model's tensors are %s", text);
+}
+
+/* Every glob has to find something in the model as it came: a name mistyped would train what was to rest. */
+static hone_status each_finds(hone_model *m, const hone_params *params, const char *option,
+                              int trained, hone_error *err)
+{
+    const struct hn_graph *g = hn_model_graph(m);
+    const struct hn_param_list *list = hn_graph_params(g);
+    const size_t n = hn_param_count(params, option);
+    for (size_t i = 0; i < n; i++) {
+        const char *glob = hone_params_get(params, option, i);
+        size_t k = 0;
+        while (k < list->n_params && (list->params[k].trained != trained ||
+                                      fnmatch(glob, g->values[list->params[k].value].name, 0) != 0))
+            k++;
+        if (k == list->n_params)
+            return hint_names(
+                g, err,
+                hn_fail(err, HONE_E_USAGE, option,
+                        "found '%s', wanted the name (or a glob of names) of a tensor "
+                        "that %s",
+                        glob, trained ? "can learn and is not frozen" : "could learn"));
+    }
+    return HONE_OK;
+}
+
+static int layers_changed(const struct hn_model_state *s)
+{
+    for (size_t i = 0; i < s->n_edits; i++)
+        if (!strncmp(s->edits[i].line, "hidden", 6) || !strncmp(s->edits[i].line, "batchnorm", 9))
+            return 1;
+    return 0;
 }
 
 static hone_status freeze(hone_model *m, const hone_params *params, hone_error *err)
 {
     struct hn_model_state *s = &m->now;
-    size_t n = hn_param_count(params, "freeze");
-    int64_t layers = hn_param_i(params, "freeze-layers");
-    if (n == 0 && layers == 0 && s->n_freeze == 0) return HONE_OK;
-    for (size_t i = 0; i < s->n_freeze; i++) hn_free(&m->ctx->mem, s->freeze[i]);
-    s->n_freeze = 0;
-    for (size_t i = 0; i < n; i++)
-        HN_TRY(freeze_glob(m, hone_params_get(params, "freeze", i), err));
+    const int64_t layers = hn_param_i(params, "freeze-layers");
+    const size_t n = hn_param_count(params, "freeze") + hn_param_count(params, "unfreeze");
+    if (n == 0 && layers == 0 && s->freeze.n + s->unfreeze.n == 0) return HONE_OK;
+    HN_TRY(take_globs(m, params, "freeze", &s->freeze, err));
+    HN_TRY(take_globs(m, params, "unfreeze", &s->unfreeze, err));
     if (layers) HN_TRY(hn_model_first_layers(m, layers, freeze_name, m, err));
-    return hn_model_reimport(m, err);
+    HN_TRY(hn_model_reimport(m, err));
+    if (layers_changed(s)) return HONE_OK; /* some may be gone, with their names */
+    HN_TRY(each_finds(m, params, "freeze", 0, err));
+    return each_finds(m, params, "unfreeze", 1, err);
 }
 
 /* The first parameter of the graph that holds a NaN or an infinity. */
