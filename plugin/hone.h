@@ -340,7 +340,7 @@ typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_o
  * where one is no whole number; numbers 0, 1, ... where they are text or it has no list), each gets
  * the numbers; outputs that are labels already are then left out unless named, and one that tells no
  * classes apart (a regression's, one number a row without a Sigmoid) is refused. params NULL: all defaults.
- * Each call gets the model ready anew, about 0.1 ms for a small network and more for large weights: who predicts again and again
+ * Each call gets the model ready anew, from 0.03 ms for a small network on, and more for large weights: who predicts again and again
  * takes a predictor, below. Few rows are computed by one thread unless "threads" says otherwise. HONE_E_DATA, HONE_E_MODEL, HONE_E_IO. */
 HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
                        hone_predict_fn each, void *user, hone_result **out, hone_error *err);

@@ -5,13 +5,11 @@
  *
  *     embed MODEL.onnx OUT.onnx          the model: 2 numbers in, 2 classes out
  *
- * A context belongs to one thread at a time, so each thread that predicts has its own, with the model loaded from the same
- * bytes. */
+ * A context belongs to one thread at a time, but a predictor's runs touch nothing of it: each thread that predicts has one. */
 #include <hone.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { ROWS = 600, COLUMNS = 2, CLASSES = 2, THREADS = 2, CALLS = 200 };
@@ -110,98 +108,55 @@ static int train(hone_context *ctx, hone_model *model)
     return ok ? 0 : failed("training", &err);
 }
 
-/* ---- bytes of the model ---------------------------------------------------------------------- */
-
-struct bytes {
-    unsigned char *p;
-    size_t n;
-};
-
-static int append(void *user, const void *p, size_t n)
-{
-    struct bytes *b = (struct bytes *)user;
-    unsigned char *grown = (unsigned char *)realloc(b->p, b->n + n);
-    if (!grown) return 1;
-    memcpy(grown + b->n, p, n);
-    b->p = grown;
-    b->n += n;
-    return 0;
-}
-
 /* ---- predicting ------------------------------------------------------------------------------ */
 
+/* Each thread has a predictor of its own: made once, then run row by row. */
 struct worker {
-    const struct bytes *model;
+    hone_predictor *p;
     int first, right, failed;
 };
-
-struct scores {
-    int64_t n;
-    float p[CLASSES];
-};
-
-/* The outputs of some rows, which are the library's: what is wanted of them is copied. */
-static int on_rows(void *user, const hone_array *outputs, size_t n_outputs, int64_t first_row)
-{
-    struct scores *s = (struct scores *)user;
-    if (n_outputs != 1 || outputs[0].dtype != HONE_F32 || outputs[0].per_row != CLASSES ||
-        first_row != 0)
-        return 1;
-    s->n = outputs[0].rows;
-    memcpy(s->p, outputs[0].data, sizeof s->p);
-    return 0;
-}
-
-static int predict_row(hone_context *ctx, hone_model *model, int row, struct scores *s,
-                       hone_error *err)
-{
-    hone_data *data = NULL;
-    hone_result *result = NULL;
-    hone_array in = array_of(HONE_F32, 1, COLUMNS, x[row]);
-    int ok = hone_data_wrap(ctx, HONE_TRAIN, &in, 1, NULL, 0, &data, err) == HONE_OK &&
-             hone_predict(model, data, NULL, NULL, on_rows, s, &result, err) == HONE_OK;
-    hone_result_destroy(result);
-    hone_data_destroy(data);
-    return ok && s->n == 1;
-}
 
 static void *work(void *user)
 {
     struct worker *w = (struct worker *)user;
-    hone_context *ctx = NULL;
-    hone_model *model = NULL;
     hone_error err;
-    int ok = hone_context_create(NULL, &ctx, &err) == HONE_OK &&
-             hone_model_load_bytes(ctx, w->model->p, w->model->n, NULL, &model, &err) == HONE_OK;
-    for (int i = 0; ok && i < CALLS; i++) {
+    float scores[CLASSES]; /* of one row */
+    hone_output out = HONE_OUTPUT;
+    out.rows = 1;
+    out.per_row = CLASSES;
+    out.data = scores;
+    for (int i = 0; i < CALLS && !w->failed; i++) {
         int row = (w->first + i) % ROWS;
-        struct scores s;
-        s.n = 0;
-        ok = predict_row(ctx, model, row, &s, &err);
-        if (ok) w->right += (s.p[1] > s.p[0]) == (y[row] == 1);
+        hone_array in = array_of(HONE_F32, 1, COLUMNS, x[row]);
+        if (hone_predictor_run(w->p, 1, &in, 1, &out, 1, &err) != HONE_OK)
+            w->failed = failed("predicting", &err);
+        else
+            w->right += (scores[1] > scores[0]) == (y[row] == 1);
     }
-    w->failed = ok ? 0 : failed("predicting", &err);
-    hone_model_destroy(model);
-    hone_context_destroy(ctx);
     return NULL;
 }
 
-static int predict(const struct bytes *model)
+static int predict(hone_model *model)
 {
     pthread_t threads[THREADS];
     struct worker workers[THREADS];
-    int started = 0, right = 0, bad = 0;
-    for (; started < THREADS; started++) {
-        workers[started].model = model;
-        workers[started].first = started * CALLS;
-        workers[started].right = workers[started].failed = 0;
-        if (pthread_create(&threads[started], NULL, work, &workers[started])) break;
+    hone_error err;
+    int made = 0, started = 0, right = 0, bad = 0;
+    for (; made < THREADS && !bad; made++) {
+        workers[made].first = made * CALLS;
+        workers[made].right = workers[made].failed = 0;
+        if (hone_predictor_create(model, NULL, 1, &workers[made].p, &err) != HONE_OK)
+            bad = failed("a predictor", &err);
     }
+    while (!bad && started < THREADS &&
+           !pthread_create(&threads[started], NULL, work, &workers[started]))
+        started++;
     for (int i = 0; i < started; i++) {
         pthread_join(threads[i], NULL);
         right += workers[i].right;
         bad |= workers[i].failed;
     }
+    for (int i = 0; i < made; i++) hone_predictor_destroy(workers[i].p);
     printf("%d of %d rows are what they were said to be\n", right, started * CALLS);
     return bad || started < THREADS;
 }
@@ -212,7 +167,6 @@ int main(int argc, char **argv)
     hone_context *ctx = NULL;
     hone_model *model = NULL;
     hone_error err;
-    struct bytes bytes = { NULL, 0 };
     if (argc != 3) {
         fprintf(stderr, "usage: %s MODEL.onnx OUT.onnx\n", argv[0]);
         return 2;
@@ -225,12 +179,9 @@ int main(int argc, char **argv)
         bad = failed("loading", &err);
     else
         bad = train(ctx, model);
-    if (!bad && hone_model_save_bytes(model, append, &bytes, &err) != HONE_OK)
-        bad = failed("saving", &err);
-    if (!bad) bad = predict(&bytes);
+    if (!bad) bad = predict(model);
     if (!bad && hone_model_save(model, argv[2], NULL, &err) != HONE_OK)
         bad = failed("saving", &err);
-    free(bytes.p);
     hone_model_destroy(model);
     hone_context_destroy(ctx);
     return bad;

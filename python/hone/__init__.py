@@ -13,6 +13,7 @@ from ._errors import DataError, Error, InputOutputError, ModelError, OutOfMemory
 from ._library import lib as _lib
 from ._model import Model, diff, doctor, resume
 from ._params import Param, params
+from ._predictor import Predictor
 from ._shown import Progress, Trial, Value
 from ._study import Study, StudyTrial, export_study
 
@@ -31,6 +32,7 @@ __all__ = [
     "ModelError",
     "OutOfMemoryError",
     "Param",
+    "Predictor",
     "Progress",
     "Study",
     "StudyTrial",

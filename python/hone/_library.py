@@ -62,6 +62,10 @@ class Array(ctypes.Structure):
     ]
 
 
+class Output(ctypes.Structure):
+    _fields_ = Array._fields_
+
+
 class Metric(ctypes.Structure):
     _fields_ = [("name", c_char_p), ("value", c_double)]
 
@@ -160,6 +164,8 @@ _STATUS: dict[str, list] = {  # functions that return hone_status: their argumen
     "hone_resume": [c_void_p, c_char_p, c_void_p, POINTER(Callbacks), _OUT, _OUT],
     "hone_evaluate": [c_void_p, c_void_p, c_void_p, _OUT],
     "hone_predict": [c_void_p, c_void_p, c_void_p, c_char_p, PREDICTED, c_void_p, _OUT],
+    "hone_predictor_create": [c_void_p, c_void_p, c_int64, _OUT],
+    "hone_predictor_run": [c_void_p, c_int64, _ARRAYS, c_size_t, POINTER(Output), c_size_t],
     "hone_verify": [c_void_p, POINTER(c_char_p), c_size_t, c_void_p, _OUT],
     "hone_gradcheck": [c_void_p, c_void_p, _OUT],
     "hone_diff": [c_void_p, c_char_p, c_char_p, _OUT],
@@ -178,6 +184,9 @@ _PLAIN: dict[str, tuple] = {  # the others
     "hone_status_name": (c_char_p, [c_int]),
     "hone_param_at": (c_int, [c_size_t, POINTER(ParamInfo)]),
     "hone_train_needs_data": (c_int, [c_void_p]),
+    "hone_predictor_input": (c_int, [c_void_p, c_size_t, _ARRAYS]),
+    "hone_predictor_output": (c_int, [c_void_p, c_size_t, POINTER(Output)]),
+    "hone_predictor_destroy": (None, [c_void_p]),
     "hone_request_stop": (None, [c_void_p]),
     "hone_context_destroy": (None, [c_void_p]),
     "hone_params_destroy": (None, [c_void_p]),

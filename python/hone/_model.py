@@ -16,6 +16,7 @@ from . import _arrays, _errors, _tables
 from ._context import Context, collect, result
 from ._library import PREDICTED, call, lib
 from ._params import Param, Params
+from ._predictor import Predictor
 from ._shown import Progress, Trial, Value, train_callbacks, tune_callbacks, value
 
 TRAIN, VAL, TEST, PRETRAIN = 0, 1, 2, 3
@@ -303,6 +304,24 @@ class Model:
 
         found: dict[str, np.ndarray] = self._context.run(work)
         return next(iter(found.values())) if len(found) == 1 else found
+
+    def predictor(self, max_rows: int = 1024, *, argmax: bool = False, **params: object) -> Predictor:
+        """For calls without end: what `predict` sets up for each of them, set up once. Call it with rows X, at most max_rows.
+        It keeps the weights of now. params: output, threads (1 unless given)."""
+
+        def work(_: Callable) -> Predictor:
+            outputs = {v["name"]: v for v in self._about()["outputs"]}
+
+            def shape(name: str, rows: np.ndarray) -> np.ndarray:
+                return (_labels if argmax and rows.dtype.kind == "f" else _shaped)(rows, outputs[name])
+
+            handle = ctypes.c_void_p()
+            values = {**params, "argmax": argmax}
+            with self._params(values, "predictor", set(), {"output", "argmax", "threads", "device"}, True) as (_, p):
+                call("hone_predictor_create", self._context.model, p.handle, max_rows, handle)
+            return Predictor(self._context, handle, shape)
+
+        return self._context.run(work)
 
     def evaluate(self, X: object = None, y: object = None, *, sample_weight: object = None, **params: object) -> dict:
         """Loss and metrics over the rows: {"rows": …, "loss": …, "accuracy": …}. Arguments as for `train`."""

@@ -64,6 +64,7 @@ class Declarations(Case):
             "hone_context_opts": _library.ContextOpts,
             "hone_param_info": _library.ParamInfo,
             "hone_array": _library.Array,
+            "hone_output": _library.Output,
             "hone_metric": _library.Metric,
             "hone_progress": _library.Progress,
             "hone_callbacks": _library.Callbacks,

@@ -2,6 +2,7 @@
 """Model against the command and ONNX Runtime: the same bytes, the same numbers; what arrays may be; what errors are."""
 
 import copy
+import gc
 import itertools
 import json
 import logging
@@ -431,6 +432,56 @@ class Copies(Case):
         self.assertEqual(model.describe()["hidden"]["units"], [5, 6])
         self.assertTrue(model.gradcheck()["max_rel"] < 1e-4)
         model.check()
+
+
+class Predictors(Case):
+    def test_same_as_predict(self):
+        r = np.random.default_rng(3)
+        floats = [("train/bn_f32", 6), ("train/bn_f64", 6), ("labels/sk_text", 5), ("labels/torch_half", 5)]
+        for (name, columns), argmax in itertools.product(floats, (False, True)):
+            model = hone.Model.load(DATA / f"{name}.onnx")
+            predictor = model.predictor(argmax=argmax)
+            for n in (1, 64, 1024):
+                X = r.normal(size=(n, columns))
+                with self.subTest(name, argmax=argmax, rows=n):
+                    self.same(model.predict(X, argmax=argmax, threads=1), predictor(X))
+        X = {"c": r.integers(0, 2, (9, 3)), "x": r.normal(size=(9, 4)).astype(np.float32)}
+        model = hone.Model.load(DATA / "embedding" / "columns.onnx")
+        self.same(model.predict(X), model.predictor(9)(X))
+
+    def same(self, wanted, found):
+        self.assertEqual(type(wanted), type(found))
+        for name in wanted if isinstance(wanted, dict) else ():
+            self.same(wanted[name], found[name])
+        if not isinstance(wanted, dict):
+            self.assertEqual((wanted.dtype, wanted.shape), (found.dtype, found.shape))
+            np.testing.assert_array_equal(wanted, found)
+
+    def test_it_keeps_the_weights(self):
+        X, y = rows()
+        model = hone.Model.load(DATA / "train" / "bn_f32.onnx")
+        old, before = model.predictor(), model.predict(X)
+        model.train(X, y, epochs=2)
+        np.testing.assert_array_equal(old(X), before)
+        np.testing.assert_array_equal(model.predictor()(X), model.predict(X))
+        self.assertFalse(np.array_equal(before, model.predict(X)))
+        del model
+        gc.collect()
+        np.testing.assert_array_equal(old(X), before)
+
+    def test_errors(self):
+        predictor = hone.Model.load(DATA / "train" / "bn_f32.onnx").predictor(8)
+        self.assertEqual(predictor.max_rows, 8)
+        with self.assertRaisesRegex(hone.UsageError, "found 9, wanted 0 to 8"):
+            predictor(np.zeros((9, 6)))
+        with self.assertRaisesRegex(hone.DataError, "has 5 values, wanted 6"):
+            predictor(np.zeros((8, 5)))
+        with self.assertRaisesRegex(hone.DataError, "row 2, column 3"):
+            predictor(np.where(np.arange(48).reshape(8, 6) == 9, np.nan, 0))
+        with self.assertRaises(hone.UsageError):
+            predictor({"z": np.zeros((8, 6))})
+        with self.assertRaisesRegex(hone.UsageError, "epochs"):
+            hone.Model.load(DATA / "train" / "bn_f32.onnx").predictor(epochs=3)
 
 
 if __name__ == "__main__":
