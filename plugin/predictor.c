@@ -71,12 +71,94 @@ static hone_status make_head(hone_predictor *q, hone_error *err)
     return s->backend->bind(s->dev, &q->head_rows, &q->bound, err);
 }
 
+/* Is parameter value v what op alone reads, and nothing else of the program? */
+static int is_its_own(const struct hn_program *prog, int32_t v, int op)
+{
+    for (int i = 0; i < prog->n_values; i++)
+        if (prog->values[i].view_of == v) return 0;
+    for (int i = 0; i < prog->n_ops; i++)
+        for (int k = 0; k < prog->ops[i].n_in; k++)
+            if (prog->ops[i].in[k] == v && (i != op || k != 1)) return 0;
+    for (int i = 0; i < prog->n_outputs; i++)
+        if (prog->outputs[i] == v) return 0;
+    return 1;
+}
+
+/* Is there another value of the same parameter? */
+static int is_there_twice(const struct hn_program *prog, const struct hn_value_ref *w)
+{
+    int n = 0;
+    for (int v = 0; v < prog->n_values; v++) {
+        const struct hn_value_ref *x = &prog->values[v];
+        n += x->kind == HN_PARAM && x->view_of < 0 && x->index == w->index;
+    }
+    return n > 1;
+}
+
+/* Weights that lie [out, in], as PyTorch has them, are turned once, where the bits stay: a run of few rows would spend more time
+ * on turning them than on the product. First the program, before it is planned; the values when they have been loaded. */
+static hone_status turn_program(struct hn_session *s, uint8_t *turned, hone_error *err)
+{
+    struct hn_program *prog = s->prog;
+    for (int i = 0; i < prog->n_ops; i++) {
+        struct hn_op *op = &prog->ops[i];
+        const struct hn_dense *old = op->attrs;
+        if (op->row != &hn_op_dense || !old->trans_w) continue;
+        struct hn_value_ref *w = &prog->values[op->in[1]];
+        if (w->kind != HN_PARAM || w->view_of >= 0 || w->shape.rank != 2 ||
+            !hn_device_may_turn(s->backend, s->dev, w->shape.d[0].fixed) ||
+            !is_its_own(prog, op->in[1], i) || is_there_twice(prog, w))
+            continue;
+        struct hn_dense *attrs = hn_arena_alloc(&prog->arena, 1, sizeof *attrs);
+        if (!attrs) return hn_nomem(err, op->name, sizeof *attrs);
+        *attrs = *old;
+        attrs->trans_w = 0;
+        op->attrs = attrs;
+        turned[w->index] = 1;
+        const struct hn_dim out = w->shape.d[0];
+        w->shape.d[0] = w->shape.d[1], w->shape.d[1] = out;
+    }
+    return HONE_OK;
+}
+
+static hone_status turn_one(const struct hn_predictor *p, const struct hn_value_ref *w,
+                            hone_error *err)
+{
+    const struct hn_session *s = p->s;
+    const struct hn_param *param = &s->prog->params[w->index];
+    const size_t in = (size_t)w->shape.d[0].fixed, out = (size_t)w->shape.d[1].fixed,
+                 bytes = param->n * sizeof(float), at = param->off * sizeof(float);
+    float *both = hn_alloc(&s->ctx->mem, 2 * bytes), *to = both ? both + param->n : NULL;
+    if (!both) return hn_nomem(err, param->name, 2 * bytes);
+    hone_status st = s->backend->get(s->dev, p->r.slab[HN_SLAB_W], at, both, bytes, err);
+    for (size_t i = 0; st == HONE_OK && i < in; i++)
+        for (size_t j = 0; j < out; j++) to[i * out + j] = both[j * in + i];
+    if (st == HONE_OK) st = s->backend->put(s->dev, p->r.slab[HN_SLAB_W], at, to, bytes, err);
+    hn_free(&s->ctx->mem, both);
+    return st;
+}
+
+static hone_status turn_values(const struct hn_predictor *p, const uint8_t *turned, hone_error *err)
+{
+    const struct hn_program *prog = p->s->prog;
+    for (int v = 0; v < prog->n_values; v++) {
+        const struct hn_value_ref *w = &prog->values[v];
+        if (w->kind == HN_PARAM && w->view_of < 0 && turned[w->index]) HN_TRY(turn_one(p, w, err));
+    }
+    return HONE_OK;
+}
+
 static hone_status make(hone_predictor *q, hone_model *m, const hone_params *params,
                         hone_error *err)
 {
     q->p.params = params;
     HN_TRY(hn_session_open(m, NULL, params, HN_USE_PREDICT, &q->p.s, err));
+    const size_t n = (size_t)q->p.s->prog->n_params + 1;
+    uint8_t *turned = hn_arena_alloc(&q->p.s->arena, n, 1);
+    if (!turned) return hn_nomem(err, "the weights", n);
+    HN_TRY(turn_program(q->p.s, turned, err));
     HN_TRY(hn_predict_open(&q->p, q->block, err));
+    HN_TRY(turn_values(&q->p, turned, err));
     HN_TRY(make_inputs(q, hn_model_graph(m), err));
     HN_TRY(make_head(q, err));
     q->p.params = q->p.s->params = NULL; /* neither they nor the model are looked at again */

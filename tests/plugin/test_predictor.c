@@ -13,7 +13,10 @@ static hone_model *load(hone_context *ctx, const char *name)
     hone_model *m;
     hone_error e = { 0 };
     snprintf(path, sizeof path, "%s/tests/data/%s.onnx", HN_SOURCE_DIR, name);
-    HN_OK(hone_model_load(ctx, path, &m, &e), e);
+    if (strchr(name, ' '))
+        HN_OK(hone_model_new(ctx, name, 5, &m, &e), e);
+    else
+        HN_OK(hone_model_load(ctx, path, &m, &e), e);
     return m;
 }
 
@@ -128,6 +131,7 @@ static const struct kind {
 } kinds[] = { { "models/mlp_opset17", 0, { NULL } },
               { "models/mlp_opset17", 0, { "argmax", "true" } },
               { "models/mlp_opset17", 0, { "threads", "2" } },
+              { "512-384-72-40-16-10 relu softmax", 0, { NULL } }, /* wide, narrow, turned or not */
               { "models/autoencoder", 0, { NULL } },
               { "models/float64", 0, { NULL } },
               { "models/layernorm_opset17", 0, { NULL } },
