@@ -7,7 +7,8 @@ What begins each fit is `model`: a path, bytes, an onnx.ModelProto or a hone.Mod
 "hidden 64,32 relu dropout=0.1" for a fresh MLP that fits the data. What comes out is `model_`: est.model_.save("better.onnx").
 The other parameters are Hone's of groups training, data and run, None for Hone's own default; `random_state` is its seed.
 class_weights may also be {label: weight}. With `warm_start` a further fit goes on from the weights of model_, with an optimizer
-that begins anew; partial_fit takes one epoch over the rows it is given.
+that begins anew; partial_fit takes one epoch over the rows it is given. Parameters that mean nothing beside the others (momentum
+with adam) are passed over, as scikit-learn does; Model.train refuses them.
 """
 
 from __future__ import annotations
@@ -62,6 +63,35 @@ _OF_RUNS = (
     "keep_run",
 )
 
+# what means something only beside one of these (given, or with that value); beside none it is passed over, as in a grid of
+# parameters some of which are for one optimizer alone
+_BESIDE = {
+    "swa_lr": ("swa_start",),
+    "swa_anneal": ("swa_lr",),
+    "pretrain_noise": ("pretrain",),
+    "pretrain_lr": ("pretrain",),
+    "no_decay": ("weight_decay", "optimizer=adamw"),
+    "min_delta": ("early_stop_patience",),
+    "min_epochs": ("early_stop_patience", "target_metric"),
+}
+
+
+def _without_idle(values: dict) -> dict:
+    """values, those None that say nothing beside the others: Model.train refuses these, scikit-learn's estimators do not."""
+    rows = {row.name.replace("-", "_"): row for row in table()}
+
+    def holds(company: str) -> bool:
+        name, _, words = company.replace("-", "_").partition("=")
+        value = values.get(name)
+        return str(rows[name].initial if value is None else value) in words.split("|") if words else value is not None
+
+    kept = dict(values)
+    for name in values:
+        beside = _BESIDE.get(name) or ((rows[name].when,) if name in rows and rows[name].when else ())
+        if beside and not any(map(holds, beside)):
+            kept[name] = None
+    return kept
+
 
 def _takes_parameters(init):
     """Says in the signature what scikit-learn's get_params, set_params and clone go by."""
@@ -112,7 +142,7 @@ class _Hone(BaseEstimator):
             values.update({name: None for name in _OF_RUNS}, epochs=1)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        self.result_ = model.train(X, y, val=val, sample_weight=sample_weight, seed=seed, **values)
+        self.result_ = model.train(X, y, val=val, sample_weight=sample_weight, seed=seed, **_without_idle(values))
         self.output_ = next(v for v in model.outputs if v.learns)
         self.model_ = model
 

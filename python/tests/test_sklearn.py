@@ -254,6 +254,20 @@ class Regressor(Case):
         self.assertIn("r2", ones.result_["train"])
         self.assertEqual(HoneRegressor("hidden", epochs=1, loss="mae").fit(X, y).result_["hyperparameters"]["loss"], ["mae"])
 
+    def test_what_is_for_another_optimizer_is_passed_over(self):
+        r = np.random.default_rng(3)
+        X = r.normal(size=(60, 2)).astype(np.float32)
+        y = X @ [1.0, -1.0]
+        idle = {"alpha": 0.5, "momentum": 0.5, "lr_gamma": 0.5, "swa_lr": 0.1, "pretrain_noise": 0.1, "min_delta": 0.1, "no_decay": ["bias"]}
+        est, same = (HoneRegressor("hidden 4", epochs=3, optimizer="adam", **more).fit(X, y) for more in (idle, {}))
+        self.assertTrue(np.array_equal(est.predict(X), same.predict(X)))
+        self.assertEqual(est.get_params()["alpha"], 0.5)
+        other = HoneRegressor("hidden 4", epochs=3, optimizer="momentum", momentum=0.5).fit(X, y)
+        plain = HoneRegressor("hidden 4", epochs=3, optimizer="momentum").fit(X, y)
+        self.assertFalse(np.array_equal(other.predict(X), plain.predict(X)))
+        with self.assertRaisesRegex(Exception, "alpha: means nothing"):
+            hone.Model.new("2-4-1 relu").train(X, y, epochs=1, optimizer="adam", alpha=0.5)
+
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
