@@ -112,7 +112,11 @@ static hone_status choose(struct hn_predictor *p, hone_error *err)
         int found = 0;
         while (found < prog->n_outputs && strcmp(list[found], name)) found++;
         if (found == prog->n_outputs) return no_output(p, name, list, err);
-        if (p->n_col < HN_PREDICT_OUTPUTS) p->col[p->n_col++].output = found;
+        for (int c = 0; c < p->n_col; c++)
+            if (p->col[c].output == found)
+                return hn_fail(err, HONE_E_USAGE, "output", "found '%s' twice, wanted it once",
+                               name);
+        p->col[p->n_col++].output = found;
     }
     if (!p->n_col) choose_all(p);
     for (int k = 0; k < p->n_col; k++) {

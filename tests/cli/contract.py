@@ -137,6 +137,7 @@ def test_predict():
     code("--argmax of two classes on one output", hone(*label), 0)
     code("predict wants a known ending", hone("predict", MNIST, *x, "-o", tmp / "p.txt"), 2, ".npy")
     code("an unknown output", hone("predict", MNIST, *x, "-o", tmp / "q.npy", "--output", "logit"), 2, "logits")
+    code("one output twice", hone("predict", MNIST, *x, "-o", tmp / "q.npz", "--argmax", "--output", "logits", "--output", "logits"), 2, "twice", "logits")
 
 
 def test_config():
