@@ -161,9 +161,13 @@ def test_data():
     code("and with it", hone("resume", tmp / "stdin.onnx.run", "--epochs", "+1", stdin=DATA.read_bytes()), 0)
     with open(tmp / "sparse.csv", "wb") as f:
         f.truncate(1 << 40)
-    r = call("eval", NET, "--data", tmp / "sparse.csv", "--target", "label",
-             before=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
-    check("a file of holes", r.returncode in (4, 5, 6) and b"sparse.csv" in r.stderr, (r.returncode, r.stderr))
+    def little_memory():
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    if call("--version", before=little_memory).returncode == 0:
+        r = call("eval", NET, "--data", tmp / "sparse.csv", "--target", "label", before=little_memory)
+        check("a file of holes", r.returncode in (4, 5, 6) and b"sparse.csv" in r.stderr, (r.returncode, r.stderr))
+    else:  # a sanitizer keeps more for itself
+        print("  skipped: with 4 GiB of address space this build does not start")
     r = subprocess.run([str(a) for a in (HONE, "train", NET, "--data", DATA, *plain, "-o", tmp / "bare.onnx")], env={}, capture_output=True)
     check("an empty environment", r.returncode == 0 and (tmp / "bare.onnx").read_bytes() == whole.read_bytes(), r.stderr)
 
