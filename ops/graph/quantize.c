@@ -179,9 +179,15 @@ static struct hn_quant quant_of(const struct hn_graph *g, const struct hn_node *
     return q;
 }
 
+/* A QuantizeLinear whose scale and attributes were read: others have neither. */
+static int is_understood(const struct hn_graph *g, const struct hn_node *n)
+{
+    return hn_is_quantize(n) && g->facts->nodes[n - g->nodes].state == HN_NODE_OK;
+}
+
 int hn_quantize_is_undone(const struct hn_graph *g, const struct hn_node *n)
 {
-    if (!hn_is_quantize(n) || n->out[0] < 0 || g->values[n->out[0]].is_output) return 0;
+    if (!is_understood(g, n) || n->out[0] < 0 || g->values[n->out[0]].is_output) return 0;
     const struct hn_quant q = quant_of(g, n);
     const struct hn_facts *f = g->facts;
     for (int32_t i = f->use_first[n->out[0]]; i < f->use_first[n->out[0] + 1]; i++) {
@@ -203,7 +209,7 @@ int hn_dequantize_is_view(const struct hn_graph *g, const struct hn_node *n)
 
 int hn_quantize_is_relu(const struct hn_graph *g, const struct hn_node *n)
 {
-    if (!hn_is_quantize(n)) return 0;
+    if (!is_understood(g, n)) return 0;
     const struct hn_quant q = quant_of(g, n);
     const struct hn_node *from =
         g->values[n->in[0]].producer >= 0 ? &g->nodes[g->values[n->in[0]].producer] : NULL;
