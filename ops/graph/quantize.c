@@ -179,22 +179,20 @@ static struct hn_quant quant_of(const struct hn_graph *g, const struct hn_node *
     return q;
 }
 
-/* A QuantizeLinear whose scale and attributes were read: others have neither. */
+/* Its scale and attributes were read, and it has an output: others have neither. */
 static int is_understood(const struct hn_graph *g, const struct hn_node *n)
 {
-    return hn_is_quantize(n) && g->facts->nodes[n - g->nodes].state == HN_NODE_OK;
+    return g->facts->nodes[n - g->nodes].state == HN_NODE_OK && n->out[0] >= 0;
 }
 
 int hn_quantize_is_undone(const struct hn_graph *g, const struct hn_node *n)
 {
-    if (!is_understood(g, n) || n->out[0] < 0 || g->values[n->out[0]].is_output) return 0;
+    if (!hn_is_quantize(n) || !is_understood(g, n) || g->values[n->out[0]].is_output) return 0;
     const struct hn_quant q = quant_of(g, n);
     const struct hn_facts *f = g->facts;
     for (int32_t i = f->use_first[n->out[0]]; i < f->use_first[n->out[0] + 1]; i++) {
         const struct hn_node *u = f->uses[i].node >= 0 ? &g->nodes[f->uses[i].node] : NULL;
-        if (!u || !hn_is_dequantize(u) || f->uses[i].input != 0 ||
-            f->nodes[f->uses[i].node].state != HN_NODE_OK)
-            return 0;
+        if (!u || !hn_is_dequantize(u) || f->uses[i].input != 0 || !is_understood(g, u)) return 0;
         const struct hn_quant back = quant_of(g, u);
         if (!hn_quant_same(&q, &back)) return 0;
     }
@@ -203,13 +201,14 @@ int hn_quantize_is_undone(const struct hn_graph *g, const struct hn_node *n)
 
 int hn_dequantize_is_view(const struct hn_graph *g, const struct hn_node *n)
 {
+    if (!hn_is_dequantize(n) || !is_understood(g, n)) return 0;
     const int32_t from = g->values[n->in[0]].producer;
-    return hn_is_dequantize(n) && from >= 0 && hn_quantize_is_undone(g, &g->nodes[from]);
+    return from >= 0 && hn_quantize_is_undone(g, &g->nodes[from]);
 }
 
 int hn_quantize_is_relu(const struct hn_graph *g, const struct hn_node *n)
 {
-    if (!is_understood(g, n)) return 0;
+    if (!hn_is_quantize(n) || !is_understood(g, n)) return 0;
     const struct hn_quant q = quant_of(g, n);
     const struct hn_node *from =
         g->values[n->in[0]].producer >= 0 ? &g->nodes[g->values[n->in[0]].producer] : NULL;
@@ -246,8 +245,7 @@ int32_t hn_graph_quantized(const struct hn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[i];
-        if (!hn_is_dequantize(n) || g->facts->nodes[i].state != HN_NODE_OK) continue;
-        if (hn_dequantize_is_weight(g, n)) return (int32_t)i;
+        if (is_understood(g, n) && hn_dequantize_is_weight(g, n)) return (int32_t)i;
     }
     return -1;
 }
@@ -264,12 +262,11 @@ double hn_graph_step(const struct hn_graph *g, int32_t v)
 {
     const int32_t from = g->values[v].producer;
     double most = 0;
-    if (from >= 0 && g->facts->nodes[from].state == HN_NODE_OK &&
-        hn_dequantize_is_view(g, &g->nodes[from]))
+    if (from >= 0 && hn_dequantize_is_view(g, &g->nodes[from]))
         return largest_step(g, &g->nodes[from]);
     for (size_t i = 0; i < g->n_nodes; i++) {
         const struct hn_node *n = &g->nodes[i];
-        if (!hn_is_quantize(n) || g->facts->nodes[i].state != HN_NODE_OK || n->out[0] < 0) continue;
+        if (!hn_is_quantize(n) || !is_understood(g, n)) continue;
         if (g->facts->values[n->out[0]].from_param) most = fmax(most, largest_step(g, n));
     }
     return most;
