@@ -4,7 +4,9 @@
 # cuBLAS and cuDNN (no Check, protobuf-c or OpenBLAS needed), compares every op with the reference kernels, trains random programs,
 # tries BatchNormalization and Dropout by cuDNN, runs compute-sanitizer where it is, loads the module as the library does,
 # benchmarks models A to D, beside PyTorch where it is, and prints a block for gpu/RESULTS.md.
-# With HONE_GPU_COMMAND=FOLDER (what tools/gpu-pack.sh made) the command itself runs, too.
+# With HONE_GPU_COMMAND=FOLDER (what tools/gpu-pack.sh made) the command itself runs, too. A BUILD-FOLDER brought along whose
+# objects are of these sources is only linked (made where there is no GPU, they are for every device from sm_80 on).
+# HONE_GPU_PARTS: a few of `tests command bench products torch profile sanitizer`; profile, kernel times by ncu, only where named.
 #   usage: tools/gpu-check.sh [BUILD-FOLDER]     exit 0 all good, 1 something failed, 77 no GPU or no compiler (nothing was shown)
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -56,7 +58,12 @@ for f in ops/math/*.c; do jobs+=("cc $cflags $include -c -o $build/o_math_$(base
 for t in $tests; do jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$t.o tests/gpu/$t.c"); done
 for t in device bench products load; do jobs+=("cc $cflags -I$root/tests/gpu/nocheck $include -c -o $build/t_$t.o tests/gpu/device/$t.c"); done
 jobs+=("cc $cflags $include -c -o $build/p_gpu_module.o plugin/gpu_module.c")
-printf '%s\n' "${jobs[@]}" | xargs -P "$(nproc)" -I{} sh -c '{} || { echo "FAILED: {}"; exit 255; }' || exit 1
+sources=$(find gpu ops plugin/gpu_module.c tests/gpu tests/cpu tools/gpu-check.sh -type f ! -path '*__pycache__*' | LC_ALL=C sort | xargs sha256sum | sha256sum)
+if [ "$sources" != "$(cat "$build/sources" 2>/dev/null)" ]; then
+  rm -f "$build/sources"
+  printf '%s\n' "${jobs[@]}" | xargs -P "$(nproc)" -I{} sh -c '{} || { echo "FAILED: {}"; exit 255; }' || exit 1
+  echo "$sources" >"$build/sources"
+fi
 hobjects=$(for f in $host; do echo "$build/h_$f.o"; done)
 libs="$lt $dnn $rt -lm -ldl -lpthread"
 for l in "$lt" "$dnn" "$rt"; do libs="$libs -Wl,-rpath,$(dirname "$l")"; done
@@ -67,8 +74,9 @@ done
 cc -o "$build/load" "$build/t_load.o" "$build/p_gpu_module.o" "$build"/o_*.o -lm -ldl -lpthread || exit 1
 echo "built in $SECONDS s; exported: $(nm -D --defined-only "$build/libhone_cuda.so" | awk '{print $3}' | tr '\n' ' ')"
 
-"$build/bench" probe
-[ $? = 77 ] && exit 77
+rm -f "$build"/{bench,products,torch}.txt # of a run before
+"$build/bench" probe | tee "$build/probe.txt"
+[ "${PIPESTATUS[0]}" = 77 ] && exit 77
 
 failed=0
 report=()
@@ -91,54 +99,93 @@ room() { # SECONDS: so many, or what is left of the whole; 0 where it is not wor
   [ $left -lt 10 ] && left=0
   echo $left
 }
-check() { # NAME SECONDS PARTS PROGRAM...: the program's cases dealt out to so many processes at once
-  local name=$1 limit parts=$3 worst=0 pids=()
+part() { # NAME: is it wanted?
+  case " ${HONE_GPU_PARTS:-tests command bench products torch sanitizer} " in *" $1 "*) return 0 ;; esac
+  return 1
+}
+begun=0 # checks
+begin() { # NAME SECONDS PARTS PROGRAM...: the program's cases dealt out to so many processes at once; finish waits for them
+  local name=$1 limit parts=$3 i
   limit=$(room "$2"); shift 3
   echo "== $name"
   [ "$limit" = 0 ] && { report+=("- $name: skipped, no time was left"); return; }
+  last=$build/part.$begun
+  names[begun]=$name running[begun]=
   for ((i = 0; i < parts; i++)); do
-    HN_TEST_PART=$i/$parts timeout "$limit" "$@" >"$build/part.$i" 2>&1 &
-    pids+=($!)
+    HN_TEST_PART=$i/$parts timeout "$limit" "$@" >"$last.$i" 2>&1 &
+    running[begun]+=" $!"
   done
-  for ((i = 0; i < parts; i++)); do
-    wait "${pids[$i]}"; rc=$?
-    [ $rc = 0 ] || worst=$rc
-    tail -n 25 "$build/part.$i"
-    { echo "==== $name, part $i: $rc"; cat "$build/part.$i"; } >>"$build/log.txt"
-    grep -h 'not on this device' "$build/part.$i" >>"$build/refused.txt"
+  begun=$((begun + 1))
+}
+finish() { # all that were begun
+  local k i rc worst
+  for k in "${!running[@]}"; do
+    worst=0 i=0
+    for p in ${running[k]}; do
+      wait "$p"; rc=$?
+      [ $rc = 0 ] || worst=$rc
+      tail -n 25 "$build/part.$k.$i"
+      { echo "==== ${names[k]}, part $i: $rc"; cat "$build/part.$k.$i"; } >>"$build/log.txt"
+      grep -h 'not on this device' "$build/part.$k.$i" >>"$build/refused.txt"
+      i=$((i + 1))
+    done
+    say "${names[k]}" $worst
   done
-  say "$name" $worst
+  running=()
   echo "   at $SECONDS s"
 }
-check "every op against the reference, fp32 to 1e-5, float64 to 1e-9" 150 6 "$build/test_fake_rows"
-check "training against the reference: random programs, cohorts, streams" 120 4 "$build/test_fake_train"
-check "whole steps as one launch: chains of layers, any number of blocks, company" 60 4 "$build/test_fake_whole"
-check "streamed rows: the same bits as resident ones" 60 4 "$build/test_fake_stream"
-check "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
-check "ways of large layers: copied operands, wide norms, bias gradients" 60 4 "$build/test_fake_large"
-check "products in panels, every shape, against the reference, and the same bits in company" 60 4 "$build/test_fake_panel"
+check() { begin "$@" && finish; }
+if part tests; then
+  begin "every op against the reference, fp32 to 1e-5, float64 to 1e-9" 150 6 "$build/test_fake_rows"
+  begin "training against the reference: random programs, cohorts, streams" 120 4 "$build/test_fake_train"
+  begin "whole steps as one launch: chains of layers, any number of blocks, company" 60 4 "$build/test_fake_whole"
+  begin "streamed rows: the same bits as resident ones" 60 4 "$build/test_fake_stream"
+  begin "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
+  begin "ways of large layers: copied operands, wide norms, bias gradients" 60 4 "$build/test_fake_large"
+  begin "products in panels, every shape, against the reference, and the same bits in company" 60 4 "$build/test_fake_panel"
+  finish
+fi
 check "the module as the library loads it" 60 1 "$build/load"
-loaded=$(grep '^|' "$build/part.0")
-if [ -n "${HONE_GPU_COMMAND:-}" ]; then
+loaded=$(grep '^|' "$last.0")
+if part bench; then
+  echo "== benchmark"
+  limit=$(room 200) # 0 would be no limit to timeout
+  timeout $((limit + 1)) "$build/bench" 3 | tee "$build/bench.txt"
+  say "benchmark, learning curves within bounds" "${PIPESTATUS[0]}"
+fi
+if part products; then
+  limit=$(room 40)
+  timeout $((limit + 1)) "$build/products" | tee "$build/products.txt"
+  say "products of large layers, timed" "${PIPESTATUS[0]}"
+fi
+if part torch; then
+  limit=$(room 70)
+  timeout $((limit + 1)) python3 tests/gpu/device/bench_torch.py | tee "$build/torch.txt"
+  [ "${PIPESTATUS[0]}" = 0 ] || report+=("- PyTorch: $(tail -n 1 "$build/torch.txt")")
+fi
+ncu=$(command -v ncu || ls "$cuda/bin/ncu" 2>/dev/null | head -1)
+if part profile && [ -n "$ncu" ]; then
+  while read -r model options slots; do
+    echo "== kernels of a step: $model, $options, $slots together"
+    timeout $(($(room 40) + 1)) "$ncu" --clock-control none --metrics gpu__time_duration.sum --csv --page raw \
+      "$build/bench" steps "$model" "$options" "$slots" >"$build/ncu.csv" 2>"$build/ncu.err"
+    python3 tests/gpu/device/kernels.py "$build/ncu.csv" 4
+  done <tests/gpu/device/profile.txt | tee "$build/profile.txt"
+fi
+if ! part command; then
+  report+=("- the command: left out")
+elif [ -n "${HONE_GPU_COMMAND:-}" ]; then
   check "the command: as on the CPU, interrupted and resumed to the same bytes" 90 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so"
   check "searches: the same for any number of workers, 64 replicas timed" 60 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so" search
-  timed=$(grep '^64 replicas' "$build/part.0")
+  timed=$(grep '^64 replicas' "$last.0")
 else
   report+=("- the command: skipped, HONE_GPU_COMMAND names no folder with it")
 fi
-echo "== benchmark"
-limit=$(room 200) # 0 would be no limit to timeout
-timeout $((limit + 1)) "$build/bench" 3 | tee "$build/bench.txt"
-say "benchmark, learning curves within bounds" "${PIPESTATUS[0]}"
-limit=$(room 40)
-timeout $((limit + 1)) "$build/products" | tee "$build/products.txt"
-say "products of large layers, timed" "${PIPESTATUS[0]}"
-limit=$(room 70)
-timeout $((limit + 1)) python3 tests/gpu/device/bench_torch.py | tee "$build/torch.txt"
-[ "${PIPESTATUS[0]}" = 0 ] || report+=("- PyTorch: $(tail -n 1 "$build/torch.txt")")
 
 sanitizer=$(command -v compute-sanitizer || ls "$cuda/bin/compute-sanitizer" "$cuda/compute-sanitizer/compute-sanitizer" 2>/dev/null | head -1)
-if [ -n "$sanitizer" ]; then # a share of the cases, in the time that is left: these tools are slow
+if ! part sanitizer; then
+  report+=("- compute-sanitizer: left out")
+elif [ -n "$sanitizer" ]; then # a share of the cases, in the time that is left: these tools are slow
   export HN_TEST_EVERY=16
   for tool in memcheck racecheck; do
     for t in test_fake_train test_fake_whole test_fake_cudnn; do
@@ -151,15 +198,14 @@ else
 fi
 echo
 echo "---- for gpu/RESULTS.md ----"
-echo "## $(date -u +%Y-%m-%d), $(sed -n 's/^device: //p' "$build/bench.txt")"
+echo "## $(date -u +%Y-%m-%d), $(sed -n 's/^device: //p' "$build/probe.txt")"
 echo
 printf '%s\n' "${report[@]}" ${timed:+"- $timed"}
 sort "$build/refused.txt" | uniq -c | sort -rn | head -12 | sed 's/^ */- cases left out: /'
 echo
-grep '^|' "$build/bench.txt"
-grep '^|' "$build/products.txt"
+cat "$build"/{bench,products}.txt 2>/dev/null | grep '^|'
 echo "$loaded"
-grep '^|' "$build/torch.txt"
+grep -h '^|' "$build/torch.txt" 2>/dev/null
 echo
 echo "---- end, $SECONDS s, $([ $failed = 0 ] && echo all passed || echo SOMETHING FAILED) ----"
 exit $failed
