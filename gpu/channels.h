@@ -34,14 +34,18 @@ HN_DEVICE void CN(part)(const struct hn_k_norm *a, const real *x, const real *ke
     for (int c = 0; c < NEIGHBOURS; c++) sum[c] = v[c];
 }
 
-/* y = k (x - m) + b of a row, and its ReLU. */
-HN_DEVICE void CN(put)(real *y, const real *x, const real *m, const real *k, const real *b,
-                       int relu, const struct copy *copy, int64_t row, int64_t ch)
+struct CN(affine) { /* of a thread's channels: y = k (x - m) + b */
+    real m[NEIGHBOURS], k[NEIGHBOURS], b[NEIGHBOURS];
+};
+
+/* y of a row, and its ReLU. */
+HN_DEVICE void CN(put)(real *y, const real *x, const struct CN(affine) * f, int relu,
+                       const struct copy *copy, int64_t row, int64_t ch)
 {
     real v[NEIGHBOURS];
     HN_UNROLL
     for (int c = 0; c < NEIGHBOURS; c++) {
-        const real u = k[c] * (x[c] - m[c]) + b[c];
+        const real u = normal(x[c], f->m[c], f->k[c], f->b[c]);
         v[c] = relu && u <= 0 ? 0 : u;
     }
     hn_store(y, v, NEIGHBOURS);
@@ -50,8 +54,9 @@ HN_DEVICE void CN(put)(real *y, const real *x, const real *m, const real *k, con
 
 FORWARD
 {
-    HN_SHARED double sum[HN_BLOCK * NEIGHBOURS], mean[CN(WIDE)], var[CN(WIDE)];
+    HN_SHARED double sum[HN_BLOCK * NEIGHBOURS], mean[CN(WIDE)], inv[CN(WIDE)];
     HN_PRIVATE(real, kept, CN(ALL));
+    HN_PRIVATE(struct CN(affine), own_affine, 1);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
     const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
@@ -62,6 +67,11 @@ FORWARD
     HN_EACH(t)
     {
         const int64_t ch = c0 + t % ACROSS * NEIGHBOURS;
+        struct CN(affine) *f = HN_MINE(own_affine, t);
+        HN_UNROLL
+        for (int c = 0; c < NEIGHBOURS; c++) /* needed at the end, on their way now */
+            f->k[c] = scale[ch < a.channels ? ch + c : c0],
+            f->b[c] = bias[ch < a.channels ? ch + c : c0];
         if (keeps(&a, n)) { /* what is not there is read from the block's beginning and not used */
             HN_UNROLL
             for (int e = 0; e < KEEP; e++)
@@ -80,37 +90,36 @@ FORWARD
             CN(part)(&a, x, HN_MINE(kept, t), c0 + at, n, t, mean + at, sum + t * NEIGHBOURS);
         }
         ADD_LANES(sum, CN(WIDE));
-        HN_EACH(t) if (t < CN(WIDE)) var[t] = n > 0 ? sum[t] / (double)n : 0;
     }
     HN_EACH(t) if (t < CN(WIDE) && c0 + t < a.channels)
     {
+        double var = a.batch && n > 0 ? sum[t] / (double)n : 0;
         if (!a.batch) {
             mean[t] = (double)hn_at(&a.env, a.mean, HN_Z)[c0 + t];
-            var[t] = (double)hn_at(&a.env, a.var, HN_Z)[c0 + t];
+            var = (double)hn_at(&a.env, a.var, HN_Z)[c0 + t];
         }
-        keep_statistics(&a, HN_Z, c0 + t, n, mean[t], var[t]);
+        inv[t] = inverse_root(var + a.eps);
+        keep_statistics(&a, HN_Z, c0 + t, n, mean[t], var, inv[t]);
     }
     HN_EACH(t)
     {
         const int at = t % ACROSS * NEIGHBOURS;
         const int64_t ch = c0 + at;
         if (ch < a.channels) {
-            real m[NEIGHBOURS], k[NEIGHBOURS], b[NEIGHBOURS];
+            struct CN(affine) f = *HN_MINE(own_affine, t);
             HN_UNROLL
-            for (int c = 0; c < NEIGHBOURS; c++) {
-                m[c] = (real)mean[at + c], b[c] = bias[ch + c];
-                k[c] = (real)((double)scale[ch + c] * inverse_root(var[at + c] + a.eps));
-            }
+            for (int c = 0; c < NEIGHBOURS; c++)
+                f.m[c] = (real)mean[at + c], f.k[c] = (real)((double)f.k[c] * inv[at + c]);
             for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
                 real v[NEIGHBOURS];
                 move(v, x + place(&a, ch, j), NEIGHBOURS);
-                CN(put)(y + place(&a, ch, j), v, m, k, b, a.fuse_relu, &copy, j, ch);
+                CN(put)(y + place(&a, ch, j), v, &f, a.fuse_relu, &copy, j, ch);
             }
             HN_UNROLL
             for (int e = 0; e < KEEP; e++)
                 if (keeps(&a, n) && own(t, e) < n) CN(put)
-            (y + own(t, e) * a.channels + ch, HN_MINE(kept, t) + e * NEIGHBOURS, m, k, b,
-             a.fuse_relu, &copy, own(t, e), ch);
+            (y + own(t, e) * a.channels + ch, HN_MINE(kept, t) + e * NEIGHBOURS, &f, a.fuse_relu,
+             &copy, own(t, e), ch);
         }
     }
 }
@@ -119,24 +128,22 @@ struct CN(terms) { /* of a row backward: dy where the ReLU let it through, and x
     real g[NEIGHBOURS], x[NEIGHBOURS];
 };
 
-/* `relu` is dy where there is none. Not there: read from the beginning, and 0. */
-HN_DEVICE struct CN(terms)
-    CN(terms_at)(const real *dy, const real *relu, const real *x, int64_t at, int there)
+HN_DEVICE struct CN(terms) CN(terms_at)(const real *dy, const real *x, int64_t at)
 {
     struct CN(terms) k;
-    real r[NEIGHBOURS];
-    const int masked = relu != dy;
-    move(r, relu + at, NEIGHBOURS);
     move(k.g, dy + at, NEIGHBOURS);
     move(k.x, x + at, NEIGHBOURS);
-    HN_UNROLL
-    for (int c = 0; c < NEIGHBOURS; c++) k.g[c] = !there || (masked && !(r[c] > 0)) ? 0 : k.g[c];
     return k;
 }
-HN_DEVICE void CN(around)(struct CN(terms) * k, const real *mean, int there)
+/* Not there: zeros. Where the norm's result is not above 0 a ReLU behind it let nothing through: it is found again, as forward. */
+HN_DEVICE void CN(around)(struct CN(terms) * k, const struct CN(affine) * f, int relu, int there)
 {
     HN_UNROLL
-    for (int c = 0; c < NEIGHBOURS; c++) k->x[c] = there ? k->x[c] - mean[c] : 0;
+    for (int c = 0; c < NEIGHBOURS; c++) {
+        const int through = !relu || normal(k->x[c], f->m[c], f->k[c], f->b[c]) > 0;
+        k->g[c] = there && through ? k->g[c] : 0;
+        k->x[c] = there ? k->x[c] - f->m[c] : 0;
+    }
 }
 
 struct CN(sums) { /* of a thread's rows of its channels: dy, and dy times x around its mean */
@@ -175,11 +182,11 @@ BACKWARD
     HN_SHARED double sum[HN_BLOCK * NEIGHBOURS], dot[HN_BLOCK * NEIGHBOURS];
     HN_PRIVATE(struct CN(terms), kept, KEEP);
     HN_PRIVATE(double, given, NEIGHBOURS); /* sums of dx */
+    HN_PRIVATE(struct CN(affine), own_affine, 1);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
     const real *x = hn_at(&a.env, a.x, HN_Z), *scale = hn_at(&a.env, a.scale, HN_Z),
-               *dy = hn_at(&a.env, a.dy, HN_Z),
-               *relu = a.relu.space ? hn_at(&a.env, a.relu, HN_Z) : dy;
+               *dy = hn_at(&a.env, a.dy, HN_Z), *bias = hn_at(&a.env, a.bias, HN_Z);
     const double *mean = hn_double_at(&a.env, a.save_mean, HN_Z),
                  *inv = hn_double_at(&a.env, a.save_inv, HN_Z);
     real *dx = hn_at(&a.env, a.dx, HN_Z);
@@ -189,32 +196,35 @@ BACKWARD
     {
         const int64_t ch = c0 + t % ACROSS * NEIGHBOURS;
         struct CN(sums) v;
-        real m[NEIGHBOURS];
+        struct CN(affine) *f = HN_MINE(own_affine, t);
         HN_UNROLL
-        for (int c = 0; c < NEIGHBOURS; c++)
-            v.g[c] = v.dot[c] = 0, m[c] = ch < a.channels ? (real)mean[ch + c] : 0;
+        for (int c = 0; c < NEIGHBOURS; c++) {
+            const int64_t is = ch < a.channels ? ch + c : c0;
+            v.g[c] = v.dot[c] = 0, f->m[c] = (real)mean[is];
+            f->k[c] = (real)((double)scale[is] * inv[is]), f->b[c] = bias[is];
+        }
         if (ch < a.channels && keeps(&a, n)) { /* all loads first */
             HN_UNROLL
             for (int e = 0; e < KEEP; e++) {
                 struct CN(terms) *k = &HN_MINE(kept, t)[e];
                 const int there = own(t, e) < n;
-                *k = CN(terms_at)(dy, relu, x, there ? own(t, e) * a.channels + ch : c0, there);
+                *k = CN(terms_at)(dy, x, there ? own(t, e) * a.channels + ch : c0);
             }
             HN_UNROLL
             for (int e = 0; e < KEEP; e++) {
-                CN(around)(&HN_MINE(kept, t)[e], m, own(t, e) < n);
+                CN(around)(&HN_MINE(kept, t)[e], f, a.fuse_relu, own(t, e) < n);
                 CN(add_terms)(&v, &HN_MINE(kept, t)[e]);
             }
         } else if (ch < a.channels) {
             for (int64_t j = t / ACROSS; j < n; j += LANES) {
-                struct CN(terms) k = CN(terms_at)(dy, relu, x, place(&a, ch, j), 1);
-                CN(around)(&k, m, 1);
+                struct CN(terms) k = CN(terms_at)(dy, x, place(&a, ch, j));
+                CN(around)(&k, f, a.fuse_relu, 1);
                 CN(add_terms)(&v, &k);
             }
         }
         HN_UNROLL
         for (int c = 0; c < NEIGHBOURS; c++) {
-            const double off = ch < a.channels ? mean[ch + c] - (double)m[c] : 0;
+            const double off = ch < a.channels ? mean[ch + c] - (double)f->m[c] : 0;
             sum[t * NEIGHBOURS + c] = v.g[c];
             dot[t * NEIGHBOURS + c] = /* around the mean itself */
                 (v.dot[c] - off * v.g[c]) * (ch < a.channels ? inv[ch + c] : 0);
@@ -231,18 +241,17 @@ BACKWARD
         if (dx && ch < a.channels) {
             struct CN(slopes) v;
             v.sums = a.below.space != HN_KS_NONE;
-            real m[NEIGHBOURS];
+            const struct CN(affine) *f = HN_MINE(own_affine, t);
             HN_UNROLL
             for (int c = 0; c < NEIGHBOURS; c++) {
-                m[c] = (real)mean[ch + c], v.i[c] = (real)inv[ch + c];
-                v.k[c] = (real)((double)scale[ch + c] * inv[ch + c]);
+                v.i[c] = (real)inv[ch + c], v.k[c] = f->k[c];
                 v.g0[c] = a.batch ? (real)(sum[at + c] / (double)n) : 0;
                 v.g1[c] = a.batch ? (real)(dot[at + c] / (double)n) : 0;
                 v.sum[c] = 0;
             }
             for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
-                struct CN(terms) k = CN(terms_at)(dy, relu, x, place(&a, ch, j), 1);
-                CN(around)(&k, m, 1);
+                struct CN(terms) k = CN(terms_at)(dy, x, place(&a, ch, j));
+                CN(around)(&k, f, a.fuse_relu, 1);
                 CN(give)(&v, &k, dx + place(&a, ch, j), a.acc & 1, &copy, j, ch);
             }
             HN_UNROLL

@@ -226,12 +226,12 @@ HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const s
 #define TN_(name, tile)  TN2_(name, tile)
 #define TN2_(name, tile) name##_##tile
 #define TILE             16
-#define TILE_KERNEL      HN_KERNEL_OF(gemm16, hn_k_gemm, 2)
+#define TILE_KERNEL      HN_KERNEL_SOON(gemm16, hn_k_gemm, 2)
 #include "gpu/tile.h"
 #undef TILE
 #undef TILE_KERNEL
 #define TILE        32
-#define TILE_KERNEL HN_KERNEL_OF(gemm32, hn_k_gemm, 2)
+#define TILE_KERNEL HN_KERNEL_SOON(gemm32, hn_k_gemm, 2)
 #include "gpu/tile.h"
 
 /* Blocks of 8 columns and 32 lanes of rows, neighbouring threads on neighbouring columns; or, for a single sum, one block over

@@ -325,7 +325,9 @@ hone_status hn_gpu_loss(struct hn_gpu_build *b)
     const int classes = k.form < 2;
     k.rows = x->rank == 0 ? hn_gpu_fixed(1) : hn_gpu_span(x, 0, classes ? x->rank - 1 : 1);
     k.cols = x->rank == 0 ? hn_gpu_fixed(1) : hn_gpu_span(x, classes ? x->rank - 1 : 1, x->rank);
-    k.team = team_of(hn_gpu_n(k.cols, e->plan->max_rows));
+    k.few = k.form == 0 && !k.dense && !k.cols.per_row && k.cols.fixed <= HN_K_FEW;
+    k.team = k.few ? 1 : team_of(hn_gpu_n(k.cols, e->plan->max_rows));
+    while (1 << k.team_bits < k.team) k.team_bits++;
     k.x = hn_gpu_ref(b, b->s->x[0]), k.target = hn_gpu_ref(b, b->s->x[1]);
     k.column = hn_gpu_in_place(b, b->op->in[1]);
     if (b->op->n_in > 2 && b->op->in[2] >= 0)

@@ -54,7 +54,7 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
         failing; /* the loss of this step is not finite: the step ends the run and changes nothing */
     double *totals; /* 2 per loss: sums over the good steps of a run */
     double rate, grow1, root2, scale,
-        clip,  /* grow1 = 1 / (1 - beta1^t), root2 = sqrt(1 - beta2^t) */
+        clip,  /* grow1 = 1 / (1 - beta1^t), root2 = 1 / sqrt(1 - beta2^t) */
         share; /* of the average, hn_ema_share */
 };
 
@@ -66,6 +66,7 @@ struct hn_k_env {
         grads; /* not NULL: HN_KS_DW lies here, the gradients of one batch; `sums` adds them to the slab */
     uint64_t grad_stride;
     const unsigned char *consts;
+    int32_t settled; /* not the step's first launch: see HN_TURN */
 };
 
 struct
@@ -195,14 +196,13 @@ struct hn_k_norm { /* batch norm: x[o, ch, i] at (o * channels + ch) * inner + i
     struct hn_k_ref save_mean, save_inv; /* doubles */
     struct hn_k_ref
         stats; /* doubles: batch mean and variance of each channel, for commit; NONE: nobody asks */
-    struct hn_k_ref dy, relu, dx, dscale, dbias, dmean,
-        dvar; /* relu: y of a fused ReLU, dy counts where it is > 0 */
+    struct hn_k_ref dy, dx, dscale, dbias, dmean, dvar;
     struct hn_k_dim outer;
     int64_t channels, inner;
     double eps, momentum;
-    int32_t batch, population, fuse_relu,
-        acc;        /* acc: bits as the inputs x, scale, bias, mean, var */
-    int32_t copied; /* stats are running values after the batch */
+    int32_t batch, population, fuse_relu, /* a ReLU behind it is taken in: forward, backward */
+        acc;                              /* acc: bits as the inputs x, scale, bias, mean, var */
+    int32_t copied;                       /* stats are running values after the batch */
     struct hn_k_ref
         copy; /* of y or dx, for products (operand.c), where inner is 1: bfloat16, or transposed */
     int32_t copy_turned;
@@ -288,7 +288,9 @@ struct hn_k_loss {
         column; /* of the data set that is the target, read where it lies; -1: it was gathered */
     struct hn_k_dim rows, cols, n_weights;
     double weight, delta;
-    int32_t form, dense, from_logits, kind, acc, team; /* form: 0 ce, 1 nll, 2 bce, 3 regression */
+    int32_t form, dense, from_logits, kind, acc; /* form: 0 ce, 1 nll, 2 bce, 3 regression */
+    int32_t team, team_bits,
+        few; /* threads of a row, and its logarithm; few: a thread has a row's few classes in registers */
     int32_t
         both; /* forward writes the gradient, too: every row weighs 1, so that it needs no sums */
 };
@@ -418,6 +420,7 @@ enum {
     HN_K_NORM = 64,
     HN_K_SIDE = 64,
     HN_K_SUMS = 16,
+    HN_K_FEW = 16,
     HN_K_SHARED =
         110 << 10 /* bytes of a block's memory in `whole`, asked for when it is launched */
 }; /* tiles of a product: 16 or 32 rows, 16 columns; of a transposed copy: 64 x 64; sums beside a product in panels: 16 columns */
@@ -457,9 +460,14 @@ typedef double real;
 #define HN_DEVICE                 static __device__ __forceinline__
 #define HN_APART                  static __device__ __noinline__ /* rarely called: not in the caller's way */
 #define HN_SHARED                 __shared__
+#define HN_BLANK                  /* behind a shared struct's name: zeros where a compiler cannot see that a thread fills it */
 #define HN_DYNAMIC(type, name, n) extern __shared__ __align__(16) type name[]
 /* HN_KERNEL_OF: so many blocks at least are to fit a processor at once.
- * A kernel may be started while the one before it still runs (layer.c); it waits here until that one's results are there. */
+ * A kernel may be started while the one before it still runs (layer.c): HN_TURN waits until that one's results are there. A kernel
+ * begins with it, or, as HN_KERNEL_SOON, says itself where: what stands in front of it is done beside the kernel before. There it
+ * may read what nobody writes in a run, and what an earlier kernel than the one before has written, as that one had its own turn
+ * before this one began. So, where env.settled, also the slot's clock and end, which a step's last kernel moves, the parameters
+ * and what the forward pass left for the backward pass; at a step's beginning it has to wait for those. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define HN_TURN()                                                                                  \
     asm volatile("griddepcontrol.wait;" ::: "memory");                                             \
@@ -467,13 +475,15 @@ typedef double real;
 #else
 #define HN_TURN() ((void)0)
 #endif
-#define HN_KERNEL(name, args) HN_KERNEL_OF(name, args, 1)
-#define HN_KERNEL_OF(name, args, blocks)                                                           \
+#define HN_KERNEL(name, args)              HN_KERNEL_OF(name, args, 1)
+#define HN_KERNEL_OF(name, args, blocks)   HN_KERNEL_AS(name, args, blocks, HN_TURN())
+#define HN_KERNEL_SOON(name, args, blocks) HN_KERNEL_AS(name, args, blocks, (void)0)
+#define HN_KERNEL_AS(name, args, blocks, first)                                                    \
     static __device__ __forceinline__ void body_##name(const struct args &a);                      \
     static __global__ void __launch_bounds__(HN_BLOCK, blocks)                                     \
         kernel_##name(const __grid_constant__ struct args a)                                       \
     {                                                                                              \
-        HN_TURN();                                                                                 \
+        first;                                                                                     \
         body_##name(a);                                                                            \
     }                                                                                              \
     extern "C" const void *HN_K(name)(void) { return (const void *)kernel_##name; }                \
@@ -530,13 +540,16 @@ void hn_watch_arrived(int still);
         kernel_##name(*(const struct args *)args_, *at_);                                          \
     }                                                                                              \
     static void kernel_##name(const struct args a, const struct hn_k_at at_)
-#define HN_KERNEL_OF(name, args, blocks) HN_KERNEL(name, args)
-#define HN_PRIVATE(type, name, n)        type name[HN_BLOCK][n]
-#define HN_MINE(name, t)                 (name[t])
-#define HN_X                             (at_.x)
-#define HN_Y                             (at_.y)
-#define HN_Z                             (at_.z)
-#define HN_NX                            (at_.nx)
+#define HN_KERNEL_OF(name, args, blocks)   HN_KERNEL(name, args)
+#define HN_KERNEL_SOON(name, args, blocks) HN_KERNEL(name, args)
+#define HN_BLANK                           = { { 0 } }
+#define HN_TURN()                          ((void)0)
+#define HN_PRIVATE(type, name, n)          type name[HN_BLOCK][n]
+#define HN_MINE(name, t)                   (name[t])
+#define HN_X                               (at_.x)
+#define HN_Y                               (at_.y)
+#define HN_Z                               (at_.z)
+#define HN_NX                              (at_.nx)
 #define HN_UNROLL
 #define HN_UNROLL2
 #define HN_UNROLL4
@@ -564,7 +577,7 @@ HN_DEVICE int hn_first_round(int team) { return team > 64 ? 16 : team > 4 ? team
 /* Sums of teams of `team` neighbouring threads (a power of two), in two rounds: end in sh[first of the team]. */
 #define HN_TREE(sh, team)                                                                          \
     for (int w_ = hn_first_round(team), n_ = (team) / w_; n_ > 0; n_ = w_ > 1 ? w_ : 0, w_ = 1)    \
-    HN_EACH(t_) if (t_ % (team) < w_) hn_add_up(sh, t_, w_, n_)
+    HN_EACH(t_) if ((t_ & ((team)-1)) < w_) hn_add_up(sh, t_, w_, n_)
 
 /* Sums over the lanes of a block whose thread t is column t % wide (a power of two, 32 at most), lane t / wide, in two rounds:
  * end in sh[column]. */
@@ -622,6 +635,24 @@ HN_DEVICE void hn_copy4(real *to, const real *from)
     *(four *)to = *(const four *)from;
 #else
     for (int i = 0; i < 4; i++) to[i] = from[i];
+#endif
+}
+/* The same for what nobody reads again soon: it goes first when the cache is full. */
+HN_DEVICE void hn_load_once(real *to, const real *from)
+{
+#if defined(__CUDACC__) && HN_BITS == 32
+    const float4 v = __ldcs((const float4 *)from);
+    to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+#else
+    hn_copy4(to, from);
+#endif
+}
+HN_DEVICE void hn_store_once(real *to, const real *from)
+{
+#if defined(__CUDACC__) && HN_BITS == 32
+    __stcs((float4 *)to, make_float4(from[0], from[1], from[2], from[3]));
+#else
+    hn_copy4(to, from);
 #endif
 }
 /* n neighbours, 1, 2 or 4, to memory as one store, where nvcc takes a copy apart. */

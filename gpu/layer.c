@@ -308,16 +308,17 @@ static hone_status layer_side(void *ctx, enum hn_gpu_side what, hone_error *err)
     struct hn_gpu_context *c = ctx;
     if (!(c->overlap & HN_GPU_BESIDE_EACH_OTHER)) return HONE_OK;
     HN_TRY(hn_gpu_here(c, err));
-    c->follows = 0;
     switch (what) {
     case HN_GPU_FORK:
         HN_TRY(check(cudaEventRecord(c->forked, c->stream), doing, err));
-        c->now = c->beside;
+        c->now = c->beside, c->followed = c->follows, c->follows = 0;
         return check(cudaStreamWaitEvent(c->beside, c->forked, 0), doing, err);
     case HN_GPU_BACK:
-        c->now = c->stream;
+        c->now = c->stream, c->follows = c->followed;
         return check(cudaEventRecord(c->joined, c->beside), doing, err);
-    default: return check(cudaStreamWaitEvent(c->stream, c->joined, 0), doing, err);
+    default: /* behind two at once: a launch made ready early was not quicker */
+        c->follows = 0;
+        return check(cudaStreamWaitEvent(c->stream, c->joined, 0), doing, err);
     }
 }
 

@@ -16,7 +16,8 @@ struct hn_gpu_context {
     cudaStream_t now; /* the one of the two, stream and beside, that launches go to */
     cudaEvent_t arrived, forked, joined;
     int overlap;
-    int deep[2]; /* float, double: the kernel `panel` may have its shared memory */
+    int deep[2];  /* float, double: the kernel `panel` may have its shared memory */
+    int followed; /* of the compute stream, while launches go beside it */
     int follows; /* what was queued last on the compute stream is a launch of ours: the next one may begin early */
     cublasLtHandle_t lt;
     void *workspace;

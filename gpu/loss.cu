@@ -20,10 +20,12 @@ HN_DEVICE struct slopes slopes_of(const struct hn_k_loss *a, const struct hn_k_s
     return g;
 }
 
-HN_KERNEL(loss, hn_k_loss)
+HN_KERNEL_SOON(loss, hn_k_loss, 1)
 {
     HN_SHARED double top[HN_BLOCK], sum[HN_BLOCK];
+    HN_PRIVATE(int, known, 1);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!a.env.settled) HN_TURN();
     if (!hn_live(s)) return;
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
@@ -32,6 +34,18 @@ HN_KERNEL(loss, hn_k_loss)
                                hn_double_at(&a.env, a.lse, HN_Z) };
     const struct slopes g =
         slopes_of(&a, s, HN_Z, rows, cols, a.weight / (double)(rows > 0 ? rows : 1));
+    if (a.few) { /* a class from the data set does not depend on the kernel before */
+        for (int early = 1; early >= 0; early--) {
+            HN_EACH(t)
+            if (early == (a.column >= 0))
+                HN_MINE(known, t)[0] = HN_X * per + t < rows ? (int)class_of(&g.labels, HN_X * per + t, cols) : -1;
+            if (early) HN_TURN();
+        }
+        HN_EACH(t)
+        if (HN_X * per + t < rows) few_classes(&g, &o, HN_X * per + t, HN_MINE(known, t)[0]);
+        return;
+    }
+    HN_TURN();
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) loss_rows(&g, &o, r0, top, sum);
 }
 

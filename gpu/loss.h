@@ -110,29 +110,29 @@ HN_DEVICE void write_slopes(const struct slopes *g, int64_t r0, const double *ls
     if (a->form == CE && a->dense) {
         HN_EACH(t)
         {
-            int64_t row = r0 + t / a->team;
+            int64_t row = r0 + (t >> a->team_bits);
             total[t] = 0;
-            for (int64_t k = t % a->team; row < g->rows && k < cols; k += a->team)
+            for (int64_t k = (t & (a->team - 1)); row < g->rows && k < cols; k += a->team)
                 total[t] += (double)label_at(&g->labels, row, k);
         }
         HN_TREE(total, a->team);
     }
     HN_EACH(t)
     {
-        int64_t row = r0 + t / a->team, c = -1;
-        const int first = t / a->team * a->team, skip = row >= g->rows;
+        int64_t row = r0 + (t >> a->team_bits), c = -1;
+        const int first = (t & -a->team), skip = row >= g->rows;
         double f = skip ? 0 : g->scale * (g->w ? (double)g->w[row / g->share_of] : 1);
         double labels = a->dense && a->form == CE ? total[first] : 1, base = 0;
         if (!skip && a->form == CE) base = top ? top[first] : lse[row];
         if (!skip && a->form < BCE && !a->dense) c = class_of(&g->labels, row, cols);
         const int known = a->form < BCE && (a->dense || c >= 0);
-        for (int64_t k = t % a->team; !skip && k < cols; k += a->team) {
+        for (int64_t k = (t & (a->team - 1)); !skip && k < cols; k += a->team) {
             int64_t at = row * cols + k;
             double v = a->form == NLL ? 0 : (double)g->x[at], d = 0; /* nll needs no x */
             if (a->form >= BCE)
                 d = f / (double)cols * element_slope(a, v, (double)label_at(&g->labels, row, k));
             else if (known)
-                d = f * ((a->form == CE ? exp(v - base) * labels : 0) -
+                d = f * ((a->form == CE ? (double)HN_FN(exp)((real)(v - base)) * labels : 0) -
                          (a->dense ? (double)label_at(&g->labels, row, k) : (double)(k == c)));
             g->dx[at] = a->acc ? g->dx[at] + (real)d : (real)d;
         }
@@ -143,6 +143,43 @@ struct outcome { /* doubles, one a row: see struct hn_k_loss */
     double *loss, *weight, *lse;
 };
 
+/* Cross-entropy of a row of at most FEW classes, by one thread; c: its class, -1 where it is none. The sum of exponentials is one
+ * for the largest, and `rest`: so that small losses keep their digits. */
+enum { FEW = HN_K_FEW };
+HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int64_t row, int c)
+{
+    const int cols = (int)g->cols;
+    const real *x = g->x + row * cols;
+    real e[FEW], own = 0, rest = 0;
+    int best = 0;
+    HN_UNROLL
+    for (int k = 0; k < FEW; k++) e[k] = x[k < cols ? k : 0];
+    real top = e[0];
+    HN_UNROLL
+    for (int k = 0; k < FEW; k++) {
+        if (k == c) own = e[k];
+        if (k < cols && e[k] > top) top = e[k], best = k;
+    }
+    HN_UNROLL
+    for (int k = 0; k < FEW; k++) {
+        e[k] = k < cols ? HN_FN(exp)(e[k] - top) : 0;
+        if (k != best) rest += e[k];
+    }
+    rest += e[0] - e[0]; /* NaN where the first number is */
+    const double log_sum = (double)HN_FN(log1p)(rest),
+                 weight = g->w ? (double)g->w[row / g->share_of] : 1;
+    o->loss[row] = c < 0 ? (double)NAN : weight * (log_sum + ((double)top - (double)own));
+    o->weight[row] = weight, o->lse[row] = (double)top + log_sum;
+    if (!g->a->both) return;
+    real *dx = g->dx + row * cols;
+    const real f = (real)(g->scale * weight), each = f / (1 + rest);
+    HN_UNROLL
+    for (int k = 0; k < FEW; k++) {
+        const real d = c < 0 ? 0 : e[k] * each - (k == c ? f : 0);
+        if (k < cols) dx[k] = g->a->acc ? dx[k] + d : d;
+    }
+}
+
 /* The losses of a block's rows from r0 on: as many as it has teams, those below g->rows; `top` and `sum` are shared, a number a
  * thread. */
 HN_DEVICE void loss_rows(const struct slopes *g, const struct outcome *o, int64_t r0, double *top,
@@ -152,38 +189,39 @@ HN_DEVICE void loss_rows(const struct slopes *g, const struct outcome *o, int64_
     const int64_t cols = g->cols;
     HN_EACH(t)
     {
-        int64_t row = r0 + t / a->team;
+        int64_t row = r0 + (t >> a->team_bits);
         top[t] = sum[t] = 0;
         if (a->form == CE && row < g->rows) {
             top[t] = (double)g->x[row * cols];
-            for (int64_t k = t % a->team; k < cols; k += a->team)
+            for (int64_t k = (t & (a->team - 1)); k < cols; k += a->team)
                 top[t] =
                     (double)g->x[row * cols + k] > top[t] ? (double)g->x[row * cols + k] : top[t];
         }
     }
     for (int v = a->team / 2; a->form == CE && v > 0; v /= 2)
-        HN_EACH(t) if (t % a->team < v) top[t] = top[t + v] > top[t] ? top[t + v] : top[t];
+        HN_EACH(t) if ((t & (a->team - 1)) < v) top[t] = top[t + v] > top[t] ? top[t + v] : top[t];
     HN_EACH(t)
     {
-        int64_t row = r0 + t / a->team;
-        for (int64_t k = t % a->team; a->form == CE && row < g->rows && k < cols; k += a->team)
-            sum[t] += exp((double)g->x[row * cols + k] - top[t / a->team * a->team]);
+        int64_t row = r0 + (t >> a->team_bits);
+        for (int64_t k = (t & (a->team - 1)); a->form == CE && row < g->rows && k < cols;
+             k += a->team)
+            sum[t] += (double)HN_FN(exp)((real)((double)g->x[row * cols + k] - top[t & -a->team]));
     }
     HN_TREE(sum, a->team);
-    HN_EACH(t) if (a->form == CE && t % a->team == 0) top[t] += log(sum[t]);
+    HN_EACH(t) if (a->form == CE && (t & (a->team - 1)) == 0) top[t] += log(sum[t]);
     HN_EACH(t)
     {
-        int64_t row = r0 + t / a->team;
-        double base = a->form == CE ? top[t / a->team * a->team] : 0;
+        int64_t row = r0 + (t >> a->team_bits);
+        double base = a->form == CE ? top[t & -a->team] : 0;
         sum[t] = 0;
-        for (int64_t k = t % a->team; row < g->rows && k < cols; k += a->team)
+        for (int64_t k = (t & (a->team - 1)); row < g->rows && k < cols; k += a->team)
             sum[t] += share(a, cols, g->x, &g->labels, row, k, base);
     }
     HN_TREE(sum, a->team);
     HN_EACH(t)
     {
-        int64_t row = r0 + t / a->team;
-        if (t % a->team == 0 && row < g->rows) {
+        int64_t row = r0 + (t >> a->team_bits);
+        if ((t & (a->team - 1)) == 0 && row < g->rows) {
             double weight = g->w ? (double)g->w[row / g->share_of] : 1;
             o->loss[row] = weight * sum[t], o->weight[row] = weight;
             if (a->form == CE) o->lse[row] = top[t];

@@ -61,25 +61,24 @@ static struct hn_k_norm norm_of(struct hn_gpu_build *b)
     return k;
 }
 
-/* A ReLU's backward right before a BatchNorm's: y of the ReLU and dy must outlive the step they were planned for. The same place
- * for y and dx will do: a thread reads an element of y before it writes the one of dx. */
+/* A ReLU's backward right before a BatchNorm's: dy must outlive the step it was planned for. y is not needed: the kernel finds
+ * again where it is above 0. */
 static int takes_relu(const struct hn_gpu_build *b, const struct hn_step *norm)
 {
     const struct hn_op *op = &b->p->ops[norm->op];
-    size_t bytes = hn_gpu_bytes(b, op->in[0]);
-    const struct hn_ref dy = b->s->dy[0], dx = b->s->dx[0], relu = b->s->y[0];
+    const struct hn_ref dy = b->s->dy[0], dx = b->s->dx[0];
     if (b->s->acc & 1 || dy.space != dx.space || dy.off != dx.off ||
         norm->dy[0].space != dx.space || norm->dy[0].off != dx.off || b->op->in[0] != op->out[0])
         return 0;
     for (int i = 1; i < op->n_in; i++)
         if (norm->dx[i].space == HN_SP_ARENA) return 0;
-    return hn_gpu_same(norm->dx[0], relu) || !hn_gpu_overlap(norm->dx[0], bytes, relu, bytes);
+    return 1;
 }
 
 /* How many neighbouring channels a thread takes at once: where rows follow each other and all begin at multiples of them. */
 static int neighbours(const struct hn_gpu_build *b, const struct hn_k_norm *k)
 {
-    const uint64_t places = k->x.off | k->y.off | k->dy.off | k->dx.off | k->relu.off;
+    const uint64_t places = k->x.off | k->y.off | k->dy.off | k->dx.off;
     int n = hn_gpu_choose_width(&b->e->dev->o) / (HN_BLOCK / HN_K_NORM);
     while (n > 1 && (k->inner != 1 || k->channels % n != 0 || places % 16 != 0)) n /= 2;
     return n;
@@ -112,7 +111,7 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
     if (k->dy.space == HN_KS_NONE)
         return hn_fail(b->err, HONE_E_INTERNAL, b->op->name,
                        "BatchNormalization's backward has no gradient to work on");
-    enum hn_gpu_norm_way way = k->relu.space ? HN_GPU_NORM_NATIVE : way_of(b, b->s->op);
+    enum hn_gpu_norm_way way = k->fuse_relu ? HN_GPU_NORM_NATIVE : way_of(b, b->s->op);
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, k);
     int acc = 0;
     if (k->inner == 1 && k->dx.space != HN_KS_NONE && hn_gpu_layer_below(b, b->s->dx[0]))
@@ -152,10 +151,9 @@ int hn_gpu_relu_into_norm(struct hn_gpu_build *b, hone_status *st)
     if (strcmp(b->p->ops[b->next->op].row->name, "batchnorm") != 0 || !takes_relu(b, b->next) ||
         way_of(b, b->next->op) != HN_GPU_NORM_NATIVE)
         return 0;
-    struct hn_k_ref relu = hn_gpu_ref(b, b->s->y[0]);
     b->s = b->next, b->op = &b->p->ops[b->s->op];
     struct hn_k_norm k = norm_of(b);
-    k.relu = relu;
+    k.fuse_relu = 1;
     b->fused = 1;
     *st = backward(b, &k);
     return 1;

@@ -15,6 +15,9 @@ enum { LANES = HN_K_NORM, ACROSS = HN_BLOCK / LANES, KEEP = 512 / HN_BITS };
 
 HN_DEVICE double inverse_root(double v) { return 1 / sqrt(v); }
 
+/* y, rounded alike wherever it is found. */
+HN_DEVICE real normal(real x, real m, real k, real b) { return HN_FN(fma)(k, x - m, b); }
+
 /* Where row j of a channel's count = outer * inner elements lies. */
 HN_DEVICE int64_t place(const struct hn_k_norm *a, int64_t ch, int64_t j)
 {
@@ -86,7 +89,7 @@ HN_DEVICE void leave(const struct copy *c, const real *v, int64_t row, int64_t c
 
 /* What becomes of a channel's mean and variance. */
 HN_DEVICE void keep_statistics(const struct hn_k_norm *a, int64_t z, int64_t ch, int64_t n,
-                               double mean, double var)
+                               double mean, double var, double inv)
 {
     double *keep_m = hn_double_at(&a->env, a->save_mean, z),
            *keep_i = hn_double_at(&a->env, a->save_inv, z);
@@ -96,7 +99,7 @@ HN_DEVICE void keep_statistics(const struct hn_k_norm *a, int64_t z, int64_t ch,
     const double k = a->momentum,
                  bessel = !a->population && n > 1 ? (double)n / (double)(n - 1) : 1;
     if (keep_m) keep_m[ch] = mean;
-    if (keep_i) keep_i[ch] = inverse_root(var + a->eps);
+    if (keep_i) keep_i[ch] = inv;
     if (stats) stats[ch] = mean, stats[a->channels + ch] = var * bessel;
     if (after_m) after_m[ch] = (real)(a->batch ? k * (double)rm[ch] + (1 - k) * mean : mean);
     if (after_v) after_v[ch] = (real)(a->batch ? k * (double)rv[ch] + (1 - k) * var * bessel : var);

@@ -106,6 +106,7 @@ hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p
     /* where lines are no multiple of 16 bytes the library has no quick way, and the product is small: a model's last layer */
     if (form == HN_GPU_PLAIN || p->a.stride % NEIGHBOURS != 0 || p->b.stride % NEIGHBOURS != 0)
         return HONE_OK;
+    if (form == HN_GPU_TRANSPOSED && p->b.at.space == HN_KS_W) return HONE_OK;
     if (form == HN_GPU_CONVERTED || !p->a.along)
         HN_TRY(copied(b, &p->a, p->a.along ? p->m : p->k, is[0], &at[0]));
     if (form == HN_GPU_CONVERTED || !p->b.along)

@@ -76,48 +76,107 @@ HN_KERNEL(average, hn_k_average)
     for (int64_t i = HN_FIRST(t); i < a.n; i += HN_STRIDE) to[i] = followed(share, to[i], w[i]);
 }
 
-/* A thread has four neighbours of a chunk, which begins at a multiple of 16 elements. */
+struct kept { /* of a thread's four elements */
+    real w[4], g[4], m[4], v[4];
+};
+struct places { /* of a chunk; NULL: there is none */
+    real *w, *m, *v, *average;
+    const real *dw;
+    uint16_t *copy;
+    int n;
+};
+
+/* The optimizer's own state is read once a step, and leaves the cache to the others. */
+HN_DEVICE void take_four(const struct places *c, int i, struct kept *k)
+{
+    HN_UNROLL
+    for (int e = 0; e < 4; e++) k->w[e] = k->g[e] = k->m[e] = k->v[e] = 0;
+    if (i + 4 <= c->n) {
+        hn_copy4(k->w, c->w + i), hn_copy4(k->g, c->dw + i);
+        if (c->m) hn_load_once(k->m, c->m + i);
+        if (c->v) hn_load_once(k->v, c->v + i);
+        return;
+    }
+    HN_UNROLL
+    for (int e = 0; e < 4; e++) {
+        if (i + e >= c->n) continue;
+        k->w[e] = c->w[i + e], k->g[e] = c->dw[i + e];
+        if (c->m) k->m[e] = c->m[i + e];
+        if (c->v) k->v[e] = c->v[i + e];
+    }
+}
+
+HN_DEVICE void move_four(const struct rule *r, int optimizer, struct kept *k)
+{
+    HN_UNROLL
+    for (int i = 0; i < 4; i++) k->w[i] = moved(r, optimizer, k->w[i], k->g[i], &k->m[i], &k->v[i]);
+}
+
+HN_DEVICE void leave_four(const struct places *c, int i, const struct kept *k, real share)
+{
+    if (i + 4 <= c->n) {
+        hn_copy4(c->w + i, k->w);
+        if (c->copy) follow(c->copy + i, k->w);
+        if (c->average) {
+            real to[4];
+            hn_copy4(to, c->average + i);
+            HN_UNROLL
+            for (int e = 0; e < 4; e++) to[e] = followed(share, to[e], k->w[e]);
+            hn_copy4(c->average + i, to);
+        }
+        if (c->m) hn_store_once(c->m + i, k->m);
+        if (c->v) hn_store_once(c->v + i, k->v);
+        return;
+    }
+    HN_UNROLL
+    for (int e = 0; e < 4; e++) {
+        if (i + e >= c->n) continue;
+        c->w[i + e] = k->w[e];
+        if (c->m) c->m[i + e] = k->m[e];
+        if (c->v) c->v[i + e] = k->v[e];
+        if (c->average) c->average[i + e] = followed(share, c->average[i + e], k->w[e]);
+    }
+}
+
+/* A thread has four neighbours of a chunk, which begins at a multiple of 16 elements. They are on their way before it is known what
+ * becomes of them. */
 HN_KERNEL_OF(optim, hn_k_optim, 128 / HN_BITS)
 {
+    HN_PRIVATE(struct kept, kept, 1);
+    HN_SHARED struct rule rule[1] HN_BLANK;
     struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
-    HN_EACH(t) if (a.last && HN_X == 0 && t == 0) hn_move_on(s);
-    if (s->failing || !s->apply) return;
     const struct hn_k_chunk c = a.chunks[a.first + HN_X];
-    const struct rule r = rule_of(s, c.lr_mult, c.decay_mult);
-    real *const w = (real *)s->w + c.off, *const m = s->m ? (real *)s->m + c.off : 0,
-                *const v = s->v ? (real *)s->v + c.off : 0,
-                *const average = s->average ? (real *)s->average + c.off : 0;
-    const real *const dw = (const real *)s->dw + c.off, share = (real)s->share;
-    uint16_t *const copy =
-        c.copy ? (uint16_t *)(a.env.arena + (uint64_t)HN_Z * a.env.stride + c.copy) : 0;
+    const struct places at = {
+        (real *)s->w + c.off,
+        s->m ? (real *)s->m + c.off : 0,
+        s->v ? (real *)s->v + c.off : 0,
+        s->average ? (real *)s->average + c.off : 0,
+        (const real *)s->dw + c.off,
+        c.copy ? (uint16_t *)(a.env.arena + (uint64_t)HN_Z * a.env.stride + c.copy) : 0,
+        c.n
+    };
+    const int moves = !s->failing && s->apply;
     HN_EACH(t)
-    for (int i = 4 * t; i < c.n; i += 4 * HN_BLOCK) {
-        real e[4] = { 0 }, g[4] = { 0 }, mi[4] = { 0 }, vi[4] = { 0 };
-        if (i + 4 <= c.n) {
-            hn_copy4(e, w + i), hn_copy4(g, dw + i);
-            if (m) hn_copy4(mi, m + i);
-            if (v) hn_copy4(vi, v + i);
-            HN_UNROLL
-            for (int k = 0; k < 4; k++) e[k] = moved(&r, e[k], g[k], &mi[k], &vi[k]);
-            hn_copy4(w + i, e);
-            if (copy) follow(copy + i, e);
-            if (average) {
-                real to[4];
-                hn_copy4(to, average + i);
-                for (int k = 0; k < 4; k++) to[k] = followed(share, to[k], e[k]);
-                hn_copy4(average + i, to);
-            }
-            if (m) hn_copy4(m + i, mi);
-            if (v) hn_copy4(v + i, vi);
-            continue;
-        }
-        for (int k = i; k < c.n; k++) {
-            real mk = m ? m[k] : 0, vk = v ? v[k] : 0;
-            w[k] = moved(&r, w[k], dw[k], &mk, &vk);
-            if (m) m[k] = mk;
-            if (v) v[k] = vk;
-            if (average) average[k] = followed(share, average[k], w[k]);
-        }
+    {
+        take_four(&at, 4 * t, HN_MINE(kept, t));
+        if (t == 0) rule[0] = rule_of(s, c.lr_mult, c.decay_mult);
+    }
+    HN_EACH(t) if (a.last && HN_X == 0 && t == 0) hn_move_on(s);
+    if (!moves) return;
+    const struct rule r = rule[0];
+    const real share = (real)s->share;
+    HN_EACH(t)
+    {
+        struct kept *const k = HN_MINE(kept, t);
+        if (r.optimizer == ADAM) /* code for the usual ones alone */
+            move_four(&r, ADAM, k);
+        else if (r.optimizer == ADAMW)
+            move_four(&r, ADAMW, k);
+        else if (r.optimizer == SGD)
+            move_four(&r, SGD, k);
+        else
+            move_four(&r, r.optimizer, k);
+        leave_four(&at, 4 * t, k, share);
     }
 }

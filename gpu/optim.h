@@ -20,19 +20,31 @@ struct rule { /* what is the same for all elements of a chunk */
     int optimizer, has_m;
 };
 
-/* How far the element moves down along g; takes g into its state. */
-HN_DEVICE real descent(const struct rule *r, real *m, real *v, real g)
+/* a / (sqrt(v) root2 + eps), for v >= 0; float32: to the last two bits, which is far below what a step's rounding is of the weight. */
+HN_DEVICE real over_root(real a, real v, real root2, real eps)
 {
-    switch (r->optimizer) {
+#if defined(__CUDACC__) && HN_BITS == 32
+    float root;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(v));
+    return __fdividef(a, root * root2 + eps);
+#else
+    return a / (HN_FN(sqrt)(v) * root2 + eps);
+#endif
+}
+
+/* How far the element moves down along g; takes g into its state. */
+HN_DEVICE real descent(const struct rule *r, int optimizer, real *m, real *v, real g)
+{
+    switch (optimizer) {
     case MOMENTUM:
     case NESTEROV:
         if (!r->has_m) break;
         *m = r->mu * *m + g;
-        return r->lr * (r->optimizer == MOMENTUM ? *m : g + r->mu * *m);
-    case ADAGRAD: *v += g * g; return r->lr * g / (HN_FN(sqrt)(*v) + r->eps);
+        return r->lr * (optimizer == MOMENTUM ? *m : g + r->mu * *m);
+    case ADAGRAD: *v += g * g; return over_root(r->lr * g, *v, 1, r->eps);
     case RMSPROP:
         *v = r->alpha * *v + (1 - r->alpha) * g * g;
-        return r->lr * g / (HN_FN(sqrt)(*v) + r->eps);
+        return over_root(r->lr * g, *v, 1, r->eps);
     case ADAM:
     case ADAMW:
         *m +=
@@ -40,20 +52,21 @@ HN_DEVICE real descent(const struct rule *r, real *m, real *v, real g)
             (g -
              *m); /* beta1 here is 1 - beta1, beta2 its complement below: rounded once, from double */
         *v += r->beta2 * (g * g - *v);
-        return r->step * *m / (HN_FN(sqrt)(*v) / r->root2 + r->eps);
+        return over_root(r->step * *m, *v, r->root2, r->eps);
     default: break;
     }
     return r->lr * g;
 }
 
-HN_DEVICE real moved(const struct rule *r, real e, real dw, real *m, real *v)
+/* optimizer: the rule's; a constant makes code for that one alone. */
+HN_DEVICE real moved(const struct rule *r, int optimizer, real e, real dw, real *m, real *v)
 {
     real g = averaged(r->scale, r->l1, dw, e) * r->clip;
-    if (r->optimizer == ADAMW)
+    if (optimizer == ADAMW)
         e -= r->lr * r->decay * e;
     else
         g += r->decay * e;
-    return e - descent(r, m, v, g);
+    return e - descent(r, optimizer, m, v, g);
 }
 
 /* An element of the average behind that of the weights (hn_ema_share in ops/math/op.h). */
@@ -70,7 +83,7 @@ HN_DEVICE void rates(struct hn_k_slot *s)
     const double t = (double)(s->step + 1);
     s->rate = s->lr[s->ahead];
     s->grow1 = 1 / (1 - pow(s->beta1, t));
-    s->root2 = sqrt(1 - pow(s->beta2, t));
+    s->root2 = 1 / sqrt(1 - pow(s->beta2, t));
 }
 
 /* For parameters with these multipliers of learning rate and decay, in the step at hand. */

@@ -221,10 +221,11 @@ HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct bases *bases, con
     }
 }
 
-HN_KERNEL_OF(panel, hn_k_gemm, 2)
+HN_KERNEL_SOON(panel, hn_k_gemm, 2)
 {
     HN_DYNAMIC(real, sh, SHARED);
     HN_PRIVATE(struct chance, chance, 1);
+    if (!a.env.settled) HN_TURN();
     const struct known known = know(&a, HN_Z);
     if (!known.live) return;
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
@@ -235,6 +236,7 @@ HN_KERNEL_OF(panel, hn_k_gemm, 2)
     const int what = find_panel(&a, &known, &bases, (uint32_t)HN_X, HN_Z, &j, &of[0], &of[1]);
     if (!what) return;
     if (what == 2) {
+        HN_TURN();
         add_terms(&a, &bases, &j, &of[1], (double *)sh);
         return;
     }

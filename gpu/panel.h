@@ -73,6 +73,7 @@ HN_DEVICE void PN(send_first)(const struct source *a, const struct source *b, hn
         aim_on(b, COLS, DEEP, PN(PIECES_B), c, t, fb - PN(PIECES_B), fb);
         aim_on(a, ROWS, DEEP, PN(PIECES_A), c, t, fa - PN(PIECES_A), fa);
     }
+    HN_TURN();
     HN_ROLLED
     for (int c = 0; c < STAGES - 1 && c < chunks; c++) {
         const hn_place to = hn_place_on(places, c * PN(STAGE));

@@ -28,6 +28,7 @@ TILE_KERNEL
     HN_PRIVATE(uint32_t, from_a, TN(FOURS_A));
     HN_PRIVATE(uint32_t, from_b, TN(FOURS_B));
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (!a.env.settled) HN_TURN();
     if (!hn_live(s)) return;
     struct tile at;
     if (!find_job(&a, s, (int)HN_X, TILE, HN_Z, &at)) return;
@@ -39,6 +40,9 @@ TILE_KERNEL
         aim(&at.a, at.job.i0, TILE, TN(FOURS_A), t, HN_MINE(from_a, t));
         aim(&at.b, at.job.j0, HN_K_TILE, TN(FOURS_B), t, HN_MINE(from_b, t));
     }
+    struct mask mask = { 0 };
+    if (a.p[at.job.which].tail.drops) mask = mask_of(s, &a.p[at.job.which].tail.drop);
+    HN_TURN();
     for (int k0 = -TN(CHUNK); k0 < at.job.k; k0 += TN(CHUNK)) {
         if (k0 >= 0) {
             HN_EACH(t)
@@ -81,8 +85,6 @@ TILE_KERNEL
     const struct bases bases =
         bases_of(&a.env, (unsigned char *)s->w, (unsigned char *)s->dw, HN_Z);
     const struct way_out way = way_out_of(&a, &bases, &at.job);
-    struct mask mask = { 0 };
-    if (a.p[at.job.which].tail.drops) mask = mask_of(s, &a.p[at.job.which].tail.drop);
     HN_EACH(t)
     for (int e = t; e < TILE * HN_K_TILE; e += HN_BLOCK) {
         real v = 0;

@@ -119,7 +119,7 @@ HN_DEVICE void move(const struct shared *sh, struct hn_k_ref w, const struct rul
     const int64_t i = (int64_t)(w.off / sizeof(real)) + at;
     real *const e = (real *)s->w + i;
     real m = s->m ? ((real *)s->m)[i] : 0, v = s->v ? ((real *)s->v)[i] : 0;
-    *e = moved(r, *e, d, &m, &v);
+    *e = moved(r, r->optimizer, *e, d, &m, &v);
     if (s->m) ((real *)s->m)[i] = m;
     if (s->v) ((real *)s->v)[i] = v;
     if (s->average) follow(s, e);

@@ -164,10 +164,16 @@ if part torch; then
   [ "${PIPESTATUS[0]}" = 0 ] || report+=("- PyTorch: $(tail -n 1 "$build/torch.txt")")
 fi
 ncu=$(command -v ncu || ls "$cuda/bin/ncu" 2>/dev/null | head -1)
+reasons="barrier branch_resolving dispatch_stall drain imc_miss lg_throttle long_scoreboard math_pipe_throttle membar mio_throttle no_instruction not_selected selected short_scoreboard sleeping tex_throttle wait"
 if part profile && [ -n "$ncu" ]; then
   while read -r model options slots; do
     echo "== kernels of a step: $model, $options, $slots together"
-    timeout $(($(room 40) + 1)) "$ncu" --clock-control none --metrics gpu__time_duration.sum --csv --page raw \
+    metrics=gpu__time_duration.sum
+    for reason in "" $reasons; do
+      metrics+=${reason:+,smsp__average_warps_issue_stalled_${reason}_per_issue_active.ratio}
+    done
+    timeout $(($(room 25) + 1)) "$ncu" --clock-control none --cache-control none --csv --page raw \
+      --metrics "$metrics,smsp__inst_executed.sum,smsp__warps_launched.sum" \
       "$build/bench" steps "$model" "$options" "$slots" >"$build/ncu.csv" 2>"$build/ncu.err"
     python3 tests/gpu/device/kernels.py "$build/ncu.csv" 4
   done <tests/gpu/device/profile.txt | tee "$build/profile.txt"
