@@ -13,8 +13,6 @@
  * RESULTS.md. */
 static const double MOST_RESULTS = 5e5, MOST_WORK = 8e7;
 enum { MOST_TERMS = 1024 };
-/* Outputs, or inputs, of a narrow layer: for the library's tiles little more than nothing. */
-enum { NARROW = 16 };
 /* Tiles of 32 rows only where they still keep all of a GPU busy. */
 enum { BUSY_BLOCKS = 512 };
 
@@ -36,8 +34,6 @@ int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int
 {
     const double a = (double)m, b = (double)n, c = (double)k;
     if (!e->library || e->dev->o.gemm == HN_GPU_NATIVE) return 1;
-    if (e->dev->o.gemm == HN_GPU_AUTO && e->dev->o.narrow_native && (n <= NARROW || k <= NARROW))
-        return 1;
     return e->dev->o.gemm == HN_GPU_AUTO && a * b * c <= MOST_WORK && a * b <= MOST_RESULTS &&
            a * c <= MOST_RESULTS && b * c <= MOST_RESULTS && m <= MOST_TERMS && n <= MOST_TERMS &&
            k <= MOST_TERMS;

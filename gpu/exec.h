@@ -37,7 +37,6 @@ struct hn_gpu_options {
     enum hn_gpu_math math;
     int form;           /* operands=: enum hn_gpu_form */
     int gemm;           /* gemm-impl=: enum hn_gpu_pick */
-    int narrow_native;  /* gemm-narrow=native: large layers of few outputs are small all the same */
     int native;         /* gemm-native=: enum hn_gpu_product */
     int no_graph;       /* graph=off */
     int no_overlap;     /* overlap=: bits of enum hn_gpu_overlap that are not to be */

@@ -229,35 +229,6 @@ START_TEST(programs)
 }
 END_TEST
 
-/* A layer of many inputs and 4 outputs is the library's, and with gemm-narrow=native the GPU's own. */
-START_TEST(narrow)
-{
-    static const char *const ways[] = { "", "gemm-narrow=native",
-                                        "gemm-narrow=native,gemm-impl=library" };
-    static struct net n;
-    struct rig_data d;
-    struct tb *t = &n.t;
-    n = (struct net){ .dense = { { 1, 1, 0 }, { 1, 1, 1 } }, .loss = { .weight = 1 } };
-    tb_init(t);
-    int y = layer(&n, tb_input(t, tb_shape(2, TB_N, 1100)), 1100, 4, _i);
-    tb_output(t, y);
-    tb_loss(t, &hn_op_loss_ce, &n.loss, y, tb_target(t, tb_shape(1, TB_N)), -1);
-    tb_finish(t);
-    rig_data_init(&d, t, 4, 9);
-    train(t, &d, &hn_backend_reference, "", &hypers[0], 5, &want);
-    for (int k = 0; k < 3; k++) {
-        fake_reset();
-        train(t, &d, &hn_backend_cuda_f64, ways[k], &hypers[0], 5, &got);
-        ck_assert(!fake.present || (fake.products > 0) == (k != 1));
-        for (size_t i = 0; i < t->p.n_slab; i++)
-            ck_assert_msg(fabs(got.w[i] - want.w[i]) <= 1e-9 * (1 + fabs(want.w[i])),
-                          "w[%zu] is %.12g, wanted %.12g", i, got.w[i], want.w[i]);
-    }
-    rig_data_free(&d);
-    tb_free(t);
-}
-END_TEST
-
 /* ---- BatchNorm by blocks of 4, 8 and 16 channels ---------------------------------------------------------------------- */
 
 struct norms {
@@ -491,7 +462,7 @@ START_TEST(options)
 END_TEST
 
 HN_TEST_MAIN("gpu, large layers", tcase_add_loop_test(tc, copies, 0, 8);
-             tcase_add_loop_test(tc, copies_by_norms, 0, 12); tcase_add_loop_test(tc, narrow, 0, 2);
+             tcase_add_loop_test(tc, copies_by_norms, 0, 12);
              tcase_add_loop_test(tc, programs, 0, 40); tcase_add_test(tc, rounding);
              tcase_add_loop_test(tc, turned, 0, 5); tcase_add_loop_test(tc, widths, 0, 12);
              tcase_add_loop_test(tc, biases, 0, 9); tcase_add_test(tc, options);)
