@@ -57,8 +57,6 @@ static const struct choice choices[] = {
     CHOICE("dropout-impl=auto", drop, HN_GPU_AUTO),
     CHOICE("dropout-impl=native", drop, HN_GPU_NATIVE),
     CHOICE("dropout-impl=cudnn", drop, HN_GPU_LIBRARY),
-    CHOICE("updates=end", updates_beside, 0),
-    CHOICE("updates=beside", updates_beside, 1),
     CHOICE("bias-sums=auto", layer_sums, 0),
     CHOICE("bias-sums=layer", layer_sums, 1),
     CHOICE("norm-width=auto", norm_width, 0),
@@ -180,11 +178,9 @@ static hone_status check_form(const struct hn_gpu_options *o, hone_error *err)
                    "operands=converted is for math=bf16, operands=transposed for math=tf32");
 }
 
-/* Updates beside the gradients are many blocks, which are not to hold up a product. */
 static int overlap_of(const struct hn_gpu_options *o)
 {
-    return ((HN_GPU_EARLY | HN_GPU_BESIDE_EACH_OTHER) & ~o->no_overlap) |
-           (o->updates_beside ? HN_GPU_FIRST : 0);
+    return (HN_GPU_EARLY | HN_GPU_BESIDE_EACH_OTHER) & ~o->no_overlap;
 }
 
 /* ---- device ---------------------------------------------------------------------------------------------------- */
@@ -326,14 +322,13 @@ static hone_status device_bytes(struct hn_gpu_exec *e, size_t n, unsigned char *
     return HONE_OK;
 }
 
-/* Trained parameters cut into chunks, the table of the optimizer's blocks, with room for all of them twice (update.c). Built
- * before the nodes, uploaded after. */
+/* Trained parameters cut into chunks, the table of the optimizer's blocks. Built before the nodes, uploaded after. */
 static struct hn_k_chunk *make_chunks(struct hn_gpu_exec *e)
 {
     const struct hn_program *p = e->plan->prog;
     size_t n = 0;
     for (int i = 0; i < p->n_params; i++) n += p->params[i].n / HN_K_CHUNK + 1;
-    struct hn_k_chunk *c = hn_arena_alloc(&e->mem, 2 * n + 1, sizeof *c);
+    struct hn_k_chunk *c = hn_arena_alloc(&e->mem, n + 1, sizeof *c);
     for (int i = 0; c && i < p->n_params; i++) {
         const struct hn_param *q = &p->params[i];
         for (size_t at = 0; q->flags & HN_PARAM_TRAINED && at < q->n; at += HN_K_CHUNK) {
@@ -433,7 +428,7 @@ static hone_status make_memory(struct hn_gpu_exec *e, const struct hn_k_chunk *c
                                hone_error *err)
 {
     const struct hn_gpu_dev *d = e->dev;
-    const size_t slots = (size_t)e->max_slots, n = (size_t)(e->n_chunks + e->n_again);
+    const size_t slots = (size_t)e->max_slots, n = (size_t)e->n_chunks;
     unsigned char *p = NULL;
     HN_TRY(device_bytes(e, e->extra * slots, &e->arena, err));
     HN_TRY(make_table(e, err));

@@ -277,7 +277,6 @@ static hone_status steps(struct hn_gpu_build *b, int from, int to)
                            b->op->row->name);
         HN_TRY(build(b));
         i += b->fused;
-        if (to == plan->n_steps) HN_TRY(hn_gpu_update_soon(b, i));
     }
     b->s = b->next = NULL, b->op = NULL;
     return HONE_OK;

@@ -35,15 +35,14 @@ enum hn_gpu_product {                /* gemm-native=: the kernel of the GPU's ow
 };
 struct hn_gpu_options {
     enum hn_gpu_math math;
-    int form;           /* operands=: enum hn_gpu_form */
-    int gemm;           /* gemm-impl=: enum hn_gpu_pick */
-    int native;         /* gemm-native=: enum hn_gpu_product */
-    int no_graph;       /* graph=off */
-    int no_overlap;     /* overlap=: bits of enum hn_gpu_overlap that are not to be */
-    int stream;         /* data=stream: never resident */
-    int whole;          /* steps=whole: one launch for all steps of a call where whole.c can */
-    int norm, drop;     /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
-    int updates_beside; /* updates=beside: the optimizer beside the gradients */
+    int form;       /* operands=: enum hn_gpu_form */
+    int gemm;       /* gemm-impl=: enum hn_gpu_pick */
+    int native;     /* gemm-native=: enum hn_gpu_product */
+    int no_graph;   /* graph=off */
+    int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
+    int stream;     /* data=stream: never resident */
+    int whole;      /* steps=whole: one launch for all steps of a call where whole.c can */
+    int norm, drop; /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
     int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
     int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
@@ -74,8 +73,6 @@ enum hn_gpu_stage { /* nodes that only some variants of a step have */
                     HN_GPU_SUMS,     /* gradients of several batches are added up */
                     HN_GPU_CLIPS,    /* a slot clips */
                     HN_GPU_AVERAGES, /* a slot keeps an average */
-                    HN_GPU_SOON, /* neither of these: parameters are updated as soon as they can be */
-                    HN_GPU_LATE, /* one of the two, where others update soon */
                     HN_GPU_FRESH, /* in front of the steps of a call, not in any: copies of weights, which may be new */
                     HN_GPU_GATHERS, /* a data set cannot be read in place */
                     HN_GPU_INSTEAD, /* does what the call before it could not: the whole of it, or the sums of a bias gradient */
@@ -159,9 +156,8 @@ struct hn_gpu_exec {
     size_t table_bytes, columns_at, totals_at, lists_bytes;
     uint8_t *column_used,
         *column_in_place; /* in place: products read it where it lies, if its type allows it */
-    struct hn_k_chunk *
-        all_chunks; /* the host's, while building: n_chunks, then n_again as they are updated soon */
-    int32_t n_chunks, n_again;
+    struct hn_k_chunk *all_chunks; /* the host's, while building */
+    int32_t n_chunks;
     int n_norms, n_drops, n_gemms; /* nodes of these kinds */
     size_t state_bytes;
     uint32_t state_key[2]; /* whose random numbers the states hold */
@@ -202,8 +198,6 @@ struct hn_gpu_build {
     const struct hn_k_turn *
         *turned; /* operand.c: per parameter, how its copy is made; NULL: otherwise */
     struct hn_k_ref *copies, *weights; /* operand.c: per value and gradient; per parameter */
-    int32_t *last_use;                 /* update.c: per parameter; NULL: not asked for yet */
-    uint8_t *updated;
     hone_error *err;
 };
 hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err);
@@ -250,7 +244,7 @@ hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p
                             struct hn_k_ref at[2]);
 
 /* A parameter's transposed copy made again, if there is one. */
-hone_status hn_gpu_turn_again(struct hn_gpu_build *b, int parameter, enum hn_gpu_stage stage);
+hone_status hn_gpu_turn_again(struct hn_gpu_build *b, int parameter);
 /* Where a norm is to leave a copy of its result, [lines, units], as well; nowhere if no product takes one. */
 struct hn_k_ref hn_gpu_copy_wanted(struct hn_gpu_build *b, struct hn_gpu_operand is,
                                    struct hn_k_dim lines, int64_t units);
@@ -263,9 +257,8 @@ int hn_gpu_layer_below(const struct hn_gpu_build *b, struct hn_ref dx);
 int hn_gpu_bias_below(struct hn_gpu_build *b, struct hn_ref dx, struct hn_k_ref *bias, int *acc,
                       double *scale);
 
-/* update.c: the optimizer, at the end of a step or, of what is ready behind step `step` backward, at once. */
+/* update.c: the optimizer, at the end of a step. */
 hone_status hn_gpu_update(struct hn_gpu_build *b);
-hone_status hn_gpu_update_soon(struct hn_gpu_build *b, int step);
 
 /* fuse.c: what a launch may take in from around it. */
 static inline int hn_gpu_same(struct hn_ref a, struct hn_ref b)

@@ -17,9 +17,8 @@ struct hn_gpu_grid {
 
 enum hn_gpu_math { HN_GPU_FP32, HN_GPU_TF32, HN_GPU_BF16 };
 enum hn_gpu_overlap {
-    HN_GPU_EARLY = 1,             /* a launch is made ready while the one before it still runs */
-    HN_GPU_BESIDE_EACH_OTHER = 2, /* side launches run beside; else in a row with the others */
-    HN_GPU_FIRST = 4              /* side launches take the room that the others leave */
+    HN_GPU_EARLY = 1,            /* a launch is made ready while the one before it still runs */
+    HN_GPU_BESIDE_EACH_OTHER = 2 /* side launches run beside; else in a row with the others */
 };
 enum hn_gpu_side { HN_GPU_FORK, HN_GPU_BACK, HN_GPU_JOIN };
 enum hn_gpu_copy { HN_GPU_UP, HN_GPU_DOWN, HN_GPU_ACROSS };

@@ -327,7 +327,6 @@ struct hn_k_optim {
     struct hn_k_env env;
     const struct hn_k_chunk *chunks; /* x: which */
     double *squares;                 /* n_chunks per slot */
-    int32_t first;                   /* of the chunks: block x has first + x */
     int32_t n_chunks, last;          /* last: of the step, so it moves the slot on */
 };
 

@@ -71,11 +71,7 @@ static void layer_close(void *ctx)
 static hone_status open_all(struct hn_gpu_context *c, hone_error *err)
 {
     HN_TRY(hn_gpu_here(c, err));
-    int least = 0, greatest = 0; /* what runs beside takes the room that is left */
-    HN_TRY(check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "a stream", err));
-    HN_TRY(check(cudaStreamCreateWithPriority(&c->stream, cudaStreamNonBlocking,
-                                              c->overlap & HN_GPU_FIRST ? greatest : 0),
-                 "a stream", err));
+    HN_TRY(check(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "a stream", err));
     HN_TRY(check(cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "a stream", err));
     HN_TRY(check(cudaStreamCreateWithFlags(&c->beside, cudaStreamNonBlocking), "a stream", err));
     c->now = c->stream;

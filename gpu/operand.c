@@ -64,14 +64,12 @@ static void keep_up(struct hn_gpu_build *b, int parameter, const struct hn_gpu_n
     }
 }
 
-hone_status hn_gpu_turn_again(struct hn_gpu_build *b, int parameter, enum hn_gpu_stage stage)
+hone_status hn_gpu_turn_again(struct hn_gpu_build *b, int parameter)
 {
     const struct hn_k_turn *k = b->turned[parameter];
     if (!k) return HONE_OK;
-    struct hn_gpu_node *n = transpose(b, k->from, k->rows, k->cols, k->to);
-    if (!n) return hn_nomem(b->err, "the execution plan", sizeof *n);
-    n->stage = stage;
-    return HONE_OK;
+    const struct hn_gpu_node *n = transpose(b, k->from, k->rows, k->cols, k->to);
+    return n ? HONE_OK : hn_nomem(b->err, "the execution plan", sizeof *n);
 }
 
 /* The copy of m, whose lines are as many as `lines`. */

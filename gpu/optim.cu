@@ -146,7 +146,7 @@ HN_KERNEL_OF(optim, hn_k_optim, 128 / HN_BITS)
     HN_SHARED struct rule rule[1] HN_BLANK;
     struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s)) return;
-    const struct hn_k_chunk c = a.chunks[a.first + HN_X];
+    const struct hn_k_chunk c = a.chunks[HN_X];
     const struct places at = {
         (real *)s->w + c.off,
         s->m ? (real *)s->m + c.off : 0,

@@ -26,8 +26,6 @@ static int is_part(const struct hn_gpu_exec *e, int i, const struct hn_gpu_graph
     if (n->stage == HN_GPU_INSTEAD) return g->instead && g->instead[i];
     if (n->stage == HN_GPU_BESIDE) return !(g->instead && g->instead[i - 1]);
     return n->stage == HN_GPU_ALWAYS || (n->stage == HN_GPU_SUMS && g->sums) ||
-           (n->stage == HN_GPU_SOON && !g->sums && !g->clips) ||
-           (n->stage == HN_GPU_LATE && (g->sums || g->clips)) ||
            (n->stage == HN_GPU_CLIPS && g->clips) || (n->stage == HN_GPU_AVERAGES && g->averages) ||
            (n->stage == HN_GPU_GATHERS && g->gathers);
 }

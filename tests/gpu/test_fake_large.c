@@ -133,7 +133,7 @@ START_TEST(copies)
     const int each = 10, once = _i % 2 ? 0 : 5;
     static struct net n;
     struct rig_data d;
-    char plain[96], copied[96], beside[96];
+    char plain[96], copied[96];
     net_init(&n, trans);
     rig_data_init(&d, &n.t, 3, 9);
     (void)snprintf(plain, sizeof plain, "%s,graph=off", f->plain);
@@ -146,12 +146,6 @@ START_TEST(copies)
         if (fake.present) ck_assert_int_eq(got.launches - want.launches, each * STEPS + once);
         train(&n.t, &d, &hn_backend_cuda_f32, f->copied, &hypers[k], rows, &got);
         expect(&n.t, &want, &got, f->bound);
-        (void)snprintf(beside, sizeof beside, "%s,updates=beside", f->copied);
-        for (fake.eager = 0; fake.eager < 2; fake.eager++) {
-            train(&n.t, &d, &hn_backend_cuda_f32, beside, &hypers[k], rows, &got);
-            expect(&n.t, &want, &got, f->bound);
-        }
-        fake.eager = 0;
         fake.no_epilogue = 1; /* what takes the library's place reads the values themselves */
         train(&n.t, &d, &hn_backend_cuda_f32, plain, &hypers[k], rows, &want);
         train(&n.t, &d, &hn_backend_cuda_f32, copied, &hypers[k], rows, &got);

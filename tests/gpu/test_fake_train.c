@@ -10,8 +10,8 @@
 static struct outcome want, got;
 
 /* library; without epilogues; native; cohort; BatchNorm by cuDNN in every way to see it; several steps a graph, where the
- * library refuses most products; products in panels, one replica and a cohort; updates beside the gradients, run as late and as
- * early as they may */
+ * library refuses most products; products in panels, one replica and a cohort; all products by the library; side work as early as
+ * it may run */
 enum { WAYS = 14 };
 START_TEST(programs)
 {
@@ -27,8 +27,8 @@ START_TEST(programs)
                                             "unroll=3",
                                             "gemm-native=panels,bn-impl=native",
                                             "gemm-native=64x48",
-                                            "updates=beside,gemm-impl=library",
-                                            "updates=beside,graph=off" };
+                                            "gemm-impl=library",
+                                            "graph=off" };
     struct made *m = made_program((uint64_t)_i, 1);
     struct rig_data d;
     rig_data_init(&d, &m->t, m->classes, 9);
@@ -77,8 +77,7 @@ START_TEST(same)
         "bn-impl=native,gemm-impl=native,data=stream,stream-bytes=9000",
         "bn-impl=native,gemm-impl=native,unroll=1",
         "bn-impl=native,gemm-impl=native,unroll=2",
-        "bn-impl=native,gemm-impl=native,unroll=3",
-        "bn-impl=native,gemm-impl=native,updates=beside,unroll=2"
+        "bn-impl=native,gemm-impl=native,unroll=3"
     };
     struct made *m = made_program(100 + (uint64_t)_i, 1);
     struct rig_data d;
@@ -89,7 +88,7 @@ START_TEST(same)
                        .slots = 1,
                        .options = "bn-impl=native,gemm-impl=native" };
     train(m, &d, &u, &want);
-    for (int k = 0; k < 7; k++) {
+    for (int k = 0; k < 6; k++) {
         u.options = ways[k];
         train(m, &d, &u, &got);
         expect_same(&want, &got, m->t.p.n_slab);
@@ -146,7 +145,7 @@ static hone_status save_and_load(const struct hn_backend *b, void *exec, hone_er
 /* The device fails at its n-th call: the error comes up, nothing stays behind. */
 START_TEST(faults)
 {
-    static const char *const options[] = { "data=stream,updates=beside",
+    static const char *const options[] = { "data=stream",
                                            "bn-impl=cudnn,dropout-impl=cudnn,unroll=2",
                                            "bn-impl=cudnn,graph=off" };
     struct made *m = made_program(3, 1);
