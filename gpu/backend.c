@@ -48,8 +48,6 @@ static const struct choice choices[] = {
     CHOICE("overlap=early", no_overlap, HN_GPU_BESIDE_EACH_OTHER),
     CHOICE("overlap=beside", no_overlap, HN_GPU_EARLY),
     CHOICE("overlap=off", no_overlap, HN_GPU_EARLY | HN_GPU_BESIDE_EACH_OTHER),
-    CHOICE("steps=launches", whole, 0),
-    CHOICE("steps=whole", whole, 1),
     CHOICE("graph=on", no_graph, 0),
     CHOICE("graph=off", no_graph, 1),
     CHOICE("data=auto", stream, 0),
@@ -87,7 +85,7 @@ static int64_t number_of(const char *word, size_t n, const char *name)
     return v;
 }
 
-static const char numbers[] = "device=N, stream-bytes=N, whole-blocks=N or unroll=1..256";
+static const char numbers[] = "device=N, stream-bytes=N or unroll=1..256";
 
 static size_t name_of(const char *word) { return strcspn(word, "=,"); }
 static int same_name(const char *a, const char *b)
@@ -135,10 +133,6 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
         o->stream_bytes = v;
         return HONE_OK;
     }
-    if ((v = number_of(word, n, "whole-blocks=")) > 0) {
-        o->whole_blocks = v;
-        return HONE_OK;
-    }
     if ((v = number_of(word, n, "unroll=")) > 0 && v <= MOST_UNROLL) {
         o->unroll = v;
         return HONE_OK;
@@ -146,26 +140,15 @@ static hone_status read_option(const char *word, size_t n, struct hn_gpu_options
     return refuse(word, n, err);
 }
 
-/* A module may be built with other defaults than these, so that the command can be tried with them. */
-#ifndef HN_GPU_DEFAULTS
-#define HN_GPU_DEFAULTS ""
-#endif
-
-static hone_status read_words(const char *text, struct hn_gpu_options *o, hone_error *err)
+static hone_status read_options(const char *text, struct hn_gpu_options *o, hone_error *err)
 {
+    o->stream_bytes = STREAM_BYTES, o->unroll = UNROLL;
     while (text && *text) {
         size_t n = strcspn(text, ",");
         HN_TRY(read_option(text, n, o, err));
         text += text[n] ? n + 1 : n;
     }
     return HONE_OK;
-}
-
-static hone_status read_options(const char *text, struct hn_gpu_options *o, hone_error *err)
-{
-    o->stream_bytes = STREAM_BYTES, o->unroll = UNROLL;
-    HN_TRY(read_words(HN_GPU_DEFAULTS, o, err));
-    return read_words(text, o, err);
 }
 
 /* Each form of the operands is made for one precision. */
@@ -306,7 +289,6 @@ static void gpu_finish(void *exec)
         if (device[i]) d->layer->release(d->ctx, device[i]);
     for (size_t i = 0; i < sizeof pinned / sizeof *pinned; i++)
         if (pinned[i]) d->layer->unpin(d->ctx, pinned[i]);
-    if (e->whole && e->whole->tables) d->layer->release(d->ctx, e->whole->tables);
     for (int i = 0; e->outs && i < e->plan->prog->n_outputs; i++)
         if (e->outs[i]) d->layer->release(d->ctx, e->outs[i]);
     hn_arena_clear(&e->mem);
@@ -478,7 +460,6 @@ static hone_status gpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
     if (st == HONE_OK) st = hn_gpu_build(e, err);
     if (st == HONE_OK) st = make_memory(e, chunks, err);
     if (st == HONE_OK) settle(e);
-    if (st == HONE_OK && e->whole) st = hn_gpu_whole_prepare(e, err);
     if (st != HONE_OK) {
         gpu_finish(e);
         return st;

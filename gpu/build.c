@@ -344,6 +344,5 @@ hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
     if (beside) HN_TRY(side(&b, HN_GPU_BACK));
     HN_TRY(steps(&b, plan->n_forward, plan->n_steps));
     if (beside) HN_TRY(side(&b, HN_GPU_JOIN));
-    if (hn_gpu_trains(plan->pass)) HN_TRY(hn_gpu_update(&b));
-    return e->dev->o.whole ? hn_gpu_whole_build(&b) : HONE_OK;
+    return hn_gpu_trains(plan->pass) ? hn_gpu_update(&b) : HONE_OK;
 }

@@ -41,12 +41,10 @@ struct hn_gpu_options {
     int no_graph;   /* graph=off */
     int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
     int stream;     /* data=stream: never resident */
-    int whole;      /* steps=whole: one launch for all steps of a call where whole.c can */
     int norm, drop; /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
     int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
     int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
-    int64_t whole_blocks; /* of a slot, at most; 0: as many as are useful */
     int64_t unroll;       /* steps of one captured graph where many follow each other */
     int ordinal;
 };
@@ -115,16 +113,6 @@ struct hn_gpu_graph { /* a captured step, and the library's products prepared fo
     uint64_t used;    /* for eviction */
 };
 
-struct hn_gpu_whole { /* whole steps as one launch */
-    struct hn_k_whole args;
-    struct hn_k_item items[HN_K_ITEMS];
-    struct hn_k_act acts[HN_K_ACTS];
-    int64_t tasks;         /* tiles of all gradients */
-    uint32_t blocks;       /* a slot */
-    unsigned char *tables; /* on the device: items, acts, and what blocks meet at */
-    size_t met_at, met_bytes;
-};
-
 struct hn_gpu_data { /* a bound data set */
     const struct hn_dataset *set;
     void **resident; /* per column, NULL: no data; all NULL when streamed */
@@ -164,7 +152,6 @@ struct hn_gpu_exec {
     int seeded;
     struct hn_gpu_graph graphs[HN_GPU_GRAPHS];
     uint64_t clock;
-    struct hn_gpu_whole *whole; /* NULL: steps are launches */
 };
 
 static inline int hn_gpu_trains(enum hn_pass pass)
@@ -273,9 +260,6 @@ void hn_gpu_tail_forward(struct hn_gpu_build *b, struct hn_k_tail *tail);
 void hn_gpu_tail_backward(struct hn_gpu_build *b, struct hn_k_tail *tail);
 /* Which columns of the data set are read where they lie. */
 hone_status hn_gpu_find_in_place(struct hn_gpu_build *b);
-/* The value that this one is a view of; its position among the columns, -1: it is none. */
-int32_t hn_gpu_root(const struct hn_gpu_build *b, int32_t value);
-int32_t hn_gpu_column_of(const struct hn_gpu_build *b, int32_t value);
 /* The column that is this value, when it is read in place; else -1. */
 int32_t hn_gpu_in_place(const struct hn_gpu_build *b, int32_t value);
 
@@ -327,12 +311,6 @@ hone_status hn_gpu_state_load(void *exec, int slot, const void *src, hone_error 
 hone_status hn_gpu_steps(struct hn_gpu_exec *e, const struct hn_gpu_graph *variant,
                          const struct hn_replica *r, int64_t n_steps, hone_error *err);
 void hn_gpu_drop_graphs(struct hn_gpu_exec *e);
-
-/* whole.c: can the plan's step be one launch? Makes e->whole if so. Its tables on the device; then, its steps instead of nodes. */
-hone_status hn_gpu_whole_build(struct hn_gpu_build *b);
-hone_status hn_gpu_whole_prepare(struct hn_gpu_exec *e, hone_error *err);
-int hn_gpu_whole_serves(const struct hn_gpu_exec *e, const struct hn_gpu_graph *variant);
-hone_status hn_gpu_whole_steps(struct hn_gpu_exec *e, hone_error *err);
 
 /* run.c */
 hone_status hn_gpu_run(struct hn_gpu_exec *e, struct hn_slot *slots, int n_slots, int n_steps,

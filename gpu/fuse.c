@@ -110,16 +110,17 @@ void hn_gpu_tail_backward(struct hn_gpu_build *b, struct hn_k_tail *tail)
 
 /* ---- columns ------------------------------------------------------------------------------------------------------ */
 
-int32_t hn_gpu_root(const struct hn_gpu_build *b, int32_t v)
+/* The value that this one is a view of. */
+static int32_t root(const struct hn_gpu_build *b, int32_t v)
 {
     while (v >= 0 && b->p->values[v].view_of >= 0) v = b->p->values[v].view_of;
     return v;
 }
 
 /* Position of a value among the columns, -1: it is none. */
-int32_t hn_gpu_column_of(const struct hn_gpu_build *b, int32_t value)
+static int32_t column_of(const struct hn_gpu_build *b, int32_t value)
 {
-    const int32_t v = hn_gpu_root(b, value);
+    const int32_t v = root(b, value);
     for (int i = 0; i < b->p->n_inputs; i++)
         if (b->p->inputs[i] == v) return i;
     for (int i = 0; i < b->p->n_targets; i++)
@@ -158,12 +159,12 @@ hone_status hn_gpu_find_in_place(struct hn_gpu_build *b)
     for (int i = 0; i < plan->n_steps; i++) {
         const struct hn_op *op = &b->p->ops[plan->steps[i].op];
         for (int k = 0; k < op->n_in; k++) {
-            const int32_t c = op->in[k] < 0 ? -1 : hn_gpu_column_of(b, op->in[k]);
+            const int32_t c = op->in[k] < 0 ? -1 : column_of(b, op->in[k]);
             if (c >= 0 && !reads_rows(b, op, k)) b->in_place[c] = 0;
         }
     }
     for (int i = 0; i < b->p->n_outputs; i++) {
-        const int32_t c = hn_gpu_column_of(b, b->p->outputs[i]);
+        const int32_t c = column_of(b, b->p->outputs[i]);
         if (c >= 0) b->in_place[c] = 0;
     }
     return HONE_OK;
@@ -171,6 +172,6 @@ hone_status hn_gpu_find_in_place(struct hn_gpu_build *b)
 
 int32_t hn_gpu_in_place(const struct hn_gpu_build *b, int32_t value)
 {
-    const int32_t c = hn_gpu_column_of(b, value);
+    const int32_t c = column_of(b, value);
     return c >= 0 && b->in_place[c] ? c : -1;
 }

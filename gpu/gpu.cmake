@@ -1,7 +1,7 @@
 # The GPU module. hn_gpu_fake (tests only, no CUDA): the backend's host logic and its kernels compiled as C, for a device layer
 # of plain memory. hone_cuda: libhone_cuda.so, only when nvcc, cuBLAS and cuDNN are found (HONE_CUDA=ON|OFF|AUTO).
-set(HN_GPU_KERNELS unary quantize binary dropout augment embedding gather dense panel norm layernorm softmax shape reduce matmul loss judge optim convert whole)
-set(HN_GPU_HOST backend build update choice dense panel operand fuse element augment library norm step whole data stream run)
+set(HN_GPU_KERNELS unary quantize binary dropout augment embedding gather dense panel norm layernorm softmax shape reduce matmul loss judge optim convert)
+set(HN_GPU_HOST backend build update choice dense panel operand fuse element augment library norm step data stream run)
 
 # The backend without a device: host logic, and every kernel as C once per element size, with these definitions and options.
 function(hn_gpu_as_c target definitions options)
@@ -27,30 +27,19 @@ endfunction()
 
 if(HONE_TESTS)
   hn_gpu_as_c(hn_gpu_fake "" "")
-  # the same as a module, and a driver to be found, so that the command can be run on the fake device; and one in which whole
-  # steps are the default
+  # the same as a module, and a driver to be found, so that the command can be run on the fake device
   add_library(hn_gpu_fake_driver SHARED tests/gpu/driver/driver.c)
   target_link_libraries(hn_gpu_fake_driver PRIVATE hn_flags)
   set_target_properties(hn_gpu_fake_driver PROPERTIES
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/gpu_fake_module OUTPUT_NAME cuda SOVERSION 1)
-  add_library(hn_gpu_fake_whole OBJECT gpu/backend.c)
-  target_link_libraries(hn_gpu_fake_whole PUBLIC hn_flags hn_deps)
-  target_compile_definitions(hn_gpu_fake_whole PRIVATE HN_GPU_DEFAULTS="steps=whole")
-  set(fakes gpu/module.c tests/gpu/fake.c tests/gpu/fake_cudnn.c)
-  set(objects $<TARGET_OBJECTS:hn_gpu_fake>)
-  add_library(hn_gpu_fake_module MODULE ${fakes} ${objects})
-  add_library(hn_gpu_fake_module_whole MODULE ${fakes} $<FILTER:${objects},EXCLUDE,gpu/backend\\.c> $<TARGET_OBJECTS:hn_gpu_fake_whole>)
-  foreach(kind "" _whole)
-    set(t hn_gpu_fake_module${kind})
-    target_link_libraries(${t} PRIVATE hn_flags m "-Wl,--version-script=${CMAKE_SOURCE_DIR}/gpu/hone_cuda.map")
-    set_target_properties(${t} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/gpu_fake_module${kind} OUTPUT_NAME hone_cuda)
-  endforeach()
+  add_library(hn_gpu_fake_module MODULE gpu/module.c tests/gpu/fake.c tests/gpu/fake_cudnn.c $<TARGET_OBJECTS:hn_gpu_fake>)
+  target_link_libraries(hn_gpu_fake_module PRIVATE hn_flags m "-Wl,--version-script=${CMAKE_SOURCE_DIR}/gpu/hone_cuda.map")
+  set_target_properties(hn_gpu_fake_module PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/gpu_fake_module OUTPUT_NAME hone_cuda)
   find_package(Python3 COMPONENTS Interpreter)
   if(Python3_EXECUTABLE)
     enable_testing()
     add_test(NAME gpu.command COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/gpu/command.py ${CMAKE_BINARY_DIR})
-    add_test(NAME gpu.command_whole COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/gpu/command.py ${CMAKE_BINARY_DIR} whole)
-    set_tests_properties(gpu.command gpu.command_whole PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+    set_tests_properties(gpu.command PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
     add_test(NAME gpu.module COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/gpu/module.py ${CMAKE_BINARY_DIR})
     set_tests_properties(gpu.module PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
   endif()

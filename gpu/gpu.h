@@ -92,8 +92,6 @@ struct hn_gpu_layer {
      * the compute stream after upload_join waits for it. */
     hone_status (*upload)(void *ctx, void *to, const void *from, size_t n, hone_error *err);
     hone_status (*upload_join)(void *ctx, hone_error *err);
-    /* How many blocks of `whole` can be at work at the same time; 0: it cannot run here. Its launch has no more. */
-    hone_status (*resident)(void *ctx, size_t elem, uint32_t *blocks, hone_error *err);
     hone_status (*launch)(void *ctx, enum hn_k_id kernel, size_t elem, struct hn_gpu_grid grid,
                           const void *args, size_t bytes, hone_error *err);
     /* Another stream for launches beside the compute stream's, captured along with it: FORK, what is launched then begins behind

@@ -335,64 +335,6 @@ struct hn_k_average { /* n elements of slab W from `first` on */
     int64_t first, n;
 };
 
-/* ---- a whole step as one launch (whole.cu) ---------------------------------------------------------------------- */
-
-enum {
-    HN_K_ITEMS = 16,
-    HN_K_ACTS = 4 * HN_K_ITEMS + 4,
-    HN_K_CHANNELS = 256,
-    HN_K_ROW_BLOCK = 8,
-    HN_K_DOWN = 16,
-    HN_K_ACROSS = 64,
-    HN_K_TERMS = 512 /* bytes */,
-    HN_K_MET = 32
-};
-enum hn_k_item_kind { HN_K_DENSE, HN_K_BATCHNORM };
-struct hn_k_trained { /* a parameter of an item: is it trained, and how */
-    int32_t is;
-    float lr_mult, decay_mult;
-};
-struct hn_k_item { /* a Dense or a BatchNormalization with the function and the Dropout behind it */
-    int32_t kind, in, out; /* numbers of a row before and behind it */
-    int32_t
-        column; /* of the data set that is x, which is converted to `x` where that is needed; -1: `x` */
-    int32_t trans, population;
-    int32_t channel; /* its first among all of the items' channels */
-    struct hn_k_ref x,
-        g; /* rows of `in`; gradient of the result before function and Dropout, rows of `out` */
-    struct hn_k_ref w, b;              /* weights and bias, or scale and bias */
-    struct hn_k_ref mean, var;         /* running */
-    struct hn_k_ref parts, parts_back; /* doubles: 2 for each row block and channel */
-    struct hn_k_trained train_w, train_b;
-    struct hn_k_tail tail; /* forward's places; `by` for the slope */
-    double alpha, beta, eps, momentum;
-};
-enum hn_k_act_kind {
-    HN_KA_GATHER,
-    HN_KA_DENSE,
-    HN_KA_SUMS,
-    HN_KA_NORM,
-    HN_KA_LOSS,
-    HN_KA_TAIL,
-    HN_KA_BACK,
-    HN_KA_SUMS_BACK,
-    HN_KA_NORM_BACK,
-    HN_KA_UPDATE
-};
-struct
-    hn_k_act { /* meets: the blocks of a slot wait for each other before it; spread: tiles of a product are dealt out, not rows */
-    int16_t kind, item, meets, spread;
-};
-struct hn_k_whole { /* x: the blocks of a slot, all of them at work at the same time */
-    struct hn_k_env env;
-    const struct hn_k_column *columns; /* n_columns per slot */
-    const struct hn_k_item *items;
-    const struct hn_k_act *acts;
-    uint32_t *met; /* every HN_K_MET-th a slot's: zero before the launch */
-    int32_t n_columns, n_items, n_acts;
-    struct hn_k_loss loss;
-};
-
 /* ---- the kernels --------------------------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -404,7 +346,7 @@ struct hn_k_whole { /* x: the blocks of a slot, all of them at work at the same 
     X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
-    X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(average) X(optim) X(whole)
+    X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(average) X(optim)
 /* clang-format on */
 enum hn_k_id {
 #define HN_K_ID(name) HN_KN_##name,
@@ -419,9 +361,7 @@ enum {
     HN_K_NORM = 64,
     HN_K_SIDE = 64,
     HN_K_SUMS = 16,
-    HN_K_FEW = 16,
-    HN_K_SHARED =
-        110 << 10 /* bytes of a block's memory in `whole`, asked for when it is launched */
+    HN_K_FEW = 16
 }; /* tiles of a product: 16 or 32 rows, 16 columns; of a transposed copy: 64 x 64; sums beside a product in panels: 16 columns */
 
 /* Tiles of `panel`: rows, columns; its shared memory, given to it by the launch: two blocks fit a processor. */
@@ -457,7 +397,6 @@ typedef double real;
 #ifdef __CUDACC__
 #define hn_watch_exempt(p, n)     ((void)0)
 #define HN_DEVICE                 static __device__ __forceinline__
-#define HN_APART                  static __device__ __noinline__ /* rarely called: not in the caller's way */
 #define HN_SHARED                 __shared__
 #define HN_BLANK                  /* behind a shared struct's name: zeros where a compiler cannot see that a thread fills it */
 #define HN_DYNAMIC(type, name, n) extern __shared__ __align__(16) type name[]
@@ -505,17 +444,12 @@ typedef double real;
 #define HN_HERE(x) asm volatile("" ::"l"(x))
 #define HN_ALIGNED __align__(16)
 #else
-struct
-    hn_k_at { /* a block's place in the grid; for `whole`, HN_K_SHARED bytes for each block of the slot */
+struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
-    unsigned char *memory;
 };
 #define HN_DEVICE static inline
-#define HN_APART  static
-#ifdef HN_WATCHED /* tests/gpu/watched: told of phases, blocks' meetings and copies under way, and of every access by the compiler */
-int hn_watch_thread(int t); /* 0: that was the last one */
-void hn_watch_block(int64_t x, int64_t y, int64_t z);
-void hn_watch_meeting(void);
+#ifdef HN_WATCHED /* tests/gpu/watched: told of phases and copies under way, and of every access by the compiler */
+int hn_watch_thread(int t);                     /* 0: that was the last one */
 void hn_watch_exempt(const void *p, int bytes); /* from now on: no matter who sees what of it */
 void hn_watch_send(void *to, const void *from, int bytes);
 void hn_watch_sent(void);
@@ -524,9 +458,7 @@ void hn_watch_arrived(int still);
 #define HN_DYNAMIC(type, name, n) HN_SHARED type name[n]
 #define HN_EACH(t)                for (int t = 0; hn_watch_thread(t); t++)
 #else
-#define hn_watch_block(x, y, z) ((void)0)
-#define hn_watch_meeting()      ((void)0)
-#define hn_watch_exempt(p, n)   ((void)0)
+#define hn_watch_exempt(p, n) ((void)0)
 #define HN_SHARED
 #define HN_DYNAMIC(type, name, n) type name[n]
 #define HN_EACH(t)                for (int t = 0; t < HN_BLOCK; t++)

@@ -249,53 +249,21 @@ static hone_status layer_launch(void *ctx, enum hn_k_id kernel, size_t elem,
                                 hone_error *err)
 {
     struct hn_gpu_context *c = ctx;
-    const int together = kernel == HN_KN_whole; /* its blocks wait for each other */
     const int deep = kernel == HN_KN_panel ? HN_K_PANEL_BYTES : 0;
-    cudaLaunchAttribute how_so = { .id = together
-                                             ? cudaLaunchAttributeCooperative
-                                             : cudaLaunchAttributeProgrammaticStreamSerialization };
-    if (together)
-        how_so.val.cooperative = 1;
-    else
-        how_so.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute how_so = { .id = cudaLaunchAttributeProgrammaticStreamSerialization };
+    how_so.val.programmaticStreamSerializationAllowed = 1;
     const cudaLaunchConfig_t how = { .gridDim = { grid.x, grid.y, grid.z },
                                      .blockDim = { HN_BLOCK, 1, 1 },
-                                     .dynamicSmemBytes = (size_t)(together ? HN_K_SHARED : deep),
+                                     .dynamicSmemBytes = (size_t)deep,
                                      .stream = c->now,
                                      .attrs = &how_so,
-                                     .numAttrs =
-                                         together || ((c->overlap & HN_GPU_EARLY) && c->follows) };
+                                     .numAttrs = (c->overlap & HN_GPU_EARLY) && c->follows };
     void *list[1] = { (void *)(uintptr_t)args };
     (void)bytes; /* the kernel knows the size of its one argument */
     HN_TRY(hn_gpu_here(c, err));
     HN_TRY(make_room(c, kernel, elem, deep, err));
-    c->follows = !together && c->now == c->stream;
+    c->follows = c->now == c->stream;
     return check(cudaLaunchKernelExC(&how, kernels[elem == 8][kernel](), list), names[kernel], err);
-}
-
-static hone_status layer_resident(void *ctx, size_t elem, uint32_t *blocks, hone_error *err)
-{
-    static const char doing[] = "whole steps as one launch";
-    const struct hn_gpu_context *c = ctx;
-    const void *kernel = kernels[elem == 8][HN_KN_whole]();
-    int most = 0, each = 0, processors = 0, together = 0;
-    *blocks = 0;
-    HN_TRY(hn_gpu_here(c, err));
-    HN_TRY(check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, c->ordinal),
-                 doing, err));
-    HN_TRY(check(cudaDeviceGetAttribute(&together, cudaDevAttrCooperativeLaunch, c->ordinal), doing,
-                 err));
-    if (most < HN_K_SHARED || !together) return HONE_OK;
-    HN_TRY(check(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, HN_K_SHARED),
-        doing, err));
-    HN_TRY(
-        check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, HN_BLOCK, HN_K_SHARED),
-              doing, err));
-    HN_TRY(check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, c->ordinal),
-                 doing, err));
-    *blocks = (uint32_t)(each * processors);
-    return HONE_OK;
 }
 
 static hone_status layer_side(void *ctx, enum hn_gpu_side what, hone_error *err)
@@ -492,7 +460,6 @@ const struct hn_gpu_layer hn_gpu_layer = {
     .sync = layer_sync,
     .upload = layer_upload,
     .upload_join = layer_join,
-    .resident = layer_resident,
     .launch = layer_launch,
     .side = layer_side,
     .capture_begin = layer_begin,

@@ -211,7 +211,6 @@ hone_status hn_gpu_steps(struct hn_gpu_exec *e, const struct hn_gpu_graph *varia
 {
     const struct hn_gpu_dev *d = e->dev;
     struct hn_gpu_graph want = *variant;
-    if (hn_gpu_whole_serves(e, variant)) return hn_gpu_whole_steps(e, err);
     for (int i = 0; by_address(e) && i < 4; i++) want.slab[i] = r->slab[i];
     if (e->n_drops && r->hyper) want.dropout = r->hyper->dropout;
     struct hn_gpu_step s = { e, NULL, r, err };

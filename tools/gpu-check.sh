@@ -47,7 +47,7 @@ export arch
 echo "== build"
 kernels=$(sed -n 's/^set(HN_GPU_KERNELS \(.*\))/\1/p' gpu/gpu.cmake)
 host="$(sed -n 's/^set(HN_GPU_HOST \(.*\))/\1/p' gpu/gpu.cmake) layer cudnn"
-tests="test_fake_rows test_fake_train test_fake_whole test_fake_stream test_fake_cudnn test_fake_large test_fake_panel"
+tests="test_fake_rows test_fake_train test_fake_stream test_fake_cudnn test_fake_large test_fake_panel"
 jobs=()
 for k in $kernels; do for b in 32 64; do
   jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden,-fno-threadsafe-statics -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
@@ -138,7 +138,6 @@ check() { begin "$@" && finish; }
 if part tests; then
   begin "every op against the reference, fp32 to 1e-5, float64 to 1e-9" 150 6 "$build/test_fake_rows"
   begin "training against the reference: random programs, cohorts, streams" 120 4 "$build/test_fake_train"
-  begin "whole steps as one launch: chains of layers, any number of blocks, company" 60 4 "$build/test_fake_whole"
   begin "streamed rows: the same bits as resident ones" 60 4 "$build/test_fake_stream"
   begin "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
   begin "ways of large layers: copied operands, wide norms, bias gradients" 60 4 "$build/test_fake_large"
@@ -194,7 +193,7 @@ if ! part sanitizer; then
 elif [ -n "$sanitizer" ]; then # a share of the cases, in the time that is left: these tools are slow
   export HN_TEST_EVERY=16
   for tool in memcheck racecheck; do
-    for t in test_fake_train test_fake_whole test_fake_cudnn; do
+    for t in test_fake_train test_fake_cudnn; do
       check "compute-sanitizer $tool, $t, every 16th case" 70 4 "$sanitizer" --tool $tool --error-exitcode 9 "$build/$t"
     done
   done

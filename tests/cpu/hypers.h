@@ -7,12 +7,7 @@
 
 #include "ops/math/op.h"
 
-enum {
-    HYPERS_PLAIN = 5,       /* of these no step adds batches up or clips */
-    HYPERS_ACCUMULATED = 6, /* only adds up */
-    HYPERS_CLIPPED = 7,     /* only clips */
-    HYPERS = 10
-};
+enum { HYPERS_CLIPPED = 7 /* only clips */, HYPERS = 10 };
 static const struct hn_hyper hypers[HYPERS] = {
     { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1, .weight_decay = 0.01, .l1 = 0.001 },
     { .optimizer = HN_ADAM,

@@ -4,8 +4,7 @@
 formulas), so that everything between `hone train --device cuda` and the layer runs: loading, training, evaluation, prediction,
 search, checkpoints with cuDNN's random states, interrupted runs that resume to the same bytes.
 
-usage: command.py BUILD-FOLDER [whole | MODULE [search]]     whole: the fake module in which whole steps are one launch; MODULE: a libhone_cuda.so
-for the GPU of this machine; search: only searches, and how long they take
+usage: command.py BUILD-FOLDER [MODULE [search]]     MODULE: a libhone_cuda.so for the GPU of this machine; search: only searches, and how long they take
 """
 import csv
 import json
@@ -20,9 +19,8 @@ import tempfile
 import time
 
 build = pathlib.Path(sys.argv[1]).resolve()
-whole = sys.argv[2:] == ["whole"]
-real = len(sys.argv) > 2 and not whole
-module = pathlib.Path(sys.argv[2]).resolve() if real else build / ("gpu_fake_module_whole" if whole else "gpu_fake_module") / "libhone_cuda.so"
+real = len(sys.argv) > 2
+module = pathlib.Path(sys.argv[2]).resolve() if real else build / "gpu_fake_module" / "libhone_cuda.so"
 bad = []
 if not module.exists() or not (build / "hone").exists():
     print("skipped: the module is not built")
@@ -141,7 +139,7 @@ def cudnn_dropout():
 
 def search(name, *options, of=model):
     """The trials without what a clock says, the model's bytes, and how often the device was asked to train or evaluate: captured steps
-    replayed, and launches of whole steps."""
+    replayed."""
     counts = folder / "counts"
     counts.unlink(missing_ok=True)
     env["HONE_FAKE_COUNTS"] = str(counts)
@@ -153,10 +151,8 @@ def search(name, *options, of=model):
     for row in rows:
         for key in [k for k in row if "second" in k]:
             del row[key]
-    asked = [tuple(map(int, line.split())) for line in counts.read_text().splitlines()] if counts.exists() else []
-    if whole and "--bn-impl" not in options and "--dropout-impl" not in options and not any(wholes for _, wholes in asked):
-        bad.append(f"{name}: no launch of whole steps")
-    return rows, (folder / name).read_bytes(), sum(map(sum, asked)), states
+    asked = sum(map(int, counts.read_text().split())) if counts.exists() else 0
+    return rows, (folder / name).read_bytes(), asked, states
 
 
 def gathered():
@@ -184,7 +180,7 @@ def shared():
     for of, options in (("large.onnx", ["--math", "tf32"]), (model, ["--bn-impl", "cudnn"]), (model, ["--dropout-impl", "cudnn"])):
         few = ["--trials", "3", "--epochs", "2", "--search", "lr=log:1e-3..1e-1", *options]
         one, four = search("one.onnx", *few, "--jobs", "1", of=of), search("four.onnx", *few, "--jobs", "4", of=of)
-        if one[:2] != four[:2] or (one[2] != four[2] and not whole):  # whole steps: how many evaluations are replays depends on the workers
+        if one[:3] != four[:3]:
             bad.append(f"a search with {options}: something else by four workers than by one; {one[2]} and {four[2]} captured steps replayed")
 
 
@@ -201,7 +197,7 @@ def rounded():
 
 def weighted():
     """Weights of rows and classes: a training, an evaluation and a search on the GPU are the CPU's within rounding, and a search by many
-    workers is that of one. What takes a whole step at once has no weights and must not be used for them."""
+    workers is that of one."""
     lines = data.read_text().split()
     rng = random.Random(3)
     (folder / "w.csv").write_text("\n".join([lines[0] + ",w"] + [f"{line},{rng.choice([0, 1, 2, 5])}" for line in lines[1:]]) + "\n")

@@ -13,7 +13,6 @@ void fake_reset(void) { fake = (struct fake){ .present = 1 }; }
 
 struct at {
     int64_t x, y, z, nx;
-    unsigned char *memory;
 };
 typedef void kernel(const void *args, const struct at *at);
 #define DECLARE(name)                                                                              \
@@ -102,7 +101,7 @@ static void tell(void)
     const char *path = getenv("HONE_FAKE_COUNTS");
     FILE *f = path ? fopen(path, "a") : NULL;
     if (!f) return;
-    (void)fprintf(f, "%d %d\n", fake.replays, fake.wholes);
+    (void)fprintf(f, "%d\n", fake.replays);
     (void)fclose(f);
 }
 static void fake_close(void *ctx)
@@ -227,19 +226,15 @@ static void perform(const struct record *r)
     case REPLAY: perform_all(((const struct graph *)r->handle)->first); return;
     default: break;
     }
-    const size_t room = (size_t)r->grid.x * HN_K_SHARED;
-    unsigned char *memory = r->kernel == HN_KN_whole ? malloc(room * r->grid.z) : NULL;
-    if (memory) memset(memory, 0xff, room * r->grid.z); /* NaN */
     if (hn_watch_launch) hn_watch_launch(names[r->kernel]);
     /* blocks in reverse: nothing may depend on their order */
     for (int64_t z = r->grid.z; z-- > 0;)
         for (int64_t y = r->grid.y; y-- > 0;)
             for (int64_t x = r->grid.x; x-- > 0;) {
-                struct at at = { x, y, z, r->grid.x, memory ? memory + (size_t)z * room : NULL };
+                struct at at = { x, y, z, r->grid.x };
                 if (hn_watch_block) hn_watch_block(x, y, z);
                 kernels[r->elem == 8][r->kernel](r->args, &at);
             }
-    free(memory);
 }
 
 static void perform_all(const struct record *r)
@@ -323,13 +318,6 @@ static hone_status fake_join(void *ctx, hone_error *err)
     return HONE_OK;
 }
 
-static hone_status fake_resident(void *ctx, size_t elem, uint32_t *blocks, hone_error *err)
-{
-    (void)ctx, (void)elem;
-    STEP("resident");
-    *blocks = fake.resident ? fake.resident : 128;
-    return HONE_OK;
-}
 static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct hn_gpu_grid grid,
                                const void *args, size_t bytes, hone_error *err)
 {
@@ -342,7 +330,6 @@ static hone_status fake_launch(void *ctx, enum hn_k_id id, size_t elem, struct h
     r->kernel = (int)id, r->elem = elem, r->grid = grid, r->bytes = bytes;
     memcpy(r->args, args, bytes);
     fake.launches++;
-    fake.wholes += id == HN_KN_whole;
     struct context *c = ctx;
     if (!c->side || fake.eager) {
         record_or_do(c, r);
@@ -555,7 +542,6 @@ const struct hn_gpu_layer hn_gpu_layer = {
     .sync = fake_sync,
     .upload = fake_upload,
     .upload_join = fake_join,
-    .resident = fake_resident,
     .launch = fake_launch,
     .side = fake_side,
     .capture_begin = fake_begin,

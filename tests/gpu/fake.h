@@ -27,9 +27,8 @@ struct fake {
     size_t live;  /* bytes held, pinned ones too */
     int contexts, graphs, gemms;
     int calls_held; /* prepared cuDNN calls */
-    int launches, products, captured, replays, syncs, uploads, norms, drops, seeds, wholes;
-    size_t uploaded;   /* bytes */
-    unsigned resident; /* blocks of `whole` at work at once; 0: 128 */
+    int launches, products, captured, replays, syncs, uploads, norms, drops, seeds;
+    size_t uploaded; /* bytes */
 };
 extern struct fake fake;
 void fake_reset(void);

@@ -105,7 +105,6 @@ static const struct {
     { &hn_backend_shadow, "", "ln_f64" },
     { &hn_backend_cuda_f32, "", "bn_f32" },
     { &hn_backend_cuda_f32, "", "ln_f32" },
-    { &hn_backend_cuda_f32, "steps=whole", "ln_f32" },
     { &hn_backend_cuda_f64, "unroll=2", "bn_f64" },
     { &hn_backend_cuda_f32, "data=stream,stream-bytes=9000", "bn_f32" },
 };

@@ -170,7 +170,7 @@ enum { ROW_SECONDS = 15, MOST_RESTARTS = 12, EXIT_NEXT = 3 };
 struct watched { /* shared by the process that makes the rows and the one that watches it */
     int rows;    /* that need not be made any more */
     int failed;  /* that could not be made, or curves out of bounds */
-    double one, whole, together;
+    double one, together;
     char name[160], option[64],
         endless[64]; /* the row under way, its first option; the one of a row that never ended */
 };
@@ -234,7 +234,6 @@ static void row(const struct task *k, const struct hn_backend *b, const char *op
         printf("| %s | step, %s | %.1f us | %.3g samples/s |\n", k->s->name, what, 1e6 * t,
                (double)k->s->batch / t);
     if (strcmp(options, "") == 0 && b == &hn_backend_cuda_f32) seen->one = t;
-    if (strcmp(options, "steps=whole") == 0) seen->whole = t;
     row_ends(t >= 0);
 }
 
@@ -311,13 +310,12 @@ static void curves(const struct task *k)
                  { "math=tf32,operands=transposed,norm-width=8",
                    "TF32, transposed, 8 channels a block, against float64", 2e-2 },
                  { "gemm-native=panels", "fp32, products in panels, against float64", 1e-3 },
-                 { "steps=whole", "fp32, all steps as one launch, against float64", 1e-3 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
     struct curve want = { { 0 }, NULL };
     if (k->s->small)
         curve_row(k, &hn_backend_reference, "", "float64 against the CPU's reference kernels", 1e-9,
                   &want);
-    for (int i = 0; i < 7 + k->s->norm; i++)
+    for (int i = 0; i < 6 + k->s->norm; i++)
         curve_row(k, &hn_backend_cuda_f32, ways[i].options, ways[i].what, ways[i].bound, &want);
     free(want.w);
 }
@@ -346,10 +344,6 @@ static const struct {
     { "gemm-native=64x32", "fp32, products in panels of 64 x 32", "ABC", 0 },
     { "gemm-impl=native,gemm-native=panels", "fp32, native products, in panels", "D", 0 },
     { "gemm-impl=library", "fp32, cuBLASLt's products", "ABCD", 1 },
-    { "steps=whole", "fp32, all steps as one launch", "ABC", 0 },
-    { "steps=whole,whole-blocks=16", "fp32, all steps as one launch of 16 blocks", "ABC", 0 },
-    { "steps=whole,whole-blocks=32", "fp32, all steps as one launch of 32 blocks", "AC", 0 },
-    { "steps=whole,whole-blocks=132", "fp32, all steps as one launch of 132 blocks", "C", 0 },
     { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", "ABCD", 1 },
     { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", "D", 0 },
     { "bn-impl=native,norm-width=4", "BatchNormalization native, 4 channels a block", "AD", 0 },
@@ -432,10 +426,7 @@ static void measure(const struct task *k)
     if (!strchr("D", k->s->name[0]))
         row(k, &hn_backend_cuda_f64, "gemm-native=panels", "float64, products in panels");
     const int both = strcmp(k->s->name, "A") == 0 || strcmp(k->s->name, "B") == 0;
-    if (both) {
-        together(k, "", "fp32", seen->one, 0);
-        together(k, "steps=whole", "fp32, all steps as one launch", seen->whole, 0);
-    }
+    if (both) together(k, "", "fp32", seen->one, 0);
     if (strcmp(k->s->name, "A") == 0) {
         together(k, "gemm-native=panels", "fp32, products in panels", seen->one, 0);
         together(k, "gemm-native=64x16", "fp32, products in panels of 64 x 16", seen->one, 0);
@@ -461,7 +452,7 @@ static int watch(const struct spec *s, int rounds, int all)
 {
     int how = 0, failed = 0;
     seen->rows = seen->failed = 0;
-    seen->one = seen->whole = seen->together = 0;
+    seen->one = seen->together = 0;
     for (int i = 0; i <= MOST_RESTARTS; i++) {
         const pid_t p = fork();
         if (p == 0) {

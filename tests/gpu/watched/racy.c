@@ -7,6 +7,7 @@
 #include <string.h>
 
 void hn_watch_launch(const char *kernel);
+void hn_watch_block(int64_t x, int64_t y, int64_t z);
 
 static double device_memory[2 * HN_BLOCK];
 
@@ -36,7 +37,7 @@ static void between_blocks(int right)
         hn_watch_block(block, 0, 0);
         HN_EACH(t) device_memory[block * HN_BLOCK + t] = t;
     }
-    if (right) hn_watch_meeting();
+    if (right) hn_watch_launch("the next one");
     hn_watch_block(0, 0, 0);
     HN_EACH(t) device_memory[t] = device_memory[HN_BLOCK + t];
 }

@@ -4,8 +4,8 @@
  * every access, and this is what they call. Threads of a block run one after the other, phase by phase, so nothing goes wrong by
  * chance; but each access is noted, and two threads that touch the same bytes in one phase, one of them writing, are told of: on a
  * GPU a barrier would be missing there. What a kernel does outside its phases all threads do, before the barrier of the next one.
- * The same for blocks of one launch, which have no order, or of one stretch between two meetings; and for asynchronous copies,
- * which arrive when they are waited for and whose target nobody may touch until then.
+ * The same for blocks of one launch, which have no order; and for asynchronous copies, which arrive when they are waited for and
+ * whose target nobody may touch until then.
  *
  * A thread's own variables are on the stack, which is not looked at; what a block shares has a section of its own. */
 #include "gpu/kernel.h"
@@ -17,7 +17,6 @@
 void hn_watch_launch(const char *kernel);
 int hn_watch_thread(int t);
 void hn_watch_block(int64_t x, int64_t y, int64_t z);
-void hn_watch_meeting(void);
 void hn_watch_exempt(const void *p, int bytes);
 void hn_watch_send(void *to, const void *from, int bytes);
 void hn_watch_sent(void);
@@ -27,7 +26,7 @@ enum { GRAIN = 2, ALL = -1, SEVERAL = -2, ROOM = 1 << 23, MOST_SENT = 4096, MOST
 
 /* ---- who has touched what ---------------------------------------------------------------------------------------- */
 
-/* Who touched some bytes last, threads of a phase and blocks of a stretch. Both are numbered through, so that a phase belongs to
+/* Who touched some bytes last, threads of a phase and blocks of a launch. Both are numbered through, so that a phase belongs to
  * one block. */
 struct touch {
     uint32_t when;
@@ -36,11 +35,11 @@ struct touch {
 struct grain {
     uintptr_t at; /* 0: free */
     struct touch thread_read, thread_wrote, block_read, block_wrote;
-    uint32_t exempt; /* in this stretch */
+    uint32_t exempt; /* in this launch */
     int32_t sent_by; /* 1 + the thread whose copy is on its way here; 0: none */
 };
 static struct grain *grains;
-static uint32_t n_grains, phase, stretch;
+static uint32_t n_grains, phase, launch;
 static int32_t thread, block;
 static const char *kernel;
 static uintptr_t stack_from, stack_to;
@@ -96,20 +95,20 @@ static void touch(uintptr_t at, int writes, const void *where)
 {
     const int shared = at >= (uintptr_t)__start_hn_shared && at < (uintptr_t)__stop_hn_shared;
     struct grain *g = grain_at(at);
-    if (g->exempt == stretch) return;
+    if (g->exempt == launch) return;
     if (g->sent_by) tell("touches what a copy is on its way to", at, g->sent_by - 1, where);
     if (by_another(&g->thread_wrote, phase, thread))
         tell(writes ? "writes what was written" : "reads what was written", at, g->thread_wrote.who,
              where);
     if (writes && by_another(&g->thread_read, phase, thread))
         tell("writes what was read", at, g->thread_read.who, where);
-    if (!shared && by_another(&g->block_wrote, stretch, block))
+    if (!shared && by_another(&g->block_wrote, launch, block))
         tell(writes ? "writes what a block wrote" : "reads what a block wrote", at,
              g->block_wrote.who, where);
-    if (!shared && writes && by_another(&g->block_read, stretch, block))
+    if (!shared && writes && by_another(&g->block_read, launch, block))
         tell("writes what a block read", at, g->block_read.who, where);
     note(writes ? &g->thread_wrote : &g->thread_read, phase, thread);
-    note(writes ? &g->block_wrote : &g->block_read, stretch, block);
+    note(writes ? &g->block_wrote : &g->block_read, launch, block);
 }
 
 static void access_at(const void *p, size_t n, int writes, const void *where)
@@ -150,7 +149,7 @@ void hn_watch_launch(const char *name)
         if (!grains) abort();
         find_stack();
     }
-    kernel = name, stretch++, phase++, thread = ALL;
+    kernel = name, launch++, phase++, thread = ALL;
 }
 void hn_watch_block(int64_t x, int64_t y, int64_t z)
 {
@@ -158,10 +157,9 @@ void hn_watch_block(int64_t x, int64_t y, int64_t z)
     phase++, thread = ALL;
     for (int t = 0; t < HN_BLOCK; t++) queues[t].group = 0;
 }
-void hn_watch_meeting(void) { stretch++; }
 void hn_watch_exempt(const void *p, int bytes)
 {
-    for (int i = 0; i < bytes; i += GRAIN) grain_at((uintptr_t)p + (uintptr_t)i)->exempt = stretch;
+    for (int i = 0; i < bytes; i += GRAIN) grain_at((uintptr_t)p + (uintptr_t)i)->exempt = launch;
 }
 
 int hn_watch_thread(int t)
