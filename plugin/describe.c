@@ -164,8 +164,8 @@ static void put_issues(hone_result *r, const struct hn_graph *g)
 
 static int is_copied(const struct hn_untie *t, const struct hn_graph *g, const struct hn_use *u)
 {
-    return g->nodes[u->node].in[u->input] == t->value &&
-           (t->node < 0 || (t->node == u->node && t->input == u->input));
+    return g->nodes[u->at_node].in[u->at_input] == t->value &&
+           (t->node < 0 || (t->node == u->at_node && t->input == u->at_input));
 }
 
 /* Is this use to get a copy of the parameter before training? */

@@ -44,6 +44,8 @@ struct hn_value_fact {
                   of the root. While the value is of whole numbers itself, they have yet to be made floats. NULL: neither */
     uint8_t splat; /* every element is splat_value, whatever the shape */
     uint8_t live;  /* needed at run time for some output */
+    uint8_t
+        computed; /* known at import, but made of parameters that learn: its node runs all the same, once a step (computed.c) */
     uint8_t computable;
     uint8_t from_param;   /* depends on a trained parameter */
     uint8_t from_input;   /* depends on a graph input */
@@ -85,7 +87,8 @@ enum hn_slot_kind {
     HN_SLOT_NORM,
     HN_SLOT_SLOPE,
     HN_SLOT_TABLE,
-    HN_SLOT_ELEMENT
+    HN_SLOT_ELEMENT,
+    HN_SLOT_FACTOR /* a weight or a bias is computed from it */
 };
 struct hn_param_info {      /* beside struct hn_gparam, same position */
     enum hn_slot_kind slot; /* of the use that decided */
@@ -124,6 +127,14 @@ struct hn_facts {
 static inline int hn_n_uses(const struct hn_graph *g, int32_t v)
 {
     return g->facts->use_first[v + 1] - g->facts->use_first[v];
+}
+
+/* Does the node compute a weight from what learns? */
+static inline int hn_is_computed(const struct hn_graph *g, const struct hn_node *n)
+{
+    for (int k = 0; k < n->n_out; k++)
+        if (n->out[k] >= 0 && g->facts->values[n->out[k]].computed) return 1;
+    return 0;
 }
 
 int64_t hn_graph_opset(const struct hn_graph *g, const char *domain); /* 0: not imported */

@@ -121,7 +121,7 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
                                      .discrete = !is_float || f->chosen,
                                      .labels = f->labels };
     info->as_given = !is_float && f->from_input && !f->n_positions && !f->from_param;
-    info->trainable = f->computable && f->from_param && is_float && !f->chosen;
+    info->trainable = f->computable && f->from_param && is_float && !f->chosen && !f->computed;
     info->derived = info->trainable && f->derived;
     if (!y->shape_known) return;
     if (f->computable) info->tail = hn_output_tail(g, v, &before);

@@ -228,9 +228,12 @@ const struct hn_class_list *hn_graph_classes(const struct hn_graph *g, const cha
 /* One record per parameter, one use per occurrence. */
 struct hn_use {
     int32_t param;
-    int32_t node;
+    int32_t
+        node; /* what it is a weight, bias or scale of, as input `input` or in what that is computed from */
     int32_t input;
+    int32_t at_node, at_input; /* where the tensor itself is read: the same, or in front of it */
     int trans;
+    int often; /* it is read in other places too for the same input: these belong together */
 };
 struct hn_gparam {
     int32_t value;

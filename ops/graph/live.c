@@ -9,7 +9,7 @@
 static int known(const struct hn_graph *g, int32_t v)
 {
     const struct hn_value_fact *f = &g->facts->values[v];
-    return g->values[v].constant || f->ints || f->splat;
+    return (g->values[v].constant && !f->computed) || f->ints || f->splat;
 }
 
 int hn_input_needed(const struct hn_graph *g, const struct hn_node *n, int i)

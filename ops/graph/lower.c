@@ -113,7 +113,7 @@ hone_status hn_l_value(struct hn_lowering *l, int32_t v, int32_t *out)
     if (l->map[v]) return *out = l->map[v] - 1, HONE_OK;
     if (x->constant && (p = param_of(l, v)) >= 0)
         HN_TRY(param_in_form(l, v, p, out));
-    else if (x->constant)
+    else if (x->constant && !l->g->facts->values[v].computed)
         HN_TRY(hn_l_const(l, x->constant, out));
     else if (l->g->facts->values[v].splat)
         HN_TRY(hn_l_fill(l, &x->shape, l->g->facts->values[v].splat_value, out));
@@ -236,22 +236,28 @@ static int wanted(const struct hn_graph *g, const struct hn_node *n, const struc
     if (!f->live || f->absorbed || f->state != HN_NODE_OK) return 0;
     for (int k = 0; k < n->n_out; k++)
         if (n->out[k] >= 0 && g->facts->values[n->out[k]].live &&
-            g->facts->values[n->out[k]].computable && !g->values[n->out[k]].constant)
+            g->facts->values[n->out[k]].computable &&
+            (!g->values[n->out[k]].constant || g->facts->values[n->out[k]].computed))
             return 1;
     return 0;
+}
+
+static hone_status lower_node(struct hn_lowering *l, int32_t at)
+{
+    const struct hn_node *n = &l->g->nodes[at];
+    const struct hn_node_fact *f = &l->g->facts->nodes[at];
+    if (!wanted(l->g, n, f)) return HONE_OK;
+    l->node = at;
+    return f->pattern ? hn_l_pattern(l, n, f->pattern) : n->row->lower(l, n, f->attrs);
 }
 
 hone_status hn_l_graph(struct hn_lowering *l)
 {
     HN_TRY(add_inputs(l));
-    for (size_t i = 0; i < l->g->n_nodes; i++) {
-        int32_t at = l->g->order[i];
-        const struct hn_node *n = &l->g->nodes[at];
-        const struct hn_node_fact *f = &l->g->facts->nodes[at];
-        if (!wanted(l->g, n, f)) continue;
-        l->node = at;
-        HN_TRY(f->pattern ? hn_l_pattern(l, n, f->pattern) : n->row->lower(l, n, f->attrs));
-    }
+    for (int computed = 1; computed >= 0; computed--) /* weights that are computed come first */
+        for (size_t i = 0; i < l->g->n_nodes; i++)
+            if (hn_is_computed(l->g, &l->g->nodes[l->g->order[i]]) == computed)
+                HN_TRY(lower_node(l, l->g->order[i]));
     l->node = -1;
     return HONE_OK;
 }

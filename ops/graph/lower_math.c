@@ -16,10 +16,11 @@ static const struct hn_shape *shape_of(const struct hn_lowering *l, int32_t v)
     return &l->g->values[v].shape;
 }
 
+/* A parameter, or made of those: no number that is known. */
 static int is_param(const struct hn_lowering *l, int32_t v)
 {
-    int32_t root = l->g->facts->values[v].root;
-    return !l->fold && root >= 0 && l->g->facts->param_of[root] >= 0;
+    const struct hn_value_fact *f = &l->g->facts->values[v];
+    return !l->fold && (f->computed || (f->root >= 0 && l->g->facts->param_of[f->root] >= 0));
 }
 
 /* ---- element-wise ----------------------------------------------------------------------------------------------- */
@@ -58,8 +59,9 @@ static int is_gate(const struct hn_graph *g, int32_t v)
 hone_status hn_l_hidden(struct hn_lowering *l, const struct hn_node *n, int32_t *y)
 {
     const struct hn_value_fact *f = &l->g->facts->values[n->out[0]];
-    if (l->fold || !l->opts->insert_dropout || l->g->facts->has_dropout || !f->from_param ||
-        !f->before_dense || is_gate(l->g, n->out[0]))
+    if (l->fold || f->computed || !l->opts->insert_dropout || l->g->facts->has_dropout ||
+        !f->from_param || !f->before_dense || is_gate(l->g, n->out[0]) ||
+        hn_shape_count(shape_of(l, n->out[0])).per_row == 1) /* a norm, say: no layer */
         return HONE_OK;
     struct hn_dropout attrs = { l->opts->dropout > 0 ? l->opts->dropout : 0,
                                 HN_STREAM_DROPOUT + (uint32_t)n->index, 0 };
@@ -275,7 +277,7 @@ hone_status hn_l_gemm(struct hn_lowering *l, const struct hn_node *n, const stru
 {
     static const struct hn_transpose swap = { { 1, 0 } };
     int32_t c = n->n_in > 2 && a->beta != 0 ? n->in[2] : -1;
-    if (is_constant(l, n->in[1])) {
+    if (is_constant(l, n->in[1]) && (l->fold || !is_constant(l, n->in[0]))) {
         int64_t out = shape_of(l, n->out[0])->d[1].fixed;
         int32_t bias = c >= 0 && is_bias(l, c, out) ? c : -1;
         HN_TRY(hn_l_value(l, n->in[0], y));

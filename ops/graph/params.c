@@ -11,7 +11,8 @@
  *   Add or Mul by a tensor next to a dense layer    trained       anything before the first one   frozen (a normaliser)
  *   other element-wise tensors                      frozen        single numbers                  no parameter
  *
- * A weight computed by the graph from others (weight norm) is a folded constant and stays as it is. */
+ * What a weight, bias or scale is computed from (weight norm, a mask): see computed.c. */
+#include "ops/graph/params.h"
 #include "ops/graph/pattern.h"
 #include "ops/graph/rows.h"
 
@@ -19,14 +20,8 @@
 #include <fnmatch.h>
 #include <string.h>
 
+const char hn_why_asked[] = "frozen by request";
 enum { NEAR = 8 }; /* how far "next to a dense layer" looks */
-
-struct finder {
-    struct hn_graph *g;
-    const struct hn_graph_opts *opts;
-    hone_error *err;
-    int hinted; /* the exporter names the parameters */
-};
 
 static const struct hn_node *node_of(const struct hn_graph *g, int32_t i) { return &g->nodes[i]; }
 
@@ -161,17 +156,12 @@ static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node 
     return affine_of_norm(g, n, k) ? HN_SLOT_NORM : HN_SLOT_ELEMENT;
 }
 
-static int matches(const char *const *globs, size_t n, const char *name)
+int hn_finder_matches(const char *const *globs, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++)
         if (fnmatch(globs[i], name, 0) == 0) return 1;
     return 0;
 }
-
-struct decision {
-    int record, trained;
-    const char *why;
-};
 
 /* What a Relu leaves of -x: Keras' form of PRelu is relu(x) + slope' relu(-x), with the slope's sign turned. */
 static int negative_part(const struct hn_graph *g, int32_t v)
@@ -182,25 +172,26 @@ static int negative_part(const struct hn_graph *g, int32_t v)
     return is_type(node_of(g, g->values[relu->in[0]].producer), "Neg");
 }
 
-static struct decision by_element(const struct hn_graph *g, const struct hn_node *n, int k,
-                                  int64_t count)
+static struct hn_decision by_element(const struct hn_graph *g, const struct hn_node *n, int k,
+                                     int64_t count)
 {
     int32_t other = n->n_in == 2 ? n->in[1 - k] : -1;
+    const int32_t root = g->facts->values[n->in[k]].root;
     if (is_type(n, "Expand"))
-        return (struct decision){ 1, g->values[g->facts->values[n->in[k]].root].is_initializer,
-                                  "one row that all rows of a batch share" };
+        return (struct hn_decision){ 1, root < 0 || g->values[root].is_initializer,
+                                     "one row that all rows of a batch share" };
     int add_mul = is_type(n, "Add") || is_type(n, "Mul");
-    if (count == 1) return (struct decision){ 0, 0, "a single number" };
+    if (count == 1) return (struct hn_decision){ 0, 0, "a single number" };
     if (other < 0 || !g->facts->values[other].from_param)
-        return (struct decision){ 1, 0, "before the first dense layer: a normaliser" };
+        return (struct hn_decision){ 1, 0, "before the first dense layer: a normaliser" };
     if (add_mul && (behind_dense(g, other, NEAR) || before_dense(g, n->out[0])))
-        return (struct decision){ 1, 1, "added or multiplied next to a dense layer" };
+        return (struct hn_decision){ 1, 1, "added or multiplied next to a dense layer" };
     if (is_type(n, "Mul") && negative_part(g, other))
-        return (struct decision){ 1, 1, "slope of a PRelu" };
-    return (struct decision){ 1, 0, "an element-wise constant away from dense layers" };
+        return (struct hn_decision){ 1, 1, "slope of a PRelu" };
+    return (struct hn_decision){ 1, 0, "an element-wise constant away from dense layers" };
 }
 
-static int zeros_and_ones(const struct hn_tensor *t)
+int hn_zeros_and_ones(const struct hn_tensor *t)
 {
     for (int64_t i = 0; i < t->n; i++)
         if (hn_tensor_f64(t, i) != 0 && hn_tensor_f64(t, i) != 1) return 0;
@@ -214,48 +205,68 @@ static int is_mere_constant(const struct hn_value *v, enum hn_slot_kind slot)
 {
     return v->declared &&
            (slot == HN_SLOT_NORM || (slot == HN_SLOT_ELEMENT && v->shape.rank > 1)) &&
-           zeros_and_ones(v->constant);
+           hn_zeros_and_ones(v->constant);
 }
 
-static struct decision decide(const struct finder *f, const struct hn_node *n, int k,
-                              enum hn_slot_kind slot)
+/* By what input k of the node is for, v being the tensor that is there. */
+static struct hn_decision by_place(const struct hn_graph *g, const struct hn_node *n, int k,
+                                   enum hn_slot_kind slot, const struct hn_value *v)
+{
+    switch (slot) {
+    case HN_SLOT_WEIGHT: return (struct hn_decision){ 1, 1, "weight of a dense layer" };
+    case HN_SLOT_BIAS: return (struct hn_decision){ 1, 1, "bias of a dense layer" };
+    case HN_SLOT_TABLE:
+        if (v->shape.rank == 2) return (struct hn_decision){ 1, 1, "table of an embedding" };
+        return (struct hn_decision){ 1, 0, "a table that is looked up, no embedding" };
+    case HN_SLOT_SLOPE: return (struct hn_decision){ 1, 1, "slope of PRelu" };
+    case HN_SLOT_NORM:
+        if (v->is_initializer || g->facts->values[n->in[k]].root < 0)
+            return (struct hn_decision){ 1, 1, "scale or bias of a normalisation" };
+        return (struct hn_decision){ 1, 0, "a constant of the author (affine=False)" };
+    default: return by_element(g, n, k, v->constant->n);
+    }
+}
+
+int hn_decide_by_name(const struct hn_finder *f, const struct hn_value *v, struct hn_decision *d)
+{
+    if (f->opts && hn_finder_matches(f->opts->freeze, f->opts->n_freeze, v->name)) {
+        d->trained = 0, d->why = hn_why_asked;
+        return 1;
+    }
+    if (f->opts && hn_finder_matches(f->opts->train, f->opts->n_train, v->name)) {
+        *d = (struct hn_decision){ 1, 1, "trained by request" };
+        return 1;
+    }
+    if (v->hint == HN_HINT_BUFFER || v->hint == HN_HINT_CONSTANT) {
+        d->trained = 0, d->why = "the exporter says it is no parameter";
+        return 1;
+    }
+    if (v->hint != HN_HINT_PARAMETER) return 0;
+    *d = (struct hn_decision){ 1, 1, "the exporter says it is a parameter" };
+    return 1;
+}
+
+static struct hn_decision decide(const struct hn_finder *f, const struct hn_node *n, int k,
+                                 enum hn_slot_kind slot)
 {
     const struct hn_graph *g = f->g;
     int32_t root = g->facts->values[n->in[k]].root;
     const struct hn_value *v = &g->values[root];
-    struct decision element = { 1, 0, "" };
+    struct hn_decision d = { 1, 0, "" };
     if (!hn_dtype_is_float(g->values[n->in[k]].dtype) ||
         (!hn_dtype_is_float(v->dtype) && !g->facts->values[n->in[k]].quant))
-        return (struct decision){ 0, 0, "no float type" };
-    if (slot == HN_SLOT_ELEMENT) element = by_element(g, n, k, v->constant->n);
-    if (f->opts && matches(f->opts->freeze, f->opts->n_freeze, v->name))
-        return (struct decision){ element.record, 0, "frozen by request" };
-    if (f->opts && matches(f->opts->train, f->opts->n_train, v->name))
-        return (struct decision){ 1, 1, "trained by request" };
-    if (v->hint == HN_HINT_BUFFER || v->hint == HN_HINT_CONSTANT)
-        return (struct decision){ element.record, 0, "the exporter says it is no parameter" };
-    if (v->hint == HN_HINT_PARAMETER)
-        return (struct decision){ 1, 1, "the exporter says it is a parameter" };
+        return (struct hn_decision){ 0, 0, "no float type" };
+    if (slot == HN_SLOT_ELEMENT) d = by_element(g, n, k, v->constant->n);
+    if (hn_decide_by_name(f, v, &d)) return d;
     if (f->hinted && is_mere_constant(v, slot))
-        return (struct decision){ element.record, 0,
-                                  "zeros and ones that the exporter calls no parameter" };
-    switch (slot) {
-    case HN_SLOT_WEIGHT: return (struct decision){ 1, 1, "weight of a dense layer" };
-    case HN_SLOT_BIAS: return (struct decision){ 1, 1, "bias of a dense layer" };
-    case HN_SLOT_TABLE:
-        if (v->shape.rank == 2) return (struct decision){ 1, 1, "table of an embedding" };
-        return (struct decision){ 1, 0, "a table that is looked up, no embedding" };
-    case HN_SLOT_SLOPE: return (struct decision){ 1, 1, "slope of PRelu" };
-    case HN_SLOT_NORM:
-        if (v->is_initializer) return (struct decision){ 1, 1, "scale or bias of a normalisation" };
-        return (struct decision){ 1, 0, "a constant of the author (affine=False)" };
-    default: return element;
-    }
+        return (struct hn_decision){ d.record, 0,
+                                     "zeros and ones that the exporter calls no parameter" };
+    return by_place(g, n, k, slot, v);
 }
 
 /* ---- the lists ------------------------------------------------------------------------------------------------- */
 
-static hone_status refuse_other_scales(struct finder *f, const struct hn_node *n, int k)
+static hone_status refuse_other_scales(struct hn_finder *f, const struct hn_node *n, int k)
 {
     const struct hn_graph *g = f->g;
     hone_status st = hn_graph_issue(
@@ -266,34 +277,37 @@ static hone_status refuse_other_scales(struct finder *f, const struct hn_node *n
     return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
 }
 
-static hone_status note_use(struct finder *f, const struct hn_node *n, int k,
-                            enum hn_slot_kind slot, struct decision d)
+hone_status hn_note_use(struct hn_finder *f, const struct hn_use *use, enum hn_slot_kind slot,
+                        struct hn_decision d)
 {
     struct hn_facts *facts = f->g->facts;
     struct hn_param_list *l = &facts->params;
-    int32_t root = facts->values[n->in[k]].root, p = facts->param_of[root];
+    const struct hn_node *at = node_of(f->g, use->at_node);
+    const int32_t v = at->in[use->at_input], root = facts->values[v].root;
+    int32_t p = facts->param_of[root];
     if (p < 0) {
         p = facts->param_of[root] = (int32_t)l->n_params++;
         l->params[p] = (struct hn_gparam){ .value = root, .why = d.why };
         facts->info[p] = (struct hn_param_info){ .slot = slot, .feeds = -1 };
     }
-    const struct hn_quant *quant = facts->values[n->in[k]].quant;
+    const struct hn_quant *quant = facts->values[v].quant;
     if (quant && !hn_dtype_is_float(f->g->values[root].dtype)) {
         const struct hn_quant *has = facts->info[p].stored;
-        if (has && !hn_quant_same(has, quant)) HN_TRY(refuse_other_scales(f, n, k));
+        if (has && !hn_quant_same(has, quant)) HN_TRY(refuse_other_scales(f, at, use->at_input));
         if (!has) facts->info[p].stored = quant;
     }
     struct hn_gparam *q = &l->params[p];
     if (d.trained && !q->trained) q->trained = 1, q->why = d.why, facts->info[p].slot = slot;
-    if (is_type(n, "BatchNormalization")) facts->info[p].of_batchnorm = 1;
+    if (is_type(node_of(f->g, use->node), "BatchNormalization")) facts->info[p].of_batchnorm = 1;
     q->n_uses++;
     facts->use_slot[l->n_uses] = slot;
-    l->uses[l->n_uses++] =
-        (struct hn_use){ p, (int32_t)(n - f->g->nodes), k, facts->values[n->in[k]].trans };
+    l->uses[l->n_uses] = *use;
+    l->uses[l->n_uses].param = p;
+    l->uses[l->n_uses++].trans = facts->values[v].trans;
     return HONE_OK;
 }
 
-static hone_status note_state(struct finder *f, const struct hn_node *n, int k)
+static hone_status note_state(struct hn_finder *f, const struct hn_node *n, int k)
 {
     struct hn_graph *g = f->g;
     struct hn_state *s = &g->facts->states[g->facts->n_states++];
@@ -317,41 +331,32 @@ static hone_status note_state(struct finder *f, const struct hn_node *n, int k)
 }
 
 /* Has both statistics as constants, or needs none: states come in pairs, mean then variance. */
-static hone_status note_states(struct finder *f, const struct hn_node *n)
+static hone_status note_states(struct hn_finder *f, const struct hn_node *n)
 {
     f->g->facts->nodes[n - f->g->nodes].state_at = (int32_t)f->g->facts->n_states;
     HN_TRY(note_state(f, n, 3));
     return note_state(f, n, 4);
 }
 
-static hone_status warn_computed_weight(struct finder *f, const struct hn_node *n, int k)
-{
-    const struct hn_value *v = &f->g->values[n->in[k]];
-    hone_status st = hn_graph_issue(
-        f->g, HN_WARNING, (int32_t)(n - f->g->nodes), HONE_OK,
-        "export with the weight as a plain parameter to train it",
-        "the weight '%s' is computed in the graph from other constants: it stays as it is",
-        v->name);
-    return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
-}
-
-static hone_status visit(struct finder *f, const struct hn_node *n)
+static hone_status visit(struct hn_finder *f, const struct hn_node *n)
 {
     struct hn_graph *g = f->g;
     struct hn_facts *facts = g->facts;
+    const int32_t at = (int32_t)(n - g->nodes);
     int variable = 0;
     for (int k = 0; k < n->n_in; k++) variable |= n->in[k] >= 0 && !g->values[n->in[k]].constant;
     for (int k = 0; k < n->n_in && variable; k++) {
-        if (n->in[k] < 0 || !g->values[n->in[k]].constant) continue;
+        const struct hn_value *v = n->in[k] >= 0 ? &g->values[n->in[k]] : NULL;
+        if (!v || !v->constant) continue;
         enum hn_slot_kind slot = slot_of(g, n, k);
         if (slot == HN_SLOT_NONE) continue;
         if (facts->values[n->in[k]].root < 0) {
-            if (slot == HN_SLOT_WEIGHT && g->values[n->in[k]].producer >= 0)
-                HN_TRY(warn_computed_weight(f, n, k));
+            HN_TRY(hn_find_computed(f, at, k, slot, by_place(g, n, k, slot, v)));
             continue;
         }
-        struct decision d = decide(f, n, k, slot);
-        if (d.record) HN_TRY(note_use(f, n, k, slot, d));
+        struct hn_decision d = decide(f, n, k, slot);
+        const struct hn_use use = { .node = at, .input = k, .at_node = at, .at_input = k };
+        if (d.record) HN_TRY(hn_note_use(f, &use, slot, d));
     }
     return is_type(n, "BatchNormalization") ? note_states(f, n) : HONE_OK;
 }
@@ -377,11 +382,12 @@ static int touches_trained(const struct hn_graph *g, const struct hn_node *n)
 static void pass_on(struct hn_graph *g, const struct hn_node *n)
 {
     struct hn_value_fact *v = g->facts->values;
-    int param = touches_trained(g, n), input = 0;
+    int param = hn_is_computed(g, n) || touches_trained(g, n), input = 0;
     for (int k = 0; k < n->n_in; k++) input |= n->in[k] >= 0 && v[n->in[k]].from_input;
     for (int k = 0; k < n->n_out; k++) {
         if (n->out[k] < 0) continue;
-        int folded = g->values[n->out[k]].constant || v[n->out[k]].ints || v[n->out[k]].splat;
+        int folded = (g->values[n->out[k]].constant && !v[n->out[k]].computed) ||
+                     v[n->out[k]].ints || v[n->out[k]].splat;
         v[n->out[k]].from_param = param && !folded;
         v[n->out[k]].from_input = input && !folded;
     }
@@ -439,11 +445,24 @@ static int32_t matrix_of(const struct hn_graph *g, const struct hn_use *u, enum 
     return -1;
 }
 
+/* Is what the matrix is computed from one of its size, as the direction of a weight normalisation or what a mask lies on? */
+static int is_of_size(const struct hn_tensor *t, const struct hn_shape *w)
+{
+    return t->rank == 2 && t->n == w->d[0].fixed * w->d[1].fixed &&
+           (t->dims[0] == w->d[0].fixed || t->dims[0] == w->d[1].fixed);
+}
+
 static void describe_use(struct hn_graph *g, const struct hn_use *u, enum hn_slot_kind slot)
 {
     struct hn_param_info *info = &g->facts->info[u->param];
+    const struct hn_tensor *t = g->values[g->facts->params.params[u->param].value].constant;
+    const int factor = slot == HN_SLOT_FACTOR;
     int flip;
+    if (factor) slot = slot_of(g, node_of(g, u->node), u->input);
     int32_t w = matrix_of(g, u, slot, &flip);
+    if (factor && (!g->facts->params.params[u->param].trained || slot != HN_SLOT_WEIGHT || w < 0 ||
+                   g->values[w].shape.rank != 2 || !is_of_size(t, &g->values[w].shape)))
+        return;
     if (w < 0 || !g->values[w].constant || g->values[w].shape.rank != 2 || info->fan_in > 0) return;
     info->fan_in = (double)g->values[w].shape.d[flip ? 1 : 0].fixed;
     info->fan_out = (double)g->values[w].shape.d[flip ? 0 : 1].fixed;
@@ -452,7 +471,7 @@ static void describe_use(struct hn_graph *g, const struct hn_use *u, enum hn_slo
     if (info->feeds < 0) info->feeds = kind_behind(g, node_of(g, u->node)->out[0]);
 }
 
-static hone_status allocate(struct finder *f)
+static hone_status allocate(struct hn_finder *f)
 {
     struct hn_graph *g = f->g;
     struct hn_facts *facts = g->facts;
@@ -468,13 +487,13 @@ static hone_status allocate(struct finder *f)
         !facts->param_of || !facts->states)
         return hn_nomem(f->err, "the list of parameters", uses * sizeof *facts->params.uses);
     for (size_t v = 0; v < g->n_values; v++) facts->param_of[v] = -1;
-    return HONE_OK;
+    return hn_computed_begin(f);
 }
 
 hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts *opts,
                                  hone_error *err)
 {
-    struct finder f = { g, opts, err, 0 };
+    struct hn_finder f = { .g = g, .opts = opts, .err = err };
     struct hn_facts *facts = g->facts;
     HN_TRY(allocate(&f));
     for (size_t i = 0; i < g->n_values; i++) f.hinted |= g->values[i].hint == HN_HINT_PARAMETER;
@@ -486,6 +505,7 @@ hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts 
         facts->has_dropout |= nf->live && is_type(n, "Dropout");
         pass_on(g, n);
     }
+    HN_TRY(hn_mark_computed(&f));
     for (size_t i = 0; i < g->n_nodes; i++)
         pass_on(g, node_of(g, g->order[i])); /* now that all decisions are known */
     find_before_dense(g);

@@ -27,7 +27,7 @@ static int is_float_output(const struct hn_value *v)
 static int is_trainable(const struct hn_graph *g, int32_t v)
 {
     const struct hn_value_fact *f = &g->facts->values[v];
-    return g->values[v].is_output && f->computable && f->from_param && !f->chosen &&
+    return g->values[v].is_output && f->computable && f->from_param && !f->chosen && !f->computed &&
            is_float_output(&g->values[v]);
 }
 
@@ -82,7 +82,7 @@ static hone_status find_what_matters(struct judge *j)
         j->none &= !g->facts->values[g->outputs[i]].computable;
     for (size_t i = 0; i < g->n_outputs; i++) {
         const struct hn_value_fact *f = &g->facts->values[g->outputs[i]];
-        int learns = f->from_param && !f->derived && !f->chosen &&
+        int learns = f->from_param && !f->derived && !f->chosen && !f->computed &&
                      is_float_output(&g->values[g->outputs[i]]);
         if (learns || j->none) j->matters[g->outputs[i]] = 1;
     }
@@ -111,7 +111,7 @@ static int is_folded(const struct hn_graph *g, const struct hn_node *n)
     for (int k = 0; k < n->n_out; k++) {
         if (n->out[k] < 0) continue;
         const struct hn_value_fact *f = &g->facts->values[n->out[k]];
-        if (!g->values[n->out[k]].constant && !f->ints && !f->splat) return 0;
+        if ((!g->values[n->out[k]].constant || f->computed) && !f->ints && !f->splat) return 0;
         some = 1;
     }
     return some;
@@ -151,6 +151,8 @@ static void judge_runnable(struct judge *j, struct hn_node *n, const struct hn_n
         set(n, HN_VIEW, "the other half of the rounding in front of it");
     else if (!p && is_view(g, n))
         set(n, HN_VIEW, "no computation: the numbers stay as they are");
+    else if (y->computed)
+        set(n, HN_TRAIN, "computes a weight from what learns, once a step");
     else if (!y->from_param)
         set(n, HN_FROZEN, p ? p->name : "no trained parameter comes before it");
     else if (y->derived || (y->chosen && !j->matters[end->out[0]]))
@@ -296,6 +298,7 @@ static hone_status check_trainable(struct judge *j)
     for (size_t i = 0; i < l->n_params; i++) trained += l->params[i].trained != 0;
     for (size_t i = 0; i < g->n_outputs; i++) /* one that cannot be computed has its own issue */
         outputs += g->facts->values[g->outputs[i]].from_param &&
+                   !g->facts->values[g->outputs[i]].computed &&
                    !g->facts->values[g->outputs[i]].chosen &&
                    is_float_output(&g->values[g->outputs[i]]);
     if (w)

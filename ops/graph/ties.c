@@ -35,9 +35,9 @@ struct ties {
         *done; /* the use that keeps a root's name has been seen; the alias has its line */
 };
 
-static int all_equal(const struct hn_tensor *t)
+static int all_equal(const struct hn_tensor *t, int most_rank)
 {
-    if (!t || t->rank > 1 || t->n > MERGE_LIMIT) return 0;
+    if (!t || t->rank > most_rank || t->n > MERGE_LIMIT) return 0;
     for (int64_t i = 1; i < t->n; i++)
         if (hn_tensor_f64(t, i) != hn_tensor_f64(t, 0)) return 0;
     return 1;
@@ -79,9 +79,12 @@ static hone_status list_slots(struct ties *t)
     for (size_t i = 0; i < f->params.n_uses; i++) {
         const struct hn_use *u = &f->params.uses[i];
         int32_t root = f->params.params[u->param].value;
-        int soft = f->use_slot[i] == HN_SLOT_BIAS || f->use_slot[i] == HN_SLOT_NORM;
-        soft &= !g->values[root].in_function && all_equal(g->values[root].constant);
-        t->slots[t->n_slots++] = (struct slot){ root, u->node, u->input, 0, soft, 0 };
+        int factor = f->use_slot[i] == HN_SLOT_FACTOR && f->params.params[u->param].trained;
+        int soft = factor || f->use_slot[i] == HN_SLOT_BIAS || f->use_slot[i] == HN_SLOT_NORM;
+        if (u->often) continue; /* in one weight: what it is computed from stays one */
+        soft &= !g->values[root].in_function &&
+                all_equal(g->values[root].constant, factor ? HN_MAX_RANK : 1);
+        t->slots[t->n_slots++] = (struct slot){ root, u->at_node, u->at_input, 0, soft, 0 };
     }
     for (size_t i = 0; i < f->n_states; i++)
         if (f->states[i].root >= 0)
@@ -183,7 +186,9 @@ static hone_status note_ties(struct ties *t)
 {
     const struct hn_param_list *l = &t->g->facts->params;
     for (size_t p = 0; p < l->n_params; p++) {
-        if (l->params[p].n_uses < 2 || all_equal(t->g->values[l->params[p].value].constant))
+        int most_rank = t->g->facts->info[p].slot == HN_SLOT_FACTOR ? HN_MAX_RANK : 1;
+        if (l->params[p].n_uses < 2 ||
+            all_equal(t->g->values[l->params[p].value].constant, most_rank))
             continue;
         hone_status st = hn_graph_issue(t->g, HN_NOTE, -1, HONE_OK, NULL,
                                         "'%s' is used %d times: it trains as one",
