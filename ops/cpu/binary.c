@@ -152,7 +152,9 @@ struct backward {
     int set; /* d has y's shape and is overwritten */
 };
 
-static void fixed_run(const struct backward *w, const float *dy, int64_t oa, int64_t ob)
+static inline __attribute__((always_inline)) void fixed_run(enum hn_binary_kind kind,
+                                                            const struct backward *w,
+                                                            const float *dy, int64_t oa, int64_t ob)
 {
     double *sum = w->sum + (w->which == 0 ? oa : ob);
     const float *a = w->a ? w->a + oa : NULL, *b = w->b ? w->b + ob : NULL;
@@ -162,40 +164,61 @@ static void fixed_run(const struct backward *w, const float *dy, int64_t oa, int
     if (!b) b = &zero;
     if (w->sd == 1) {
         for (int64_t i = 0; i < w->n; i++)
-            sum[i] += (double)(dy[i] * slope(w->kind, w->which, a[i * sa], b[i * sb]));
+            sum[i] += (double)(dy[i] * slope(kind, w->which, a[i * sa], b[i * sb]));
         return;
     }
     double s = 0;
     for (int64_t i = 0; i < w->n; i++)
-        s += (double)(dy[i] * slope(w->kind, w->which, a[i * sa], b[i * sb]));
+        s += (double)(dy[i] * slope(kind, w->which, a[i * sa], b[i * sb]));
     sum[0] += s;
+}
+
+/* kind and which are constants where it is inlined, and steps of 0 and 1 too, so that it becomes vector code. */
+static inline __attribute__((always_inline)) void slopes(enum hn_binary_kind kind, int which,
+                                                         const struct backward *w, const float *dy,
+                                                         float *d, const float *a, const float *b)
+{
+    const int64_t n = w->n, sa = w->a ? w->sa : 0, sb = w->b ? w->sb : 0, sd = w->sd;
+    if (w->set && sa == 1 && sb == 1)
+        for (int64_t i = 0; i < n; i++) d[i] = dy[i] * slope(kind, which, a[i], b[i]);
+    else if (w->set && sa == 1 && sb == 0)
+        for (int64_t i = 0; i < n; i++) d[i] = dy[i] * slope(kind, which, a[i], b[0]);
+    else if (w->set)
+        for (int64_t i = 0; i < n; i++) d[i] = dy[i] * slope(kind, which, a[i * sa], b[i * sb]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            d[i * sd] += dy[i] * slope(kind, which, a[i * sa], b[i * sb]);
 }
 
 static void backward_run(void *user, int64_t oy, int64_t oa, int64_t ob)
 {
     const struct backward *w = user;
     const float *dy = w->dy + oy, zero = 0;
+    const enum hn_binary_kind kind = w->kind;
     if (w->sum) {
-        fixed_run(w, dy, oa, ob);
+        switch (kind) {
+        case HN_B_ADD: fixed_run(HN_B_ADD, w, dy, oa, ob); break;
+        case HN_B_SUB: fixed_run(HN_B_SUB, w, dy, oa, ob); break;
+        case HN_B_MUL: fixed_run(HN_B_MUL, w, dy, oa, ob); break;
+        case HN_B_DIV: fixed_run(HN_B_DIV, w, dy, oa, ob); break;
+        default: fixed_run(kind, w, dy, oa, ob);
+        }
         return;
     }
     float *d = w->d + (w->which == 0 ? oa : ob);
     const float *a = w->a ? w->a + oa : &zero, *b = w->b ? w->b + ob : &zero;
-    const int64_t n = w->n, sa = w->a ? w->sa : 0, sb = w->b ? w->sb : 0, sd = w->sd;
-    const enum hn_binary_kind kind = w->kind;
     if (kind == HN_B_ADD && w->set) {
-        if (d != dy) memcpy(d, dy, (size_t)n * sizeof *d);
-    } else if (kind == HN_B_ADD && sd == 1) {
-        for (int64_t i = 0; i < n; i++) d[i] += dy[i];
-    } else if (kind == HN_B_MUL && w->set) {
-        const float *o = w->which == 0 ? b : a;
-        const int64_t so = w->which == 0 ? sb : sa;
-        for (int64_t i = 0; i < n; i++) d[i] = dy[i] * o[i * so];
-    } else if (w->set) {
-        for (int64_t i = 0; i < n; i++) d[i] = dy[i] * slope(kind, w->which, a[i * sa], b[i * sb]);
+        if (d != dy) memcpy(d, dy, (size_t)w->n * sizeof *d);
+    } else if (kind == HN_B_ADD && w->sd == 1) {
+        for (int64_t i = 0; i < w->n; i++) d[i] += dy[i];
+    } else if (kind == HN_B_MUL) {
+        w->which == 0 ? slopes(HN_B_MUL, 0, w, dy, d, a, b) : slopes(HN_B_MUL, 1, w, dy, d, a, b);
+    } else if (kind == HN_B_DIV) {
+        w->which == 0 ? slopes(HN_B_DIV, 0, w, dy, d, a, b) : slopes(HN_B_DIV, 1, w, dy, d, a, b);
+    } else if (kind == HN_B_SUB) {
+        w->which == 0 ? slopes(HN_B_SUB, 0, w, dy, d, a, b) : slopes(HN_B_SUB, 1, w, dy, d, a, b);
     } else {
-        for (int64_t i = 0; i < n; i++)
-            d[i * sd] += dy[i] * slope(kind, w->which, a[i * sa], b[i * sb]);
+        slopes(kind, w->which, w, dy, d, a, b);
     }
 }
 
@@ -210,6 +233,7 @@ static void backward_to(const struct hn_cpu_call *k, int which, int fixed)
     if (!d) return;
     walk_start(&w, c);
     int l = w.rank - 1;
+    fixed &= !same; /* else there is nothing to sum */
     struct backward b = { attrs->kind, which,  c->x[0],   c->x[1],   c->dy[0],      d,
                           NULL,        w.d[l], w.s[0][l], w.s[1][l], w.s[which][l], 0 };
     if (fixed) {

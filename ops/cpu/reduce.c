@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reduce over the dims of a mask. Element j of y is computed by itself: its elements of x are found with two odometers,
- * one over the dims that stay, one over those that go. Sums are in double.
+ * Reduce over the dims of a mask. Element j of y is computed by itself, in the order of x, a few neighbours side by side: its
+ * elements of x are found with two odometers, one over the dims that stay, one over those that go. Sums are in double.
  *   sum: dx = dy   mean: dx = dy / n   max: dx = dy / ties where x = y   L2: dx = dy x / y (0 where y is 0) */
 #include "ops/cpu/isa.h"
 #include <math.h>
@@ -44,17 +44,35 @@ static void reduce_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->cost = 4.0 * (double)hn_cpu_width(&u->xs[0]);
 }
 
-static float reduce_one(enum hn_reduce_kind kind, const float *x, const struct group *go)
+/* Offsets of the elements of a group, one after the other. */
+struct odometer {
+    int64_t at[HN_MAX_RANK], off;
+};
+
+static inline void next(struct odometer *o, const struct group *g)
 {
-    double s = kind == HN_R_MAX ? -(double)INFINITY : 0;
-    for (int64_t i = 0; i < go->n; i++) {
-        double v = (double)x[group_at(go, i)];
-        if (kind == HN_R_MAX)
-            s = v > s || v != v ? v : s;
-        else
-            s += kind == HN_R_L2 ? v * v : v;
+    for (int k = g->rank - 1; k >= 0; k--) {
+        o->off += g->step[k];
+        if (++o->at[k] < g->d[k]) return;
+        o->off -= g->step[k] * g->d[k];
+        o->at[k] = 0;
     }
-    return (float)(kind == HN_R_MEAN ? s / (double)go->n : kind == HN_R_L2 ? sqrt(s) : s);
+}
+
+enum { SIDE = 8 };
+
+static inline __attribute__((always_inline)) void
+take(enum hn_reduce_kind kind, const float *x, const int64_t *at, const struct group *go, double *s)
+{
+    struct odometer o = { .off = 0 };
+    for (int64_t i = 0; i < go->n; i++, next(&o, go))
+        for (int q = 0; q < SIDE; q++) {
+            double v = (double)x[at[q] + o.off];
+            if (kind == HN_R_MAX)
+                s[q] = v > s[q] || v != v ? v : s[q];
+            else
+                s[q] += kind == HN_R_L2 ? v * v : v;
+        }
 }
 
 static void reduce_forward(const struct hn_cpu_call *k)
@@ -64,30 +82,70 @@ static void reduce_forward(const struct hn_cpu_call *k)
     float *y = k->c.y[0];
     struct group stay, go;
     groups_of(&k->c, &stay, &go);
-    for (int64_t j = 0; j < stay.n; j++) y[j] = reduce_one(a->kind, x + group_at(&stay, j), &go);
+    for (int64_t j = 0; j < stay.n; j += SIDE) {
+        double s[SIDE];
+        int64_t at[SIDE];
+        for (int q = 0; q < SIDE; q++) { /* beyond the end: the last one again */
+            at[q] = group_at(&stay, j + q < stay.n ? j + q : stay.n - 1);
+            s[q] = a->kind == HN_R_MAX ? -(double)INFINITY : 0;
+        }
+        switch (a->kind) {
+        case HN_R_MAX: take(HN_R_MAX, x, at, &go, s); break;
+        case HN_R_L2: take(HN_R_L2, x, at, &go, s); break;
+        default: take(HN_R_SUM, x, at, &go, s);
+        }
+        for (int q = 0; q < SIDE && j + q < stay.n; q++)
+            y[j + q] = (float)(a->kind == HN_R_MEAN ? s[q] / (double)go.n
+                               : a->kind == HN_R_L2 ? sqrt(s[q])
+                                                    : s[q]);
+    }
 }
 
 struct spread { /* dx of the elements of one y */
-    enum hn_reduce_kind kind;
     const float *x;
     float *dx, y, dy;
+    int64_t n, step;
     int add;
 };
 
-static void spread_one(const struct spread *s, const struct group *go)
+static inline __attribute__((always_inline)) void run(enum hn_reduce_kind kind,
+                                                      const struct spread *s, int64_t step)
 {
-    float each = s->kind == HN_R_MEAN ? s->dy / (float)go->n : s->dy;
-    if (s->kind == HN_R_MAX) {
-        int64_t ties = 0;
-        for (int64_t i = 0; i < go->n; i++) ties += s->x[group_at(go, i)] == s->y;
-        each = ties ? s->dy / (float)ties : 0.0f;
-    }
-    for (int64_t i = 0; i < go->n; i++) {
-        int64_t at = group_at(go, i);
-        float g = each;
-        if (s->kind == HN_R_MAX) g = s->x[at] == s->y ? each : 0.0f;
-        if (s->kind == HN_R_L2) g = s->y > 0 ? s->dy * s->x[at] / s->y : 0.0f;
+    for (int64_t i = 0; i < s->n; i++) {
+        const int64_t at = i * step;
+        float g = s->dy;
+        if (kind == HN_R_MAX) g = s->x[at] == s->y ? s->dy : 0.0f;
+        if (kind == HN_R_L2) g = s->y > 0 ? s->dy * s->x[at] / s->y : 0.0f;
         s->dx[at] = g + (s->add ? s->dx[at] : 0.0f);
+    }
+}
+
+/* dy is each element's share already where it is the same for all. Neighbours are loops of their own, for vector code. */
+static void spread_run(enum hn_reduce_kind kind, const struct spread *s)
+{
+    switch (kind) {
+    case HN_R_MAX: run(HN_R_MAX, s, s->step); break;
+    case HN_R_L2: s->step == 1 ? run(HN_R_L2, s, 1) : run(HN_R_L2, s, s->step); break;
+    default: s->step == 1 ? run(HN_R_SUM, s, 1) : run(HN_R_SUM, s, s->step);
+    }
+}
+
+static void spread_one(enum hn_reduce_kind kind, struct spread s, const struct group *go)
+{
+    struct odometer o = { .off = 0 };
+    struct group outer = *go;
+    const float *x = s.x;
+    float *dx = s.dx;
+    if (go->rank > 0) outer.rank--, s.n = go->d[outer.rank], s.step = go->step[outer.rank];
+    if (kind == HN_R_MEAN) s.dy /= (float)go->n;
+    if (kind == HN_R_MAX) {
+        int64_t ties = 0;
+        for (int64_t i = 0; i < go->n; i++) ties += x[group_at(go, i)] == s.y;
+        s.dy = ties ? s.dy / (float)ties : 0.0f;
+    }
+    for (int64_t i = 0; s.n > 0 && i < go->n / s.n; i++, next(&o, &outer)) {
+        s.x = x ? x + o.off : NULL, s.dx = dx + o.off;
+        spread_run(kind, &s);
     }
 }
 
@@ -102,9 +160,9 @@ static void reduce_backward(const struct hn_cpu_call *k)
     groups_of(c, &stay, &go);
     for (int64_t j = 0; j < stay.n; j++) {
         int64_t at = group_at(&stay, j);
-        struct spread s = { a->kind, x ? x + at : NULL, dx + at, y ? y[j] : 0.0f,
-                            dy[j],   (int)(c->acc & 1) };
-        spread_one(&s, &go);
+        struct spread s = { x ? x + at : NULL, dx + at, y ? y[j] : 0.0f, dy[j], 1, 1,
+                            (int)(c->acc & 1) };
+        spread_one(a->kind, s, &go);
     }
 }
 
