@@ -20,6 +20,9 @@ struct hn_evaluator {
     void *target;    /* one piece of targets, gathered */
     double *partial; /* 2 per loss */
     size_t target_bytes;
+    int with_error;
+    struct hn_loss_error error;
+    double weight[EVAL_ROWS]; /* of one piece's rows */
 };
 
 static struct hn_prepared_list *kept_plans(const struct hn_session *s)
@@ -146,6 +149,20 @@ static void unscale(const struct hn_target *g, size_t elem, void *v, int64_t n)
         }
 }
 
+/* Of the only target, whose numbers are in e->target. */
+static void add_error(struct hn_evaluator *e, const struct hn_dataset *set, const uint32_t *rows,
+                      const void *out, int64_t n)
+{
+    const struct hn_session *s = e->s;
+    const struct hn_own *own = s->own;
+    const int weighted = own->specs[0].row_weights;
+    if (weighted)
+        hn_column_gather(&set->targets[s->targets[0].column + 1], rows, n, sizeof *e->weight,
+                         e->weight);
+    hn_loss_error_add(&e->error, &s->targets[0], s->backend->elem, out, e->target,
+                      weighted ? e->weight : NULL, n);
+}
+
 static void add_piece(struct hn_evaluator *e, const struct hn_dataset *set, const uint32_t *rows,
                       int64_t n)
 {
@@ -157,8 +174,11 @@ static void add_piece(struct hn_evaluator *e, const struct hn_dataset *set, cons
         unscale(&s->targets[t], elem, out, n);
         unscale(&s->targets[t], elem, e->target, n);
         hn_metric_add(e->metrics[t], out, e->target, n);
+        if (e->with_error && s->n_targets == 1) add_error(e, set, rows, out, n);
     }
 }
+
+void hn_evaluator_with_error(struct hn_evaluator *e) { e->with_error = 1; }
 
 hone_status hn_evaluator_run(struct hn_evaluator *e, const struct hn_replica *r, hone_role role,
                              struct hn_figures *out, hone_error *err)
@@ -172,6 +192,7 @@ hone_status hn_evaluator_run(struct hn_evaluator *e, const struct hn_replica *r,
         e->partial[2 * t] = e->partial[2 * t + 1] = 0;
     }
     *out = (struct hn_figures){ .rows = rows->n };
+    e->error = (struct hn_loss_error){ 0 };
     for (int64_t at = 0; at < rows->n; at += EVAL_ROWS) {
         int64_t n = rows->n - at < EVAL_ROWS ? rows->n - at : EVAL_ROWS;
         struct hn_slot slot = { .r = &copy,
@@ -191,6 +212,9 @@ hone_status hn_evaluator_run(struct hn_evaluator *e, const struct hn_replica *r,
         out->loss += s->targets[t].weight * e->partial[2 * t] / e->partial[2 * t + 1];
     }
     hn_metric_figures(e->metrics, s->n_targets, out);
+    if (e->with_error && s->n_targets == 1 && rows->n)
+        out->loss_error =
+            hn_loss_error_of(&e->error, out->loss / s->targets[0].weight) * s->targets[0].weight;
     return HONE_OK;
 }
 

@@ -259,6 +259,8 @@ struct hn_figures {
     double accuracy, mae, rmse, r2, f1, auc;
     unsigned has; /* bits: HN_HAS_… */
     int64_t rows;
+    double
+        loss_error; /* standard error of the loss; 0: not asked for, or not known. In no checkpoint */
 };
 enum {
     HN_HAS_ACCURACY = 1,
@@ -272,6 +274,23 @@ hone_status hn_evaluator_create(struct hn_session *s, struct hn_evaluator **out,
 hone_status hn_evaluator_run(struct hn_evaluator *e, const struct hn_replica *r, hone_role role,
                              struct hn_figures *out, hone_error *err);
 void hn_evaluator_destroy(struct hn_evaluator *e);
+/* From now on figures come with the standard error of the loss, of models with one loss. */
+void hn_evaluator_with_error(struct hn_evaluator *e);
 /* an object with loss and metrics */
 void hn_figures_result(hone_result *r, const char *key, const struct hn_figures *f);
+
+/* guess.c: figures of the best constant guess for a role's rows. rows 0: there are none, or they weigh nothing. */
+hone_status hn_guess_figures(const struct hn_session *s, hone_role role, struct hn_figures *out,
+                             hone_error *err);
+/* Is a model clearly better than it? By r2 for numbers, else by the loss: by 2 % of the guess's. */
+int hn_guess_beaten(const struct hn_figures *f, const struct hn_figures *guess);
+
+/* loss_error.c: sums for the standard error of one target's loss; weights NULL: all 1. */
+struct hn_loss_error {
+    double w, wl, ww, wwl, wwll;
+};
+void hn_loss_error_add(struct hn_loss_error *e, const struct hn_target *g, size_t elem,
+                       const void *outputs, const void *targets, const double *weights, int64_t n);
+/* 0: cannot be told. loss: what was measured, to compare with. */
+double hn_loss_error_of(const struct hn_loss_error *e, double loss);
 #endif

@@ -23,8 +23,9 @@
 json_t *report_read(struct cli *c, const char *dir);
 
 /* Of metrics: {"verdict", "headline", "because": […], "advice": […], "rule"}. verdict: overfitting, underfitting, unfinished,
- * diverged, good, unknown. result and status may be NULL. */
-json_t *report_diagnose(const json_t *metrics, const json_t *result, const json_t *status);
+ * diverged, good, unknown. run, result and status may be NULL. */
+json_t *report_diagnose(const json_t *metrics, const json_t *run, const json_t *result,
+                        const json_t *status);
 /* Of study.json: sentences. */
 json_t *report_findings(const json_t *study);
 

@@ -13,8 +13,13 @@
  *     overfitting  rise > 5 % while T fell since b
  *     unfinished   else, if trend > 1 % and more than noise / 2, and b is in the last fifth
  *     overfitting  else, if gap > 25 %
- *     underfitting else, if V(b) is less than 10 % below V of the first epoch there is
+ *     underfitting else, if V(b) is less than 10 % below V of the first epoch there is, or the model that was written is no
+ *                  better than a constant guess over the validation rows
  *     good         else
+ *
+ * Better than a constant guess: r2, or else 1 - loss / loss of the best constant (result.json has it), is 2 % or more.
+ * Validation rows are few when the standard error of their loss is more than the gap or the gain that made the verdict, or for
+ * "good" than the gap that would have been overfitting. (Rise and trend compare the same rows with themselves.)
  *
  * Without validation rows, or with fewer than 5 epochs, nothing is said. */
 #include "tools/report.h"
@@ -23,7 +28,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double RISE = 0.05, GAP = 0.25, TREND = 0.01, LEARNED = 0.10, NOISE = 0.03;
+static const double RISE = 0.05, GAP = 0.25, TREND = 0.01, LEARNED = 0.10, NOISE = 0.03,
+                    GUESS = 0.02;
 static const char RULE[] =
     "rise: mean validation loss of the last tenth of the epochs above its lowest. gap: lowest "
     "validation loss above the training loss of the same weights. trend: fall of the validation "
@@ -32,13 +38,19 @@ static const char RULE[] =
     "Overfitting: rise over 5 % while the training loss went on falling. "
     "Unfinished: else, trend over 1 % (and over half the noise) with the best epoch in the last "
     "fifth. Overfitting, too: else, gap over 25 %. "
-    "Underfitting: less than 10 % gained on the first value. Otherwise good.";
+    "Underfitting: less than 10 % gained on the first value, or no better than a constant guess. "
+    "Otherwise good. No better than a constant guess: r2, or else the share by which the "
+    "validation loss is below the best constant's, is less than 2 %.";
 
 struct curves {
     size_t n, best; /* rows, row of the lowest V */
     double *epoch, *train, *val;
     double low, fitted; /* validation and training loss of the best weights */
     double scale, rise, gap, trend, noise, fell;
+    double unit;  /* loss of the curve / loss of the result */
+    double worth; /* share by which the model is better than a constant guess; NaN: not known */
+    double
+        decided; /* the difference in loss that the verdict rests on; infinite: none that other rows would change */
     int broken; /* a loss that is not finite where there should be one */
 };
 
@@ -98,16 +110,26 @@ static int read_curves(struct curves *c, const json_t *metrics)
     return any;
 }
 
-static void measure(struct curves *c, const json_t *result)
+/* The curve of a run with --scale-target is in scaled units, the result's losses are in the target's own: curve / result. */
+static double unit_of(const struct curves *c, const json_t *run, const json_t *result)
+{
+    const char *scaled = jtext(json_object_get(run, "settings"), "scale-target");
+    const double loss = jnum(json_object_get(result, "val"), "loss");
+    return scaled[0] && strcmp(scaled, "none") != 0 && loss > 0 ? c->low / loss : 1;
+}
+
+static void measure(struct curves *c, const json_t *run, const json_t *result)
 {
     size_t first = c->n > 1 && c->epoch[0] == 0 ? 1 : 0, n = c->n;
     size_t tenth = n / 10 < 1 ? 1 : n / 10 > 10 ? 10 : n / 10, third = n - n / 3;
     double low = c->val[c->best], start = c->val[first];
     c->scale = fmax(fabs(low), (start - low) / 20);
     if (!(c->scale > 0)) c->scale = 1;
-    double train = jnum(json_object_get(result, "train"), "loss");
+    c->low = low;
+    c->unit = unit_of(c, run, result);
+    double train = jnum(json_object_get(result, "train"), "loss") * c->unit;
     if (isnan(train)) train = c->train[c->best];
-    c->low = low, c->fitted = train;
+    c->fitted = train;
     c->rise = (mean(c->val, c->best > n - tenth ? c->best : n - tenth, n) - low) / c->scale;
     c->gap = (low - train) / c->scale;
     c->trend =
@@ -117,16 +139,34 @@ static void measure(struct curves *c, const json_t *result)
     c->fell = (c->train[c->best] - mean(c->train, n - tenth, n)) / c->scale;
 }
 
-static const char *verdict_of(const struct curves *c)
+/* The same for numbers and classes: what share of what there is to know it knows. */
+static double worth_of(const json_t *result)
+{
+    const json_t *val = json_object_get(result, "val");
+    const double r2 = jnum(val, "r2"), accuracy = jnum(val, "accuracy");
+    const double guess = jnum(json_object_get(json_object_get(result, "guess"), "val"), "loss");
+    if (isnan(accuracy) && !isnan(r2)) return r2;
+    return guess > 0 ? 1 - jnum(val, "loss") / guess : (double)NAN;
+}
+
+static const char *decide(struct curves *c, double difference, const char *verdict)
+{
+    c->decided = difference * c->scale;
+    return verdict;
+}
+
+static const char *verdict_of(struct curves *c)
 {
     double first = isfinite(c->val[0]) ? c->val[0] : c->val[1];
     if (c->broken) return "diverged";
-    if (c->rise > RISE && c->fell > 0) return "overfitting";
+    if (c->rise > RISE && c->fell > 0) return decide(c, (double)INFINITY, "overfitting");
     if (c->trend > TREND && c->trend > c->noise / 2 && c->best >= c->n - 1 - c->n / 5)
-        return "unfinished";
-    if (c->gap > GAP) return "overfitting";
-    if (first - c->val[c->best] < LEARNED * fabs(first)) return "underfitting";
-    return "good";
+        return decide(c, (double)INFINITY, "unfinished");
+    if (c->gap > GAP) return decide(c, c->gap, "overfitting");
+    if (first - c->val[c->best] < LEARNED * fabs(first))
+        return decide(c, LEARNED * fabs(first) / c->scale, "underfitting");
+    if (c->worth < GUESS) return decide(c, (double)INFINITY, "underfitting");
+    return decide(c, GAP, "good");
 }
 
 /* ---- words ---------------------------------------------------------------------------------------------------------------- */
@@ -188,15 +228,45 @@ static void explain(const struct curves *c, json_t *because)
                  percent(c, c->noise));
 }
 
-/* A model that knows nothing guesses the mean of the targets, whose r2 is 0. */
-static void explain_worth(const json_t *result, json_t *because)
+/* A model that knows nothing guesses the mean of the targets, whose r2 is 0, or how frequent each class is. */
+static void explain_worth(const struct curves *c, const json_t *result, json_t *because)
 {
-    double r2 = jnum(json_object_get(result, "val"), "r2");
-    if (r2 < 0.02)
+    const json_t *val = json_object_get(result, "val");
+    const json_t *guess = json_object_get(json_object_get(result, "guess"), "val");
+    const double accuracy = jnum(val, "accuracy"), most = jnum(guess, "accuracy");
+    if (c->worth < GUESS && isnan(accuracy))
         add_line(because,
                  "r2 over the validation rows is %.3g: always guessing the mean of their targets "
                  "would do %s.",
-                 r2, r2 < 0 ? "better" : "as well");
+                 c->worth, c->worth < 0 ? "better" : "as well");
+    else if (c->worth < GUESS)
+        add_line(because,
+                 "The loss over the validation rows is %.4g (accuracy %.4g): always guessing how "
+                 "frequent each class is would do %s, with %.4g (%.4g).",
+                 jnum(val, "loss"), accuracy, c->worth < 0 ? "better" : "as well",
+                 jnum(guess, "loss"), most);
+    else if (accuracy <= most && most < 1 && !json_object_get(result, "class_weights"))
+        add_line(because,
+                 "The accuracy over the validation rows is %.4g, always answering the most "
+                 "frequent class has %.4g: the loss is better than a constant's, the answers are "
+                 "not.",
+                 accuracy, most);
+}
+
+static void explain_few(const struct curves *c, const json_t *run, const json_t *result,
+                        json_t *because)
+{
+    const double error =
+        jnum(json_object_get(json_object_get(result, "standard_error"), "val"), "loss") * c->unit;
+    if (!(error > c->decided)) return;
+    char rows[48] = "The validation rows";
+    if (!isnan(jnum(run, "val_rows")))
+        snprintf(rows, sizeof rows, "%.0f validation rows", jnum(run, "val_rows"));
+    add_line(because,
+             "%s are few: the standard error of their loss is %.2g, more than the %.2g that this "
+             "is judged by. More of them (--val-split, --val-data) would tell, or hone tune "
+             "--folds.",
+             rows, error, c->decided);
 }
 
 static int is_followed(const char *advice, const char *stop_reason)
@@ -204,22 +274,27 @@ static int is_followed(const char *advice, const char *stop_reason)
     return !strcmp(stop_reason, "patience") && !strncmp(advice, "--early-stop-patience", 21);
 }
 
-static json_t *put_words(const char *verdict, const char *stop_reason, json_t *because)
+static json_t *put_words(const char *verdict, const char *headline, const char *stop_reason,
+                         json_t *because)
 {
     size_t i = 0;
     while (strcmp(words[i].verdict, verdict) != 0) i++;
     json_t *advice = json_array();
     for (const char *const *a = words[i].advice; *a; a++)
         if (!is_followed(*a, stop_reason)) add_line(advice, "%s", *a);
-    return json_pack("{s:s, s:s, s:o, s:o, s:s}", "verdict", verdict, "headline", words[i].headline,
-                     "because", because, "advice", advice, "rule", RULE);
+    return json_pack("{s:s, s:s, s:o, s:o, s:s}", "verdict", verdict, "headline",
+                     headline ? headline : words[i].headline, "because", because, "advice", advice,
+                     "rule", RULE);
 }
 
-json_t *report_diagnose(const json_t *metrics, const json_t *result, const json_t *status)
+json_t *report_diagnose(const json_t *metrics, const json_t *run, const json_t *result,
+                        const json_t *status)
 {
+    static const char worthless[] =
+        "The network does no better than a constant guess over the validation rows.";
     struct curves c;
     json_t *because = json_array();
-    const char *verdict = "unknown", *reason = jtext(result, "stop_reason");
+    const char *verdict = "unknown", *headline = NULL, *reason = jtext(result, "stop_reason");
     if (!reason[0]) reason = jtext(status, "stop_reason");
     int any = read_curves(&c, metrics);
     if (!strcmp(reason, "diverged")) {
@@ -236,11 +311,14 @@ json_t *report_diagnose(const json_t *metrics, const json_t *result, const json_
     } else if (c.n < 6) {
         add_line(because, "Fewer than five epochs were run.");
     } else {
-        measure(&c, result);
+        measure(&c, run, result);
+        c.worth = worth_of(result);
         verdict = verdict_of(&c);
+        if (c.worth < GUESS && !strcmp(verdict, "underfitting")) headline = worthless;
         explain(&c, because);
-        explain_worth(result, because);
+        explain_worth(&c, result, because);
+        explain_few(&c, run, result, because);
     }
     free(c.epoch);
-    return put_words(verdict, reason, because);
+    return put_words(verdict, headline, reason, because);
 }

@@ -149,7 +149,7 @@ static json_t *read_train(struct cli *c, const char *dir)
     json_t *metrics = read_metrics(dir);
     json_t *tree = json_pack("{s:s, s:o, s:o*, s:o*, s:o, s:o}", "kind", "train", "run", run,
                              "status", status, "result", result, "metrics", metrics, "diagnosis",
-                             report_diagnose(metrics, result, status));
+                             report_diagnose(metrics, run, result, status));
     return tree ? tree : fail(c, HONE_E_NOMEM, dir, "is too large");
 }
 

@@ -196,6 +196,7 @@ static hone_status judge(struct hn_job *j, hone_data *d, int with_training,
     HN_TRY(hn_session_open(j->model, d, j->params, HN_USE_JUDGE, &s, err));
     hone_status st = hn_session_load(s, &r, err);
     if (st == HONE_OK) st = hn_evaluator_create(s, &e, err);
+    if (st == HONE_OK) hn_evaluator_with_error(e);
     with_training = with_training || wants_training_rows(s, j->params);
     if (st == HONE_OK) st = figures(e, s, &r, with_training, out, err);
     hn_evaluator_destroy(e);
@@ -303,6 +304,7 @@ hone_status hn_job_finish(struct hn_job *j, hone_error *err)
     HN_TRY(hn_model_put_weights(j->model, j->s->prog, f->host, j->s->backend->elem, err));
     HN_TRY(hn_fit_as_stored(f, slab, &r, &beyond, err));
     HN_TRY(hn_session_finish(j->s, err));
+    hn_evaluator_with_error(j->eval);
     if (j->s->targets[0]
             .scale) /* the loss of training was in scaled units, the exported model's is not */
         HN_TRY(judge(j, ((struct hn_own *)j->s->own)->data, 1, j->after, err));

@@ -23,7 +23,8 @@ struct hn_job {
     struct hn_buffer bytes; /* of the model before training */
     struct hn_arena arena;  /* the origin's texts */
     struct hn_figures before[3],
-        after[3]; /* by role; before: only where training changes the graph first */
+        after[3];               /* by role; before: only where training changes the graph first */
+    struct hn_figures guess[3]; /* of a constant */
 };
 
 /* A zeroed job with a copy of params. */
@@ -55,6 +56,9 @@ hone_status hn_train_no_data(const hone_params *p, hone_error *err);
 /* finished: 1 or 0 for a resumed run (was there nothing left to do?), -1 for a new one. A run with a folder
  * leaves the result there, too. */
 hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err);
+/* worth.c: how a finished run compares with a constant guess, and whether the validation rows can tell; said, and written. */
+hone_status hn_worth_measure(struct hn_job *j, hone_error *err);
+void hn_worth_result(hone_result *r, const struct hn_job *j);
 hone_status hn_job_metadata(const struct hn_job *j, hone_error *err);
 void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struct hn_train_opts *o);
 /* Where the hidden layers were rebuilt: the edits, into the model's metadata. */

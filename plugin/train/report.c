@@ -207,6 +207,7 @@ static void put_requirements(hone_result *r, const struct hn_job *j)
 hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err)
 {
     const char *path = hn_param_s(j->params, "out");
+    HN_TRY(hn_worth_measure(j, err));
     HN_TRY(hn_result_create(j->ctx, "hone.train/1", out, err));
     hone_result *r = *out;
     put_stop(r, j);
@@ -214,6 +215,7 @@ hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hon
     put_figures(r, "val", &j->after[HONE_VAL]);
     put_figures(r, "test", &j->after[HONE_TEST]);
     put_before(r, j->fit);
+    hn_worth_result(r, j);
     hn_result_string(r, "model", path[0] ? path : NULL);
     hn_report_parameters(r, j->model);
     hn_report_hyperparameters(r, j->params, &j->opts);
