@@ -292,9 +292,10 @@ static hone_status read_values(struct hn_search_space *s, struct hn_axis *a, str
             w->values[w->n++] = v;
         p = bar + 1;
     }
+    char has[HN_AXIS_VALUES];
     if (w->n == 0)
-        return hn_fail(err, HONE_E_USAGE, a->place, "%s: '%s' is never '%s'", a->name, up->name,
-                       text ? text : "");
+        return hn_fail(err, HONE_E_USAGE, a->place, "%s: '%s' is never '%s', it is one of %s",
+                       a->name, up->name, text ? text : "", hn_axis_values(up, has));
     return HONE_OK;
 }
 
@@ -439,6 +440,7 @@ hone_status hn_space_finish(struct hn_search_space *s, hone_error *err)
     if (s->n == 0) return hn_fail(err, HONE_E_USAGE, "space", "the search space has no parameters");
     for (int i = 0; i < s->n; i++) HN_TRY(read_conditions(s, i, err));
     HN_TRY(sort_axes(s, err));
+    HN_TRY(hn_space_reachable(s, err));
     for (int i = 0; i < s->n; i++) HN_TRY(tabulate(s, &s->axes[i], err));
     hn_buffer_init(&text, s->arena.mem);
     for (int i = 0; i < s->n && st == HONE_OK; i++) {

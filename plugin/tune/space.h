@@ -75,7 +75,7 @@ void hn_space_clear(struct hn_search_space *s); /* a zeroed space is fine */
  * down, log with a bound that is not positive, a step that does not fit, no choices, the same name or choice twice. */
 hone_status hn_space_add(struct hn_search_space *s, const char *line, const char *place,
                          hone_error *err);
-/* After the last axis: reads conditions (an unknown parent, a value it never has, a cycle), orders the axes, writes the text.
+/* After the last axis: reads conditions (an unknown parent, values it never has, a cycle, conditions that never hold together), orders the axes, writes the text.
  * A space without axes is refused. */
 hone_status hn_space_finish(struct hn_search_space *s, hone_error *err);
 /* Before hn_space_finish, for a search over the parameter table: every axis must be a row of groups training or data that a
@@ -90,11 +90,16 @@ struct hn_knob {
 hone_status hn_space_check_names(struct hn_search_space *s, const struct hn_knob *knobs,
                                  hone_error *err);
 /* Before hn_space_finish: conditions on parameters that are not in the space but have a fixed value (get returns it as text,
- * NULL: no such parameter). One that holds is taken away; an axis with one that does not leaves the space, with all that
- * depend on it. What is left may be empty. */
+ * NULL: no such parameter). One that holds is taken away; an axis with one that does not is refused: no trial would have it. */
 hone_status hn_space_fix(struct hn_search_space *s,
                          const char *(*get)(void *user, const char *name), void *user,
                          hone_error *err);
+/* space_never.c: the first axis whose conditions, with those of the axes it depends on, never hold together: HONE_E_USAGE. After
+ * the axes are ordered. */
+hone_status hn_space_reachable(struct hn_search_space *s, hone_error *err);
+/* "adam, sgd", "1..9": what an axis may be. */
+enum { HN_AXIS_VALUES = 256 };
+const char *hn_axis_values(const struct hn_axis *a, char text[HN_AXIS_VALUES]);
 int hn_space_find(const struct hn_search_space *s,
                   const char *name); /* '-' and '_' are the same; -1 */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Conditions on what is not searched: "momentum=0.5..0.99?optimizer=momentum" with a fixed optimizer. A condition that holds is
- * taken away; an axis with one that does not hold leaves the space, and so do the axes that depend on it. */
+ * taken away; an axis with one that does not hold would never be searched, and is refused. */
 #include "ops/base/io.h"
 #include "ops/base/json.h"
 #include "plugin/tune/space_text.h"
@@ -11,16 +11,7 @@ struct fixed {
     struct hn_search_space *s;
     const char *(*get)(void *user, const char *name);
     void *user;
-    const char *gone[HN_SPACE_AXES]; /* names of axes that left */
-    int n_gone, changed;
 };
-
-static int is_gone(const struct fixed *f, const char *name)
-{
-    for (int i = 0; i < f->n_gone; i++)
-        if (!strcmp(f->gone[i], name)) return 1;
-    return 0;
-}
 
 static int same_value(const char *a, const char *b)
 {
@@ -43,36 +34,41 @@ static int lists(struct fixed *f, const char *p, const char *end, const char *va
     return 0;
 }
 
-enum verdict { KEEP, HOLDS, FAILS, NO_MEMORY };
-
-static enum verdict judge(struct fixed *f, const char *p, const char *end)
+/* Condition [p, end) of axis a: *keep 0 when it holds. */
+static hone_status judge(struct fixed *f, const struct hn_axis *a, const char *p, const char *end,
+                         int *keep, hone_error *err)
 {
     const char *eq = hn_text_find(p, "=&"), *value;
     int quoted;
     char *name = hn_text_plain(&f->s->arena, p, eq, &quoted);
-    if (!name) return NO_MEMORY;
-    if (is_gone(f, name)) return FAILS;
-    if (*eq != '=' || hn_space_find(f->s, name) >= 0) return KEEP;
+    *keep = 1;
+    if (!name) return hn_nomem(err, "the conditions of a space", 1);
+    if (*eq != '=' || hn_space_find(f->s, name) >= 0) return HONE_OK;
     value = f->get(f->user, name);
-    if (!value) return KEEP;
+    if (!value) return HONE_OK;
     int found = lists(f, eq + 1, end, value);
-    return found < 0 ? NO_MEMORY : found ? HOLDS : FAILS;
+    if (found < 0) return hn_nomem(err, "the conditions of a space", 1);
+    *keep = 0;
+    if (found) return HONE_OK;
+    return hn_hint(err,
+                   hn_fail(err, HONE_E_USAGE, a->place,
+                           "%s is never searched: it wants %.*s, but %s is %s, and is not searched",
+                           a->name, (int)(end - p), p, name, value[0] ? value : "not set"),
+                   "take it out of the space, or search what it depends on");
 }
 
-/* The conditions of axis a without those that hold; *fails 1: one does not. */
-static hone_status thin(struct fixed *f, struct hn_axis *a, int *fails, hone_error *err)
+/* The conditions of axis a without those that hold. */
+static hone_status thin(struct fixed *f, struct hn_axis *a, hone_error *err)
 {
     struct hn_buffer left;
     hone_status st = HONE_OK;
-    *fails = 0;
     if (!*a->conditions) return HONE_OK;
     hn_buffer_init(&left, f->s->arena.mem);
-    for (const char *p = a->conditions; st == HONE_OK && !*fails;) {
+    for (const char *p = a->conditions; st == HONE_OK;) {
         const char *end = hn_text_find(p, "&");
-        enum verdict v = judge(f, p, end);
-        if (v == NO_MEMORY) st = hn_nomem(err, "the conditions of a space", 1);
-        if (v == FAILS) *fails = 1;
-        if (v == KEEP)
+        int keep;
+        st = judge(f, a, p, end, &keep, err);
+        if (st == HONE_OK && keep)
             st = hn_sink_printf(&left.sink, err, "%s%.*s", left.n ? "&" : "", (int)(end - p), p);
         if (!*end) break;
         p = end + 1;
@@ -89,19 +85,7 @@ hone_status hn_space_fix(struct hn_search_space *s,
                          const char *(*get)(void *user, const char *name), void *user,
                          hone_error *err)
 {
-    struct fixed f = { .s = s, .get = get, .user = user, .changed = 1 };
-    while (f.changed) {
-        f.changed = 0;
-        for (int i = 0; i < s->n; i++) {
-            int fails;
-            HN_TRY(thin(&f, &s->axes[i], &fails, err));
-            if (!fails) continue;
-            f.gone[f.n_gone++] = s->axes[i].name;
-            memmove(&s->axes[i], &s->axes[i + 1], (size_t)(s->n - i - 1) * sizeof *s->axes);
-            s->n_added = (size_t)--s->n;
-            f.changed = 1;
-            i--;
-        }
-    }
+    struct fixed f = { .s = s, .get = get, .user = user };
+    for (int i = 0; i < s->n; i++) HN_TRY(thin(&f, &s->axes[i], err));
     return HONE_OK;
 }

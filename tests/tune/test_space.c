@@ -90,8 +90,14 @@ static const struct {
     { "a b=1..2", "no name" },
     { "x=0..1?", "nothing follows" },
     { "x=0..1?y=1", "not in the space" },
-    { "x=0..1?y=z;y=a,b", "never 'z'" },
-    { "x=0..1?y=7;y=int:1..3", "never '7'" },
+    { "x=0..1?y=z;y=a,b", "never 'z', it is one of a, b" },
+    { "x=0..1?y=7;y=int:1..3", "never '7', it is one of 1, 2, 3" },
+    { "x=0..1?y=70;y=int:1..30", "never '70', it is one of 1..30" },
+    { "x=0..1?y=a&y=b;y=a,b",
+      "x is never searched: the conditions of x want 'y' to be a, those of x" },
+    { "x=0..1?y=a&z=2|3;y=a,b?z=1;z=int:1..3",
+      "x is never searched: the conditions of x want 'z' to be 2, 3, those of y want 1" },
+    { "x=0..1?y=a|b&z=2;y=a,b,c?w=1|2;z=2,3?w=3;w=int:1..3", "x is never searched" },
     { "x=0..1?y=0.5;y=0..1", "choices or whole" },
     { "x=1,2?x=1", "itself" },
     { "x=1,2?y=1;y=1,2?x=1", "depends on itself" },
@@ -260,12 +266,33 @@ START_TEST(fixed_values_settle_conditions)
 {
     hn_space_init(&sp, &mem);
     HN_OK(hn_space_add(&sp, "m=0..1?optimizer=momentum|nesterov&c=a", NULL, &err), err);
-    HN_OK(hn_space_add(&sp, "b=x,y?optimizer=adam", NULL, &err), err);
-    HN_OK(hn_space_add(&sp, "e=0..1?b=x", NULL, &err), err); /* goes with b */
     HN_OK(hn_space_add(&sp, "c=a,b?depth=2.0", NULL, &err), err);
     HN_OK(hn_space_fix(&sp, fixed, NULL, &err), err);
     HN_OK(hn_space_finish(&sp, &err), err);
     ck_assert_str_eq(sp.text, "m=float:0..1?c=a\nc=a,b");
+}
+END_TEST
+
+START_TEST(what_is_never_searched_is_refused)
+{
+    hn_space_init(&sp, &mem);
+    HN_OK(hn_space_add(&sp, "b=x,y?depth=2&optimizer=adam|adamw", NULL, &err), err);
+    ck_assert_int_eq(hn_space_fix(&sp, fixed, NULL, &err), HONE_E_USAGE);
+    ck_assert_str_eq(err.where, "search");
+    ck_assert_str_eq(err.text,
+                     "b is never searched: it wants optimizer=adam|adamw, but optimizer is "
+                     "momentum, and is not searched");
+}
+END_TEST
+
+START_TEST(conditions_that_can_hold_are_taken)
+{
+    /* the same axis above twice with a value in common, and one value of two that is not there */
+    HN_OK(space_from(&sp, &mem, "x=0..1?y=a|b&z=2|3;y=a,b?z=1|2;z=int:1..3", &err), err);
+    ck_assert_int_eq(sp.n, 3);
+    hn_space_clear(&sp);
+    HN_OK(space_from(&sp, &mem, "x=0..1?y=q|b;y=a,b", &err), err);
+    ck_assert_str_eq(sp.text, "x=float:0..1?y=b\ny=a,b");
 }
 END_TEST
 
@@ -298,4 +325,6 @@ HN_TEST_MAIN("space", tcase_add_checked_fixture(tc, setup, teardown);
              tcase_add_test(tc, settings_are_read);
              tcase_add_test(tc, names_are_checked_against_the_table);
              tcase_add_test(tc, fixed_values_settle_conditions);
+             tcase_add_test(tc, what_is_never_searched_is_refused);
+             tcase_add_test(tc, conditions_that_can_hold_are_taken);
              tcase_add_test(tc, every_allocation_may_fail);)
