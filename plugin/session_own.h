@@ -39,6 +39,8 @@ const struct hn_array *hn_session_target_array(const struct hn_session *s, int r
 
 /* weights.c: what the loss of each row is multiplied by; needs the row lists, and says in specs which losses have weights. */
 hone_status hn_session_weights(struct hn_session *s, hone_error *err);
+/* Those of the classes to the log, with a remark behind them, if there are any. */
+void hn_class_weights_say(struct hn_session *s, const char *remark);
 /* Of a role that is a data set and a target whose loss has weights. */
 struct hn_column hn_session_weight_column(const struct hn_session *s, int role, int target);
 

@@ -128,10 +128,15 @@ static hone_status weigh_classes(struct hn_session *s, hone_error *err)
         balance(s, own->labels[HONE_TRAIN][t].data);
     else
         HN_TRY(read_numbers(s, n, err));
-    if (own->use != HN_USE_JUDGE)
-        hn_log(s->ctx, HONE_LOG_NOTE, "class weights%s: %s",
-               s->class_weights.balanced ? " (balanced)" : "", list_classes(s, 1));
+    if (own->use != HN_USE_JUDGE) hn_class_weights_say(s, "");
     return HONE_OK;
+}
+
+void hn_class_weights_say(struct hn_session *s, const char *remark)
+{
+    if (s->class_weights.n)
+        hn_log(s->ctx, HONE_LOG_NOTE, "class weights%s: %s%s",
+               s->class_weights.balanced ? " (balanced)" : "", list_classes(s, 1), remark);
 }
 
 /* ---- weights of rows ------------------------------------------------------------------------------------------------------- */

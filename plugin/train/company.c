@@ -21,6 +21,9 @@ static const struct pair {
     { "min-delta", "early-stop-patience", "it is what resets the patience" },
     { "min-epochs", "early-stop-patience|target-metric", "nothing stops early" },
     { "stratified", "folds", "it is how the folds are drawn" },
+    { "group", "val-split|test-split|folds|nested",
+      "it is what a split keeps together (--ignore COL leaves a column out)" },
+    { "no-stratify", "val-split|test-split|folds|nested", "it is how rows are split" },
 };
 
 /* The value is what it would be anyway: nobody asks for anything. */

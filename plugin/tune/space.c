@@ -161,6 +161,23 @@ static enum hn_choice_type type_of(const char *text, int quoted)
     return HN_CHOICE_TEXT;
 }
 
+/* A space is kept and told as lines of text. */
+static hone_status check_characters(const struct hn_axis *a, const char *text, int number,
+                                    hone_error *err)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < 32 || *p == 127)
+            return hn_fail(err, HONE_E_USAGE, a->place,
+                           "%s: choice %d holds %s (behind '%.*s'), wanted text without tabs, line "
+                           "breaks and control characters",
+                           a->name, number,
+                           *p == '\t'   ? "a tab"
+                           : *p == '\n' ? "a line break"
+                                        : "a control character",
+                           (int)(p - text), text);
+    return HONE_OK;
+}
+
 static hone_status read_choices(struct hn_search_space *s, struct hn_axis *a, const char *p,
                                 int at_least, hone_error *err)
 {
@@ -180,6 +197,7 @@ static hone_status read_choices(struct hn_search_space *s, struct hn_axis *a, co
         if (!*text && !quoted)
             return hn_fail(err, HONE_E_USAGE, a->place, "%s: choice %d is empty", a->name,
                            a->n_choices + 1);
+        HN_TRY(check_characters(a, text, a->n_choices + 1, err));
         for (int i = 0; i < a->n_choices; i++)
             if (!strcmp(a->choices[i].text, text))
                 return hn_fail(err, HONE_E_USAGE, a->place, "%s: the choice '%s' stands twice",
@@ -228,12 +246,22 @@ static hone_status bad_name(const char *name, const char *place, hone_error *err
     return HONE_OK;
 }
 
+/* Does the line begin with a place, "FILE line N"? */
+static int has_place(const char *line, const char *tab)
+{
+    static const char word[] = " line ";
+    const char *p = tab;
+    while (p > line && p[-1] >= '0' && p[-1] <= '9') p--;
+    return p < tab && (size_t)(p - line) >= sizeof word - 1 &&
+           !memcmp(p - (sizeof word - 1), word, sizeof word - 1);
+}
+
 hone_status hn_space_add(struct hn_search_space *s, const char *line, const char *place,
                          hone_error *err)
 {
     struct hn_axis a = { 0 };
     const char *tab = strchr(line, '\t');
-    if (!place && tab) {
+    if (!place && tab && has_place(line, tab)) {
         place = hn_arena_strndup(&s->arena, line, (size_t)(tab - line));
         if (!place) return hn_nomem(err, "an axis of a space", strlen(line));
         line = tab + 1;

@@ -10,9 +10,9 @@
  *     shuffle=bool                       false,true
  *     momentum=0.5..0.99?optimizer=momentum|nesterov     only when optimizer is one of these; more conditions after '&'
  *
- * A line may begin with the place it comes from and a tab ("space.yaml line 3\tlr=…"), for messages.
+ * A line may begin with the place it comes from, ending in " line N", and a tab ("space.yaml line 3\tlr=…"), for messages.
  * Around names, numbers and choices blanks do not count. A backslash takes the meaning of , | & ? \ and of a blank away. A
- * choice is a number, true or false when it reads as one, else text; "16" in double quotes is text.
+ * choice is a number, true or false when it reads as one, else text (no tab, no line break); "16" in double quotes is text.
  *
  * A point is one double per axis: the number itself, the index of the choice, or NaN where the axis does not count because its
  * conditions do not hold ("inactive"). A settled point has its numbers on the grid and inside the bounds, NaN exactly where

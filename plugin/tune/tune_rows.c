@@ -313,6 +313,13 @@ hone_status hn_judge_model(struct hn_tune *t, hone_model *m, const struct hn_giv
     return st;
 }
 
+/* The trials say nothing, and the refit speaks at the end. */
+static void say_class_weights(const struct hn_tune *t, struct hn_session *s)
+{
+    const int apart = s->class_weights.balanced && (t->judging.k || t->nested.k);
+    hn_class_weights_say(s, apart ? "; over all rows: each fold has those of its own" : "");
+}
+
 static hone_status make(struct hn_tune *t, struct hn_session *s, hone_error *err)
 {
     struct hn_hyper hyper = { .accumulate = 1, .dropout = -1 };
@@ -326,6 +333,7 @@ static hone_status make(struct hn_tune *t, struct hn_session *s, hone_error *err
     if (t->nested.k && !t->outer) HN_TRY(hn_nested_rows(t, s, err));
     if (t->ensemble.asked) HN_TRY(hn_ensemble_prepare(t, s, err));
     HN_TRY(hn_session_data_hash(s, t->judging.data_hash, err));
+    if (t->data->saying == HN_SAY) say_class_weights(t, s);
     hone_status st = hn_session_load(s, &r, err);
     if (st == HONE_OK) st = baseline(t, s, &r, err);
     if (r.slab[HN_SLAB_W]) s->backend->release(s->dev, r.slab[HN_SLAB_W]);

@@ -73,6 +73,7 @@ _BESIDE = {
     "no_decay": ("weight_decay", "optimizer=adamw"),
     "min_delta": ("early_stop_patience",),
     "min_epochs": ("early_stop_patience", "target_metric"),
+    "no_stratify": ("val_split", "test_split"),
 }
 
 

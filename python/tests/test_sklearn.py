@@ -258,7 +258,7 @@ class Regressor(Case):
         r = np.random.default_rng(3)
         X = r.normal(size=(60, 2)).astype(np.float32)
         y = X @ [1.0, -1.0]
-        idle = {"alpha": 0.5, "momentum": 0.5, "lr_gamma": 0.5, "swa_lr": 0.1, "pretrain_noise": 0.1, "min_delta": 0.1, "no_decay": ["bias"]}
+        idle = {"alpha": 0.5, "momentum": 0.5, "lr_gamma": 0.5, "swa_lr": 0.1, "pretrain_noise": 0.1, "min_delta": 0.1, "no_decay": ["bias"], "no_stratify": True}
         est, same = (HoneRegressor("hidden 4", epochs=3, optimizer="adam", **more).fit(X, y) for more in (idle, {}))
         self.assertTrue(np.array_equal(est.predict(X), same.predict(X)))
         self.assertEqual(est.get_params()["alpha"], 0.5)

@@ -124,6 +124,8 @@ def test_bad_spaces():
             ("x: {low: 0, high: 1, choices: [1]}\n", 1, "bounds belong to"),
             ("x: {low: 0, high: 1, log: maybe}\n", 1, "true or false"),
             ("x: {low: 0, high: 1, when: {y: 1}}\n", 1, "not in the space"),
+            ("y: [1, 2]\nx: [a, \"s\\tgd\"]\n", 2, "choice 2 holds a tab"),
+            ("x: [\"a\\nb\", c]\n", 1, "choice 1 holds a line break"),
             ("x: {low: 0, high: 1\ny: 3\n", 2, ""),
             ("just text\n", 1, "mapping")]:
         r = hone("ask", tmp / "bad.db", "--space", yaml("bad.yaml", text))

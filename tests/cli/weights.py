@@ -217,6 +217,9 @@ def test_tune(rows):
     for jobs in (1, 2):
         r = hone(*job, "--jobs", jobs, "-o", tmp / f"t{jobs}.onnx")
         code(f"tune --jobs {jobs}", r, 0)
+        said = [line for line in r.err.splitlines() if line.startswith("class weights (balanced): ")]
+        check("class weights are told before the trials and at the refit",
+              len(said) == 2 and said[0].endswith("; over all rows: each fold has those of its own") and "fold" not in said[1], r.err)
         runs.append([(t["number"], t["value"]) for t in r.json["trials"]])
     check("the same trials for any --jobs", runs[0] == runs[1], runs)
     check("the same bytes", (tmp / "t1.onnx").read_bytes() == (tmp / "t2.onnx").read_bytes())

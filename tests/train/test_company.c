@@ -95,6 +95,16 @@ START_TEST(pairs)
         { { { "min-epochs", "4" }, { "target-metric", "loss:1" } }, NULL, NULL },
         { { { "stratified", "true" } }, "stratified", "without --folds" },
         { { { "stratified", "true" }, { "folds", "3" } }, NULL, NULL },
+        { { { "group", "site" } }, "group", "without --val-split" },
+        { { { "group", "site" }, { "val-data", "v.csv" } }, "group", "--ignore COL" },
+        { { { "group", "site" }, { "val-split", "0.2" } }, NULL, NULL },
+        { { { "group", "site" }, { "test-split", "0.2" } }, NULL, NULL },
+        { { { "group", "site" }, { "folds", "3" } }, NULL, NULL },
+        { { { "group", "site" }, { "nested", "3" } }, NULL, NULL },
+        { { { "no-stratify", "true" } }, "no-stratify", "without --val-split" },
+        { { { "no-stratify", "false" } }, NULL, NULL },
+        { { { "no-stratify", "true" }, { "val-split", "0.2" } }, NULL, NULL },
+        { { { "no-stratify", "true" }, { "folds", "3" } }, NULL, NULL },
     };
     hone_context *ctx;
     HN_OK(hone_context_create(NULL, &ctx, &err), err);

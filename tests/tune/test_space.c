@@ -83,6 +83,10 @@ static const struct {
     { "x=choice:", "empty" },
     { "x=a,,b", "choice 2 is empty" },
     { "x=a,b,a", "stands twice" },
+    { "x=a,s\tgd", "choice 2 holds a tab (behind 's'), wanted text without tabs" },
+    { "x=\"a\nb\",c", "choice 1 holds a line break (behind 'a')" },
+    { "x=choice:a\\\tb", "choice 1 holds a tab" },
+    { "x=a,\x01", "choice 2 holds a control character (behind '')" },
     { "x=1,2;x=3,4", "stands twice" },
     { "x_y=1,2;x-y=3,4", "stands twice" },
     { "x", "wanted NAME=" },
@@ -119,6 +123,11 @@ START_TEST(places_are_named)
     hn_space_init(&sp, &mem);
     ck_assert_int_eq(hn_space_add(&sp, "space.yaml line 3\tlr=log:0..1", NULL, &err), HONE_E_USAGE);
     ck_assert_str_eq(err.where, "space.yaml line 3");
+    ck_assert_int_eq(hn_space_add(&sp, "a=b line 7\tlr=a,b\tc", NULL, &err), HONE_E_USAGE);
+    ck_assert_str_eq(err.where, "a=b line 7");
+    ck_assert_str_eq(err.text,
+                     "lr: choice 2 holds a tab (behind 'b'), wanted text without tabs, line "
+                     "breaks and control characters");
 }
 END_TEST
 
