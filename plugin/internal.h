@@ -285,7 +285,7 @@ hone_status hn_guess_figures(const struct hn_session *s, hone_role role, struct 
 /* Is a model clearly better than it? By r2 for numbers, else by the loss: by 2 % of the guess's. */
 int hn_guess_beaten(const struct hn_figures *f, const struct hn_figures *guess);
 
-/* loss_error.c: sums for the standard error of one target's loss; weights NULL: all 1. */
+/* spread.c: sums for the standard error of one target's loss; weights NULL: all 1. */
 struct hn_loss_error {
     double w, wl, ww, wwl, wwll;
 };
