@@ -45,7 +45,10 @@ hone_status hn_computed_begin(struct hn_finder *f)
 static void add_leaf(struct hn_finder *f, int32_t node, int32_t input, int32_t root)
 {
     if (f->seen[root] == f->walk) {
-        f->leaves[f->leaf_of[root]].often = 1;
+        struct hn_leaf *l = &f->leaves[f->leaf_of[root]];
+        const struct hn_node *nodes = f->g->nodes;
+        if (nodes[node].in[input] != nodes[l->node].in[l->input]) l->often = 2;
+        if (!l->often) l->often = 1;
         return;
     }
     f->seen[root] = f->walk, f->leaf_of[root] = (int32_t)f->n_leaves;

@@ -233,7 +233,7 @@ struct hn_use {
     int32_t input;
     int32_t at_node, at_input; /* where the tensor itself is read: the same, or in front of it */
     int trans;
-    int often; /* it is read in other places too for the same input: these belong together */
+    int often; /* 1: it is read in other places too for the same input, 2: also under another name: these belong together */
 };
 struct hn_gparam {
     int32_t value;

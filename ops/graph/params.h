@@ -15,7 +15,7 @@ extern const char hn_why_asked[]; /* by --freeze */
 
 struct hn_leaf { /* a tensor that a value is computed from, where it is read first */
     int32_t node, input, root;
-    int often; /* and elsewhere */
+    int often; /* 1: and elsewhere; 2: also under another name */
 };
 struct hn_finder {
     struct hn_graph *g;

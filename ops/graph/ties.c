@@ -24,6 +24,7 @@ enum { MERGE_LIMIT = 1024, SEARCH_LIMIT = 10000 };
 struct slot { /* a use of a parameter or of a statistic */
     int32_t root, node, input;
     int is_state, mergeable, apart; /* apart: it gets values of its own */
+    int fixed;                      /* read for one weight under several names: it never does */
 };
 struct ties {
     struct hn_graph *g;
@@ -32,7 +33,8 @@ struct ties {
     size_t n_slots;
     int32_t *direct, *all; /* per value: how many slots use the root by its own name, and at all */
     uint8_t *kept,
-        *done; /* the use that keeps a root's name has been seen; the alias has its line */
+        *done,  /* the use that keeps a root's name has been seen; the alias has its line */
+        *state; /* the root is a running statistic somewhere */
 };
 
 static int all_equal(const struct hn_tensor *t, int most_rank)
@@ -73,23 +75,29 @@ static hone_status list_slots(struct ties *t)
     t->all = hn_arena_alloc(&t->g->arena, g->n_values + 1, sizeof *t->all);
     t->kept = hn_arena_alloc(&t->g->arena, g->n_values + 1, 1);
     t->done = hn_arena_alloc(&t->g->arena, g->n_values + 1, 1);
+    t->state = hn_arena_alloc(&t->g->arena, g->n_values + 1, 1);
     t->g->unties = hn_arena_alloc(&t->g->arena, n + 1, sizeof *t->g->unties);
-    if (!t->slots || !t->direct || !t->all || !t->kept || !t->done || !t->g->unties)
+    if (!t->slots || !t->direct || !t->all || !t->kept || !t->done || !t->state || !t->g->unties)
         return hn_nomem(t->err, "the list of ties", n * sizeof *t->slots);
+    for (size_t i = 0; i < f->n_states; i++)
+        if (f->states[i].root >= 0) t->state[f->states[i].root] = 1;
     for (size_t i = 0; i < f->params.n_uses; i++) {
         const struct hn_use *u = &f->params.uses[i];
         int32_t root = f->params.params[u->param].value;
-        int factor = f->use_slot[i] == HN_SLOT_FACTOR && f->params.params[u->param].trained;
+        int trained = f->params.params[u->param].trained, factor = u->at_node != u->node;
         int soft = factor || f->use_slot[i] == HN_SLOT_BIAS || f->use_slot[i] == HN_SLOT_NORM;
-        if (u->often) continue; /* in one weight: what it is computed from stays one */
-        soft &= !g->values[root].in_function &&
+        /* what one weight is computed from stays one, and masks and the like stay as they are */
+        if (factor && !trained && !t->state[root]) continue;
+        soft &= !u->often && !g->values[root].in_function &&
                 all_equal(g->values[root].constant, factor ? HN_MAX_RANK : 1);
-        t->slots[t->n_slots++] = (struct slot){ root, u->at_node, u->at_input, 0, soft, 0 };
+        t->slots[t->n_slots++] =
+            (struct slot){ root, u->at_node, u->at_input, 0, soft, 0, u->often > 1 };
     }
     for (size_t i = 0; i < f->n_states; i++)
         if (f->states[i].root >= 0)
-            t->slots[t->n_slots++] =
-                (struct slot){ f->states[i].root, f->states[i].node, f->states[i].input, 1, 1, 0 };
+            t->slots[t->n_slots++] = (struct slot){
+                f->states[i].root, f->states[i].node, f->states[i].input, 1, 1, 0, 0
+            };
     for (size_t i = 0; i < t->n_slots; i++) {
         struct slot *s = &t->slots[i];
         look_behind_casts(g, s);
@@ -148,6 +156,7 @@ static hone_status visit(struct ties *t, struct slot *s)
 {
     const struct hn_graph *g = t->g;
     int32_t v = g->nodes[s->node].in[s->input];
+    if (s->fixed) return HONE_OK;
     if (g->values[v].alias_of >= 0) {
         if (t->all[s->root] < 2 || (g->values[s->root].in_function && !s->is_state)) return HONE_OK;
         s->apart = 1;
@@ -187,7 +196,7 @@ static hone_status note_ties(struct ties *t)
     const struct hn_param_list *l = &t->g->facts->params;
     for (size_t p = 0; p < l->n_params; p++) {
         int most_rank = t->g->facts->info[p].slot == HN_SLOT_FACTOR ? HN_MAX_RANK : 1;
-        if (l->params[p].n_uses < 2 ||
+        if (l->params[p].n_uses < 2 || !l->params[p].trained ||
             all_equal(t->g->values[l->params[p].value].constant, most_rank))
             continue;
         hone_status st = hn_graph_issue(t->g, HN_NOTE, -1, HONE_OK, NULL,

@@ -230,6 +230,35 @@ START_TEST(one_weight_is_not_torn)
 }
 END_TEST
 
+/* A gain of ones that an exporter merged with a running variance comes apart under its own name, though it is read twice; where it
+ * has none, the statistic does. */
+START_TEST(merged_with_a_statistic)
+{
+    for (int alias = 0; alias < 2; alias++) {
+        struct tb t;
+        tb_open(&t, 15);
+        tb_input(&t, "x", HN_F32, 2, -1, 4);
+        tb_floats(&t, "w", 2, 4, 4);
+        tb_floats(&t, "scale", 1, 4);
+        tb_floats(&t, "bias", 1, 4);
+        tb_floats(&t, "mean", 1, 4);
+        tb_floats(&t, "var", 1, 4);
+        tb_set(&t, "var", 1);
+        if (alias) tb_node(&t, "Identity", "var", "gain", NULL);
+        tb_node(&t, "Mul", alias ? "gain gain" : "var var", "square", NULL);
+        tb_node(&t, "Mul", "w square", "ws", NULL);
+        tb_node(&t, "MatMul", "x ws", "h", NULL);
+        tb_node(&t, "BatchNormalization", "h scale bias mean var", "y", NULL);
+        tb_output(&t, "y");
+        tb_finish(&t, NULL);
+        ck_assert_uint_eq(t.g->n_unties, 1);
+        ck_assert_str_eq(t.g->unties[0].line, alias ? "untie gain" : "untie var y 4");
+        ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_OK);
+        tb_close(&t);
+    }
+}
+END_TEST
+
 /* A normaliser whose numbers are computed stays what it is, a penalty on the weights is no output to learn. */
 START_TEST(other_places)
 {
@@ -290,5 +319,6 @@ HN_TEST_MAIN("computed", tcase_add_test(tc, what_a_weight_is_computed_from_learn
              tcase_add_test(tc, what_stays_is_said_by_name); tcase_add_test(tc, masks_and_scales);
              tcase_add_test(tc, spectral_normalisation);
              tcase_add_test(tc, merged_factors_come_apart);
-             tcase_add_test(tc, one_weight_is_not_torn); tcase_add_test(tc, other_places);
+             tcase_add_test(tc, one_weight_is_not_torn);
+             tcase_add_test(tc, merged_with_a_statistic); tcase_add_test(tc, other_places);
              tcase_add_test(tc, what_must_be_known_is_refused);)

@@ -22,6 +22,7 @@ try:
     import torch
     from torch import nn
     from torch.nn import functional as F
+    from torch.nn.utils import parametrizations, parametrize, prune
 except ImportError as missing:
     skip(f"{missing.name} is not installed")
 
@@ -111,6 +112,48 @@ LAYERS = {
     "highway": lambda a, b: nn.Sequential(nn.Linear(a, b), Of(lambda s, x: torch.sigmoid(s.t(x)) * F.relu(s.h(x)) + (1 - torch.sigmoid(s.t(x))) * x, t=nn.Linear(b, b), h=nn.Linear(b, b))),
     "periodic": lambda a, b: Of(lambda s, x: s.l(torch.cat([torch.sin(math.pi * s.e(x)), torch.cos(math.pi * s.e(x))], -1)), e=nn.Linear(a, 6), l=nn.Linear(12, b)),
 }
+
+
+def weight(make, *dims):
+    """A linear layer whose weight is computed from parameters of these dims."""
+    def of(a, b):
+        parts = {f"w{k}": p(*({"a": a, "b": b}.get(n) or int(n) for n in d)) for k, d in enumerate(dims)}
+        return nn.Sequential(Of(lambda s, x: F.linear(x, make(*(getattr(s, f"w{k}") for k in range(len(dims))))) + s.bias, bias=p(b), **parts),
+                             random.choice([nn.ReLU, nn.Tanh, nn.SiLU])())
+    return of
+
+
+def unit(w, dim=-1):
+    return w / w.norm(dim=dim, keepdim=True).clamp_min(1e-6)
+
+
+def pruned(a, b):
+    layer = nn.Linear(a, b)
+    prune.random_unstructured(layer, "weight", amount=0.5)
+    random.random() < 0.5 and prune.random_unstructured(layer, "bias", amount=0.3)
+    return nn.Sequential(layer, nn.Tanh())
+
+
+def reparametrized(module, name, how):
+    parametrize.register_parametrization(module, name, Of(lambda s, v: how(v)))
+    return module
+
+
+COMPUTED = {
+    "weight norm": lambda a, b: nn.Sequential(parametrizations.weight_norm(nn.Linear(a, b), dim=random.choice([0, 1, -1])), nn.ReLU()), "pruned": pruned,
+    "cosine": lambda a, b: Of(lambda s, x: F.linear(F.normalize(x), F.normalize(s.w)) * s.s, w=p(b, a), s=p(b)), "low rank": weight(lambda w, u, v: w + 0.3 * (u @ v), "ba", "b2", "2a"),
+    "scaled": weight(lambda w, s, t: s * w * t.exp(), "ba", ("b", 1), "a"), "positive": weight(F.softplus, "ba"), "mixing": weight(lambda w: F.softmax(w, -1), "ba"),
+    "standardised": weight(lambda w: (w - w.mean(1, keepdim=True)) / (w.std(1, keepdim=True) + 1e-3), "ba"), "outer": weight(lambda u, v: u * v + u.t()[:, :1], ("b", 1), (1, "a")),
+    "bounded": weight(lambda w: w * (0.7 / w.norm(dim=1, keepdim=True)).clamp(max=1.0), "ba"), "triangular": weight(lambda w: torch.tril(w) + 0.1 * w, "ba"),
+    "symmetric": lambda a, b: nn.Sequential(nn.Linear(a, b), Of(lambda s, x: torch.tanh(x @ (s.w + s.w.t() - s.u + s.u.t())), w=p(b, b), u=p(b, b))),
+    "packed": lambda a, b: Of(lambda s, x: torch.tanh(x @ s.w[:b].t()) * (x @ s.w[b:].t()), w=p(2 * b, a)), "joined": weight(lambda u, v: torch.cat([u, unit(v)], 0), (3, "a"), (5, "a")),
+    "reshaped": weight(lambda w: w.reshape(2, -1, 4).transpose(0, 1).reshape(8, -1), "ba"), "magnitude": weight(lambda w: torch.where(w.abs() > 0.2, w, 0.1 * w), "ba"),
+    "shared": lambda a, b: nn.Sequential(nn.Linear(a, b), Of(lambda s, x: torch.tanh(torch.tanh(x @ unit(s.w)) @ unit(s.w).t()), w=p(b, b))),
+    "levels": lambda a, b: Of(lambda s, x: torch.sigmoid(s.l(x) + torch.cumsum(F.softplus(s.d), 0)), l=nn.Linear(a, b, bias=False), d=p(b)),
+    "gains": lambda a, b: nn.Sequential(nn.Linear(a, b), reparametrized(nn.LayerNorm(b), "weight", torch.exp), nn.GELU()),
+    "batch gains": lambda a, b: nn.Sequential(nn.Linear(a, b), nn.Tanh(), reparametrized(nn.BatchNorm1d(b), "weight", torch.exp)),
+    "slopes": lambda a, b: nn.Sequential(nn.Linear(a, b), reparametrized(nn.PReLU(b), "weight", torch.sigmoid)), "plain": lambda a, b: then(a, b, torch.tanh),
+}
 HEADS = {
     "plain": (1, lambda b: nn.Linear(b, 3)), "two": (2, lambda b: Of(lambda s, x: (s.a(x), s.c(x)), a=nn.Linear(b, 2), c=nn.Linear(b, 3))),
     "mean and deviation": (2, lambda b: Of(lambda s, x: (s.a(x), torch.exp(0.5 * torch.clamp(s.c(x), -5, 2))), a=nn.Linear(b, 2), c=nn.Linear(b, 2))),
@@ -119,15 +162,16 @@ HEADS = {
     "squeezed": (1, lambda b: Of(lambda s, x: s.a(x).squeeze(-1), a=nn.Linear(b, 1))),
 }
 WAYS = [("dynamo", 18, True), ("dynamo", 20, False), ("legacy", 17, True), ("legacy", 13, True)]
+AS_IT_IS = {"dynamo": {"optimize": False}, "legacy": {"do_constant_folding": False}}  # else small weights are folded into plain ones
 
 
-def network(seed):
+def network(seed, kinds):
     random.seed(seed)
     torch.manual_seed(seed)
     names, width, layers = [], 6, []
     for _ in range(random.randint(1, 3)):
-        names.append(random.choice(list(LAYERS)))
-        layers.append(LAYERS[names[-1]](width, 8))
+        names.append(random.choice(list(kinds)))
+        layers.append(kinds[names[-1]](width, 8))
         width = 8
     names.append(random.choice(list(HEADS)))
     outputs, head = HEADS[names[-1]]
@@ -138,13 +182,13 @@ def network(seed):
     return names, net, [f"y{k}" for k in range(outputs)]
 
 
-def export(net, path, way, outputs):
+def export(net, path, way, outputs, folded):
     exporter, opset, open_batch = way
     batch = {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1, max=4096)},)} if exporter == "dynamo" else \
         {"dynamic_axes": {n: {0: "batch"} for n in ["x", *outputs]}}
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         torch.onnx.export(net, (torch.randn(BATCH, 6),), str(path), dynamo=exporter == "dynamo", opset_version=opset, input_names=["x"], output_names=outputs,
-                          **({"external_data": False} if exporter == "dynamo" else {}), **(batch if open_batch else {}))
+                          **({"external_data": False} if exporter == "dynamo" else {}), **(batch if open_batch else {}), **({} if folded else AS_IT_IS[exporter]))
 
 
 def computed(net, x):
@@ -168,16 +212,16 @@ def trained(net, x, targets):
     return computed(net, x)
 
 
-def one(seed):
+def one(seed, kinds):
     way = WAYS[seed % len(WAYS)]
-    names, net, outputs = network(seed)
+    names, net, outputs = network(seed, kinds)
     what, path, out = f"{seed}, {way[0]} {way[1]}: {', '.join(names)}", tmp / f"{seed}.onnx", tmp / "out.onnx"
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(ROWS, 6)).astype(np.float32)
     before = computed(net, x)
     targets = [(o + 0.5 * rng.normal(size=o.shape)).astype(np.float32) for o in before]
     try:
-        export(net.eval(), path, way, outputs)
+        export(net.eval(), path, way, outputs, kinds is LAYERS)
     except Exception as e:  # the exporter has no way to say it
         print(f"not exported: {what}: {str(e).strip().splitlines()[0][:100]}")
         return
@@ -203,5 +247,6 @@ def one(seed):
 
 first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 for seed in range(first, first + (int(sys.argv[2]) if len(sys.argv) > 2 else 24)):
-    one(seed)
+    one(seed, LAYERS)
+    one(seed, COMPUTED)
 _common.finish("random_models", tmp)
