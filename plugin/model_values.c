@@ -48,6 +48,7 @@ hone_status hn_model_get_weights(hone_model *m, const struct hn_program *prog, v
     memset(slab, 0, prog->n_slab * elem);
     for (int i = 0; i < prog->n_params; i++) {
         const struct hn_param *p = &prog->params[i];
+        if (!p->init && p->tensor_id < 0) continue; /* whoever made it knows */
         if (!fits(m, p)) return does_not_fit(p, err);
         unsigned char *to = slab + p->off * elem;
         const struct hn_tensor now = current_tensor(m, p);

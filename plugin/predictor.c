@@ -5,6 +5,7 @@
  * columns of a data set that has been bound at the start, and goes through the rows in the same blocks as hone_predict does, so
  * that both give the same bits. It touches nothing of the context, which is why others may use that meanwhile. */
 #include "ops/base/status.h"
+#include "plugin/fixed.h"
 #include "plugin/model.h"
 #include "plugin/predict.h"
 #include <string.h>
@@ -152,12 +153,15 @@ static hone_status make(hone_predictor *q, hone_model *m, const hone_params *par
                         hone_error *err)
 {
     q->p.params = params;
+    struct hn_fixed fixed;
     HN_TRY(hn_session_open(m, NULL, params, HN_USE_PREDICT, &q->p.s, err));
+    HN_TRY(hn_fixed_split(q->p.s, &fixed, err));
     const size_t n = (size_t)q->p.s->prog->n_params + 1;
     uint8_t *turned = hn_arena_alloc(&q->p.s->arena, n, 1);
     if (!turned) return hn_nomem(err, "the weights", n);
     HN_TRY(turn_program(q->p.s, turned, err));
     HN_TRY(hn_predict_open(&q->p, q->block, err));
+    HN_TRY(hn_fixed_compute(&fixed, q->p.s, &q->p.r, err));
     HN_TRY(turn_values(&q->p, turned, err));
     HN_TRY(make_inputs(q, hn_model_graph(m), err));
     HN_TRY(make_head(q, err));
