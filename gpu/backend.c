@@ -30,12 +30,14 @@ static const struct choice choices[] = {
     CHOICE("math=fp32", math, HN_GPU_FP32),
     CHOICE("math=tf32", math, HN_GPU_TF32),
     CHOICE("math=bf16", math, HN_GPU_BF16),
+    CHOICE("operands=auto", form, HN_GPU_BY_MATH),
     CHOICE("operands=plain", form, HN_GPU_PLAIN),
     CHOICE("operands=converted", form, HN_GPU_CONVERTED),
     CHOICE("operands=transposed", form, HN_GPU_TRANSPOSED),
     CHOICE("gemm-impl=auto", gemm, HN_GPU_AUTO),
     CHOICE("gemm-impl=native", gemm, HN_GPU_NATIVE),
     CHOICE("gemm-impl=library", gemm, HN_GPU_LIBRARY),
+    CHOICE("gemm-native=auto", native, HN_GPU_BY_SIZE),
     CHOICE("gemm-native=tiles", native, HN_GPU_TILES),
     CHOICE("gemm-native=panels", native, HN_GPU_PANELS),
     CHOICE("gemm-native=16x16", native, HN_GPU_SHAPE + HN_KP_16x16),
@@ -58,6 +60,7 @@ static const struct choice choices[] = {
     CHOICE("bias-sums=auto", layer_sums, 0),
     CHOICE("bias-sums=layer", layer_sums, 1),
     CHOICE("norm-width=auto", norm_width, 0),
+    CHOICE("norm-width=1", norm_width, 1),
     CHOICE("norm-width=4", norm_width, 4),
     CHOICE("norm-width=8", norm_width, 8),
     CHOICE("norm-width=16", norm_width, 16),
@@ -152,8 +155,12 @@ static hone_status read_options(const char *text, struct hn_gpu_options *o, hone
 }
 
 /* Each form of the operands is made for one precision. */
-static hone_status check_form(const struct hn_gpu_options *o, hone_error *err)
+static hone_status check_form(struct hn_gpu_options *o, hone_error *err)
 {
+    if (o->form == HN_GPU_BY_MATH)
+        o->form = o->math == HN_GPU_BF16   ? HN_GPU_CONVERTED
+                  : o->math == HN_GPU_TF32 ? HN_GPU_TRANSPOSED
+                                           : HN_GPU_PLAIN;
     if (o->form == HN_GPU_PLAIN || (o->form == HN_GPU_CONVERTED && o->math == HN_GPU_BF16) ||
         (o->form == HN_GPU_TRANSPOSED && o->math == HN_GPU_TF32))
         return HONE_OK;

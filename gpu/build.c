@@ -204,7 +204,8 @@ static int has_optimizer(const struct hn_gpu_exec *e)
 static int commit_of(const struct hn_gpu_node *n, struct hn_k_commit *c)
 {
     const struct hn_k_norm *k = n->args;
-    const int is = n->kernel == HN_KN_norm || n->kernel == HN_KN_norm8 || n->kernel == HN_KN_norm16;
+    const int is = n->kernel == HN_KN_norm || n->kernel == HN_KN_norm1 ||
+                   n->kernel == HN_KN_norm8 || n->kernel == HN_KN_norm16;
     if (n->kind != HN_GPU_KERNEL || !is || k->stats.space == HN_KS_NONE) return 0;
     *c = (struct hn_k_commit){ k->stats, k->mean, k->var, k->channels, k->momentum, k->copied };
     return 1;
@@ -338,6 +339,7 @@ hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
     int last = e->n_nodes;
     HN_TRY(emit(&b));
     const int beside = b.loss_done && has_optimizer(e);
+    e->optimizes = has_optimizer(e);
     if (beside) HN_TRY(side(&b, HN_GPU_FORK));
     HN_TRY(judge(&b, first, last));
     HN_TRY(commits(&b, first, last));

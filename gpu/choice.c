@@ -5,6 +5,8 @@
  * take an activation in, so a row for cuDNN must have been measured with the activation as a launch of its own. */
 #include "gpu/exec.h"
 
+enum { FEW_CHANNELS = 256, PROCESSORS = 132 };
+
 struct measured {
     int64_t channels; /* up to */
     enum hn_gpu_norm_way norm;
@@ -12,8 +14,8 @@ struct measured {
     const char *entry;
 };
 static const struct measured table[] = {
-    { 256, HN_GPU_NORM_SPATIAL, 0, "2026-11-27, H200: A, 48 and 24 channels" },
-    { INT64_MAX, HN_GPU_NORM_NATIVE, 0, "2026-11-27, H200: D, 2048 channels; Dropout: B and C" },
+    { INT64_MAX, HN_GPU_NORM_NATIVE, 0,
+      "2026-11-27, H200, second entry: A and D, both precisions; Dropout, first entry: B and C" },
 };
 /* bn-impl=cudnn without a way: the fastest of them on A and on D, same entry. */
 static const enum hn_gpu_norm_way cudnn_way = HN_GPU_NORM_SPATIAL;
@@ -28,17 +30,17 @@ enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t 
     return row->norm;
 }
 
-/* Measured is 4 alone, in the same entry: on A faster than its launch could be, on D four times what its traffic would take. */
-int hn_gpu_choose_width(const struct hn_gpu_options *o)
+/* Same entry. A slot's few channels: a block each; else 8 a block where that leaves no processor without one (D; A, 64 together). */
+int hn_gpu_choose_width(const struct hn_gpu_options *o, int64_t channels, int64_t slots)
 {
-    return o->norm_width ? o->norm_width : 4;
+    if (o->norm_width) return o->norm_width;
+    if (slots == 1 && channels <= FEW_CHANNELS) return 1;
+    return channels * slots >= 8 * PROCESSORS ? 8 : 4;
 }
 
 const char *hn_gpu_norm_text(const struct hn_gpu_options *o)
 {
-    return o->norm == HN_GPU_AUTO     ? "auto (cuDNN up to 256 channels)"
-           : o->norm == HN_GPU_NATIVE ? "native"
-                                      : "cuDNN";
+    return o->norm == HN_GPU_AUTO ? "auto (native)" : o->norm == HN_GPU_NATIVE ? "native" : "cuDNN";
 }
 
 const char *hn_gpu_drop_text(const struct hn_gpu_options *o)

@@ -45,19 +45,19 @@ HN_DEVICE real column_load(const void *p, int dtype, int64_t i)
 {
     union word v;
     switch (dtype) {
-    case F32: return (real)((const float *)p)[i];
+    case F32: return (real)HN_LATEST((const float *)p + i);
     case U8:
-    case BOOL: return (real)((const uint8_t *)p)[i];
-    case I8: return (real)((const int8_t *)p)[i];
-    case U16: return (real)((const uint16_t *)p)[i];
-    case I16: return (real)((const int16_t *)p)[i];
-    case I32: return (real)((const int32_t *)p)[i];
-    case I64: return (real)((const int64_t *)p)[i];
-    case F16: return (real)half_to_float(((const uint16_t *)p)[i]);
-    case F64: return (real)((const double *)p)[i];
-    case U32: return (real)((const uint32_t *)p)[i];
-    case U64: return (real)((const uint64_t *)p)[i];
-    case BF16: v.u = (uint32_t)((const uint16_t *)p)[i] << 16; return (real)v.f;
+    case BOOL: return (real)HN_LATEST((const uint8_t *)p + i);
+    case I8: return (real)HN_LATEST((const int8_t *)p + i);
+    case U16: return (real)HN_LATEST((const uint16_t *)p + i);
+    case I16: return (real)HN_LATEST((const int16_t *)p + i);
+    case I32: return (real)HN_LATEST((const int32_t *)p + i);
+    case I64: return (real)HN_LATEST((const int64_t *)p + i);
+    case F16: return (real)half_to_float(HN_LATEST((const uint16_t *)p + i));
+    case F64: return (real)HN_LATEST((const double *)p + i);
+    case U32: return (real)HN_LATEST((const uint32_t *)p + i);
+    case U64: return (real)HN_LATEST((const uint64_t *)p + i);
+    case BF16: v.u = (uint32_t)HN_LATEST((const uint16_t *)p + i) << 16; return (real)v.f;
     default: return 0;
     }
 }
@@ -68,10 +68,10 @@ struct rows {
     const uint32_t *index;
     int64_t first;
 };
-HN_DEVICE struct rows rows_of(const struct hn_k_slot *s, struct hn_k_column c)
+HN_DEVICE struct rows rows_of(const struct hn_k_slot *s, struct hn_k_column c, int64_t ahead)
 {
     struct rows r;
-    const int64_t from = s->ahead * s->rows;
+    const int64_t from = ahead * s->rows;
     r.c = c;
     r.index = s->index ? s->index + from : 0;
     r.first = s->first + from;
@@ -80,7 +80,7 @@ HN_DEVICE struct rows rows_of(const struct hn_k_slot *s, struct hn_k_column c)
 /* The data set's number of row r of the step. */
 HN_DEVICE int64_t rows_at(const struct rows *s, int64_t r)
 {
-    return s->index ? (int64_t)s->index[r] : s->first + r;
+    return s->index ? (int64_t)HN_LATEST(s->index + r) : s->first + r;
 }
 HN_DEVICE real rows_load(const struct rows *s, int64_t element)
 {

@@ -13,8 +13,8 @@
  * RESULTS.md. */
 static const double MOST_RESULTS = 5e5, MOST_WORK = 8e7;
 enum { MOST_TERMS = 1024 };
-/* Tiles of 32 rows only where they still keep all of a GPU busy. */
-enum { BUSY_BLOCKS = 512 };
+/* Tiles of 32 x 16 from which on panels are quicker: between 144 (C's last layer) and 256 (A, 8 together). */
+enum { BUSY_BLOCKS = 256 };
 
 struct dense { /* of one step */
     const struct hn_dense *a;
@@ -70,6 +70,7 @@ static struct hn_k_matrix rows_of_x(const struct dense *d, int along)
     return x;
 }
 
+/* Tiles of so many rows in all slots. */
 static int64_t blocks(const struct hn_gpu_exec *e, const struct hn_k_gemm *k, int64_t rows,
                       int64_t tile)
 {
@@ -92,7 +93,7 @@ int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows)
     for (int i = 0; n->kernel == HN_KN_panel && i < g->n; i++)
         panels += hn_gpu_panel_blocks(&g->p[i], rows);
     if (n->kernel == HN_KN_panel) return panels;
-    return blocks(&one, n->args, rows, n->kernel == HN_KN_gemm32 ? 32 : 16);
+    return blocks(&one, n->args, rows, HN_K_TILE);
 }
 
 /* Does the kernel, which counts an operand's elements in 32 bits, take these? */
@@ -114,26 +115,28 @@ int hn_gpu_gemm_fits(const struct hn_gpu_node *node, int64_t rows)
     return 1;
 }
 
-/* The tile follows from the plan and the number of slots alone. */
+/* Panels where they keep all of a GPU busy. It follows from the plan and the number of slots alone, and so do their shapes. */
+static int by_panels(const struct hn_gpu_exec *e, const struct hn_k_gemm *k)
+{
+    const int asked = e->dev->o.native;
+    if (!hn_gpu_panel_takes(e, k)) return 0;
+    return asked == HN_GPU_BY_SIZE ? blocks(e, k, e->plan->max_rows, 2 * HN_K_TILE) >= BUSY_BLOCKS
+                                   : asked != HN_GPU_TILES;
+}
+
 static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
 {
-    if (b->e->dev->o.native != HN_GPU_TILES && hn_gpu_panel_takes(b->e, k)) {
-        struct hn_k_gemm panels = *k;
-        panels.column = -1;
-        for (int i = 0; i < k->n; i++) {
-            hn_gpu_panel_shape(b->e, &panels.p[i]);
-            if (k->p[i].a.column >= 0) panels.column = k->p[i].a.column;
-            if (k->p[i].b.column >= 0) panels.column = k->p[i].b.column;
-        }
-        return hn_gpu_add(b, HN_KN_panel, &panels, sizeof panels, hn_gpu_fixed(1), 1)
-                   ? HONE_OK
-                   : no_memory(b);
+    struct hn_k_gemm panels = *k;
+    if (!by_panels(b->e, k))
+        return hn_gpu_add(b, HN_KN_gemm, k, sizeof *k, hn_gpu_fixed(1), 1) ? HONE_OK : no_memory(b);
+    panels.column = -1;
+    for (int i = 0; i < k->n; i++) {
+        hn_gpu_panel_shape(b->e, &panels.p[i]);
+        if (k->p[i].a.column >= 0) panels.column = k->p[i].a.column;
+        if (k->p[i].b.column >= 0) panels.column = k->p[i].b.column;
     }
-    const int64_t n = blocks(b->e, k, b->e->plan->max_rows, 32);
-    return hn_gpu_add(b, n >= BUSY_BLOCKS ? HN_KN_gemm32 : HN_KN_gemm16, k, sizeof *k,
-                      hn_gpu_fixed(1), 1)
-               ? HONE_OK
-               : no_memory(b);
+    return hn_gpu_add(b, HN_KN_panel, &panels, sizeof panels, hn_gpu_fixed(1), 1) ? HONE_OK
+                                                                                  : no_memory(b);
 }
 
 /* The three products of a layer; where their results go, and what is taken in on the way, is the caller's. */

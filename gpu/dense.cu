@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Matrix products in small tiles (tile.h), and column sums. One launch makes one or two products (the gradients of a layer's
+ * Matrix products in small tiles, and column sums. One launch makes one or two products (the gradients of a layer's
  * input and weights); rows of the data set are read where they lie; the gradient of a bias is one more row of ones; the way out:
  * product.h.                                                                            d[j] (+)= scale sum_r x[r,j] */
 #include "gpu/column.h"
@@ -28,7 +28,7 @@ HN_DEVICE struct operand operand_of(const struct hn_k_gemm *g, const struct hn_k
     o.stride = x->stride, o.along = x->along, o.ones = ones ? n : -1;
     o.n = n, o.k = k, o.gathered = 0;
     if (x->column >= 0) {
-        o.rows = rows_of(s, g->columns[z * g->n_columns + x->column]);
+        o.rows = rows_of(s, g->columns[z * g->n_columns + x->column], hn_ahead(&g->env, s));
         o.gathered = o.rows.c.in_place;
         if (o.gathered) o.base = (const real *)o.rows.c.data;
     }
@@ -222,17 +222,96 @@ HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const s
     }
 }
 
-#define TN(name)         TN_(name, TILE)
-#define TN_(name, tile)  TN2_(name, tile)
-#define TN2_(name, tile) name##_##tile
-#define TILE             16
-#define TILE_KERNEL      HN_KERNEL_SOON(gemm16, hn_k_gemm, 2)
-#include "gpu/tile.h"
-#undef TILE
-#undef TILE_KERNEL
-#define TILE        32
-#define TILE_KERNEL HN_KERNEL_SOON(gemm32, hn_k_gemm, 2)
-#include "gpu/tile.h"
+/* The 8 warps of a block share out the terms of a tile's sums: each adds up its share of every chunk of CHUNK terms for the whole
+ * tile, a few results a thread; in the end the 8 partial sums are added in order. So small products with long sums, the usual ones
+ * of a small network, keep a whole GPU busy. While a chunk is multiplied the next one is on its way from memory. Which terms a
+ * warp adds depends on k alone: a result does not depend on its place in the grid or on company. */
+enum {
+    CHUNK = 2048 / HN_K_TILE,
+    WIDE = HN_K_TILE + 4,
+    OWN = HN_K_TILE / 8,                      /* rows a thread has, with 4 columns each */
+    FOURS = HN_K_TILE * CHUNK / 4 / HN_BLOCK, /* loads of four elements a thread, operand and chunk */
+    OPERANDS = CHUNK * 2 * WIDE,
+    PARTS = 8 * HN_K_TILE * HN_K_TILE,
+    SHARED = OPERANDS > PARTS ? OPERANDS : PARTS
+};
+
+HN_KERNEL_SOON(gemm, hn_k_gemm, 2)
+{
+    HN_SHARED HN_ALIGNED real sh[SHARED];
+    HN_PRIVATE(real, acc, OWN * 4);
+    HN_PRIVATE(real, next_a, FOURS * 4);
+    HN_PRIVATE(real, next_b, FOURS * 4);
+    HN_PRIVATE(uint32_t, from_a, FOURS);
+    HN_PRIVATE(uint32_t, from_b, FOURS);
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    if (a.env.settled == HN_K_WAITS) HN_TURN();
+    if (!hn_live(s)) return;
+    struct tile at;
+    if (!find_job(&a, s, (int)HN_X, HN_K_TILE, HN_Z, &at)) return;
+    real *const as = sh, *const bs = sh + CHUNK * WIDE;
+    HN_EACH(t)
+    {
+        HN_UNROLL
+        for (int e = 0; e < OWN * 4; e++) HN_MINE(acc, t)[e] = 0;
+        aim(&at.a, at.job.i0, HN_K_TILE, FOURS, t, HN_MINE(from_a, t));
+        aim(&at.b, at.job.j0, HN_K_TILE, FOURS, t, HN_MINE(from_b, t));
+    }
+    struct mask mask = { 0 };
+    if (a.p[at.job.which].tail.drops) mask = mask_of(s, &a.p[at.job.which].tail.drop, hn_ahead(&a.env, s));
+    HN_TURN();
+    const int goes_on = hn_goes_on(&a.env, s);
+    for (int k0 = -CHUNK; k0 < at.job.k; k0 += CHUNK) {
+        if (k0 >= 0) {
+            HN_EACH(t)
+            {
+                store(as, &at.a, at.job.i0, k0, HN_K_TILE, FOURS, t, HN_MINE(next_a, t));
+                store(bs, &at.b, at.job.j0, k0, HN_K_TILE, FOURS, t, HN_MINE(next_b, t));
+            }
+        }
+        if (!goes_on) return;
+        const int rest = at.job.k - k0 < CHUNK ? at.job.k - k0 : CHUNK,
+                  share = k0 < 0 ? 0 : (rest + 7) / 8, k1 = k0 + CHUNK;
+        HN_EACH(t)
+        {
+            const int ti = t % 32 / 4 * OWN, tj = t % 4 * 4;
+            if (k1 < at.job.k) {
+                fetch(&at.a, at.job.i0, k1, HN_K_TILE, FOURS, t, HN_MINE(from_a, t),
+                      HN_MINE(next_a, t));
+                fetch(&at.b, at.job.j0, k1, HN_K_TILE, FOURS, t, HN_MINE(from_b, t),
+                      HN_MINE(next_b, t));
+            }
+            const real *pa = as + t / 32 * share * WIDE + ti,
+                       *pb = bs + t / 32 * share * WIDE + tj;
+            HN_UNROLL4
+            for (int k = 0; k < share; k++, pa += WIDE, pb += WIDE) {
+                real x[OWN], y[4];
+                HN_UNROLL
+                for (int e = 0; e < OWN; e++) x[e] = pa[e];
+                hn_copy4(y, pb);
+                HN_UNROLL
+                for (int e = 0; e < OWN * 4; e++) HN_MINE(acc, t)[e] += x[e / 4] * y[e % 4];
+            }
+        }
+    }
+    HN_EACH(t)
+    {
+        const int ti = t % 32 / 4 * OWN, tj = t % 4 * 4;
+        HN_UNROLL
+        for (int e = 0; e < OWN * 4; e++)
+            sh[(t / 32 * HN_K_TILE + ti + e / 4) * HN_K_TILE + tj + e % 4] = HN_MINE(acc, t)[e];
+    }
+    const struct bases bases =
+        bases_of(&a.env, (unsigned char *)s->w, (unsigned char *)s->dw, HN_Z);
+    const struct way_out way = way_out_of(&a, &bases, &at.job);
+    HN_EACH(t)
+    for (int e = t; e < HN_K_TILE * HN_K_TILE; e += HN_BLOCK) {
+        real v = 0;
+        HN_UNROLL
+        for (int w = 0; w < 8; w++) v += sh[w * HN_K_TILE * HN_K_TILE + e];
+        put(&a, s, &at.job, &way, &mask, at.job.i0 + e / HN_K_TILE, at.job.j0 + e % HN_K_TILE, v);
+    }
+}
 
 /* Blocks of 8 columns and 32 lanes of rows, neighbouring threads on neighbouring columns; or, for a single sum, one block over
  * all elements. */

@@ -23,14 +23,16 @@ enum hn_gpu_pick {
     HN_GPU_LIBRARY, /* cuDNN, cuBLASLt */
     HN_GPU_WAY      /* and above: cuDNN, seen in the way HN_GPU_WAY + enum hn_gpu_norm_way */
 };
-enum hn_gpu_form { /* operands=: how the library gets a large layer's matrices */
+enum hn_gpu_form {                 /* operands=: how the library gets a large layer's matrices */
+                   HN_GPU_BY_MATH, /* what belongs to math= */
                    HN_GPU_PLAIN,
                    HN_GPU_CONVERTED, /* math=bf16: as bfloat16 */
                    HN_GPU_TRANSPOSED /* math=tf32: with the terms of a sum as neighbours */
 };
-enum hn_gpu_product {                /* gemm-native=: the kernel of the GPU's own products */
-                      HN_GPU_TILES,  /* gemm16, gemm32 */
-                      HN_GPU_PANELS, /* panel, each product in the shape that panel.c chooses */
+enum hn_gpu_product {                 /* gemm-native=: the kernel of the GPU's own products */
+                      HN_GPU_BY_SIZE, /* panels where there are many tiles (dense.c) */
+                      HN_GPU_TILES,   /* gemm */
+                      HN_GPU_PANELS,  /* panel, each product in the shape that panel.c chooses */
                       HN_GPU_SHAPE /* and above: panel, all in shape HN_GPU_SHAPE + enum hn_k_panel */
 };
 struct hn_gpu_options {
@@ -50,8 +52,9 @@ struct hn_gpu_options {
 };
 /* choice.c */
 enum hn_gpu_norm_way hn_gpu_choose_norm(const struct hn_gpu_options *o, int64_t channels);
-int hn_gpu_choose_width(const struct hn_gpu_options *o); /* channels a block of the native norm */
-int hn_gpu_choose_drop(const struct hn_gpu_options *o);  /* is it cuDNN's? */
+int hn_gpu_choose_width(const struct hn_gpu_options *o, int64_t channels,
+                        int64_t slots);                 /* channels a block of the native norm */
+int hn_gpu_choose_drop(const struct hn_gpu_options *o); /* is it cuDNN's? */
 /* For a run's record. */
 const char *hn_gpu_norm_text(const struct hn_gpu_options *o);
 const char *hn_gpu_drop_text(const struct hn_gpu_options *o);
@@ -129,7 +132,8 @@ struct hn_gpu_exec {
     struct hn_gpu_node *nodes;
     int n_nodes, cap_nodes;
     struct hn_k_env env;
-    size_t extra; /* bytes behind the plan's arena, while building */
+    int optimizes; /* a step ends with the optimizer */
+    size_t extra;  /* bytes behind the plan's arena, while building */
     int64_t row_stride;
     size_t row_at, sums_at; /* offsets in the slot's memory */
     /* device memory */
@@ -211,10 +215,7 @@ int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int
 /* choice.c: are a plan's products in fp32 with one slot, too, whatever math= says? */
 int hn_gpu_exact_anyway(struct hn_gpu_dev *d, const struct hn_plan *plan);
 
-static inline int hn_gpu_is_product(enum hn_k_id k)
-{
-    return k == HN_KN_gemm16 || k == HN_KN_gemm32 || k == HN_KN_panel;
-}
+static inline int hn_gpu_is_product(enum hn_k_id k) { return k == HN_KN_gemm || k == HN_KN_panel; }
 
 /* panel.c: the tiles of a product in the kernel `panel`, and how many blocks it has; does the kernel take these products? */
 void hn_gpu_panel_shape(const struct hn_gpu_exec *e, struct hn_k_product *p);

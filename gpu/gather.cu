@@ -20,7 +20,7 @@ HN_KERNEL(gather, hn_k_gather)
 {
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s) || HN_Y >= a.n) return;
-    const struct rows from = rows_of(s, a.columns[HN_Z * a.n_columns + a.c[HN_Y].column]);
+    const struct rows from = rows_of(s, a.columns[HN_Z * a.n_columns + a.c[HN_Y].column], s->ahead);
     if (a.spare && from.c.in_place) return;
     const int64_t each = a.c[HN_Y].each, rows = a.c[HN_Y].batched ? s->rows : 1;
     real *to = hn_at(&a.env, a.c[HN_Y].to, HN_Z);

@@ -44,6 +44,8 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
     int32_t stop, optimizer, accumulate, flush;
     int64_t n_steps;
     int64_t ahead; /* steps behind this one; the last kernel of a step moves it */
+    int64_t
+        next; /* ahead in the next step, known once this one is judged; at the end of a run as it is */
     int64_t bad_step;
     uint64_t batch0;            /* batches seen before this run */
     int64_t batch, step, micro; /* the clock after the steps so far */
@@ -58,6 +60,11 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
         share; /* of the average, hn_ema_share */
 };
 
+enum hn_k_settled { /* how a launch may find out which step it belongs to before the one in front of it has ended */
+                    HN_K_WAITS,   /* not at all: that one may move the slot on */
+                    HN_K_SETTLED, /* as always: a later launch of a step */
+                    HN_K_FIRST /* by `next`, which judge has written; the slot may still have to stop */
+};
 struct hn_k_env {
     struct hn_k_slot *slots;
     unsigned char *arena; /* slot z's memory begins at arena + z * stride */
@@ -66,7 +73,7 @@ struct hn_k_env {
         grads; /* not NULL: HN_KS_DW lies here, the gradients of one batch; `sums` adds them to the slab */
     uint64_t grad_stride;
     const unsigned char *consts;
-    int32_t settled; /* not the step's first launch: see HN_TURN */
+    int32_t settled; /* enum hn_k_settled: see HN_TURN */
 };
 
 struct
@@ -342,8 +349,8 @@ struct hn_k_average { /* n elements of slab W from `first` on */
     X(gather)                                                                                      \
     X(fill)                                                                                        \
     X(emit) X(convert) X(turn)                                                                     \
-    X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm16) X(gemm32) X(panel) X(colsum) X(norm) X(norm_back)         \
-    X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
+    X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm) X(panel) X(colsum) X(norm) X(norm_back)         \
+    X(norm1) X(norm1_back) X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
     X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(average) X(optim)
@@ -361,8 +368,9 @@ enum {
     HN_K_NORM = 64,
     HN_K_SIDE = 64,
     HN_K_SUMS = 16,
-    HN_K_FEW = 16
-}; /* tiles of a product: 16 or 32 rows, 16 columns; of a transposed copy: 64 x 64; sums beside a product in panels: 16 columns */
+    HN_K_FEW = 16,
+    HN_K_ALONE = 1024 /* rows that a block keeps of the one channel it has */
+}; /* tiles of a product: 16 rows and columns; of a transposed copy: 64 x 64; sums beside a product in panels: 16 columns */
 
 /* Tiles of `panel`: rows, columns; its shared memory, given to it by the launch: two blocks fit a processor. */
 enum { HN_K_PANEL_BYTES = 80 * 1024 };
@@ -404,8 +412,8 @@ typedef double real;
  * A kernel may be started while the one before it still runs (layer.c): HN_TURN waits until that one's results are there. A kernel
  * begins with it, or, as HN_KERNEL_SOON, says itself where: what stands in front of it is done beside the kernel before. There it
  * may read what nobody writes in a run, and what an earlier kernel than the one before has written, as that one had its own turn
- * before this one began. So, where env.settled, also the slot's clock and end, which a step's last kernel moves, the parameters
- * and what the forward pass left for the backward pass; at a step's beginning it has to wait for those. */
+ * before this one began. So, where env.settled says so, also the slot's clock, which a step's last kernel moves, and what the
+ * forward pass left for the backward pass; all of that past the processor's own cache (HN_LATEST), which may be of another time. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define HN_TURN()                                                                                  \
     asm volatile("griddepcontrol.wait;" ::: "memory");                                             \
@@ -441,8 +449,9 @@ typedef double real;
 /* What follows from a number is found again from here on, and does not take up registers until then. */
 #define HN_ANEW(t) asm volatile("" : "+r"(t))
 /* A pointer or an int64 is loaded by here, not where it is first used. */
-#define HN_HERE(x) asm volatile("" ::"l"(x))
-#define HN_ALIGNED __align__(16)
+#define HN_HERE(x)   asm volatile("" ::"l"(x))
+#define HN_LATEST(p) __ldcg(p)
+#define HN_ALIGNED   __align__(16)
 #else
 struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
@@ -486,8 +495,9 @@ void hn_watch_arrived(int still);
 #define HN_UNROLL4
 #define HN_UNROLL8
 #define HN_ROLLED
-#define HN_ANEW(t) ((void)0)
-#define HN_HERE(x) ((void)(x))
+#define HN_ANEW(t)   ((void)0)
+#define HN_HERE(x)   ((void)(x))
+#define HN_LATEST(p) (*(p))
 #define HN_ALIGNED
 #endif
 
@@ -520,7 +530,16 @@ HN_DEVICE int hn_is_finite(double v) { return fabs(v) <= 1.7976931348623157e308;
 HN_DEVICE int64_t hn_n(struct hn_k_dim d, int64_t rows) { return d.per_row * rows + d.fixed; }
 HN_DEVICE int hn_live(const struct hn_k_slot *s) /* both are loaded at once */
 {
-    return (s->rows > 0) & (s->stop == 0);
+    return (s->rows > 0) & (HN_LATEST(&s->stop) == 0);
+}
+/* Behind its turn: does a kernel that began before the step in front of it had ended go on? */
+HN_DEVICE int hn_goes_on(const struct hn_k_env *e, const struct hn_k_slot *s)
+{
+    return e->settled != HN_K_FIRST || HN_LATEST(&s->stop) == 0;
+}
+HN_DEVICE int64_t hn_ahead(const struct hn_k_env *e, const struct hn_k_slot *s)
+{
+    return HN_LATEST(e->settled == HN_K_FIRST ? &s->next : &s->ahead);
 }
 /* By one thread of the last kernel of a step. A kernel's threads agree on hn_live: only this writes `stop`, and then nothing of
  * the same kernel does anything else. */

@@ -25,7 +25,7 @@ HN_KERNEL_SOON(loss, hn_k_loss, 1)
     HN_SHARED double top[HN_BLOCK], sum[HN_BLOCK];
     HN_PRIVATE(int, known, 1);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (!a.env.settled) HN_TURN();
+    if (a.env.settled == HN_K_WAITS) HN_TURN();
     if (!hn_live(s)) return;
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
@@ -41,11 +41,13 @@ HN_KERNEL_SOON(loss, hn_k_loss, 1)
                 HN_MINE(known, t)[0] = HN_X * per + t < rows ? (int)class_of(&g.labels, HN_X * per + t, cols) : -1;
             if (early) HN_TURN();
         }
+        if (!hn_goes_on(&a.env, s)) return;
         HN_EACH(t)
         if (HN_X * per + t < rows) few_classes(&g, &o, HN_X * per + t, HN_MINE(known, t)[0]);
         return;
     }
     HN_TURN();
+    if (!hn_goes_on(&a.env, s)) return;
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) loss_rows(&g, &o, r0, top, sum);
 }
 

@@ -52,7 +52,7 @@ HN_DEVICE struct labels labels_in(const struct hn_k_loss *a, const struct hn_k_s
     struct labels l;
     l.p = 0;
     l.each = a->form < BCE && !a->dense ? 1 : cols;
-    l.rows = rows_of(s, column);
+    l.rows = rows_of(s, column, hn_ahead(&a->env, s));
     return l;
 }
 HN_DEVICE struct labels labels_of(const struct hn_k_loss *a, const struct hn_k_slot *s, int64_t z,
@@ -146,6 +146,15 @@ struct outcome { /* doubles, one a row: see struct hn_k_loss */
 /* Cross-entropy of a row of at most FEW classes, by one thread; c: its class, -1 where it is none. The sum of exponentials is one
  * for the largest, and `rest`: so that small losses keep their digits. */
 enum { FEW = HN_K_FEW };
+HN_DEVICE real
+power(real x) /* e^x, x <= 0: what is far below the largest is rounded by as much as x is */
+{
+#if defined(__CUDACC__) && HN_BITS == 32
+    return __expf(x);
+#else
+    return HN_FN(exp)(x);
+#endif
+}
 HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int64_t row, int c)
 {
     const int cols = (int)g->cols;
@@ -162,7 +171,7 @@ HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int6
     }
     HN_UNROLL
     for (int k = 0; k < FEW; k++) {
-        e[k] = k < cols ? HN_FN(exp)(e[k] - top) : 0;
+        e[k] = k < cols ? power(e[k] - top) : 0;
         if (k != best) rest += e[k];
     }
     rest += e[0] - e[0]; /* NaN where the first number is */

@@ -79,7 +79,10 @@ static int takes_relu(const struct hn_gpu_build *b, const struct hn_step *norm)
 static int neighbours(const struct hn_gpu_build *b, const struct hn_k_norm *k)
 {
     const uint64_t places = k->x.off | k->y.off | k->dy.off | k->dx.off;
-    int n = hn_gpu_choose_width(&b->e->dev->o) / (HN_BLOCK / HN_K_NORM);
+    int n =
+        hn_gpu_choose_width(&b->e->dev->o, k->channels, b->e->max_slots) / (HN_BLOCK / HN_K_NORM);
+    if (k->inner == 1 && n == 0) return 0; /* a block has one channel */
+    if (n < 1) n = 1;
     while (n > 1 && (k->inner != 1 || k->channels % n != 0 || places % 16 != 0)) n /= 2;
     return n;
 }
@@ -87,12 +90,12 @@ static int neighbours(const struct hn_gpu_build *b, const struct hn_k_norm *k)
 static hone_status native(struct hn_gpu_build *b, const struct hn_k_norm *k)
 {
     static const enum hn_k_id kernels[2][5] = {
-        { [1] = HN_KN_norm, [2] = HN_KN_norm8, [4] = HN_KN_norm16 },
-        { [1] = HN_KN_norm_back, [2] = HN_KN_norm8_back, [4] = HN_KN_norm16_back }
+        { HN_KN_norm1, HN_KN_norm, HN_KN_norm8, [4] = HN_KN_norm16 },
+        { HN_KN_norm1_back, HN_KN_norm_back, HN_KN_norm8_back, [4] = HN_KN_norm16_back }
     };
     const int n = neighbours(b, k);
     return added(b, hn_gpu_add(b, kernels[b->s->backward][n], k, sizeof *k,
-                               hn_gpu_fixed(k->channels), n * (HN_BLOCK / HN_K_NORM)));
+                               hn_gpu_fixed(k->channels), n ? n * (HN_BLOCK / HN_K_NORM) : 1));
 }
 
 static void leave_copy(struct hn_gpu_build *b, struct hn_k_norm *k, struct hn_gpu_operand is)

@@ -58,7 +58,7 @@ HN_DEVICE struct chance chance_of(const struct hn_k_gemm *g, const struct hn_k_s
 {
     struct chance c = { 0, 1 };
     if (!g->p[j->which].tail.drops) return c;
-    const struct mask m = mask_of(s, &g->p[j->which].tail.drop);
+    const struct mask m = mask_of(s, &g->p[j->which].tail.drop, hn_ahead(&g->env, s));
     const int n = strip_rows(rows, cols);
     c.scale = m.scale;
     HN_ROLLED
@@ -225,7 +225,7 @@ HN_KERNEL_SOON(panel, hn_k_gemm, 2)
 {
     HN_DYNAMIC(real, sh, SHARED);
     HN_PRIVATE(struct chance, chance, 1);
-    if (!a.env.settled) HN_TURN();
+    if (a.env.settled == HN_K_WAITS) HN_TURN();
     const struct known known = know(&a, HN_Z);
     if (!known.live) return;
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
@@ -237,6 +237,7 @@ HN_KERNEL_SOON(panel, hn_k_gemm, 2)
     if (!what) return;
     if (what == 2) {
         HN_TURN();
+        if (!hn_goes_on(&a.env, s)) return;
         add_terms(&a, &bases, &j, &of[1], (double *)sh);
         return;
     }

@@ -35,14 +35,14 @@ struct piece {     /* four elements of an operand that a thread sends every chun
 HN_DEVICE struct known know(const struct hn_k_gemm *g, int64_t z)
 {
     const struct hn_k_slot *s = &g->env.slots[z];
-    struct known k = { .rows = s->rows, .first = s->first, .ahead = s->ahead };
+    struct known k = { .rows = s->rows, .first = s->first, .ahead = hn_ahead(&g->env, s) };
     int in_place = 0;
     k.index = s->index, k.w = (unsigned char *)s->w, k.dw = (unsigned char *)s->dw;
     if (g->column >= 0) {
         const struct hn_k_column *c = &g->columns[z * g->n_columns + g->column];
         k.data = c->data, in_place = c->in_place;
     }
-    k.live = (k.rows > 0) & (s->stop == 0);
+    k.live = (k.rows > 0) & (HN_LATEST(&s->stop) == 0);
     HN_HERE(k.first);
     HN_HERE(k.ahead);
     HN_HERE(k.index);
@@ -101,7 +101,7 @@ HN_DEVICE void find_lines(const struct source *o, int pieces, struct piece *at)
 {
     if (o->index) {
         HN_UNROLL
-        for (int f = 0; f < pieces; f++) at[f].from = o->index[at[f].from];
+        for (int f = 0; f < pieces; f++) at[f].from = HN_LATEST(o->index + at[f].from);
     }
     HN_UNROLL
     for (int f = 0; f < pieces; f++) at[f].from = (at[f].from + o->first) * o->stride;

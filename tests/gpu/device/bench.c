@@ -4,7 +4,8 @@
  * whole call of run) in every precision and with every BatchNormalization and Dropout, and from a large one that stays with the
  * host; 50-step learning curves against float64
  * (and float64 against the reference kernels), 64 models of A together. Prints rows for gpu/RESULTS.md.
- *   usage: bench [ROUNDS [MODELS [all]]] | bench probe | bench steps MODEL [OPTIONS [SLOTS]] (a few steps, for a profiler)
+ *   usage: bench [ROUNDS [MODELS [all]]] | bench probe | bench steps MODEL [OPTIONS [SLOTS]] (a few steps, for a profiler) |
+ *          bench try MODEL SLOTS OPTIONS... (the time of a step under each)
  * Exit 77 where no device opens, 1 where a curve left its bounds. */
 #include "gpu/backend.h"
 #include "gpu/gpu.h"
@@ -305,17 +306,13 @@ static void curves(const struct task *k)
     } ways[] = { { "", "fp32 against float64", 1e-3 },
                  { "math=tf32", "TF32 against float64", 2e-2 },
                  { "math=bf16", "bfloat16 against float64", 5e-2 },
-                 { "math=bf16,operands=converted,norm-width=16",
-                   "bfloat16, converted, 16 channels a block, against float64", 5e-2 },
-                 { "math=tf32,operands=transposed,norm-width=8",
-                   "TF32, transposed, 8 channels a block, against float64", 2e-2 },
                  { "gemm-native=panels", "fp32, products in panels, against float64", 1e-3 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
     struct curve want = { { 0 }, NULL };
     if (k->s->small)
         curve_row(k, &hn_backend_reference, "", "float64 against the CPU's reference kernels", 1e-9,
                   &want);
-    for (int i = 0; i < 6 + k->s->norm; i++)
+    for (int i = 0; i < 4 + k->s->norm; i++)
         curve_row(k, &hn_backend_cuda_f32, ways[i].options, ways[i].what, ways[i].bound, &want);
     free(want.w);
 }
@@ -329,38 +326,33 @@ static const struct {
     { "", "fp32", "ABCD", 0 },
     { "math=tf32", "TF32", "D", 0 },
     { "math=bf16", "bfloat16", "D", 0 },
-    { "math=bf16,operands=converted", "bfloat16, operands converted", "D", 0 },
-    { "math=tf32,operands=transposed", "TF32, operands transposed", "D", 0 },
+    { "math=tf32,operands=plain", "TF32, operands as they are", "D", 0 },
+    { "math=bf16,operands=plain", "bfloat16, operands as they are", "D", 0 },
     { "unroll=1", "fp32, one step a graph", "ABCD", 1 },
     { "unroll=8", "fp32, 8 steps a graph", "ABCD", 1 },
     { "graph=off", "fp32, no graph", "ABCD", 1 },
-    { "overlap=off", "fp32, one launch after the other", "ABCD", 1 },
-    { "overlap=early", "fp32, launches made ready early, none beside", "ABCD", 1 },
-    { "overlap=beside", "fp32, launches beside, none early", "ABCD", 1 },
+    { "overlap=off", "fp32, one launch after the other", "ABCD", 0 },
+    { "overlap=early", "fp32, launches made ready early, none beside", "ABCD", 0 },
+    { "overlap=beside", "fp32, launches beside, none early", "ABCD", 0 },
     { "gemm-impl=native", "fp32, native products", "D", 1 },
+    { "gemm-native=tiles", "fp32, products in tiles", "ABC", 0 },
     { "gemm-native=panels", "fp32, products in panels", "ABC", 0 },
-    { "gemm-native=16x16", "fp32, products in panels of 16 x 16", "ABC", 0 },
-    { "gemm-native=32x16", "fp32, products in panels of 32 x 16", "ABC", 0 },
-    { "gemm-native=64x32", "fp32, products in panels of 64 x 32", "ABC", 0 },
-    { "gemm-impl=native,gemm-native=panels", "fp32, native products, in panels", "D", 0 },
+    { "gemm-native=16x16", "fp32, products in panels of 16 x 16", "ABC", 1 },
+    { "gemm-native=32x16", "fp32, products in panels of 32 x 16", "ABC", 1 },
+    { "gemm-native=64x32", "fp32, products in panels of 64 x 32", "ABC", 1 },
     { "gemm-impl=library", "fp32, cuBLASLt's products", "ABCD", 1 },
     { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", "ABCD", 1 },
-    { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", "D", 0 },
-    { "bn-impl=native,norm-width=4", "BatchNormalization native, 4 channels a block", "AD", 0 },
-    { "bn-impl=native,norm-width=8", "BatchNormalization native, 8 channels a block", "AD", 0 },
-    { "bn-impl=native,norm-width=16", "BatchNormalization native, 16 channels a block", "AD", 0 },
-    { "math=tf32,norm-width=8", "TF32, 8 channels a block", "D", 0 },
-    { "math=tf32,norm-width=16", "TF32, 16 channels a block", "D", 0 },
-    { "math=tf32,operands=transposed,norm-width=8", "TF32, transposed, 8 channels", "D", 0 },
-    { "math=tf32,operands=transposed,norm-width=16", "TF32, transposed, 16 channels", "D", 0 },
-    { "math=bf16,operands=converted,norm-width=8", "bfloat16, converted, 8 channels", "D", 0 },
-    { "math=bf16,operands=converted,norm-width=16", "bfloat16, converted, 16 channels", "D", 0 },
+    { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", "D", 1 },
+    { "norm-width=1", "BatchNormalization native, a block each channel", "AD", 0 },
+    { "norm-width=4", "BatchNormalization native, 4 channels a block", "AD", 0 },
+    { "norm-width=8", "BatchNormalization native, 8 channels a block", "AD", 0 },
+    { "norm-width=16", "BatchNormalization native, 16 channels a block", "AD", 0 },
     { "bn-impl=cudnn-per-activation", "BatchNormalization cuDNN, per activation", "AD", 1 },
     { "bn-impl=cudnn-spatial", "BatchNormalization cuDNN, spatial", "AD", 0 },
     { "bn-impl=cudnn-spatial-nhwc", "BatchNormalization cuDNN, spatial NHWC", "AD", 1 },
     { "bn-impl=cudnn-persistent", "BatchNormalization cuDNN, persistent", "AD", 1 },
     { "bn-impl=cudnn-persistent-nhwc", "BatchNormalization cuDNN, persistent NHWC", "AD", 1 },
-    { "dropout-impl=cudnn", "Dropout cuDNN", "BC", 1 },
+    { "dropout-impl=cudnn", "Dropout cuDNN", "BC", 0 },
 };
 
 /* The rows of d again and again, as many as a processor's caches do not hold. */
@@ -424,13 +416,14 @@ static void measure(const struct task *k)
             row(k, &hn_backend_cuda_f32, ways[i].options, ways[i].what);
     row(k, &hn_backend_cuda_f64, "", "float64");
     if (!strchr("D", k->s->name[0]))
-        row(k, &hn_backend_cuda_f64, "gemm-native=panels", "float64, products in panels");
+        row(k, &hn_backend_cuda_f64, "gemm-native=tiles", "float64, products in tiles");
+    if (k->s->norm)
+        row(k, &hn_backend_cuda_f64, "bn-impl=cudnn", "float64, BatchNormalization by cuDNN");
     const int both = strcmp(k->s->name, "A") == 0 || strcmp(k->s->name, "B") == 0;
-    if (both) together(k, "", "fp32", seen->one, 0);
-    if (strcmp(k->s->name, "A") == 0) {
-        together(k, "gemm-native=panels", "fp32, products in panels", seen->one, 0);
-        together(k, "gemm-native=64x16", "fp32, products in panels of 64 x 16", seen->one, 0);
-    }
+    if (k->s->name[0] != 'D') together(k, "", "fp32", seen->one, 0);
+    if (both) together(k, "gemm-native=tiles", "fp32, products in tiles", seen->one, 0);
+    if (strcmp(k->s->name, "A") == 0)
+        together(k, "norm-width=4", "4 channels a block", seen->one, 0);
     streamed(k, both);
 }
 
@@ -495,6 +488,27 @@ static int steps(int argc, char **argv)
     return 2;
 }
 
+/* The time of a step under each of some options, for what is not among the rows. */
+static int attempts(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 4 && i < sizeof specs / sizeof *specs; i++) {
+        static struct model m;
+        struct rig_data d;
+        if (specs[i].name[0] != argv[2][0]) continue;
+        model_init(&m, &specs[i]);
+        rig_data_init(&d, &m.t, specs[i].classes, 9);
+        const struct task k = { &specs[i], &m, &d, 5, 0 };
+        for (int a = 4; a < argc; a++)
+            printf("%s, %s together, %s: %.2f us\n", argv[2], argv[3], argv[a],
+                   1e6 * step_time(&k, &hn_backend_cuda_f32, argv[a], atoi(argv[3])));
+        rig_data_free(&d);
+        tb_free(&m.t);
+        return 0;
+    }
+    (void)fprintf(stderr, "bench try MODEL SLOTS OPTIONS...: one of the models A to D\n");
+    return 2;
+}
+
 /* What the device is: 0, or 77 where none opens. */
 static int probe(void)
 {
@@ -521,6 +535,7 @@ int main(int argc, char **argv)
     (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a run that is cut off has said what it knew */
     if (argc > 1 && strcmp(argv[1], "probe") == 0) return probe();
     if (argc > 1 && strcmp(argv[1], "steps") == 0) return steps(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "try") == 0) return attempts(argc, argv);
     const pid_t p = fork(); /* what has opened a device must not fork */
     if (p == 0) exit(probe());
     if (p < 0 || waitpid(p, &how, 0) != p || !WIFEXITED(how)) return 1;
