@@ -240,7 +240,7 @@ static hone_status write_aside(struct save *v)
     for (size_t i = 0; i < m->external.n; i++) {
         HN_TRY(plan_sidecar(v, i, beside));
         if (!v->side[i].path) continue;
-        HN_TRY(hn_atomic_begin(&v->side[i].out, m->io, m->mem, v->side[i].path, v->err));
+        HN_TRY(hn_atomic_begin_here(&v->side[i].out, m->io, m->mem, v->side[i].path, v->err));
         HN_TRY(write_sidecar(m, &v->set, i, &v->side[i].out.sink, v->err));
         HN_TRY(read_back(v, &v->side[i].out, (int)i));
     }
@@ -249,11 +249,27 @@ static hone_status write_aside(struct save *v)
     return read_back(v, &v->model, -1);
 }
 
+/* Readers look for the data beside the name that they were given, and Hone follows no link there. */
+hone_status hn_onnx_check_place(const struct hn_onnx *m, const char *path, hone_error *err)
+{
+    char *target = NULL;
+    if (m->external.n) HN_TRY(hn_path_follow(m->io, m->mem, path, &target, err));
+    if (!target) return HONE_OK;
+    hone_status st =
+        hn_hint(err,
+                hn_fail(err, HONE_E_IO, path,
+                        "is a link, and a model with external data is not written through one"),
+                "-o with the file that it points to, where the data are written beside it");
+    hn_free(m->mem, target);
+    return st;
+}
+
 static hone_status save(struct save *v)
 {
     if (!v->replace && hn_path_exists(v->m->io, v->path))
         return hn_fail(v->err, HONE_E_USAGE, v->path,
                        "the file exists already and is not overwritten");
+    HN_TRY(hn_onnx_check_place(v->m, v->path, v->err));
     v->dir = hn_path_dir(v->m->mem, v->path);
     v->side = hn_calloc(v->m->mem, v->m->external.n + 1, sizeof *v->side);
     if (!v->dir || !v->side) return hn_nomem(v->err, v->path, 0);

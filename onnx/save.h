@@ -13,7 +13,9 @@ hone_status hn_onnx_write(const struct hn_onnx *m, const struct hn_changes *c, i
 /* To a file: written aside, synced, read back, every changed tensor compared bit by bit, renamed; data files first. In
  * another folder than the source's a data file keeps its name; beside its source it stays when nothing in it changed, and
  * becomes `<path>.data` (the references patched) when something did. An existing path or data file is refused
- * (HONE_E_USAGE) unless replace is set. On failure what was there is untouched. */
+ * (HONE_E_USAGE) unless replace is set. On failure what was there is untouched. A link at path is followed. */
 hone_status hn_onnx_save(const struct hn_onnx *m, const struct hn_changes *c, const char *path,
                          int replace, hone_error *err);
+/* HONE_E_IO when path is a link and the model has external data: those are looked for beside the name a reader is given. */
+hone_status hn_onnx_check_place(const struct hn_onnx *m, const char *path, hone_error *err);
 #endif

@@ -171,7 +171,8 @@ HONE_CALL hone_model_check(hone_model *m, int training, hone_error *err);
 HONE_CALL hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
 /* Writes the model: source bytes with the trained tensors in place; nothing changed, the same
  * bytes. Written aside, synced, read back, compared, renamed: an existing file stays untouched
- * on failure. Weights of half types and quantised ones, trained in float32, are rounded to what the
+ * on failure. A symbolic link at path stays: what it points to is replaced or made, unless that is
+ * write-protected (HONE_E_IO). Weights of half types and quantised ones, trained in float32, are rounded to what the
  * file has. An existing path is refused unless parameter "force" is true; params may be NULL. */
 HONE_CALL hone_model_save(hone_model *m, const char *path, const hone_params *params,
                           hone_error *err);

@@ -38,6 +38,7 @@ hone_status hn_model_check_output(hone_model *m, const char *path, int force, ho
     struct hn_atomic probe = { 0 };
     if (!path[0]) return hn_fail(err, HONE_E_USAGE, "out", "found an empty file name");
     HN_TRY(refuse_existing(m, path, force, err));
+    HN_TRY(hn_onnx_check_place(hn_model_onnx(m), path, err));
     /* The surest way to know that a file can be made there is to make one: the temporary of the
      * save itself. */
     HN_TRY(hn_atomic_begin(&probe, m->ctx->io, &m->ctx->mem, path, err));

@@ -166,6 +166,13 @@ static inline int hn_fault_stat_path(void *user, const char *path, struct hn_sta
     return rc ? rc : (int)hn_fault_done(f, hn_io_system.stat_path(NULL, path, st));
 }
 
+static inline int64_t hn_fault_read_link(void *user, const char *path, char *buf, size_t n)
+{
+    struct hn_fault *f = user;
+    int rc = hn_fault_io(f);
+    return rc ? rc : hn_fault_done(f, hn_io_system.read_link(NULL, path, buf, n));
+}
+
 static inline int hn_fault_map(void *user, int fd, size_t n, const void **p)
 {
     struct hn_fault *f = user;
@@ -236,6 +243,7 @@ static inline void hn_fault_init(struct hn_fault *f)
         .close = hn_fault_close,
         .stat = hn_fault_stat,
         .stat_path = hn_fault_stat_path,
+        .read_link = hn_fault_read_link,
         .map = hn_fault_map,
         .unmap = hn_fault_unmap,
         .rename = hn_fault_rename,

@@ -51,6 +51,25 @@ static int find_param(const char *name, hone_param_info *info)
     return 0;
 }
 
+/* What names a file or folder. An empty one, as of a shell's variable that is not set, would mean "none" or the root. */
+static const char paths[] =
+    " data x y val-data val-x val-y test-data test-x test-y pretrain-data pretrain-x "
+    "sample-weights "
+    "val-sample-weights test-sample-weights plugin run-dir events tensorboard space study optuna ";
+
+/* "" and "INPUT=" */
+static int is_empty_path(const hone_param_info *info, const char *value)
+{
+    const size_t n = strlen(value);
+    if (!word_in(paths, info->name)) return 0;
+    return n == 0 || (!strcmp(info->type, "list") && value[n - 1] == '=');
+}
+
+static int refuse_empty(struct cli *c, const char *where)
+{
+    return usage(c, where, "is empty, wanted a file or folder");
+}
+
 struct cursor {
     int argc, i;
     char **argv;
@@ -85,6 +104,10 @@ static int own_option(struct cli *c, const char *name, struct cursor *k)
         usage(c, name, "needs a value");
         return -1;
     }
+    if (!**text && text != &c->progress) {
+        refuse_empty(c, name);
+        return -1;
+    }
     return 1;
 }
 
@@ -114,6 +137,7 @@ static int long_option(struct cli *c, struct cursor *k)
         value = value_of(k);
     if (!value)
         return usage(c, name, "needs a value: %s", info.choices[0] ? info.choices : info.help);
+    if (is_empty_path(&info, value)) return refuse_empty(c, name);
     return hone_params_set(c->params, name, value, &c->err) == HONE_OK ? 0 : EXIT_USAGE;
 }
 
@@ -128,8 +152,28 @@ static int short_option(struct cli *c, struct cursor *k)
         k->inline_value = arg[2] ? arg + 2 : NULL;
         c->out = value_of(k);
         if (!c->out) return usage(c, "-o", "needs a file name");
+        if (!*c->out) return refuse_empty(c, "-o");
     } else
         return usage(c, arg, "is not an option of 'hone %s'", c->cmd->name);
+    return 0;
+}
+
+/* The i-th word of what the command takes, the last one for all further. */
+static const char *name_of_arg(const struct command *cmd, int i, char name[32])
+{
+    const char *w = cmd->args;
+    for (const char *next; i-- && (next = strchr(w, ' '));) w = next + 1;
+    snprintf(name, 32, "%.*s", (int)strcspn(w, " "), w);
+    return name;
+}
+
+static int check_args(struct cli *c)
+{
+    char name[32];
+    for (int i = 0; i < c->n_args; i++)
+        if (!c->args[i][0])
+            return usage(c, name_of_arg(c->cmd, i, name), "is empty (argument %d of 'hone %s')",
+                         i + 1, c->cmd->name);
     return 0;
 }
 
@@ -155,6 +199,7 @@ static int config_first(struct cli *c, int argc, char **argv)
             path = argv[i + 1];
         else if (!strncmp(argv[i], "--config=", 9))
             path = argv[i] + 9;
+        if (path && !*path) return refuse_empty(c, "config");
         if (path && read_config(c, path) != HONE_OK) return exit_code_of(c->err.code);
     }
     if (!c->config) return 0;
@@ -186,5 +231,6 @@ int parse_args(struct cli *c, int argc, char **argv)
         else
             code = a[1] == '-' ? long_option(c, &k) : short_option(c, &k);
     }
-    return code ? code : check_counts(c);
+    if (!code) code = check_counts(c);
+    return code ? code : check_args(c);
 }

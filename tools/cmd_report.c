@@ -4,6 +4,7 @@
  * files: made twice it is the same bytes. */
 #include "tools/report.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,11 +36,28 @@ static int may_write(struct cli *c, const char *path)
     return 0;
 }
 
-/* Beside the place, then renamed: nobody sees half a page. */
+/* A link stays, and what it points to is replaced: its path into buf; path where it is none. Of one that points to nothing the
+ * first step is enough for the rename to be beside it. */
+static const char *place_of(const char *path, char buf[PATH_MAX])
+{
+    char target[PATH_MAX];
+    const ssize_t n = readlink(path, target, sizeof target - 1);
+    const char *slash = strrchr(path, '/');
+    if (n <= 0) return path;
+    if (realpath(path, buf)) return buf;
+    target[n] = '\0';
+    const int dir = slash && target[0] != '/' ? (int)(slash + 1 - path) : 0;
+    return snprintf(buf, PATH_MAX, "%.*s%s", dir, path, target) < PATH_MAX ? buf : path;
+}
+
+/* Beside the place, then renamed: nobody sees half a page. A name of 255 bytes has no room for more. */
 static int write_page(struct cli *c, const char *path, const char *page, size_t n)
 {
-    char aside[4200];
-    snprintf(aside, sizeof aside, "%s.hone-tmp", path);
+    char aside[PATH_MAX + 32], buf[PATH_MAX];
+    path = place_of(path, buf);
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    snprintf(aside, sizeof aside, "%.*s.%.240s.hone-tmp", (int)(base - path), path, base);
     FILE *f = fopen(aside, "wbe");
     if (!f) return io_error(c, path, "cannot be written");
     int bad = fwrite(page, 1, n, f) != n || fflush(f) != 0 || fsync(fileno(f)) != 0;

@@ -4,7 +4,7 @@
  *     open the temporary (O_EXCL, same folder) → write → fsync → close → rename over the target → fsync the folder
  * The temporary of path/NAME is path/.NAME.hone-tmp: always the same, so that killed processes leave one file and not
  * a heap of them. A leftover is unlinked first; a writer that lost its temporary to another one notices before it
- * renames. Neither the process umask nor the working folder is ever touched. */
+ * renames. A link is followed first, so that the temporary and the rename are in the folder of the file itself. Neither the process umask nor the working folder is ever touched. */
 #include "ops/base/io.h"
 #include "ops/base/status.h"
 #include <errno.h>
@@ -100,19 +100,54 @@ static hone_status open_temporary(struct hn_atomic *a, int mode, hone_error *err
     return HONE_OK;
 }
 
-hone_status hn_atomic_begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m,
-                            const char *path, hone_error *err)
+/* The kernel has been asked about the target before: links that it does not let us follow have failed there. */
+static hone_status follow(struct hn_atomic *a, int mode, hone_error *err)
+{
+    char *target;
+    HN_TRY(hn_path_follow(a->io, a->mem, a->path, &target, err));
+    if (!target) return HONE_OK;
+    if (mode >= 0 && !(mode & 0222)) {
+        hone_status st = hn_hint(
+            err,
+            hn_fail(err, HONE_E_IO, a->path,
+                    "is a link to a file that is write-protected, which is not replaced: %s",
+                    target),
+            "dvc unprotect, git annex unlock, or another file name");
+        hn_free(a->mem, target);
+        return st;
+    }
+    hn_free(a->mem, a->path);
+    a->path = target;
+    return HONE_OK;
+}
+
+static hone_status begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m,
+                         const char *path, int follows, hone_error *err)
 {
     int mode;
     *a = (struct hn_atomic){ .sink.write = atomic_write, .io = io, .mem = m, .fd = -1 };
     a->path = hn_strdup(m, path);
-    a->tmp_path = temporary_name(m, path);
     a->buf = hn_alloc(m, BUFFER_SIZE);
-    hone_status st = a->path && a->tmp_path && a->buf ? HONE_OK : hn_nomem(err, path, BUFFER_SIZE);
+    hone_status st = a->path && a->buf ? HONE_OK : hn_nomem(err, path, BUFFER_SIZE);
     if (st == HONE_OK) st = look_at_target(a, &mode, err);
+    if (st == HONE_OK && follows) st = follow(a, mode, err);
+    if (st == HONE_OK && !(a->tmp_path = temporary_name(m, a->path)))
+        st = hn_nomem(err, path, strlen(path));
     if (st == HONE_OK) st = open_temporary(a, mode, err);
     if (st != HONE_OK) hn_atomic_abort(a);
     return st;
+}
+
+hone_status hn_atomic_begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m,
+                            const char *path, hone_error *err)
+{
+    return begin(a, io, m, path, 1, err);
+}
+
+hone_status hn_atomic_begin_here(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m,
+                                 const char *path, hone_error *err)
+{
+    return begin(a, io, m, path, 0, err);
 }
 
 hone_status hn_atomic_prepare(struct hn_atomic *a, hone_error *err)

@@ -162,6 +162,13 @@ static int sys_stat_path(void *user, const char *path, struct hn_stat *st)
     return fill_stat(stat(path, &s), &s, st);
 }
 
+static int64_t sys_read_link(void *user, const char *path, char *buf, size_t n)
+{
+    (void)user;
+    ssize_t rc = readlink(path, buf, n);
+    return rc < 0 ? -errno : rc;
+}
+
 static int sys_map(void *user, int fd, size_t n, const void **p)
 {
     (void)user;
@@ -207,6 +214,7 @@ const struct hn_io hn_io_system = {
     .close = sys_close,
     .stat = sys_stat,
     .stat_path = sys_stat_path,
+    .read_link = sys_read_link,
     .map = sys_map,
     .unmap = sys_unmap,
     .rename = sys_rename,

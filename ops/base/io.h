@@ -30,6 +30,7 @@ struct hn_io {
     int (*close)(void *user, int fd);
     int (*stat)(void *user, int fd, struct hn_stat *st);
     int (*stat_path)(void *user, const char *path, struct hn_stat *st);
+    int64_t (*read_link)(void *user, const char *path, char *buf, size_t n); /* as readlink: no 0 */
     int (*map)(void *user, int fd, size_t n, const void **p); /* read-only, private */
     int (*unmap)(void *user, const void *p, size_t n);
     int (*rename)(void *user, const char *from, const char *to);
@@ -89,6 +90,8 @@ void hn_buffer_free(struct hn_buffer *b);
 
 /* Durable replacement of a file: written to a temporary beside it (O_EXCL), synced, renamed, folder synced.
  * begin → sink.write… → commit or abort (abort after a failed commit is harmless; both may be called on a zeroed struct).
+ * A symbolic link at `path` is followed: what it points to is replaced or created, in its own folder, and the link stays. One
+ * to a file that nobody may write is refused (stores of DVC and git-annex).
  * An existing file at `path` keeps its permission bits and is untouched until commit renames; the one failure after that
  * is that the folder cannot be synced, and then the message says so. The temporary of a writer that was killed is
  * replaced by the next one; of two that write the same path at the same time, the first fails. `prepare` (optional step before commit) syncs and
@@ -107,6 +110,9 @@ struct hn_atomic {
 };
 hone_status hn_atomic_begin(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m,
                             const char *path, hone_error *err);
+/* The same, but a link at `path` is itself replaced: for files whose name alone is ours, such as those that are renamed. */
+hone_status hn_atomic_begin_here(struct hn_atomic *a, const struct hn_io *io, struct hn_mem *m,
+                                 const char *path, hone_error *err);
 hone_status hn_atomic_prepare(struct hn_atomic *a, hone_error *err);
 hone_status hn_atomic_commit(struct hn_atomic *a, hone_error *err);
 void hn_atomic_abort(struct hn_atomic *a);
@@ -134,4 +140,8 @@ char *hn_path_join(struct hn_mem *m, const char *dir, const char *name);
 char *hn_path_dir(struct hn_mem *m, const char *path);
 const char *hn_path_base(const char *path);
 int hn_path_exists(const struct hn_io *io, const char *path);
+/* Where path ends once the links that it names itself are followed (those of its folders are the kernel's); nothing needs to be
+ * there. *out NULL: path is no link. */
+hone_status hn_path_follow(const struct hn_io *io, struct hn_mem *m, const char *path, char **out,
+                           hone_error *err);
 #endif

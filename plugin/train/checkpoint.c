@@ -270,7 +270,7 @@ hone_status hn_checkpoint_write(const char *dir, const struct hn_origin *o, stru
     char *before = hn_path_join(&ctx->mem, dir, hn_ckpt_names[1]);
     struct hn_atomic a = { 0 };
     hone_status st = now && before ? HONE_OK : hn_nomem(err, "a file name", strlen(dir));
-    if (st == HONE_OK) st = hn_atomic_begin(&a, ctx->io, &ctx->mem, now, err);
+    if (st == HONE_OK) st = hn_atomic_begin_here(&a, ctx->io, &ctx->mem, now, err);
     if (st == HONE_OK) {
         struct writer w = { .sink = &a.sink };
         st = put_file(&w, o, f, err);

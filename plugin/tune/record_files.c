@@ -9,6 +9,7 @@
 #include "plugin/model.h"
 #include "plugin/plugins.h"
 #include "plugin/train/job.h"
+#include "plugin/tune/store.h"
 #include "plugin/tune/study_open.h"
 #include "plugin/tune/tune.h"
 #include <math.h>
@@ -355,11 +356,36 @@ static hone_status rewrite_end(struct hn_tune *t, hone_error *err)
     return st;
 }
 
+/* Were the options, not the study, what did not fit? A file that is no database any more is refused as wrong use, too. */
+static int is_other_use(struct hn_tune *t, const hone_error *why)
+{
+    static const char magic[] = "SQLite format 3";
+    struct hn_file f;
+    if (why->code != HONE_E_USAGE) return 0;
+    if (hn_store_is_uri(t->path)) return 1;
+    if (hn_file_open(&f, t->ctx->io, &t->ctx->mem, t->path, 0, NULL) != HONE_OK) return 1;
+    const int database = f.n >= sizeof magic && !memcmp(f.p, magic, sizeof magic);
+    hn_file_close(&f);
+    return database;
+}
+
+/* A study that could not be opened is that of a search which is to go on, or there is nothing to write of. Who gave other
+ * options than it was begun with has not made it fail. */
+static int has_record(struct hn_tune *t, const hone_error *why)
+{
+    if (!t->dir || !t->path) return 0;
+    if (t->study) return 1;
+    char *path = hn_path_join(&t->ctx->mem, t->dir, "study.json");
+    const int there = path && hn_path_exists(t->ctx->io, path) && !is_other_use(t, why);
+    hn_free(&t->ctx->mem, path);
+    return there;
+}
+
 void hn_tune_failed(struct hn_tune *t, const hone_error *why)
 {
-    if (!t->study || !t->dir) return;
+    if (!has_record(t, why)) return;
     t->failed = why;
-    if (watch(t) != HONE_OK && rewrite_end(t, NULL) != HONE_OK)
+    if ((!t->study || watch(t) != HONE_OK) && rewrite_end(t, NULL) != HONE_OK)
         hn_log(t->ctx, HONE_LOG_WARNING, "%s/study.json could not be told that the search failed",
                t->dir);
     t->failed = NULL;

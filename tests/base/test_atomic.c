@@ -130,6 +130,83 @@ START_TEST(only_files_are_replaced)
 }
 END_TEST
 
+static int is_link(const char *name)
+{
+    struct stat st;
+    return lstat(scratch(name), &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+START_TEST(links_are_followed)
+{
+    char path[600];
+    mkdir(scratch("store"), 0700);
+    scratch_write("store/real", "old", 3);
+    ck_assert_int_eq(chmod(scratch("store/real"), 0640), 0);
+    ck_assert_int_eq(symlink("store/real", scratch("near")), 0); /* from the link's folder */
+    ck_assert_int_eq(symlink("../near", scratch("store/chain")), 0);
+    ck_assert_int_eq(symlink("store/made", scratch("dangling")), 0);
+    ck_assert_int_eq(symlink("none/made", scratch("nowhere")), 0);
+    ck_assert_int_eq(symlink("loop", scratch("loop")), 0);
+    snprintf(path, sizeof path, "%s", scratch("store/real"));
+    ck_assert_int_eq(symlink(path, scratch("far")), 0);
+    static const char *const names[] = { "near", "store/chain", "far" };
+    for (int i = 0; i < 3; i++) {
+        HN_OK(hn_write_file(&hn_io_system, &mem, scratch("store/real"), "old", 3, &err), err);
+        HN_OK(write_new(&hn_io_system, &mem, scratch(names[i]), &err), err);
+        ck_assert_msg(is_link(names[i]) && content_is("store/real", new_text), "%s", names[i]);
+        ck_assert_uint_eq(mode_of("store/real"), 0640);
+    }
+    HN_OK(hn_write_file(&hn_io_system, &mem, scratch("dangling"), "x", 1, &err), err);
+    ck_assert(is_link("dangling") && content_is("store/made", "x"));
+    ck_assert_int_eq(hn_write_file(&hn_io_system, &mem, scratch("nowhere"), "x", 1, &err),
+                     HONE_E_IO);
+    ck_assert_int_eq(hn_write_file(&hn_io_system, &mem, scratch("loop"), "x", 1, &err), HONE_E_IO);
+    ck_assert(is_link("nowhere") && is_link("loop"));
+    ck_assert_int_eq(chmod(scratch("store/real"), 0444), 0);
+    ck_assert_int_eq(hn_write_file(&hn_io_system, &mem, scratch("near"), "x", 1, &err), HONE_E_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "write-protected"));
+    ck_assert_ptr_nonnull(strstr(err.hint, "dvc unprotect"));
+    ck_assert(is_link("near") && content_is("store/real", new_text));
+}
+END_TEST
+
+START_TEST(a_link_may_be_replaced_itself)
+{
+    struct hn_atomic a;
+    scratch_write("real", "old", 3);
+    ck_assert_int_eq(symlink("real", scratch("link")), 0);
+    HN_OK(hn_atomic_begin_here(&a, &hn_io_system, &mem, scratch("link"), &err), err);
+    HN_OK(hn_sink_str(&a.sink, "new", &err), err);
+    HN_OK(hn_atomic_commit(&a, &err), err);
+    ck_assert(!is_link("link") && content_is("link", "new") && content_is("real", "old"));
+}
+END_TEST
+
+START_TEST(a_followed_link_may_fail_anywhere)
+{
+    mkdir(scratch("store"), 0700);
+    ck_assert_int_eq(symlink("store/real", scratch("link")), 0);
+    for (int memory = 0; memory < 2; memory++)
+        for (long n = 1;; n++) {
+            struct hn_fault f;
+            struct hn_fault_point *p = memory ? &f.mem_fail : &f.io_fail;
+            scratch_write("store/real", "old", 3);
+            hn_fault_init(&f);
+            p->at = n;
+            hone_status st = write_new(&f.io, &f.mem, scratch("link"), &err);
+            ck_assert_int_eq(hn_fault_leaks(&f), 0);
+            ck_assert(is_link("link"));
+            ck_assert(content_is("store/real", "old") || content_is("store/real", new_text));
+            if (!p->hits) {
+                ck_assert_int_eq(st, HONE_OK);
+                ck_assert_int_gt(n, 5);
+                break;
+            }
+            if (memory) ck_assert_int_eq(st, HONE_E_NOMEM);
+        }
+}
+END_TEST
+
 START_TEST(leftovers_do_not_pile_up)
 {
     scratch_write(".a.hone-tmp", "half of something", 17);
@@ -237,12 +314,12 @@ START_TEST(the_process_may_end_anywhere)
 }
 END_TEST
 
-HN_TEST_MAIN("atomic", tcase_add_checked_fixture(tc, setup, teardown);
-             tcase_add_test(tc, creates_and_replaces);
-             tcase_add_test(tc, abort_leaves_the_old_file);
-             tcase_add_test(tc, permissions_are_kept); tcase_add_test(tc, only_files_are_replaced);
-             tcase_add_test(tc, leftovers_do_not_pile_up);
-             tcase_add_loop_test(tc, a_rival_is_noticed, 0, 2);
-             tcase_add_test(tc, a_failed_write_is_never_committed);
-             tcase_add_test(tc, every_call_may_fail);
-             tcase_add_test(tc, the_process_may_end_anywhere);)
+HN_TEST_MAIN(
+    "atomic", tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, creates_and_replaces); tcase_add_test(tc, abort_leaves_the_old_file);
+    tcase_add_test(tc, permissions_are_kept); tcase_add_test(tc, only_files_are_replaced);
+    tcase_add_test(tc, links_are_followed); tcase_add_test(tc, a_link_may_be_replaced_itself);
+    tcase_add_test(tc, a_followed_link_may_fail_anywhere);
+    tcase_add_test(tc, leftovers_do_not_pile_up); tcase_add_loop_test(tc, a_rival_is_noticed, 0, 2);
+    tcase_add_test(tc, a_failed_write_is_never_committed); tcase_add_test(tc, every_call_may_fail);
+    tcase_add_test(tc, the_process_may_end_anywhere);)

@@ -41,6 +41,15 @@ def test_help():
     code("too few arguments", hone("diff", MNIST), 2)
     code("too many arguments", hone("inspect", MNIST, MNIST), 2)
     code("no output", hone("train", MNIST, *data), 2, "-o")
+    train = ["train", MNIST, *data, "-o", tmp / "x.onnx"]
+    for name, args in (("MODEL", ["inspect", ""]), ("MODEL", ["train", "", *data, "-o", tmp / "x.onnx"]), ("B.onnx", ["diff", MNIST, ""]),
+                       ("DIR", ["verify", MNIST, ""]), ("RUNDIR", ["report", ""]), ("RUNDIR", ["resume", ""]), ("STUDY", ["ask", "", "--search", "a=0..1"]),
+                       ("FILE.so", ["plugin", "check", ""]), ("-o", ["train", MNIST, *data, "-o", ""]), ("out", ["new", "4-2", "--out="]),
+                       ("config", [*train, "--config", ""]), ("x", ["eval", MNIST, "--x", ""]), ("x", ["eval", MNIST, "--x", "image="]),
+                       ("study", ["tune", MNIST, *data, "--study", "", "-o", tmp / "x.onnx"]), ("space", ["ask", tmp / "x.db", "--space="]),
+                       *((o, [*train, f"--{o}", ""]) for o in ("val-data", "test-x", "run-dir", "events", "tensorboard", "plugin", "sample-weights"))):
+        code(f"an empty {name} of {args[0]}", hone(*args), 2, f"hone: {name}", "is empty")
+    check("nothing came of it", not (tmp / "x.onnx").exists())
 
 
 def test_inspect():

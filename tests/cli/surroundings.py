@@ -220,7 +220,68 @@ def test_no_leave_to_write():
     ro.chmod(0o700)
 
 
+def test_links():
+    """A link at the place of a result stays; what it points to is replaced, beside itself. Stores keep their files from it."""
+    store = tmp / "store"
+    store.mkdir()
+    shutil.copy(NET, store / "m.onnx")
+    for name, to in (("m.onnx", "store/m.onnx"), ("new.onnx", "store/new.onnx"), ("r.html", str(store / "r.html")), ("p.csv", "store/p.csv"),
+                     ("lost.onnx", "none/x.onnx")):
+        (tmp / name).symlink_to(to)
+    args = ["--data", DATA, *TRAIN]
+    plain = tmp / "plain.onnx"
+    code("to a file", hone("train", NET, *args, "-o", plain), 0)
+    code("without --force", hone("train", NET, *args, "-o", tmp / "m.onnx"), 2, "--force")
+    code("to a link", hone("train", NET, *args, "--force", "-o", tmp / "m.onnx"), 0)
+    code("to one that points to nothing yet", hone("train", NET, *args, "-o", tmp / "new.onnx"), 0)
+    for name in ("m.onnx", "new.onnx"):
+        check(f"{name}: the link stays", (tmp / name).is_symlink() and not (store / name).is_symlink())
+        check(f"{name}: the model is behind it", (store / name).read_bytes() == plain.read_bytes())
+    code("onto itself", hone("train", tmp / "m.onnx", *args, "--force", "-o", tmp / "m.onnx"), 0)
+    code("a report", hone("report", tmp / "m.onnx.run", "-o", tmp / "r.html"), 0)
+    code("once more", hone("report", tmp / "m.onnx.run", "-o", tmp / "r.html"), 0)
+    code("predictions", hone("predict", tmp / "m.onnx", "--data", DATA, "--ignore", "label", "-o", tmp / "p.csv"), 0)
+    for name in ("m.onnx", "r.html", "p.csv"):
+        check(f"{name}: still a link", (tmp / name).is_symlink() and (store / name).is_file())
+    check("nothing else is left", sorted(os.listdir(store)) == ["m.onnx", "new.onnx", "p.csv", "r.html"], os.listdir(store))
+    code("no folder there", hone("train", NET, *args, "-o", tmp / "lost.onnx"), 6, "none")
+    (store / "m.onnx").chmod(0o444)
+    was = (store / "m.onnx").read_bytes()
+    code("a store's file", hone("train", NET, *args, "--force", "--seed", 9, "-o", tmp / "m.onnx"), 6, "write-protected", "dvc unprotect")
+    check("it is as it was", (store / "m.onnx").read_bytes() == was and (tmp / "m.onnx").is_symlink())
+
+
+def test_study_that_cannot_be_opened():
+    """A search that is to go on and cannot: its record says so, and why; options that do not fit leave it as it was."""
+    out = tmp / "study.onnx"
+    run = tmp / "study.onnx.run"
+    job = ["tune", NET, "--data", DATA, *TUNE]
+    code("a search", hone(*job, "-o", out), 0)
+    was = json.loads((run / "study.json").read_text())
+    study = (run / "study.db").read_bytes()
+    code("with another space", hone(*job, "--search", "lr_gamma=0.1,0.2", "--lr-schedule", "step", "--run-dir", run, "-o", tmp / "more.onnx"), 2)
+    check("is not its failure", json.loads((run / "study.json").read_text()) == was)
+    (run / "study.db").write_bytes(b"no database" + study[11:])
+    more = [*job, "--trials", 6, "--run-dir", run, "-o", tmp / "more.onnx"]
+    r = hone(*more)
+    check("it cannot go on", r.code == 2 and "study.db" in r.err, (r.code, r.err))
+    now = json.loads((run / "study.json").read_text())
+    check("its record says so", now["stop_reason"] == "error" and now["error"]["text"] in r.err and now["trials"] == was["trials"], now.get("error"))
+    code("its page", hone("report", run), 0)
+    check("tells it, too", "no study" in (run / "report.html").read_text())
+    (run / "study.db").write_bytes(study[:len(study) // 2])
+    r = hone(*more)
+    now = json.loads((run / "study.json").read_text())
+    check("a torn one", r.code not in (0, 2) and now["stop_reason"] == "error" and now["error"]["text"] in r.err, (r.code, r.err))
+    (run / "study.db").write_bytes(study)
+    code("mended it goes on", hone(*more), 0)
+    now = json.loads((run / "study.json").read_text())
+    check("and is no failure any more", now["stop_reason"] == was["stop_reason"] and "error" not in now, now["stop_reason"])
+
+
 make()
+test_links()
+test_study_that_cannot_be_opened()
 test_closed_streams()
 test_full_stdout()
 test_names()
