@@ -3,7 +3,8 @@
  * Weights that the graph computes from parameters: weight normalisation, masks of pruning, W + B A of low rank, a classifier's
  * directions of length 1, W times a scale, standardised weights, spectral normalisation.
  *
- * Such a value is folded at import like everything that no input reaches, so that a Gemm with it is a Dense of a known matrix.
+ * Such a value is folded at import like everything that no input reaches (unless it is too large, or random as Dropout of a
+ * weight is), so that a Gemm with it is a Dense of a known matrix.
  * Where a tensor it is computed from learns, the value is `computed`: its node is lowered all the same, to program ops on
  * values without a batch, in front of all others; they run once a step, and gradients go back through them. The file keeps its
  * nodes; only the tensors change.
@@ -55,12 +56,21 @@ static void add_leaf(struct hn_finder *f, int32_t node, int32_t input, int32_t r
     f->leaves[f->n_leaves++] = (struct hn_leaf){ node, input, root, 0 };
 }
 
-/* A node whose result is floats, or what these are rounded to, known at import and no tensor's own. */
+int hn_is_free(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_value *x = &g->values[v];
+    const struct hn_value_fact *f = &g->facts->values[v];
+    if (x->constant) return 1;
+    return !f->from_input && !f->ints && !f->splat && x->shape_known && x->producer >= 0 &&
+           g->facts->nodes[x->producer].state == HN_NODE_OK;
+}
+
+/* A node whose result is floats, or what these are rounded to, free and no tensor's own. */
 static int is_step(const struct hn_graph *g, int32_t v)
 {
     const struct hn_value *x = &g->values[v];
     const struct hn_node *n = x->producer >= 0 ? &g->nodes[x->producer] : NULL;
-    return n && x->constant && (hn_dtype_is_float(x->dtype) || hn_is_quantize(n)) &&
+    return n && hn_is_free(g, v) && (hn_dtype_is_float(x->dtype) || hn_is_quantize(n)) &&
            g->facts->nodes[x->producer].state == HN_NODE_OK && n->row->lower;
 }
 
@@ -101,8 +111,7 @@ static int is_mask(const struct hn_graph *g, const struct hn_leaf *leaf)
     const struct hn_node *n = &g->nodes[leaf->node];
     const struct hn_tensor *t = g->values[leaf->root].constant;
     if (strcmp(n->type, "Mul") != 0 || !hn_zeros_and_ones(t)) return 0;
-    const struct hn_tensor *y = g->values[n->out[0]].constant;
-    return (y && t->n == y->n) || has_zero(t);
+    return t->n == hn_shape_count(&g->values[n->out[0]].shape).fixed || has_zero(t);
 }
 
 /* u or v of a spectral normalisation: the direction in which a matrix is largest, as training has left it. */
@@ -195,7 +204,7 @@ static void mark(struct hn_graph *g, const struct hn_node *n)
     int some = 0;
     for (int k = 0; k < n->n_in; k++) some |= hn_input_needed(g, n, k) && changes(g, n, k);
     for (int k = 0; k < n->n_out && some; k++)
-        if (n->out[k] >= 0 && g->values[n->out[k]].constant && g->facts->values[n->out[k]].root < 0)
+        if (n->out[k] >= 0 && hn_is_free(g, n->out[k]) && g->facts->values[n->out[k]].root < 0)
             g->facts->values[n->out[k]].computed = 1;
 }
 

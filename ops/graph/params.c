@@ -126,7 +126,8 @@ static int is_normalised(const struct hn_graph *g, int32_t v)
 /* Scale or bias of a normalisation written out in another way than the patterns': x / sqrt(…) * scale + bias. */
 static int affine_of_norm(const struct hn_graph *g, const struct hn_node *n, int k)
 {
-    if (n->n_in != 2 || g->values[n->in[k]].constant->n < 2) return 0;
+    if (n->n_in != 2 || !g->values[n->in[k]].constant || g->values[n->in[k]].constant->n < 2)
+        return 0;
     if (is_type(n, "Mul")) return is_normalised(g, n->in[1 - k]);
     const int32_t v = n->in[1 - k];
     const struct hn_node *mul =
@@ -223,7 +224,7 @@ static struct hn_decision by_place(const struct hn_graph *g, const struct hn_nod
         if (v->is_initializer || g->facts->values[n->in[k]].root < 0)
             return (struct hn_decision){ 1, 1, "scale or bias of a normalisation" };
         return (struct hn_decision){ 1, 0, "a constant of the author (affine=False)" };
-    default: return by_element(g, n, k, v->constant->n);
+    default: return by_element(g, n, k, hn_shape_count(&v->shape).fixed);
     }
 }
 
@@ -344,10 +345,10 @@ static hone_status visit(struct hn_finder *f, const struct hn_node *n)
     struct hn_facts *facts = g->facts;
     const int32_t at = (int32_t)(n - g->nodes);
     int variable = 0;
-    for (int k = 0; k < n->n_in; k++) variable |= n->in[k] >= 0 && !g->values[n->in[k]].constant;
+    for (int k = 0; k < n->n_in; k++) variable |= n->in[k] >= 0 && !hn_is_free(g, n->in[k]);
     for (int k = 0; k < n->n_in && variable; k++) {
         const struct hn_value *v = n->in[k] >= 0 ? &g->values[n->in[k]] : NULL;
-        if (!v || !v->constant) continue;
+        if (!v || !hn_is_free(g, n->in[k])) continue;
         enum hn_slot_kind slot = slot_of(g, n, k);
         if (slot == HN_SLOT_NONE) continue;
         if (facts->values[n->in[k]].root < 0) {

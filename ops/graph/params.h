@@ -42,8 +42,10 @@ int hn_decide_by_name(const struct hn_finder *f, const struct hn_value *v, struc
 hone_status hn_note_use(struct hn_finder *f, const struct hn_use *use, enum hn_slot_kind slot,
                         struct hn_decision d);
 
+/* Does no input of the graph reach v? Known at import, mostly; not where it is too large for that, or random. */
+int hn_is_free(const struct hn_graph *g, int32_t v);
 hone_status hn_computed_begin(struct hn_finder *f);
-/* Input `input` of the node is known at import and no tensor of the file: notes those it is computed from that learn, `place`
+/* Input `input` of the node is free and no tensor of the file: notes those it is computed from that learn, `place`
  * being what would hold for a tensor there. */
 hone_status hn_find_computed(struct hn_finder *f, int32_t node, int input, enum hn_slot_kind slot,
                              struct hn_decision place);

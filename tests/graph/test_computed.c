@@ -293,6 +293,34 @@ START_TEST(other_places)
 }
 END_TEST
 
+/* Dropout of a weight is not known at import, and learns all the same; a bias behind it does, too. */
+START_TEST(what_is_not_folded_learns)
+{
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "x", HN_F32, 2, -1, 4);
+    tb_floats(&t, "w", 2, 4, 3);
+    tb_floats(&t, "s", 1, 3);
+    tb_floats(&t, "c", 1, 3);
+    tb_node(&t, "Dropout", "w", "dropped", NULL);
+    tb_node(&t, "Mul", "dropped s", "ws", NULL);
+    tb_node(&t, "Gemm", "x ws c", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    ck_assert_ptr_null(tb_value(&t, "ws")->constant);
+    ck_assert_int_eq(tb_is_trained(&t, "w"), 1);
+    ck_assert_int_eq(tb_is_trained(&t, "s"), 1);
+    ck_assert_int_eq(tb_is_trained(&t, "c"), 1);
+    ck_assert_int_eq(tb_verdict(&t, "dropped"), HN_TRAIN);
+    ck_assert_int_eq(tb_verdict(&t, "ws"), HN_TRAIN);
+    struct hn_program *p = tb_lower(&t, NULL);
+    ck_assert_int_eq(tb_count_ops(p, "dropout"), 1);
+    ck_assert_int_eq(tb_count_ops(p, "matmul"), 1);
+    hn_program_destroy(p, &t.mem);
+    tb_close(&t);
+}
+END_TEST
+
 START_TEST(what_must_be_known_is_refused)
 {
     struct tb t;
@@ -321,4 +349,5 @@ HN_TEST_MAIN("computed", tcase_add_test(tc, what_a_weight_is_computed_from_learn
              tcase_add_test(tc, merged_factors_come_apart);
              tcase_add_test(tc, one_weight_is_not_torn);
              tcase_add_test(tc, merged_with_a_statistic); tcase_add_test(tc, other_places);
+             tcase_add_test(tc, what_is_not_folded_learns);
              tcase_add_test(tc, what_must_be_known_is_refused);)
