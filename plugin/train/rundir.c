@@ -58,6 +58,13 @@ static int is_empty(hone_context *ctx, const char *dir)
     return !found;
 }
 
+hone_status hn_rundir_not_made(const char *dir, int rc, hone_error *err)
+{
+    hone_status st = hn_io_fail(err, dir, "create the run folder", rc);
+    return rc == -ENAMETOOLONG ? hn_hint(err, st, "--run-dir DIR with a shorter name than OUT.run")
+                               : st;
+}
+
 static hone_status make_folder(hone_context *ctx, const char *dir, enum hn_rundir_mode mode,
                                hone_error *err)
 {
@@ -65,7 +72,7 @@ static hone_status make_folder(hone_context *ctx, const char *dir, enum hn_rundi
     struct hn_stat st;
     int rc = io->mkdir(io->user, dir, 0777);
     if (rc == 0) return HONE_OK;
-    if (rc != -EEXIST) return hn_io_fail(err, dir, "create", rc);
+    if (rc != -EEXIST) return hn_rundir_not_made(dir, rc, err);
     rc = io->stat_path(io->user, dir, &st);
     if (rc < 0) return hn_io_fail(err, dir, "look at", rc);
     if (!st.is_dir)
@@ -76,7 +83,7 @@ static hone_status make_folder(hone_context *ctx, const char *dir, enum hn_rundi
         return hn_hint(err, hn_fail(err, HONE_E_USAGE, dir, "the run folder is not empty"),
                        "hone resume %s continues the run in it; --force starts anew", dir);
     rc = io->mkdir(io->user, dir, 0777);
-    return rc == 0 || rc == -EEXIST ? HONE_OK : hn_io_fail(err, dir, "create", rc);
+    return rc == 0 || rc == -EEXIST ? HONE_OK : hn_rundir_not_made(dir, rc, err);
 }
 
 static hone_status open_lines(struct hn_rundir *d, const char *name, int truncate,

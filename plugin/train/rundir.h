@@ -33,6 +33,8 @@ struct hn_rundir {
 
 enum hn_rundir_mode { HN_RUNDIR_NEW, HN_RUNDIR_FORCE, HN_RUNDIR_RESUME };
 
+/* The error for a folder that cannot be made; a name that is too long is OUT.run, which nobody has written. */
+hone_status hn_rundir_not_made(const char *dir, int rc, hone_error *err);
 /* dir NULL: no folder; events "" : no extra file. A folder that is not empty is refused (HONE_E_USAGE); FORCE removes
  * Hone's own files from it. A zeroed struct may be closed. */
 hone_status hn_rundir_open(struct hn_rundir *d, hone_context *ctx, const char *dir,

@@ -11,7 +11,9 @@
 #include "plugin/tune/store.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sqlite3.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -343,8 +345,35 @@ static hone_status set_up_reading(struct sqlite *s, const struct hn_io *io, hone
     return recognise(s, err);
 }
 
+/* SQLite takes no path of any length (the real one, links followed), and puts files beside it: NAME-wal, NAME-journal. Else it
+ * says that there is no such file, once it has made one. */
+static hone_status check_length(const struct sqlite *s, hone_error *err)
+{
+    enum { LONGEST_NAME = 255, JOURNAL = 8 };
+    static const char hint[] = "a shorter name, or --study FILE in another folder";
+    const int most = sqlite3_vfs_find(NULL)->mxPathname - JOURNAL;
+    const size_t name = strlen(hn_path_base(s->path));
+    char real[PATH_MAX], *dir = hn_path_dir(s->mem, s->path);
+    if (!dir) return hn_nomem(err, "a study", strlen(s->path));
+    const size_t n = (realpath(dir, real) ? strlen(real) : strlen(dir)) + 1 + name;
+    hn_free(s->mem, dir);
+    if (name > LONGEST_NAME - JOURNAL)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_IO, s->shown,
+                               "the study's name has %zu bytes, wanted %d at most", name,
+                               LONGEST_NAME - JOURNAL),
+                       hint);
+    if (most > 0 && n > (size_t)most)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_IO, s->shown,
+                               "the study's path has %zu bytes, SQLite takes %d at most", n, most),
+                       hint);
+    return HONE_OK;
+}
+
 static hone_status set_up(struct sqlite *s, const struct hn_io *io, hone_error *err)
 {
+    HN_TRY(check_length(s, err));
     if (s->reading) return set_up_reading(s, io, err);
     int rc = sqlite3_open_v2(
         s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);

@@ -114,7 +114,7 @@ static hone_status open_folder(struct hn_tune *t, int own_study, hone_error *err
             rc = 0;
         }
     }
-    return rc < 0 ? hn_io_fail(err, t->dir, "create", rc) : HONE_OK;
+    return rc < 0 ? hn_rundir_not_made(t->dir, rc, err) : HONE_OK;
 }
 
 static hone_status name_files(struct hn_tune *t, hone_error *err)

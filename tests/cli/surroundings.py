@@ -279,7 +279,72 @@ def test_study_that_cannot_be_opened():
     check("and is no failure any more", now["stop_reason"] == was["stop_reason"] and "error" not in now, now["stop_reason"])
 
 
+def test_long_names():
+    """Names of 255 bytes and paths near PATH_MAX: they work, or it is said what is too long and what to do; nothing is left."""
+    place = tmp / "long"
+    place.mkdir()
+    name = place / ("n" * 250 + ".onnx")
+    args = ["--data", DATA, *JOB, "--epochs", 1]
+    code("its run folder's name is too long", hone("train", NET, *args, "-o", name), 6, "run folder", "File name too long", "--run-dir")
+    code("a search's, too", hone("tune", NET, "--data", DATA, *TUNE, "-o", name), 6, "--run-dir")
+    code("with --run-dir", hone("train", NET, *args, "--run-dir", place / "r", "--keep-run", "-o", name), 0)
+    code("onto itself", hone("train", name, *args, "--run-dir", place / "r2", "--force", "-o", name), 0)
+    code("searched", hone("tune", name, "--data", DATA, *TUNE, "--run-dir", place / "r3", "--force", "-o", name), 0)
+    code("predicted", hone("predict", name, "--data", DATA, "--ignore", "label", "-o", place / ("p" * 251 + ".csv")), 0)
+    code("reported", hone("report", place / "r", "-o", place / ("h" * 250 + ".html")), 0)
+    code("a study of 255", hone("ask", place / ("s" * 252 + ".db"), "--search", "a=0..1"), 6, "255 bytes, wanted 247 at most")
+    code("a study of 247", hone("ask", place / ("s" * 244 + ".db"), "--search", "a=0..1"), 0)
+    deep = place
+    while len(str(deep)) < 3800:
+        deep = deep / ("d" * 200)
+    deep.mkdir(parents=True)
+    code("deep down", hone("train", NET, *args, "--keep-run", "--tensorboard", deep / "tb", "--events", deep / "e.jsonl", "-o", deep / "m.onnx"), 0)
+    code("read there", hone("train", deep / "m.onnx", *args, "-o", deep / "again.onnx"), 0)
+    code("its report", hone("report", deep / "m.onnx.run"), 0)
+    code("resumed", hone("resume", deep / "m.onnx.run"), 0, "finished")
+    for args in (["ask", deep / "s.db", "--search", "a=0..1"], ["tune", NET, "--data", DATA, *TUNE, "-o", deep / "t.onnx"]):
+        code(f"no study of {args[0]} there", hone(*args), 6, "bytes, SQLite takes", "--study FILE")
+    code("from there, by a short name", hone("ask", "s.db", "--search", "a=0..1", cwd=deep), 6, "SQLite takes")
+    check("no study is left", not list(deep.rglob("*.db")), list(deep.rglob("*.db")))
+    code("a study elsewhere", hone("tune", NET, "--data", DATA, *TUNE, "--study", place / "t.db", "-o", deep / "t.onnx"), 0)
+    far = deep / ("n" * (4096 - len(str(deep)) - 1))
+    code("longer than any path", hone("train", NET, "--data", DATA, *JOB, "-o", far), 6, "too long")
+    code("and read", hone("inspect", far), 6, "too long")
+
+
+def test_decimal_comma():
+    """In a place whose numbers have commas all that is written and said has points, and what was written reads back."""
+    places = tmp / "locales"
+    places.mkdir()
+    made = shutil.which("localedef") and subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", places / "de_DE.UTF-8"],
+                                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    if not made:
+        print("  skipped: localedef has no de_DE")
+        return
+    said = []
+    for i, env in enumerate(({"LC_ALL": "C"}, {"LC_ALL": "de_DE.UTF-8", "LOCPATH": str(places)})):
+        at = tmp / f"comma{i}"
+        at.mkdir()
+        shutil.copy(NET, at / "n.onnx")
+        (at / "s.yaml").write_text("lr: {low: 0.001, high: 0.1, log: true}\n")
+        (at / "c.yaml").write_text("lr: 0.0125\n")
+        for args in (["train", "n.onnx", "--data", DATA, *TRAIN, "--scale", "standard", "--config", "c.yaml", "-o", "t.onnx"],
+                     ["tune", "n.onnx", "--data", DATA, *JOB, "--epochs", 2, "--space", "s.yaml", "--trials", 4, "--jobs", 1, "-o", "u.onnx"],
+                     ["predict", "t.onnx", "--data", DATA, "--ignore", "label", "-o", "p.csv"], ["eval", "t.onnx", "--data", DATA, "--target", "label"],
+                     ["gradcheck", "n.onnx"], ["inspect", "t.onnx"], ["ask", "a.db", "--search", "a=0.25..1.5", "--json"],
+                     ["tell", "a.db", 0, "0.125", "--json"]):
+            r = hone(*args, cwd=at, env={**os.environ, **env})
+            code(f"{env['LC_ALL']}: {args[0]}", r, 0)
+            said.append((i, args[0], r.out if args[0] in ("eval", "gradcheck", "inspect", "ask", "tell") else ""))
+    half = len(said) // 2
+    check("the same is said", [s[1:] for s in said[:half]] == [s[1:] for s in said[half:]], said)
+    for name in ("t.onnx", "u.onnx", "p.csv", "u.onnx.run/best.yaml", "u.onnx.run/metrics.json"):
+        check(f"{name}: the same bytes", (tmp / "comma0" / name).read_bytes() == (tmp / "comma1" / name).read_bytes())
+
+
 make()
+test_long_names()
+test_decimal_comma()
 test_links()
 test_study_that_cannot_be_opened()
 test_closed_streams()
