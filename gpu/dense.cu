@@ -83,7 +83,7 @@ HN_DEVICE void aim(const struct operand *o, int i0, int tile, int fours, int t, 
     for (int f = 0; f < fours; f++) {
         const struct place at = place_of(o->along, tile, f * HN_BLOCK + t);
         int64_t row = o->along ? i0 + at.i : at.k;
-        if (o->along && o->gathered) row = rows_at(&o->rows, row < o->n ? row : 0);
+        if (o->along && o->gathered) row = rows_at_early(&o->rows, row < o->n ? row : 0);
         from[f] = (uint32_t)(row * o->stride) + (uint32_t)(o->along ? at.k : i0 + at.i);
     }
 }

@@ -11,7 +11,7 @@ HN_DEVICE void gather4(const struct rows *from, int64_t at, int plain, real *to)
         hn_copy4(v, (const real *)from->c.data + at);
     } else {
         HN_UNROLL
-        for (int k = 0; k < 4; k++) v[k] = rows_load(from, at + k);
+        for (int k = 0; k < 4; k++) v[k] = rows_load(from, at + k, 0);
     }
     hn_store(to, v, 4);
 }
@@ -36,7 +36,7 @@ HN_KERNEL(gather, hn_k_gather)
     if (fours) return;
     HN_EACH(t)
     for (int64_t i = HN_FIRST(t); i < rows * each; i += HN_STRIDE)
-        to[i] = rows_load(&from, rows_at(&from, i / each) * each + i % each);
+        to[i] = rows_load(&from, rows_at(&from, i / each) * each + i % each, 0);
 }
 
 HN_KERNEL(fill, hn_k_fill)

@@ -35,15 +35,21 @@ HN_KERNEL_SOON(loss, hn_k_loss, 1)
     const struct slopes g =
         slopes_of(&a, s, HN_Z, rows, cols, a.weight / (double)(rows > 0 ? rows : 1));
     if (a.few) { /* a class from the data set does not depend on the kernel before */
-        for (int early = 1; early >= 0; early--) {
-            HN_EACH(t)
-            if (early == (a.column >= 0))
-                HN_MINE(known, t)[0] = HN_X * per + t < rows ? (int)class_of(&g.labels, HN_X * per + t, cols) : -1;
-            if (early) HN_TURN();
+        HN_EACH(t)
+        {
+            const int64_t row = HN_X * per + t;
+            HN_MINE(known, t)[0] =
+                a.column >= 0 && row < rows ? (int)class_early(&g.labels, row, cols) : -1;
         }
+        HN_TURN();
         if (!hn_goes_on(&a.env, s)) return;
         HN_EACH(t)
-        if (HN_X * per + t < rows) few_classes(&g, &o, HN_X * per + t, HN_MINE(known, t)[0]);
+        {
+            const int64_t row = HN_X * per + t;
+            const int c = row < rows && a.column < 0 ? (int)class_of(&g.labels, row, cols)
+                                                     : HN_MINE(known, t)[0];
+            if (row < rows) few_classes(&g, &o, row, c);
+        }
         return;
     }
     HN_TURN();

@@ -67,13 +67,18 @@ HN_DEVICE struct labels labels_of(const struct hn_k_loss *a, const struct hn_k_s
 HN_DEVICE real label_at(const struct labels *l, int64_t row, int64_t k)
 {
     if (l->p) return l->p[row * l->each + k];
-    return rows_load(&l->rows, rows_at(&l->rows, row) * l->each + k);
+    return rows_load(&l->rows, rows_at(&l->rows, row) * l->each + k, 0);
 }
 
+HN_DEVICE int64_t class_in(real c, int64_t n) { return c >= 0 && c < (real)n ? (int64_t)c : -1; }
 HN_DEVICE int64_t class_of(const struct labels *l, int64_t row, int64_t n)
 {
-    const real c = label_at(l, row, 0);
-    return c >= 0 && c < (real)n ? (int64_t)c : -1;
+    return class_in(label_at(l, row, 0), n);
+}
+/* Of a row of the data set, in front of the kernel's turn. */
+HN_DEVICE int64_t class_early(const struct labels *l, int64_t row, int64_t n)
+{
+    return class_in(rows_load(&l->rows, rows_at_early(&l->rows, row) * l->each, 1), n);
 }
 
 /* One element's share of the row's loss. */

@@ -97,11 +97,12 @@ HN_DEVICE struct spot spot_of(int along, int lines, int deep, int f, int t)
 }
 
 /* Where lines begin, counted from the base; in: their numbers. */
-HN_DEVICE void find_lines(const struct source *o, int pieces, struct piece *at)
+HN_DEVICE void find_lines(const struct source *o, int pieces, int early, struct piece *at)
 {
     if (o->index) {
         HN_UNROLL
-        for (int f = 0; f < pieces; f++) at[f].from = HN_LATEST(o->index + at[f].from);
+        for (int f = 0; f < pieces; f++)
+            at[f].from = early ? HN_LATEST(o->index + at[f].from) : o->index[at[f].from];
     }
     HN_UNROLL
     for (int f = 0; f < pieces; f++) at[f].from = (at[f].from + o->first) * o->stride;
@@ -120,7 +121,7 @@ HN_DEVICE void aim_as(const struct source *o, int along, int lines, int deep, in
         at[f].last = (there ? o->k : 0) - x.k;
         at[f].to = kept_at(along, x.i, x.k, lines, deep);
     }
-    find_lines(o, pieces, at);
+    find_lines(o, pieces, 1, at);
     HN_UNROLL
     for (int f = 0; f < pieces; f++) {
         const struct spot x = spot_of(along, lines, deep, f, t);
@@ -136,8 +137,8 @@ HN_DEVICE void aim(const struct source *o, int lines, int deep, int pieces, int 
 }
 /* The same for chunk c, from those of the chunk before it. Rows of the data set that are terms are looked up here, a chunk ahead
  * of the one that is sent. */
-HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, int c, int t,
-                      const struct piece *before, struct piece *at)
+HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, int early, int c,
+                      int t, const struct piece *before, struct piece *at)
 {
     HN_UNROLL
     for (int f = 0; f < pieces; f++) {
@@ -150,7 +151,7 @@ HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, i
         const int k = c * deep + spot_of(0, lines, deep, f, t).k;
         at[f].from = (uint32_t)(k < o->k ? k : 0);
     }
-    find_lines(o, pieces, at);
+    find_lines(o, pieces, early, at);
     HN_UNROLL
     for (int f = 0; f < pieces; f++)
         at[f].from += (uint32_t)(o->i0 + spot_of(0, lines, deep, f, t).i);
