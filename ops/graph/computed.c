@@ -14,6 +14,7 @@
  *   a single number                                      no parameter
  *   zeros and ones that something is multiplied by       a mask, frozen: of the size of the product, or with a zero in it
  *   a vector in a product of matrices                    power iteration of a spectral normalisation: frozen
+ *   a Constant beside initializers                       the author's, frozen
  *   others                                               trained */
 #include "ops/graph/params.h"
 #include "ops/graph/pattern.h"
@@ -54,6 +55,7 @@ static void add_leaf(struct hn_finder *f, int32_t node, int32_t input, int32_t r
     }
     f->seen[root] = f->walk, f->leaf_of[root] = (int32_t)f->n_leaves;
     f->leaves[f->n_leaves++] = (struct hn_leaf){ node, input, root, 0 };
+    f->some_initializer |= f->g->values[root].is_initializer;
 }
 
 int hn_is_free(const struct hn_graph *g, int32_t v)
@@ -78,7 +80,7 @@ static int is_step(const struct hn_graph *g, int32_t v)
 static int find_leaves(struct hn_finder *f, int32_t v)
 {
     const struct hn_graph *g = f->g;
-    f->walk++, f->n_leaves = 0, f->n_stack = 0;
+    f->walk++, f->n_leaves = 0, f->n_stack = 0, f->some_initializer = 0;
     if (!is_step(g, v)) return 1;
     f->seen[v] = f->walk;
     f->stack[f->n_stack++] = g->values[v].producer;
@@ -121,6 +123,13 @@ static int is_direction(const struct hn_graph *g, const struct hn_leaf *leaf)
            strcmp(g->nodes[leaf->node].type, "MatMul") == 0;
 }
 
+/* Where parameters are initializers, a Constant is a number that the author wrote. */
+static int is_written(const struct hn_finder *f, const struct hn_leaf *leaf)
+{
+    const struct hn_value *v = &f->g->values[leaf->root];
+    return f->some_initializer && !v->is_initializer && !v->in_function;
+}
+
 static struct hn_decision decide(const struct hn_finder *f, const struct hn_leaf *leaf,
                                  struct hn_decision place)
 {
@@ -136,6 +145,8 @@ static struct hn_decision decide(const struct hn_finder *f, const struct hn_leaf
         d.why = "a single number";
     else if (is_mask(g, leaf))
         d.why = "a mask of zeros and ones";
+    else if (is_written(f, leaf))
+        d.why = "a constant of the author";
     else if (is_direction(g, leaf))
         d.why = "a vector of a power iteration (spectral normalisation)";
     else

@@ -31,6 +31,7 @@ struct hn_finder {
     int32_t *inputs; /* per node: how many inputs the nodes before have */
     uint8_t *noted;  /* per input of all nodes: it is a use already */
     size_t n_leaves, n_stack;
+    int some_initializer; /* is among the leaves */
     int64_t left; /* nodes that walks may still meet */
 };
 

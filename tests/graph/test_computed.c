@@ -145,6 +145,29 @@ START_TEST(masks_and_scales)
 }
 END_TEST
 
+/* A Constant is the author's where parameters are initializers, else it is how the file has its weights. */
+START_TEST(written_constants)
+{
+    for (int all = 0; all < 2; all++) {
+        struct tb t;
+        tb_open(&t, 13);
+        tb_input(&t, "x", HN_F32, 2, -1, 4);
+        if (all)
+            tb_constant(&t, "w", 2, 4, 3);
+        else
+            tb_floats(&t, "w", 2, 4, 3);
+        tb_constant(&t, "s", 1, 3);
+        tb_node(&t, "Mul", "w s", "ws", NULL);
+        tb_node(&t, "MatMul", "x ws", "y", NULL);
+        tb_output(&t, "y");
+        tb_finish(&t, NULL);
+        ck_assert_int_eq(tb_is_trained(&t, "w"), 1);
+        ck_assert_int_eq(tb_is_trained(&t, "s"), all);
+        tb_close(&t);
+    }
+}
+END_TEST
+
 START_TEST(spectral_normalisation)
 {
     struct tb t;
@@ -345,7 +368,7 @@ HN_TEST_MAIN("computed", tcase_add_test(tc, what_a_weight_is_computed_from_learn
              tcase_add_test(tc, weights_come_first_and_are_known_matrices);
              tcase_add_test(tc, globs_and_hints); tcase_add_test(tc, frozen_weights_are_folded);
              tcase_add_test(tc, what_stays_is_said_by_name); tcase_add_test(tc, masks_and_scales);
-             tcase_add_test(tc, spectral_normalisation);
+             tcase_add_test(tc, written_constants); tcase_add_test(tc, spectral_normalisation);
              tcase_add_test(tc, merged_factors_come_apart);
              tcase_add_test(tc, one_weight_is_not_torn);
              tcase_add_test(tc, merged_with_a_statistic); tcase_add_test(tc, other_places);

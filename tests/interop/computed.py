@@ -144,18 +144,21 @@ def on_the_gpu():
         for part in (module, _common.BUILD / "libhone.so.0", _common.BUILD / "gpu_fake_module" / "libcuda.so.1"):
             shutil.copy(part, at / part.name)
         env = dict(os.environ, LD_LIBRARY_PATH=f"{at}:{_common.BUILD}")
+        def on(what, out, *args):
+            r = subprocess.run([str(a) for a in (_common.HONE, *args, "--quiet", "--force", "-o", out)], env=env, capture_output=True, text=True, timeout=300)
+            return tensors(out) if check(f"{what}, {kind}", r.returncode == 0, r.stderr) else None
+
         for name in (n for n in NAMES if not n.endswith("_f64")):
-            made = {}
-            for device in ("cpu", "cuda"):
-                out = at / f"{device}.onnx"
-                r = subprocess.run([str(a) for a in (_common.HONE, "train", HERE / f"{name}.onnx", *data("f32")[0], "--val-split", "0.2", "--epochs", "3",
-                                                     "--batch-size", "16", "--optimizer", "momentum", "--device", device, "--quiet", "--force", "-o", out)],
-                                   env=env, capture_output=True, text=True, timeout=300)
-                if check(f"{name}, {kind}: {device}", r.returncode == 0, r.stderr):
-                    made[device] = tensors(out)
-            if len(made) == 2:
-                off = max(apart(made["cuda"][k], v) for k, v in made["cpu"].items())
-                check(f"{name}, {kind}: as the CPU", off <= 2e-5, off)
+            args = [HERE / f"{name}.onnx", *data("f32")[0], "--batch-size", "16", "--epochs", "3"]
+            cpu, cuda = (on(f"{name}: {device}", at / "out.onnx", "train", *args, "--val-split", "0.2", "--optimizer", "momentum", "--device", device)
+                         for device in ("cpu", "cuda"))
+            off = max(apart(cuda[k], v) for k, v in cpu.items()) if cpu and cuda else 1
+            check(f"{name}, {kind}: as the CPU", off <= 2e-5, off)
+        for name in ("weight_norm", "low_rank_dynamo", "cosine"):
+            args = [HERE / f"{name}.onnx", *data("f32")[0], "--folds", "3", "--search", "lr=log:1e-3..1e-1", "--trials", "4", "--epochs", "3", "--device", "cuda"]
+            for jobs in ("1", "6"):
+                on(f"{name}: {jobs} replicas together", at / f"{jobs}.onnx", "tune", *args, "--jobs", jobs)
+            check(f"{name}, {kind}: any number of replicas together", same(at / "1.onnx", at / "6.onnx"))
 
 
 def main():
