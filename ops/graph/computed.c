@@ -12,7 +12,7 @@
  *   --freeze, --unfreeze, and what the exporter says     as for every tensor
  *   in a place where a tensor would not learn            does not learn either
  *   a single number                                      no parameter
- *   zeros and ones that something is multiplied by       a mask, frozen: of the size of the product, or with a zero in it
+ *   zeros and ones that a tensor is multiplied by        a mask, frozen: of the size of the product, or with a zero in it
  *   a vector in a product of matrices                    power iteration of a spectral normalisation: frozen
  *   a Constant beside initializers                       the author's, frozen
  *   others                                               trained */
@@ -101,19 +101,27 @@ static int find_leaves(struct hn_finder *f, int32_t v)
 
 /* ---- which of them learn -------------------------------------------------------------------------------------------- */
 
-static int has_zero(const struct hn_tensor *t)
+static int has(const struct hn_tensor *t, double x)
 {
     for (int64_t i = 0; i < t->n; i++)
-        if (hn_tensor_f64(t, i) == 0) return 1;
+        if (hn_tensor_f64(t, i) == x) return 1;
     return 0;
 }
 
+static int64_t count_of(const struct hn_graph *g, int32_t v)
+{
+    return hn_shape_count(&g->values[v].shape).fixed;
+}
+
+/* Zeros alone are none, but where something begins (B of W + B A), and a number takes no mask. */
 static int is_mask(const struct hn_graph *g, const struct hn_leaf *leaf)
 {
     const struct hn_node *n = &g->nodes[leaf->node];
     const struct hn_tensor *t = g->values[leaf->root].constant;
-    if (strcmp(n->type, "Mul") != 0 || !hn_zeros_and_ones(t)) return 0;
-    return t->n == hn_shape_count(&g->values[n->out[0]].shape).fixed || has_zero(t);
+    if (strcmp(n->type, "Mul") != 0 || n->n_in != 2 || !hn_zeros_and_ones(t) || !has(t, 1) ||
+        count_of(g, n->in[1 - leaf->input]) == 1)
+        return 0;
+    return t->n == count_of(g, n->out[0]) || has(t, 0);
 }
 
 /* u or v of a spectral normalisation: the direction in which a matrix is largest, as training has left it. */
@@ -179,9 +187,8 @@ hone_status hn_find_computed(struct hn_finder *f, int32_t node, int input, enum 
     }
     if (!learns && !asked) return slot == HN_SLOT_WEIGHT ? warn(f, node, v) : HONE_OK;
     f->g->facts->values[v].from_param |= learns != 0;
-    if (slot !=
-        HN_SLOT_NORM) /* one that would not fit another matrix leaves its matrix as it is, --init or not */
-        slot = directed ? HN_SLOT_ELEMENT : HN_SLOT_FACTOR;
+    /* a direction would not fit another matrix: what it belongs to is not drawn anew */
+    if (slot != HN_SLOT_NORM) slot = directed ? HN_SLOT_ELEMENT : HN_SLOT_FACTOR;
     for (size_t i = 0; i < f->n_leaves; i++) {
         const struct hn_leaf *leaf = &f->leaves[i];
         uint8_t *noted = &f->noted[f->inputs[leaf->node] + leaf->input];

@@ -124,22 +124,35 @@ START_TEST(what_stays_is_said_by_name)
 }
 END_TEST
 
-/* A mask of columns has zeros; ones of that form are a scale that begins at 1. */
+/* A mask of columns has zeros and ones; ones alone are a scale that begins at 1, zeros alone something that begins at 0. A matrix
+ * of ones, or of zeros, times a number is no mask. */
 START_TEST(masks_and_scales)
 {
-    for (int with_zero = 0; with_zero < 2; with_zero++) {
+    static const struct {
+        int rank;
+        double first, rest;
+        int trained;
+    } cases[] = { { 1, 0, 1, 0 }, { 1, 1, 1, 1 }, { 1, 0, 0, 1 }, { 2, 0, 1, 0 },
+                  { 2, 1, 1, 0 }, { 2, 0, 0, 1 }, { 0, 1, 1, 1 }, { 0, 0, 0, 1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tb t;
         tb_open(&t, 13);
         tb_input(&t, "x", HN_F32, 2, -1, 4);
         tb_floats(&t, "w", 2, 4, 3);
-        tb_floats(&t, "s", 1, 3);
-        tb_set(&t, "s", with_zero ? 0 : 1);
-        tb_node(&t, "Mul", "w s", "ws", NULL);
-        tb_node(&t, "MatMul", "x ws", "y", NULL);
+        if (cases[i].rank == 1)
+            tb_floats(&t, "s", 1, 3);
+        else
+            tb_floats(&t, "s", 2, 4, 3);
+        tb_number(&t, "half", 0.5);
+        tb_set(&t, "s", cases[i].rest);
+        *(float *)(uintptr_t)tb_value(&t, "s")->constant->data = (float)cases[i].first;
+        tb_node(&t, "Mul", cases[i].rank ? "w s" : "half s", "ws", NULL);
+        tb_node(&t, "Add", "ws w", "sum", NULL);
+        tb_node(&t, "MatMul", "x sum", "y", NULL);
         tb_output(&t, "y");
         tb_finish(&t, NULL);
         ck_assert_int_eq(tb_is_trained(&t, "w"), 1);
-        ck_assert_int_eq(tb_is_trained(&t, "s"), !with_zero);
+        ck_assert_msg(tb_is_trained(&t, "s") == cases[i].trained, "case %zu", i);
         tb_close(&t);
     }
 }
