@@ -194,3 +194,35 @@ int hn_guess_beaten(const struct hn_figures *f, const struct hn_figures *guess)
         return !(f->r2 < margin);
     return !(f->loss > guess->loss * (1 - margin));
 }
+
+void hn_guess_say(hone_context *ctx, const char *rows, const struct hn_figures *f,
+                  const struct hn_figures *guess, int weighted)
+{
+    const int classes = (guess->has & HN_HAS_ACCURACY) != 0;
+    if (!hn_guess_beaten(f, guess) && !classes)
+        hn_log(ctx, HONE_LOG_WARNING,
+               "the model does no better than a constant: over the %s its r2 is %.3g, always "
+               "guessing the mean of their targets has 0",
+               rows, f->r2);
+    else if (!hn_guess_beaten(f, guess))
+        hn_log(ctx, HONE_LOG_WARNING,
+               "the model does no better than a constant: over the %s its loss is %.6g, always "
+               "guessing how frequent each class is has %.6g",
+               rows, f->loss, guess->loss);
+    else if (classes && (f->has & HN_HAS_ACCURACY) && f->accuracy <= guess->accuracy &&
+             guess->accuracy < 1 && !weighted)
+        hn_log(ctx, HONE_LOG_WARNING,
+               "the accuracy over the %s is %.4g, always answering the most frequent class has "
+               "%.4g: the loss is better than a constant's, the answers are not",
+               rows, f->accuracy, guess->accuracy);
+}
+
+void hn_standard_error_result(hone_result *r, const char *key, const struct hn_figures *f)
+{
+    if (!f->rows || !(f->loss_error > 0)) return;
+    hn_result_object(r, key);
+    hn_result_double(r, "loss", f->loss_error);
+    if (f->has & HN_HAS_ACCURACY)
+        hn_result_double(r, "accuracy", sqrt(f->accuracy * (1 - f->accuracy) / (double)f->rows));
+    hn_result_close(r);
+}

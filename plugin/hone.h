@@ -328,7 +328,7 @@ HONE_CALL hone_resume(hone_context *ctx, const char *run_dir, const hone_params 
                       const hone_callbacks *cb, hone_model **model, hone_result **out,
                       hone_error *err);
 /* Loss and metrics over the data's training role (whatever file was named first), in inference
- * mode. */
+ * mode; "guess" and "standard_error" as of hone_train, for these rows. */
 HONE_CALL hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
                         hone_error *err);
 /* outputs: n_outputs arrays of the same rows, the first of which is row first_row (from 0) of the data. */
@@ -510,7 +510,8 @@ typedef struct hone_tune_callbacks {
  * classes, numbers of a regression; outputs that have no loss, but depend on what learned, likewise: probabilities where they end
  * in Softmax, LogSoftmax or Sigmoid, else numbers; all keep name, shape and meaning), unless that is no better than the imported model;
  * "ensemble.better_than_best" says whether it was worth it. "comparison" has the difference to the imported model over the
- * folds, with the corrected standard error, t and p (two-sided) of Nadeau and Bengio (Machine Learning 52, 2003).
+ * folds, with the corrected standard error, t and p (two-sided) of Nadeau and Bengio (Machine Learning 52, 2003);
+ * "baseline.guess.value" is what the best constant guess has of the monitor over the rows that judge (null: it has none).
  * With "nested" = K the whole search, refit and choice included, first runs in each of K outer folds on the rows outside, and
  * what it would give is judged by the fold's rows (Cawley and Talbot, JMLR 11, 2010): "nested.mean", "nested.se", the values
  * and a comparison as above. It costs K searches more, each with a study of its own in the run folder. "folds" of a

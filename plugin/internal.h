@@ -284,6 +284,11 @@ hone_status hn_guess_figures(const struct hn_session *s, hone_role role, struct 
                              hone_error *err);
 /* Is a model clearly better than it? By r2 for numbers, else by the loss: by 2 % of the guess's. */
 int hn_guess_beaten(const struct hn_figures *f, const struct hn_figures *guess);
+/* A warning when it is not; else when its answers alone are not. weighted: rows or classes are, accuracy is no aim. */
+void hn_guess_say(hone_context *ctx, const char *rows, const struct hn_figures *f,
+                  const struct hn_figures *guess, int weighted);
+/* An object with those of the loss and the accuracy; nothing where they are not known. */
+void hn_standard_error_result(hone_result *r, const char *key, const struct hn_figures *f);
 
 /* spread.c: sums for the standard error of one target's loss; weights NULL: all 1. */
 struct hn_loss_error {

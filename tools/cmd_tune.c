@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * hone tune: a search for the best training parameters, with a line a trial while it runs and a table at the end. */
+#include "tools/report.h"
 #include "tools/tensorboard.h"
 #include "tools/tune_table.h"
 #include <math.h>
@@ -194,6 +195,11 @@ static void print_verdict(FILE *f, const json_t *t)
             number(jnum(imported, "value"), a, sizeof a),
             number(jnum(t, "best_value"), b, sizeof b));
     print_comparison(f, json_object_get(t, "comparison"));
+    double guess;
+    if (report_worthless(t, jnum(t, "best_value"), &guess))
+        fprintf(f,
+                "the best trial does no better than a constant: always guessing the same has %s\n",
+                number(guess, a, sizeof a));
     if (json_is_object(json_object_get(t, "nested")))
         print_nested(f, t);
     else if (jnum(json_object_get(t, "comparison"), "folds") > 1)

@@ -26,6 +26,8 @@ json_t *report_read(struct cli *c, const char *dir);
  * diverged, good, unknown. run, result and status may be NULL. */
 json_t *report_diagnose(const json_t *metrics, const json_t *run, const json_t *result,
                         const json_t *status);
+/* Is the best trial of a search (study.json) no better than a constant guess? Then *guess is the guess's figure. */
+int report_worthless(const json_t *study, double value, double *guess);
 /* Of study.json: sentences. */
 json_t *report_findings(const json_t *study);
 

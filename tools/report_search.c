@@ -35,6 +35,27 @@ static void look(struct search *s)
     }
 }
 
+/* Less than 2 % of the way from the guess to what is perfect: 1 for what is to be large (accuracy, r2), 0 for an error. */
+int report_worthless(const json_t *study, double value, double *guess)
+{
+    static const double margin = 0.02;
+    const int larger = !strcmp(jtext(study, "direction"), "maximize");
+    *guess = jnum(json_object_get(json_object_get(study, "baseline"), "guess"), "value");
+    if (isnan(*guess) || isnan(value) || *guess == (larger ? 1 : 0)) return 0;
+    return larger ? value < *guess + margin * (1 - *guess) : value > *guess * (1 - margin);
+}
+
+static void judge_worth(const struct search *s, json_t *out)
+{
+    double guess, v = jnum(s->best, "value");
+    if (report_worthless(s->study, v, &guess))
+        add_line(
+            out,
+            "The best trial does no better than a constant: %s %.4g, always guessing the same (how "
+            "frequent each class is, or the mean) has %.4g.",
+            s->monitor, v, guess);
+}
+
 static void compare(const struct search *s, json_t *out)
 {
     const json_t *baseline = json_object_get(s->study, "baseline");
@@ -153,6 +174,7 @@ json_t *report_findings(const json_t *study)
     look(&s);
     if (s.best) {
         compare(&s, out);
+        judge_worth(&s, out);
         judge_spread(&s, out);
         judge_ranges(&s, out);
         judge_length(&s, out);

@@ -29,30 +29,6 @@ static int beats_guess(const struct hn_job *j)
     return hn_guess_beaten(&j->after[role], &j->guess[role]);
 }
 
-static void say_guess(const struct hn_job *j)
-{
-    const hone_role role = judging_role(j);
-    const struct hn_figures *f = &j->after[role], *g = &j->guess[role];
-    if (!beats_guess(j)) {
-        if (!(g->has & HN_HAS_ACCURACY))
-            hn_log(j->ctx, HONE_LOG_WARNING,
-                   "the model does no better than a constant: over the %s its r2 is %.3g, always "
-                   "guessing the mean of their targets has 0",
-                   rows_of(role), f->r2);
-        else
-            hn_log(j->ctx, HONE_LOG_WARNING,
-                   "the model does no better than a constant: over the %s its loss is %.6g, always "
-                   "guessing how frequent each class is has %.6g",
-                   rows_of(role), f->loss, g->loss);
-    } else if ((g->has & f->has & HN_HAS_ACCURACY) && f->accuracy <= g->accuracy &&
-               g->accuracy < 1 && !is_weighted(j)) {
-        hn_log(j->ctx, HONE_LOG_WARNING,
-               "the accuracy over the %s is %.4g, always answering the most frequent class has "
-               "%.4g: the loss is better than a constant's, the answers are not",
-               rows_of(role), f->accuracy, g->accuracy);
-    }
-}
-
 /* The figure that was watched, by name without the part, and its standard error; 0: not known. */
 static double watched(const struct hn_job *j, const char **name, double *value)
 {
@@ -92,7 +68,8 @@ hone_status hn_worth_measure(struct hn_job *j, hone_error *err)
             HN_TRY(hn_guess_figures(j->s, (hone_role)role, &j->guess[role], err));
     if (!j->fit->opts.stop.epochs || j->fit->reason == HN_STOP_INTERRUPTED)
         return HONE_OK; /* not trained, or not to its end */
-    say_guess(j);
+    const hone_role role = judging_role(j);
+    hn_guess_say(j->ctx, rows_of(role), &j->after[role], &j->guess[role], is_weighted(j));
     say_few(j);
     return HONE_OK;
 }
@@ -106,15 +83,7 @@ void hn_worth_result(hone_result *r, const struct hn_job *j)
     hn_result_bool(r, "beaten", beats_guess(j));
     hn_result_close(r);
     hn_result_object(r, "standard_error");
-    for (int role = HONE_VAL; role < 3; role++) {
-        const struct hn_figures *f = &j->after[role];
-        if (!f->rows || !(f->loss_error > 0)) continue;
-        hn_result_object(r, parts[role]);
-        hn_result_double(r, "loss", f->loss_error);
-        if (f->has & HN_HAS_ACCURACY)
-            hn_result_double(r, "accuracy",
-                             sqrt(f->accuracy * (1 - f->accuracy) / (double)f->rows));
-        hn_result_close(r);
-    }
+    for (int role = HONE_VAL; role < 3; role++)
+        hn_standard_error_result(r, parts[role], &j->after[role]);
     hn_result_close(r);
 }

@@ -119,6 +119,13 @@ static void put_baseline(struct hn_tune *t, hone_result *r, const struct hn_tria
     } else {
         hn_result_null(r, "trial_0");
     }
+    if (isnan(j->guess)) {
+        hn_result_null(r, "guess");
+    } else {
+        hn_result_object(r, "guess");
+        hn_result_double(r, "value", j->guess);
+        hn_result_close(r);
+    }
     hn_result_close(r);
 }
 

@@ -38,6 +38,7 @@ struct hn_judging {
     struct hn_figures before_all, before_test; /* of the imported model over refit[TRAIN], [TEST] */
     unsigned char data_hash[16];
     double value, std; /* of the imported model: mean over the folds of the monitor */
+    double guess;      /* of a constant guess; NaN: it has none of the monitor */
 };
 
 struct hn_score { /* of a trial, over its folds */

@@ -268,6 +268,34 @@ static hone_status figures_before(struct hn_tune *t, struct hn_session *s,
                                      : figures_over(s, r, rows, out, err);
 }
 
+static hone_status guess_over(struct hn_session *s, const struct hn_given_rows *g,
+                              struct hn_figures *out, hone_error *err)
+{
+    struct hn_rows *at = &s->rows[HONE_TRAIN], was = *at;
+    const int set = s->set_of[HONE_TRAIN];
+    *at = (struct hn_rows){ (uint32_t *)(uintptr_t)g->rows, g->n };
+    s->set_of[HONE_TRAIN] = g->set;
+    hone_status st = hn_guess_figures(s, HONE_TRAIN, out, err);
+    *at = was;
+    s->set_of[HONE_TRAIN] = set;
+    return st;
+}
+
+/* The monitor of the best constant guess for each fold's rows, the mean of the folds. */
+static hone_status guess(struct hn_tune *t, struct hn_session *s, hone_error *err)
+{
+    struct hn_judging *j = &t->judging;
+    double sum = 0, v;
+    for (int i = 0; i < j->n; i++) {
+        struct hn_figures f;
+        HN_TRY(guess_over(s, &j->fold[i].rows[HONE_VAL], &f, err));
+        if (!f.rows || !hn_metric_get(&f, t->monitor + strlen("val_"), &v)) v = (double)NAN;
+        sum += v;
+    }
+    j->guess = sum / j->n;
+    return HONE_OK;
+}
+
 static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struct hn_replica *r,
                             hone_error *err)
 {
@@ -287,6 +315,7 @@ static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struc
     j->value = sum / j->n;
     double rest = squares / j->n - j->value * j->value;
     j->std = rest > 0 ? sqrt(rest) : 0;
+    HN_TRY(guess(t, s, err));
     (void)hn_refit_rows(t, refit);
     HN_TRY(figures_before(t, s, r, &refit[HONE_TRAIN], &j->refit[HONE_TRAIN], &j->before_all, err));
     return figures_before(t, s, r, &refit[HONE_TRAIN], &j->refit[HONE_TEST], &j->before_test, err);

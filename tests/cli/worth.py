@@ -133,6 +133,35 @@ def numbers():
               (r.json["standard_error"], spread(losses)))
 
 
+def evaluated():
+    """hone eval says the same of any rows, and so does a search of its best trial."""
+    rows = list(csv.DictReader(open(tmp / "noise_val.csv")))
+    counts = Counter(row["y"] for row in rows)
+    r = hone("eval", tmp / "noise.onnx", "--data", tmp / "noise_val.csv", "--target", "y", "--json")
+    code("eval", r, 0, CONSTANT)
+    check("eval: a constant guess", near(r.json["guess"]["loss"], entropy(counts.values())) and r.json["guess"]["beaten"] is False
+          and near(r.json["guess"]["accuracy"], max(counts.values()) / 200), r.json)
+    check("eval: standard errors", r.json["standard_error"]["loss"] > 0 and r.json["standard_error"]["accuracy"] > 0, r.json)
+    r = hone("eval", tmp / "signal.onnx", "--data", tmp / "signal_val.csv", "--target", "y", "--json")
+    check("eval: a model that learnt", r.code == 0 and r.json["guess"]["beaten"] is True and "warning" not in r.err, r.err)
+    for data, monitor, learns in (("noise", "val_loss", False), ("noise", "val_accuracy", False), ("signal", "val_loss", True), ("noise", "val_f1", None)):
+        out = tmp / "searched.onnx"
+        r = hone("tune", tmp / "three.onnx", "--data", tmp / f"{data}.csv", "--target", "y", "--val-data", tmp / f"{data}_val.csv", "--monitor", monitor,
+                 "--epochs", 15, "--search", "lr=0.01,0.02" if learns else "lr=1e-4,2e-4", "--trials", 2, "--force", "--json", "-o", out)
+        code(f"tune {data} {monitor}", r, 0)
+        guess = r.json["baseline"]["guess"]
+        findings = hone("report", str(out) + ".run", "--json").json["findings"]
+        if learns is None:
+            check("tune: a constant has no f1", guess is None, guess)
+            continue
+        with open(tmp / f"{data}_val.csv") as f:
+            seen = Counter(row["y"] for row in csv.DictReader(f))
+        want = entropy(seen.values()) if monitor == "val_loss" else max(seen.values()) / sum(seen.values())
+        check(f"tune {data} {monitor}: a constant guess", near(guess["value"], want), (guess, want))
+        told = [CONSTANT in text for text in (r.err, " ".join(findings))]
+        check(f"tune {data} {monitor}: told at the end and on the page, or not", told == [not learns] * 2, (r.json["best_value"], want, findings))
+
+
 def few():
     signal = lambda x, r: "yes" if x[0] + 0.4 * r.gauss(0, 1) > 0 else "no"
     code("a network", hone("new", "3-8-2 relu softmax", "-o", tmp / "two.onnx"), 0)
@@ -152,5 +181,6 @@ def few():
 classes()
 two_classes()
 numbers()
+evaluated()
 few()
 _hone.finish("worth", tmp)
