@@ -46,7 +46,7 @@ static void say_few(const struct hn_job *j)
     const char *name;
     double value, was, guess, error = watched(j, &name, &value);
     if (!(error > 0) || !hn_metric_get(&j->fit->before[HONE_VAL], name, &was)) return;
-    const double gain = fabs(value - was);
+    const double gain = hn_metric_direction(name) > 0 ? value - was : was - value;
     const int guessed = j->guess[HONE_VAL].rows && hn_metric_get(&j->guess[HONE_VAL], name, &guess);
     const double lead = guessed ? fabs(value - guess) : (double)INFINITY;
     if (gain > 0 && error > gain)

@@ -6,7 +6,7 @@
 #include <math.h>
 
 static hone_error err;
-static char said[512];
+static char said[2048]; /* all warnings, a line each */
 
 static hone_result *train(struct kit *k, const struct kit_pair *pairs)
 {
@@ -210,7 +210,8 @@ END_TEST
 static void listen(void *user, hone_log_level level, const char *text)
 {
     (void)user;
-    if (level == HONE_LOG_WARNING) snprintf(said, sizeof said, "%s", text);
+    size_t n = strlen(said);
+    if (level == HONE_LOG_WARNING) snprintf(said + n, sizeof said - n, "%s\n", text);
 }
 
 START_TEST(an_average_that_never_began_is_said)
