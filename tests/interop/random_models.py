@@ -140,7 +140,7 @@ def reparametrized(module, name, how):
 
 
 COMPUTED = {
-    "weight norm": lambda a, b: nn.Sequential(parametrizations.weight_norm(nn.Linear(a, b), dim=random.choice([0, 1, -1])), nn.ReLU()), "pruned": pruned,
+    "weight norm": lambda a, b: nn.Sequential(parametrizations.weight_norm(nn.Linear(a, b), dim=random.choice([0, 1])), nn.ReLU()), "pruned": pruned,
     "cosine": lambda a, b: Of(lambda s, x: F.linear(F.normalize(x), F.normalize(s.w)) * s.s, w=p(b, a), s=p(b)), "low rank": weight(lambda w, u, v: w + 0.3 * (u @ v), "ba", "b2", "2a"),
     "scaled": weight(lambda w, s, t: s * w * t.exp(), "ba", ("b", 1), "a"), "positive": weight(F.softplus, "ba"), "mixing": weight(lambda w: F.softmax(w, -1), "ba"),
     "standardised": weight(lambda w: (w - w.mean(1, keepdim=True)) / (w.std(1, keepdim=True) + 1e-3), "ba"), "outer": weight(lambda u, v: u * v + u.t()[:, :1], ("b", 1), (1, "a")),
