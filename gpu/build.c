@@ -339,7 +339,6 @@ hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err)
     int last = e->n_nodes;
     HN_TRY(emit(&b));
     const int beside = b.loss_done && has_optimizer(e);
-    e->optimizes = has_optimizer(e);
     if (beside) HN_TRY(side(&b, HN_GPU_FORK));
     HN_TRY(judge(&b, first, last));
     HN_TRY(commits(&b, first, last));

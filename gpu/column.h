@@ -41,29 +41,26 @@ HN_DEVICE float half_to_float(uint16_t h)
     return v.f;
 }
 
-/* early: in front of a kernel's turn (HN_LATEST). */
-#define ELEMENT(type) (early ? HN_LATEST((const type *)p + i) : ((const type *)p)[i])
-HN_DEVICE real column_load(const void *p, int dtype, int64_t i, int early)
+HN_DEVICE real column_load(const void *p, int dtype, int64_t i)
 {
     union word v;
     switch (dtype) {
-    case F32: return (real)ELEMENT(float);
+    case F32: return (real)((const float *)p)[i];
     case U8:
-    case BOOL: return (real)ELEMENT(uint8_t);
-    case I8: return (real)ELEMENT(int8_t);
-    case U16: return (real)ELEMENT(uint16_t);
-    case I16: return (real)ELEMENT(int16_t);
-    case I32: return (real)ELEMENT(int32_t);
-    case I64: return (real)ELEMENT(int64_t);
-    case F16: return (real)half_to_float(ELEMENT(uint16_t));
-    case F64: return (real)ELEMENT(double);
-    case U32: return (real)ELEMENT(uint32_t);
-    case U64: return (real)ELEMENT(uint64_t);
-    case BF16: v.u = (uint32_t)ELEMENT(uint16_t) << 16; return (real)v.f;
+    case BOOL: return (real)((const uint8_t *)p)[i];
+    case I8: return (real)((const int8_t *)p)[i];
+    case U16: return (real)((const uint16_t *)p)[i];
+    case I16: return (real)((const int16_t *)p)[i];
+    case I32: return (real)((const int32_t *)p)[i];
+    case I64: return (real)((const int64_t *)p)[i];
+    case F16: return (real)half_to_float(((const uint16_t *)p)[i]);
+    case F64: return (real)((const double *)p)[i];
+    case U32: return (real)((const uint32_t *)p)[i];
+    case U64: return (real)((const uint64_t *)p)[i];
+    case BF16: v.u = (uint32_t)((const uint16_t *)p)[i] << 16; return (real)v.f;
     default: return 0;
     }
 }
-#undef ELEMENT
 
 /* The rows of this step in a column. */
 struct rows {
@@ -71,13 +68,22 @@ struct rows {
     const uint32_t *index;
     int64_t first;
 };
-HN_DEVICE struct rows rows_of(const struct hn_k_slot *s, struct hn_k_column c, int64_t ahead)
+/* Of the run's first step: it may be found in front of a kernel's turn. */
+HN_DEVICE struct rows rows_from(const struct hn_k_slot *s, struct hn_k_column c)
 {
     struct rows r;
-    const int64_t from = ahead * s->rows;
-    r.c = c;
-    r.index = s->index ? s->index + from : 0;
-    r.first = s->first + from;
+    r.c = c, r.index = s->index, r.first = s->first;
+    return r;
+}
+HN_DEVICE void rows_move(struct rows *r, int64_t by)
+{
+    if (r->index) r->index += by;
+    r->first += by;
+}
+HN_DEVICE struct rows rows_of(const struct hn_k_slot *s, struct hn_k_column c)
+{
+    struct rows r = rows_from(s, c);
+    rows_move(&r, s->ahead * s->rows);
     return r;
 }
 /* The data set's number of row r of the step. */
@@ -85,13 +91,9 @@ HN_DEVICE int64_t rows_at(const struct rows *s, int64_t r)
 {
     return s->index ? (int64_t)s->index[r] : s->first + r;
 }
-HN_DEVICE int64_t rows_at_early(const struct rows *s, int64_t r)
+HN_DEVICE real rows_load(const struct rows *s, int64_t element)
 {
-    return s->index ? (int64_t)HN_LATEST(s->index + r) : s->first + r;
-}
-HN_DEVICE real rows_load(const struct rows *s, int64_t element, int early)
-{
-    real v = column_load(s->c.data, s->c.dtype, element, early);
+    real v = column_load(s->c.data, s->c.dtype, element);
     return s->c.scale != 1 ? v * (real)s->c.scale : v;
 }
 #endif

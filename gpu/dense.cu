@@ -28,7 +28,7 @@ HN_DEVICE struct operand operand_of(const struct hn_k_gemm *g, const struct hn_k
     o.stride = x->stride, o.along = x->along, o.ones = ones ? n : -1;
     o.n = n, o.k = k, o.gathered = 0;
     if (x->column >= 0) {
-        o.rows = rows_of(s, g->columns[z * g->n_columns + x->column], hn_ahead(&g->env, s));
+        o.rows = rows_from(s, g->columns[z * g->n_columns + x->column]);
         o.gathered = o.rows.c.in_place;
         if (o.gathered) o.base = (const real *)o.rows.c.data;
     }
@@ -83,7 +83,7 @@ HN_DEVICE void aim(const struct operand *o, int i0, int tile, int fours, int t, 
     for (int f = 0; f < fours; f++) {
         const struct place at = place_of(o->along, tile, f * HN_BLOCK + t);
         int64_t row = o->along ? i0 + at.i : at.k;
-        if (o->along && o->gathered) row = rows_at_early(&o->rows, row < o->n ? row : 0);
+        if (o->along && o->gathered) row = rows_at(&o->rows, row < o->n ? row : 0);
         from[f] = (uint32_t)(row * o->stride) + (uint32_t)(o->along ? at.k : i0 + at.i);
     }
 }
@@ -236,6 +236,22 @@ enum {
     SHARED = OPERANDS > PARTS ? OPERANDS : PARTS
 };
 
+/* A warp's share of a chunk. */
+HN_DEVICE void multiply(const real *as, const real *bs, int share, int t, real *acc)
+{
+    const real *pa = as + t / 32 * share * WIDE + t % 32 / 4 * OWN,
+               *pb = bs + t / 32 * share * WIDE + t % 4 * 4;
+    HN_UNROLL4
+    for (int k = 0; k < share; k++, pa += WIDE, pb += WIDE) {
+        real x[OWN], y[4];
+        HN_UNROLL
+        for (int e = 0; e < OWN; e++) x[e] = pa[e];
+        hn_copy4(y, pb);
+        HN_UNROLL
+        for (int e = 0; e < OWN * 4; e++) acc[e] += x[e / 4] * y[e % 4];
+    }
+}
+
 HN_KERNEL_SOON(gemm, hn_k_gemm, 2)
 {
     HN_SHARED HN_ALIGNED real sh[SHARED];
@@ -245,22 +261,34 @@ HN_KERNEL_SOON(gemm, hn_k_gemm, 2)
     HN_PRIVATE(uint32_t, from_a, FOURS);
     HN_PRIVATE(uint32_t, from_b, FOURS);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (a.env.settled == HN_K_WAITS) HN_TURN();
-    if (!hn_live(s)) return;
+    if (s->rows <= 0) return;
     struct tile at;
     if (!find_job(&a, s, (int)HN_X, HN_K_TILE, HN_Z, &at)) return;
     real *const as = sh, *const bs = sh + CHUNK * WIDE;
+    struct mask mask = { 0 };
+    const struct hn_k_drop *const drop = &a.p[at.job.which].tail.drop;
+    const int drops = a.p[at.job.which].tail.drops;
+    if (drops) mask = mask_from(s, drop);
     HN_EACH(t)
     {
         HN_UNROLL
         for (int e = 0; e < OWN * 4; e++) HN_MINE(acc, t)[e] = 0;
-        aim(&at.a, at.job.i0, HN_K_TILE, FOURS, t, HN_MINE(from_a, t));
-        aim(&at.b, at.job.j0, HN_K_TILE, FOURS, t, HN_MINE(from_b, t));
+        if (!at.a.gathered) aim(&at.a, at.job.i0, HN_K_TILE, FOURS, t, HN_MINE(from_a, t));
+        if (!at.b.gathered) aim(&at.b, at.job.j0, HN_K_TILE, FOURS, t, HN_MINE(from_b, t));
     }
-    struct mask mask = { 0 };
-    if (a.p[at.job.which].tail.drops) mask = mask_of(s, &a.p[at.job.which].tail.drop, hn_ahead(&a.env, s));
     HN_TURN();
-    const int goes_on = hn_goes_on(&a.env, s);
+    const int goes_on = s->stop == 0;
+    if (drops && !drop->still) mask.batch += (uint32_t)s->ahead;
+    if (at.a.gathered || at.b.gathered) { /* rows of this step */
+        const int64_t by = s->ahead * s->rows;
+        if (at.a.gathered) rows_move(&at.a.rows, by);
+        if (at.b.gathered) rows_move(&at.b.rows, by);
+        HN_EACH(t)
+        {
+            if (at.a.gathered) aim(&at.a, at.job.i0, HN_K_TILE, FOURS, t, HN_MINE(from_a, t));
+            if (at.b.gathered) aim(&at.b, at.job.j0, HN_K_TILE, FOURS, t, HN_MINE(from_b, t));
+        }
+    }
     for (int k0 = -CHUNK; k0 < at.job.k; k0 += CHUNK) {
         if (k0 >= 0) {
             HN_EACH(t)
@@ -274,24 +302,13 @@ HN_KERNEL_SOON(gemm, hn_k_gemm, 2)
                   share = k0 < 0 ? 0 : (rest + 7) / 8, k1 = k0 + CHUNK;
         HN_EACH(t)
         {
-            const int ti = t % 32 / 4 * OWN, tj = t % 4 * 4;
             if (k1 < at.job.k) {
                 fetch(&at.a, at.job.i0, k1, HN_K_TILE, FOURS, t, HN_MINE(from_a, t),
                       HN_MINE(next_a, t));
                 fetch(&at.b, at.job.j0, k1, HN_K_TILE, FOURS, t, HN_MINE(from_b, t),
                       HN_MINE(next_b, t));
             }
-            const real *pa = as + t / 32 * share * WIDE + ti,
-                       *pb = bs + t / 32 * share * WIDE + tj;
-            HN_UNROLL4
-            for (int k = 0; k < share; k++, pa += WIDE, pb += WIDE) {
-                real x[OWN], y[4];
-                HN_UNROLL
-                for (int e = 0; e < OWN; e++) x[e] = pa[e];
-                hn_copy4(y, pb);
-                HN_UNROLL
-                for (int e = 0; e < OWN * 4; e++) HN_MINE(acc, t)[e] += x[e / 4] * y[e % 4];
-            }
+            multiply(as, bs, share, t, HN_MINE(acc, t));
         }
     }
     HN_EACH(t)

@@ -12,7 +12,7 @@ HN_KERNEL(dropout, hn_k_dropout)
     const real *from = hn_at(&a.env, a.from, HN_Z);
     real *to = hn_at(&a.env, a.to, HN_Z);
     const int64_t rows = hn_n(a.rows, s->rows), tiles = (rows + 7) / 8 * a.cols;
-    const struct mask m = mask_of(s, &a.drop, s->ahead);
+    const struct mask m = mask_of(s, &a.drop);
     HN_EACH(t)
     for (int64_t i = HN_FIRST(t); i < tiles; i += HN_STRIDE) {
         int64_t col = i % a.cols, row8 = i / a.cols;

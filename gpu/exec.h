@@ -132,8 +132,7 @@ struct hn_gpu_exec {
     struct hn_gpu_node *nodes;
     int n_nodes, cap_nodes;
     struct hn_k_env env;
-    int optimizes; /* a step ends with the optimizer */
-    size_t extra;  /* bytes behind the plan's arena, while building */
+    size_t extra; /* bytes behind the plan's arena, while building */
     int64_t row_stride;
     size_t row_at, sums_at; /* offsets in the slot's memory */
     /* device memory */

@@ -11,7 +11,7 @@ HN_DEVICE void gather4(const struct rows *from, int64_t at, int plain, real *to)
         hn_copy4(v, (const real *)from->c.data + at);
     } else {
         HN_UNROLL
-        for (int k = 0; k < 4; k++) v[k] = rows_load(from, at + k, 0);
+        for (int k = 0; k < 4; k++) v[k] = rows_load(from, at + k);
     }
     hn_store(to, v, 4);
 }
@@ -20,7 +20,7 @@ HN_KERNEL(gather, hn_k_gather)
 {
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     if (!hn_live(s) || HN_Y >= a.n) return;
-    const struct rows from = rows_of(s, a.columns[HN_Z * a.n_columns + a.c[HN_Y].column], s->ahead);
+    const struct rows from = rows_of(s, a.columns[HN_Z * a.n_columns + a.c[HN_Y].column]);
     if (a.spare && from.c.in_place) return;
     const int64_t each = a.c[HN_Y].each, rows = a.c[HN_Y].batched ? s->rows : 1;
     real *to = hn_at(&a.env, a.c[HN_Y].to, HN_Z);
@@ -36,7 +36,7 @@ HN_KERNEL(gather, hn_k_gather)
     if (fours) return;
     HN_EACH(t)
     for (int64_t i = HN_FIRST(t); i < rows * each; i += HN_STRIDE)
-        to[i] = rows_load(&from, rows_at(&from, i / each) * each + i % each, 0);
+        to[i] = rows_load(&from, rows_at(&from, i / each) * each + i % each);
 }
 
 HN_KERNEL(fill, hn_k_fill)

@@ -74,13 +74,7 @@ HN_KERNEL(judge, hn_k_judge)
     }
     for (int c = 0; c < a.n_commits; c++)
         HN_EACH(t) commit(&a.env, &a.commits[c], HN_Z, t, HN_BLOCK);
-    HN_EACH(t)
-    if (t == 0) {
-        if (a.last)
-            hn_move_on(s);
-        else
-            s->next = s->ahead + 1 < s->n_steps ? s->ahead + 1 : s->ahead;
-    }
+    HN_EACH(t) if (t == 0 && a.last) hn_move_on(s);
 }
 
 HN_KERNEL(norm_commit, hn_k_commits)

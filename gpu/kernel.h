@@ -44,8 +44,6 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
     int32_t stop, optimizer, accumulate, flush;
     int64_t n_steps;
     int64_t ahead; /* steps behind this one; the last kernel of a step moves it */
-    int64_t
-        next; /* ahead in the next step, known once this one is judged; at the end of a run as it is */
     int64_t bad_step;
     uint64_t batch0;            /* batches seen before this run */
     int64_t batch, step, micro; /* the clock after the steps so far */
@@ -60,11 +58,6 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
         share; /* of the average, hn_ema_share */
 };
 
-enum hn_k_settled { /* how a launch may find out which step it belongs to before the one in front of it has ended */
-                    HN_K_WAITS,   /* not at all: that one may move the slot on */
-                    HN_K_SETTLED, /* as always: a later launch of a step */
-                    HN_K_FIRST /* by `next`, which judge has written; the slot may still have to stop */
-};
 struct hn_k_env {
     struct hn_k_slot *slots;
     unsigned char *arena; /* slot z's memory begins at arena + z * stride */
@@ -73,7 +66,6 @@ struct hn_k_env {
         grads; /* not NULL: HN_KS_DW lies here, the gradients of one batch; `sums` adds them to the slab */
     uint64_t grad_stride;
     const unsigned char *consts;
-    int32_t settled; /* enum hn_k_settled: see HN_TURN */
 };
 
 struct
@@ -409,11 +401,10 @@ typedef double real;
 #define HN_BLANK                  /* behind a shared struct's name: zeros where a compiler cannot see that a thread fills it */
 #define HN_DYNAMIC(type, name, n) extern __shared__ __align__(16) type name[]
 /* HN_KERNEL_OF: so many blocks at least are to fit a processor at once.
- * A kernel may be started while the one before it still runs (layer.c): HN_TURN waits until that one's results are there. A kernel
- * begins with it, or, as HN_KERNEL_SOON, says itself where: what stands in front of it is done beside the kernel before. There it
- * may read what nobody writes in a run, and what an earlier kernel than the one before has written, as that one had its own turn
- * before this one began. So, where env.settled says so, also the slot's clock, which a step's last kernel moves, and what the
- * forward pass left for the backward pass; all of that past the processor's own cache (HN_LATEST), which may be of another time. */
+ * A kernel may be started while those before it still run (layer.c): HN_TURN waits until their results are there. A kernel begins
+ * with it, or, as HN_KERNEL_SOON, says itself where: what stands in front of it is done beside the kernels before, and may read
+ * nothing that a kernel writes during a run. Not even what an earlier one has written: launching the next one does not wait for
+ * the wait in front of it, so that several may be set up at once (seen on an H200). */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define HN_TURN()                                                                                  \
     asm volatile("griddepcontrol.wait;" ::: "memory");                                             \
@@ -449,9 +440,8 @@ typedef double real;
 /* What follows from a number is found again from here on, and does not take up registers until then. */
 #define HN_ANEW(t) asm volatile("" : "+r"(t))
 /* A pointer or an int64 is loaded by here, not where it is first used. */
-#define HN_HERE(x)   asm volatile("" ::"l"(x))
-#define HN_LATEST(p) __ldcg(p)
-#define HN_ALIGNED   __align__(16)
+#define HN_HERE(x) asm volatile("" ::"l"(x))
+#define HN_ALIGNED __align__(16)
 #else
 struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
@@ -495,9 +485,8 @@ void hn_watch_arrived(int still);
 #define HN_UNROLL4
 #define HN_UNROLL8
 #define HN_ROLLED
-#define HN_ANEW(t)   ((void)0)
-#define HN_HERE(x)   ((void)(x))
-#define HN_LATEST(p) (*(p))
+#define HN_ANEW(t) ((void)0)
+#define HN_HERE(x) ((void)(x))
 #define HN_ALIGNED
 #endif
 
@@ -530,16 +519,7 @@ HN_DEVICE int hn_is_finite(double v) { return fabs(v) <= 1.7976931348623157e308;
 HN_DEVICE int64_t hn_n(struct hn_k_dim d, int64_t rows) { return d.per_row * rows + d.fixed; }
 HN_DEVICE int hn_live(const struct hn_k_slot *s) /* both are loaded at once */
 {
-    return (s->rows > 0) & (HN_LATEST(&s->stop) == 0);
-}
-/* Behind its turn: does a kernel that began before the step in front of it had ended go on? */
-HN_DEVICE int hn_goes_on(const struct hn_k_env *e, const struct hn_k_slot *s)
-{
-    return e->settled != HN_K_FIRST || HN_LATEST(&s->stop) == 0;
-}
-HN_DEVICE int64_t hn_ahead(const struct hn_k_env *e, const struct hn_k_slot *s)
-{
-    return HN_LATEST(e->settled == HN_K_FIRST ? &s->next : &s->ahead);
+    return (s->rows > 0) & (s->stop == 0);
 }
 /* By one thread of the last kernel of a step. A kernel's threads agree on hn_live: only this writes `stop`, and then nothing of
  * the same kernel does anything else. */

@@ -23,37 +23,26 @@ HN_DEVICE struct slopes slopes_of(const struct hn_k_loss *a, const struct hn_k_s
 HN_KERNEL_SOON(loss, hn_k_loss, 1)
 {
     HN_SHARED double top[HN_BLOCK], sum[HN_BLOCK];
-    HN_PRIVATE(int, known, 1);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (a.env.settled == HN_K_WAITS) HN_TURN();
-    if (!hn_live(s)) return;
+    if (s->rows <= 0) return;
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
     const struct outcome o = { hn_double_at(&a.env, a.row_loss, HN_Z),
                                hn_double_at(&a.env, a.row_weight, HN_Z),
                                hn_double_at(&a.env, a.lse, HN_Z) };
-    const struct slopes g =
+    struct slopes g =
         slopes_of(&a, s, HN_Z, rows, cols, a.weight / (double)(rows > 0 ? rows : 1));
-    if (a.few) { /* a class from the data set does not depend on the kernel before */
+    HN_TURN();
+    if (s->stop) return;
+    if (a.column >= 0) rows_move(&g.labels.rows, s->ahead * s->rows);
+    if (a.few) {
         HN_EACH(t)
         {
             const int64_t row = HN_X * per + t;
-            HN_MINE(known, t)[0] =
-                a.column >= 0 && row < rows ? (int)class_early(&g.labels, row, cols) : -1;
-        }
-        HN_TURN();
-        if (!hn_goes_on(&a.env, s)) return;
-        HN_EACH(t)
-        {
-            const int64_t row = HN_X * per + t;
-            const int c = row < rows && a.column < 0 ? (int)class_of(&g.labels, row, cols)
-                                                     : HN_MINE(known, t)[0];
-            if (row < rows) few_classes(&g, &o, row, c);
+            if (row < rows) few_classes(&g, &o, row);
         }
         return;
     }
-    HN_TURN();
-    if (!hn_goes_on(&a.env, s)) return;
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) loss_rows(&g, &o, r0, top, sum);
 }
 
@@ -66,7 +55,8 @@ HN_KERNEL(loss_back, hn_k_loss)
                  *sums = hn_double_at(&a.env, a.sums, HN_Z);
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
-    const struct slopes g =
+    struct slopes g =
         slopes_of(&a, s, HN_Z, rows, cols, sums[1] != 0 ? a.weight / sums[1] : 0);
+    if (a.column >= 0) rows_move(&g.labels.rows, s->ahead * s->rows);
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) write_slopes(&g, r0, lse, 0, total);
 }

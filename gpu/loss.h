@@ -45,40 +45,26 @@ struct labels { /* targets, gathered or where the data set lies; each: elements 
     struct rows rows;
     int64_t each;
 };
-/* Rows of a column of the data set; or, gathered, of the slot's memory. */
-HN_DEVICE struct labels labels_in(const struct hn_k_loss *a, const struct hn_k_slot *s,
-                                  struct hn_k_column column, int64_t cols)
-{
-    struct labels l;
-    l.p = 0;
-    l.each = a->form < BCE && !a->dense ? 1 : cols;
-    l.rows = rows_of(s, column, hn_ahead(&a->env, s));
-    return l;
-}
+/* Rows of a column of the data set, those of the run's first step (rows_move); or, gathered, of the slot's memory. */
 HN_DEVICE struct labels labels_of(const struct hn_k_loss *a, const struct hn_k_slot *s, int64_t z,
                                   int64_t cols)
 {
     struct labels l;
-    if (a->column >= 0) return labels_in(a, s, a->columns[z * a->n_columns + a->column], cols);
-    l.p = hn_at(&a->env, a->target, z);
     l.each = a->form < BCE && !a->dense ? 1 : cols;
+    l.p = a->column < 0 ? hn_at(&a->env, a->target, z) : 0;
+    if (a->column >= 0) l.rows = rows_from(s, a->columns[z * a->n_columns + a->column]);
     return l;
 }
 HN_DEVICE real label_at(const struct labels *l, int64_t row, int64_t k)
 {
     if (l->p) return l->p[row * l->each + k];
-    return rows_load(&l->rows, rows_at(&l->rows, row) * l->each + k, 0);
+    return rows_load(&l->rows, rows_at(&l->rows, row) * l->each + k);
 }
 
-HN_DEVICE int64_t class_in(real c, int64_t n) { return c >= 0 && c < (real)n ? (int64_t)c : -1; }
 HN_DEVICE int64_t class_of(const struct labels *l, int64_t row, int64_t n)
 {
-    return class_in(label_at(l, row, 0), n);
-}
-/* Of a row of the data set, in front of the kernel's turn. */
-HN_DEVICE int64_t class_early(const struct labels *l, int64_t row, int64_t n)
-{
-    return class_in(rows_load(&l->rows, rows_at_early(&l->rows, row) * l->each, 1), n);
+    const real c = label_at(l, row, 0);
+    return c >= 0 && c < (real)n ? (int64_t)c : -1;
 }
 
 /* One element's share of the row's loss. */
@@ -148,7 +134,7 @@ struct outcome { /* doubles, one a row: see struct hn_k_loss */
     double *loss, *weight, *lse;
 };
 
-/* Cross-entropy of a row of at most FEW classes, by one thread; c: its class, -1 where it is none. The sum of exponentials is one
+/* Cross-entropy of a row of at most FEW classes, by one thread. The sum of exponentials is one
  * for the largest, and `rest`: so that small losses keep their digits. */
 enum { FEW = HN_K_FEW };
 HN_DEVICE real
@@ -160,7 +146,7 @@ power(real x) /* e^x, x <= 0: what is far below the largest is rounded by as muc
     return HN_FN(exp)(x);
 #endif
 }
-HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int64_t row, int c)
+HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int64_t row)
 {
     const int cols = (int)g->cols;
     const real *x = g->x + row * cols;
@@ -168,6 +154,7 @@ HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int6
     int best = 0;
     HN_UNROLL
     for (int k = 0; k < FEW; k++) e[k] = x[k < cols ? k : 0];
+    const int c = (int)class_of(&g->labels, row, cols);
     real top = e[0];
     HN_UNROLL
     for (int k = 0; k < FEW; k++) {

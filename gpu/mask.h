@@ -33,13 +33,20 @@ struct mask {
     uint32_t below, batch;
     real scale;
 };
-HN_DEVICE struct mask mask_of(const struct hn_k_slot *s, const struct hn_k_drop *d, int64_t ahead)
+/* … in the run's first step: it may be found in front of a kernel's turn; mask_of is of the step at hand. */
+HN_DEVICE struct mask mask_from(const struct hn_k_slot *s, const struct hn_k_drop *d)
 {
     const double rate = s->dropout >= 0 && !d->fixed ? s->dropout : d->rate;
     struct mask m;
     m.below = d->off ? 0 : (uint32_t)(rate * 65536.0 + 0.5);
     m.scale = m.below && rate < 1 ? (real)(1 / (1 - rate)) : m.below ? 0 : 1;
-    m.batch = (uint32_t)(s->batch0 + (uint64_t)(d->still ? 0 : ahead));
+    m.batch = (uint32_t)s->batch0;
+    return m;
+}
+HN_DEVICE struct mask mask_of(const struct hn_k_slot *s, const struct hn_k_drop *d)
+{
+    struct mask m = mask_from(s, d);
+    if (!d->still) m.batch += (uint32_t)s->ahead;
     return m;
 }
 HN_DEVICE uint32_t bits_of(struct bits r, int row) /* row in its 8 */

@@ -138,12 +138,12 @@ HN_DEVICE void bias_back(const struct hn_k_norm *a, int64_t z, int64_t ch, doubl
 enum { ALONE = HN_K_ALONE / HN_BLOCK }; /* rows that a thread has at once; more than that are read twice */
 HN_DEVICE int64_t mine(int t, int e, int64_t r0) { return r0 + t + e * HN_BLOCK; }
 
-/* The thread's rows of a channel from r0 on; past the processor's cache, as this may be read early. What is not there is the first. */
+/* The thread's rows of a channel from r0 on. What is not there is the first. */
 HN_DEVICE void take_rows(real *to, const real *x, int64_t channels, int64_t r0, int64_t n, int t)
 {
     HN_UNROLL
     for (int e = 0; e < ALONE; e++)
-        to[e] = HN_LATEST(x + (mine(t, e, r0) < n ? mine(t, e, r0) : 0) * channels);
+        to[e] = x[(mine(t, e, r0) < n ? mine(t, e, r0) : 0) * channels];
 }
 
 /* Both sums at once, around the first row's number: the variance is at least 1 / n of that one's square around the mean, so what
@@ -154,8 +154,7 @@ HN_KERNEL_SOON(norm1, hn_k_norm, 1)
     HN_PRIVATE(real, kept, ALONE);
     HN_PRIVATE(double, sums, 2);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (a.env.settled == HN_K_WAITS) HN_TURN();
-    if (!hn_live(s)) return;
+    if (s->rows <= 0) return;
     const int64_t ch = HN_X, n = hn_n(a.outer, s->rows);
     const real *x = hn_at(&a.env, a.x, HN_Z) + ch, *scale = hn_at(&a.env, a.scale, HN_Z) + ch,
                *bias = hn_at(&a.env, a.bias, HN_Z) + ch;
@@ -164,7 +163,7 @@ HN_KERNEL_SOON(norm1, hn_k_norm, 1)
     double mean = 0, var = 0;
     const double share = 1 / (double)(n > 0 ? n : 1);
     HN_TURN();
-    if (!hn_goes_on(&a.env, s)) return;
+    if (s->stop) return;
     const real by = *scale, plus = *bias, first = *x;
     HN_EACH(t)
     {
@@ -226,7 +225,6 @@ HN_DEVICE void take_slopes(const struct alone *c, const real *x, real *g, int64_
         if (mine(t, e, r0) >= c->n || (c->relu && !(normal(x[e], c->m, c->k, c->b) > 0))) g[e] = 0;
 }
 
-/* All but dy is from the pass forward, and read beside the kernel before. */
 HN_KERNEL_SOON(norm1_back, hn_k_norm, 1)
 {
     HN_SHARED double sh[2 * HN_WARPS], below[HN_WARPS];
@@ -234,27 +232,26 @@ HN_KERNEL_SOON(norm1_back, hn_k_norm, 1)
     HN_PRIVATE(double, sums, 2);
     HN_PRIVATE(double, given, 1);
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    if (a.env.settled == HN_K_WAITS) HN_TURN();
-    if (!hn_live(s)) return;
+    if (s->rows <= 0) return;
     const int64_t ch = HN_X, n = hn_n(a.outer, s->rows);
-    const double inv = HN_LATEST(hn_double_at(&a.env, a.save_inv, HN_Z) + ch),
-                 slope = (double)HN_LATEST(hn_at(&a.env, a.scale, HN_Z) + ch) * inv;
-    struct alone c = { hn_at(&a.env, a.x, HN_Z) + ch, hn_at(&a.env, a.dy, HN_Z) + ch, a.channels, n,
-                       HN_LATEST(hn_double_at(&a.env, a.save_mean, HN_Z) + ch), 0, (real)slope,
-                       HN_LATEST(hn_at(&a.env, a.bias, HN_Z) + ch), a.fuse_relu };
-    c.m = (real)c.mean;
+    const double *mean = hn_double_at(&a.env, a.save_mean, HN_Z) + ch,
+                 *inverse = hn_double_at(&a.env, a.save_inv, HN_Z) + ch;
+    const real *scale = hn_at(&a.env, a.scale, HN_Z) + ch, *bias = hn_at(&a.env, a.bias, HN_Z) + ch;
+    struct alone c = { .x = hn_at(&a.env, a.x, HN_Z) + ch, .dy = hn_at(&a.env, a.dy, HN_Z) + ch };
+    c.channels = a.channels, c.n = n, c.relu = a.fuse_relu;
     real *dx = a.dx.space ? hn_at(&a.env, a.dx, HN_Z) + ch : 0;
     const double share = a.batch && n > 0 ? 1 / (double)n : 0;
     const struct copy copy = copy_of(&a, HN_Z, n);
-    HN_EACH(t) take_rows(HN_MINE(kept, t), c.x, c.channels, 0, n, t);
     HN_TURN();
-    if (!hn_goes_on(&a.env, s)) return;
+    if (s->stop) return;
+    const double inv = *inverse, slope = (double)*scale * inv;
+    c.mean = *mean, c.m = (real)c.mean, c.k = (real)slope, c.b = *bias;
     HN_EACH(t)
     {
         real *v = HN_MINE(kept, t), *g = v + ALONE;
         double one = 0, two = 0;
         for (int64_t r0 = 0; r0 < n; r0 += HN_K_ALONE) {
-            if (r0 > 0) take_rows(v, c.x, c.channels, r0, n, t);
+            take_rows(v, c.x, c.channels, r0, n, t);
             take_slopes(&c, v, g, r0, t);
             HN_UNROLL
             for (int e = 0; e < ALONE; e++)

@@ -50,15 +50,16 @@ HN_DEVICE int strip_rows(int rows, int cols)
 }
 struct chance { /* what Dropout does to a thread's results: 4 bits a strip */
     uint32_t off;
+    int live; /* the slot has not been stopped */
     real scale;
 };
 /* Found while the first chunk is on its way. */
 HN_DEVICE struct chance chance_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
                                   const struct job *j, int rows, int cols, int t)
 {
-    struct chance c = { 0, 1 };
+    struct chance c = { 0, s->stop == 0, 1 };
     if (!g->p[j->which].tail.drops) return c;
-    const struct mask m = mask_of(s, &g->p[j->which].tail.drop, hn_ahead(&g->env, s));
+    const struct mask m = mask_of(s, &g->p[j->which].tail.drop);
     const int n = strip_rows(rows, cols);
     c.scale = m.scale;
     HN_ROLLED
@@ -206,7 +207,8 @@ HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct bases *bases, con
     const int n = strip_rows(is->rows, is->cols);
     HN_EACH(t)
     HN_ROLLED
-    for (uint32_t u = (uint32_t)t, at = 0; u < (uint32_t)(is->rows * is->cols / n);
+    for (uint32_t u = (uint32_t)t, at = 0;
+         HN_MINE(chance, t)->live && u < (uint32_t)(is->rows * is->cols / n);
          u += HN_BLOCK, at += 4) {
         const int row = (int)(u / (uint32_t)is->cols) * n, col = (int)(u % (uint32_t)is->cols);
         const struct ahead ahead = look_ahead(g, j, &way, j->i0 + row, j->j0 + col, n);
@@ -225,20 +227,23 @@ HN_KERNEL_SOON(panel, hn_k_gemm, 2)
 {
     HN_DYNAMIC(real, sh, SHARED);
     HN_PRIVATE(struct chance, chance, 1);
-    if (a.env.settled == HN_K_WAITS) HN_TURN();
     const struct known known = know(&a, HN_Z);
-    if (!known.live) return;
+    if (known.rows <= 0) return;
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
     const struct bases bases = bases_of(&a.env, known.w, known.dw, HN_Z);
     struct job j;
-    struct source of[2];
+    struct source of[2] = { { .by = 0 } };
     struct parts is;
     const int what = find_panel(&a, &known, &bases, (uint32_t)HN_X, HN_Z, &j, &of[0], &of[1]);
     if (!what) return;
-    if (what == 2) {
+    if (what == 2 || of[0].gathered || of[1].gathered) {
         HN_TURN();
-        if (!hn_goes_on(&a.env, s)) return;
-        add_terms(&a, &bases, &j, &of[1], (double *)sh);
+        const int64_t by = s->ahead * known.rows;
+        source_move(&of[0], by);
+        source_move(&of[1], by);
+    }
+    if (what == 2) {
+        if (s->stop == 0) add_terms(&a, &bases, &j, &of[1], (double *)sh);
         return;
     }
     switch (a.p[j.which].shape) {

@@ -70,8 +70,8 @@ HN_DEVICE void PN(send_first)(const struct source *a, const struct source *b, hn
     HN_UNROLL
     for (int c = 1; c < STAGES; c++) {
         struct piece *fa = first_a + c * PN(PIECES_A), *fb = first_b + c * PN(PIECES_B);
-        aim_on(b, COLS, DEEP, PN(PIECES_B), 1, c, t, fb - PN(PIECES_B), fb);
-        aim_on(a, ROWS, DEEP, PN(PIECES_A), 1, c, t, fa - PN(PIECES_A), fa);
+        aim_on(b, COLS, DEEP, PN(PIECES_B), c, t, fb - PN(PIECES_B), fb);
+        aim_on(a, ROWS, DEEP, PN(PIECES_A), c, t, fa - PN(PIECES_A), fa);
     }
     HN_TURN();
     HN_ROLLED
@@ -128,8 +128,8 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
                 send(&a, ROWS, DEEP, PN(PIECES_A), next, t, pa, to_a);
                 send_few(&b, COLS, DEEP, next, t, to_b);
                 send_few(&a, ROWS, DEEP, next, t, to_a);
-                aim_on(&b, COLS, DEEP, PN(PIECES_B), 0, next + 1, t, pb, pb);
-                aim_on(&a, ROWS, DEEP, PN(PIECES_A), 0, next + 1, t, pa, pa);
+                aim_on(&b, COLS, DEEP, PN(PIECES_B), next + 1, t, pb, pb);
+                aim_on(&a, ROWS, DEEP, PN(PIECES_A), next + 1, t, pa, pa);
             }
             HN_SENT();
             if (PN(HALVES) && j->k - c * DEEP <= DEEP / 2)

@@ -225,7 +225,7 @@ static void aim(struct call *c, int z, int64_t chunk, int64_t from, int64_t n)
     if (k->index) k->index += c->before * s->rows;
     k->first = c->streamed ? 0 : s->first + from * s->rows;
     if (c->e->plan->pass == HN_PASS_TRAIN) k->batch0 += (uint64_t)k->ahead;
-    k->n_steps = n, k->ahead = k->next = 0;
+    k->n_steps = n, k->ahead = 0;
     k->flush = (int32_t)(s->flush && from + n == c->n_steps);
     fill_columns(c, z, chunk);
 }

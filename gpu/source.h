@@ -11,11 +11,10 @@
 
 struct
     known { /* of the slot and its column: all of it is loaded at once, as each load is a wait of its own */
-    int64_t rows, first, ahead;
+    int64_t rows, first;
     const uint32_t *index;
     unsigned char *w, *dw;
     const void *data; /* of the column; NULL: none is read in place */
-    int live;
 };
 struct source { /* an operand; lines: as in struct hn_k_matrix */
     const real *base;
@@ -24,6 +23,7 @@ struct source { /* an operand; lines: as in struct hn_k_matrix */
     uint32_t first, stride;
     int n, k, i0;  /* how many i and k there are; where the tile begins */
     int along, by; /* by: neighbours that one copy takes: 4, 2 or 1 */
+    int gathered;  /* lines are rows of the data set, those of the run's first step (source_move) */
     uint32_t step; /* from a chunk to the next */
 };
 struct piece {     /* four elements of an operand that a thread sends every chunk */
@@ -35,16 +35,14 @@ struct piece {     /* four elements of an operand that a thread sends every chun
 HN_DEVICE struct known know(const struct hn_k_gemm *g, int64_t z)
 {
     const struct hn_k_slot *s = &g->env.slots[z];
-    struct known k = { .rows = s->rows, .first = s->first, .ahead = hn_ahead(&g->env, s) };
+    struct known k = { .rows = s->rows, .first = s->first };
     int in_place = 0;
     k.index = s->index, k.w = (unsigned char *)s->w, k.dw = (unsigned char *)s->dw;
     if (g->column >= 0) {
         const struct hn_k_column *c = &g->columns[z * g->n_columns + g->column];
         k.data = c->data, in_place = c->in_place;
     }
-    k.live = (k.rows > 0) & (HN_LATEST(&s->stop) == 0);
     HN_HERE(k.first);
-    HN_HERE(k.ahead);
     HN_HERE(k.index);
     HN_HERE(k.w);
     HN_HERE(k.dw);
@@ -60,18 +58,24 @@ HN_DEVICE struct source source_of(const struct known *w, const struct bases *bas
     s.along = x->along;
     s.base = at_base(bases, x->at);
     if (x->column >= 0 && w->data) {
-        const int64_t from = w->ahead * w->rows;
-        s.base = (const real *)w->data;
-        if (w->index)
-            s.index = w->index + from;
-        else
-            s.first = (uint32_t)(w->first + from);
+        s.base = (const real *)w->data, s.gathered = 1;
+        s.index = w->index;
+        s.first = w->index ? 0 : (uint32_t)w->first;
     }
     const int64_t length = x->stride | (x->along ? k : n);
     s.by = (length & 3) == 0 && hn_is_aligned(s.base)                         ? 4
            : (length & 1) == 0 && (uintptr_t)s.base % (2 * sizeof(real)) == 0 ? 2
                                                                               : 1;
     return s;
+}
+
+HN_DEVICE void source_move(struct source *s, int64_t by)
+{
+    if (!s->gathered) return;
+    if (s->index)
+        s->index += by;
+    else
+        s->first += (uint32_t)by;
 }
 
 /* Where element k of line i of a chunk is kept. */
@@ -97,12 +101,11 @@ HN_DEVICE struct spot spot_of(int along, int lines, int deep, int f, int t)
 }
 
 /* Where lines begin, counted from the base; in: their numbers. */
-HN_DEVICE void find_lines(const struct source *o, int pieces, int early, struct piece *at)
+HN_DEVICE void find_lines(const struct source *o, int pieces, struct piece *at)
 {
     if (o->index) {
         HN_UNROLL
-        for (int f = 0; f < pieces; f++)
-            at[f].from = early ? HN_LATEST(o->index + at[f].from) : o->index[at[f].from];
+        for (int f = 0; f < pieces; f++) at[f].from = o->index[at[f].from];
     }
     HN_UNROLL
     for (int f = 0; f < pieces; f++) at[f].from = (at[f].from + o->first) * o->stride;
@@ -121,7 +124,7 @@ HN_DEVICE void aim_as(const struct source *o, int along, int lines, int deep, in
         at[f].last = (there ? o->k : 0) - x.k;
         at[f].to = kept_at(along, x.i, x.k, lines, deep);
     }
-    find_lines(o, pieces, 1, at);
+    find_lines(o, pieces, at);
     HN_UNROLL
     for (int f = 0; f < pieces; f++) {
         const struct spot x = spot_of(along, lines, deep, f, t);
@@ -137,8 +140,8 @@ HN_DEVICE void aim(const struct source *o, int lines, int deep, int pieces, int 
 }
 /* The same for chunk c, from those of the chunk before it. Rows of the data set that are terms are looked up here, a chunk ahead
  * of the one that is sent. */
-HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, int early, int c,
-                      int t, const struct piece *before, struct piece *at)
+HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, int c, int t,
+                      const struct piece *before, struct piece *at)
 {
     HN_UNROLL
     for (int f = 0; f < pieces; f++) {
@@ -151,7 +154,7 @@ HN_DEVICE void aim_on(const struct source *o, int lines, int deep, int pieces, i
         const int k = c * deep + spot_of(0, lines, deep, f, t).k;
         at[f].from = (uint32_t)(k < o->k ? k : 0);
     }
-    find_lines(o, pieces, early, at);
+    find_lines(o, pieces, at);
     HN_UNROLL
     for (int f = 0; f < pieces; f++)
         at[f].from += (uint32_t)(o->i0 + spot_of(0, lines, deep, f, t).i);

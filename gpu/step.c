@@ -68,7 +68,6 @@ static hone_status launch(const struct hn_gpu_step *s, const struct hn_gpu_node 
                        "a launch of %lld x %lld blocks is more than a GPU takes", (long long)x,
                        (long long)y);
     memcpy(n->args, &e->env, sizeof e->env); /* every kernel's arguments begin with it */
-    e->env.settled = HN_K_SETTLED;
     struct hn_gpu_grid grid = { (uint32_t)x, (uint32_t)y, (uint32_t)e->max_slots };
     return d->layer->launch(d->ctx, n->kernel, d->elem, grid, n->args, n->bytes, s->err);
 }
@@ -86,8 +85,6 @@ static hone_status queue(const struct hn_gpu_step *s)
 {
     struct hn_gpu_exec *e = s->e;
     e->env.grads = s->g->sums ? e->grads : NULL;
-    e->env.settled =
-        e->optimizes ? HN_K_FIRST : HN_K_WAITS; /* behind an optimizer judge has been */
     for (int i = 0; i < e->n_nodes; i++) {
         const struct hn_gpu_node *n = &e->nodes[i];
         if (!is_part(e, i, s->g)) continue;
