@@ -302,9 +302,8 @@ static hone_status rows_of_losses(struct hn_gpu_build *b)
     b->loss_of = hn_arena_alloc(&e->mem, (size_t)b->p->n_ops + 1, sizeof *b->loss_of);
     b->kept = hn_arena_alloc(&e->mem, (size_t)b->p->n_ops + 1, sizeof *b->kept);
     b->copies = hn_arena_alloc(&e->mem, 2 * (size_t)b->p->n_values + 1, sizeof *b->copies);
-    b->turned = hn_arena_alloc(&e->mem, (size_t)b->p->n_params + 1, sizeof *b->turned);
     b->weights = hn_arena_alloc(&e->mem, (size_t)b->p->n_params + 1, sizeof *b->weights);
-    if (!b->loss_of || !b->kept || !b->copies || !b->weights || !b->turned) return no_memory(b);
+    if (!b->loss_of || !b->kept || !b->copies || !b->weights) return no_memory(b);
     for (int i = 0; i < b->p->n_ops; i++) {
         const struct hn_op *op = &b->p->ops[i];
         b->loss_of[i] = op->row->flags & HN_OP_LOSS ? n++ : -1;

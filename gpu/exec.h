@@ -184,9 +184,7 @@ struct hn_gpu_build {
     int32_t summed;    /* the dense op whose bias gradient the norm before it made, -1: none */
     uint8_t *in_place; /* per column: nobody needs it gathered */
     int *loss_of;
-    struct hn_k_ref *kept; /* per op: reserve of a Dropout that cuDNN does */
-    const struct hn_k_turn *
-        *turned; /* operand.c: per parameter, how its copy is made; NULL: otherwise */
+    struct hn_k_ref *kept;             /* per op: reserve of a Dropout that cuDNN does */
     struct hn_k_ref *copies, *weights; /* operand.c: per value and gradient; per parameter */
     hone_error *err;
 };
@@ -231,7 +229,6 @@ hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p
                             struct hn_k_ref at[2]);
 
 /* A parameter's transposed copy made again, if there is one. */
-hone_status hn_gpu_turn_again(struct hn_gpu_build *b, int parameter);
 /* Where a norm is to leave a copy of its result, [lines, units], as well; nowhere if no product takes one. */
 struct hn_k_ref hn_gpu_copy_wanted(struct hn_gpu_build *b, struct hn_gpu_operand is,
                                    struct hn_k_dim lines, int64_t units);

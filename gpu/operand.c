@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * Copies of a large layer's matrices in the form the library's quickest products want. math=bf16: bfloat16 numbers. math=tf32:
- * both operands with the terms of a sum as neighbours, so that one that lies the other way is transposed. The values themselves
+ * both operands of a weight gradient with the terms of a sum as neighbours, so transposed. The values themselves
  * stay float32 where they are; a copy lies in the slot's own memory behind the arena.
  *
  * A copy is made by the BatchNorm whose result it is, else by a launch before the first product of a step that reads it, and
  * serves all others of that step: input and weights forward and backward, the gradient in both products backward. It is found by
  * what it is, a value or a value's gradient, never by its place, which later values share. Nothing changes a value between its
  * first and its last reader, and a gradient is whole when the op that made the value reads it, so that a copy cannot be out of
- * date. Parameters are copied once a call of run, in front of its steps; from then on their copies follow the optimizer. */
+ * date. Parameters are converted once a call of run, in front of its steps; from then on their copies follow the optimizer. To
+ * transpose them for their products forward takes longer than those gain: that form is for weight gradients. */
 #include "gpu/exec.h"
 #include "ops/base/status.h"
 #include <string.h>
@@ -52,24 +53,14 @@ static int of_parameter(const struct hn_gpu_build *b, struct hn_k_ref at, int64_
     return -1;
 }
 
-/* The optimizer writes bfloat16 numbers itself, a transposed copy is made again behind it (update.c). */
-static void keep_up(struct hn_gpu_build *b, int parameter, const struct hn_gpu_node *made)
+/* The optimizer writes the copy, too. */
+static void keep_up(struct hn_gpu_build *b, int parameter, struct hn_k_ref copy)
 {
     const struct hn_param *q = &b->p->params[parameter];
-    const struct hn_k_convert *k = made->args;
-    if (made->kernel == HN_KN_turn) b->turned[parameter] = made->args;
-    for (int i = 0; i < b->e->n_chunks && made->kernel == HN_KN_convert; i++) {
+    for (int i = 0; i < b->e->n_chunks; i++) {
         struct hn_k_chunk *c = &b->e->all_chunks[i];
-        if (c->off >= q->off && c->off < q->off + q->n) c->copy = k->to.off + 2 * (c->off - q->off);
+        if (c->off >= q->off && c->off < q->off + q->n) c->copy = copy.off + 2 * (c->off - q->off);
     }
-}
-
-hone_status hn_gpu_turn_again(struct hn_gpu_build *b, int parameter)
-{
-    const struct hn_k_turn *k = b->turned[parameter];
-    if (!k) return HONE_OK;
-    const struct hn_gpu_node *n = transpose(b, k->from, k->rows, k->cols, k->to);
-    return n ? HONE_OK : hn_nomem(b->err, "the execution plan", sizeof *n);
 }
 
 /* The copy of m, whose lines are as many as `lines`. */
@@ -79,12 +70,11 @@ static hone_status copied(struct hn_gpu_build *b, const struct hn_k_matrix *m,
     struct hn_k_ref *copy = &b->copies[2 * is.value + is.gradient];
     *at = *copy;
     if (copy->space != HN_KS_NONE) return HONE_OK;
-    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED;
-    int parameter = of_parameter(b, m->at, hn_gpu_n(lines, 0) * m->stride);
+    const int bf16 = b->e->dev->o.form == HN_GPU_CONVERTED,
+              parameter = of_parameter(b, m->at, hn_gpu_n(lines, 0) * m->stride);
     if (parameter >= 0 && b->weights[parameter].space != HN_KS_NONE) { /* by another name */
         *at = *copy = b->weights[parameter];
-        if (bf16 || b->turned[parameter]->cols == m->stride) return HONE_OK;
-        parameter = -1; /* and in another shape */
+        return HONE_OK;
     }
     *at = *copy = room(b, lines, m->stride);
     struct hn_gpu_node *node = (bf16 ? convert : transpose)(b, m->at, lines, m->stride, *copy);
@@ -92,7 +82,7 @@ static hone_status copied(struct hn_gpu_build *b, const struct hn_k_matrix *m,
     if (parameter < 0) return HONE_OK;
     node->stage = HN_GPU_FRESH;
     b->weights[parameter] = *copy;
-    keep_up(b, parameter, node);
+    keep_up(b, parameter, *copy);
     return HONE_OK;
 }
 
@@ -104,7 +94,7 @@ hone_status hn_gpu_operands(struct hn_gpu_build *b, const struct hn_k_product *p
     /* where lines are no multiple of 16 bytes the library has no quick way, and the product is small: a model's last layer */
     if (form == HN_GPU_PLAIN || p->a.stride % NEIGHBOURS != 0 || p->b.stride % NEIGHBOURS != 0)
         return HONE_OK;
-    if (form == HN_GPU_TRANSPOSED && p->b.at.space == HN_KS_W) return HONE_OK;
+    if (form == HN_GPU_TRANSPOSED && !p->k.per_row) return HONE_OK; /* not a weight's gradient */
     if (form == HN_GPU_CONVERTED || !p->a.along)
         HN_TRY(copied(b, &p->a, p->a.along ? p->m : p->k, is[0], &at[0]));
     if (form == HN_GPU_CONVERTED || !p->b.along)

@@ -50,7 +50,5 @@ hone_status hn_gpu_update(struct hn_gpu_build *b)
         ((struct hn_k_optim *)n->args)->last =
             order[i].id == (e->plan->pass == HN_PASS_TRAIN ? HN_KN_optim : HN_KN_sums);
     }
-    for (int i = 0; i < b->p->n_params && has_optimizer(b); i++)
-        if (b->p->params[i].flags & HN_PARAM_TRAINED) HN_TRY(hn_gpu_turn_again(b, i));
     return HONE_OK;
 }
