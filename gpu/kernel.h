@@ -447,39 +447,43 @@ struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
 };
 #define HN_DEVICE static inline
-#ifdef HN_WATCHED /* tests/gpu/watched: told of phases and copies under way, and of every access by the compiler */
+#ifdef HN_WATCHED /* tests/gpu/watched: told of turns, phases and copies under way, and of every access by the compiler */
+void hn_watch_turn(void);
 int hn_watch_thread(int t);                     /* 0: that was the last one */
 void hn_watch_exempt(const void *p, int bytes); /* from now on: no matter who sees what of it */
 void hn_watch_send(void *to, const void *from, int bytes);
 void hn_watch_sent(void);
 void hn_watch_arrived(int still);
+#define HN_TURN()                 hn_watch_turn()
 #define HN_SHARED                 static __attribute__((section("hn_shared")))
 #define HN_DYNAMIC(type, name, n) HN_SHARED type name[n]
 #define HN_EACH(t)                for (int t = 0; hn_watch_thread(t); t++)
 #else
 #define hn_watch_exempt(p, n) ((void)0)
+#define HN_TURN()             ((void)0)
 #define HN_SHARED
 #define HN_DYNAMIC(type, name, n) type name[n]
 #define HN_EACH(t)                for (int t = 0; t < HN_BLOCK; t++)
 #endif
-#define HN_KERNEL(name, args)                                                                      \
+#define HN_KERNEL(name, args)              HN_KERNEL_AS(name, args, HN_TURN())
+#define HN_KERNEL_OF(name, args, blocks)   HN_KERNEL(name, args)
+#define HN_KERNEL_SOON(name, args, blocks) HN_KERNEL_AS(name, args, (void)0)
+#define HN_KERNEL_AS(name, args, before)                                                           \
     static void kernel_##name(const struct args a, const struct hn_k_at at_);                      \
     void HN_K(name)(const void *args_, const struct hn_k_at *at_);                                 \
     void HN_K(name)(const void *args_, const struct hn_k_at *at_)                                  \
     {                                                                                              \
+        before;                                                                                    \
         kernel_##name(*(const struct args *)args_, *at_);                                          \
     }                                                                                              \
     static void kernel_##name(const struct args a, const struct hn_k_at at_)
-#define HN_KERNEL_OF(name, args, blocks)   HN_KERNEL(name, args)
-#define HN_KERNEL_SOON(name, args, blocks) HN_KERNEL(name, args)
-#define HN_BLANK                           = { { 0 } }
-#define HN_TURN()                          ((void)0)
-#define HN_PRIVATE(type, name, n)          type name[HN_BLOCK][n]
-#define HN_MINE(name, t)                   (name[t])
-#define HN_X                               (at_.x)
-#define HN_Y                               (at_.y)
-#define HN_Z                               (at_.z)
-#define HN_NX                              (at_.nx)
+#define HN_BLANK                  = { { 0 } }
+#define HN_PRIVATE(type, name, n) type name[HN_BLOCK][n]
+#define HN_MINE(name, t)          (name[t])
+#define HN_X                      (at_.x)
+#define HN_Y                      (at_.y)
+#define HN_Z                      (at_.z)
+#define HN_NX                     (at_.nx)
 #define HN_UNROLL
 #define HN_UNROLL2
 #define HN_UNROLL4

@@ -207,6 +207,7 @@ static void perform_all(const struct record *r);
 /* Where the kernels are watched (tests/gpu/watched), the watcher wants to know what runs. */
 void hn_watch_launch(const char *kernel) __attribute__((weak));
 void hn_watch_block(int64_t x, int64_t y, int64_t z) __attribute__((weak));
+void hn_watch_host(void) __attribute__((weak));
 #define NAME(name) #name,
 static const char *const names[HN_KN_COUNT] = { HN_K_LIST(NAME) };
 #undef NAME
@@ -277,6 +278,7 @@ static struct record *copying(int what, void *to, const void *from, size_t n)
 
 static hone_status fake_fill(void *ctx, void *p, size_t n, hone_error *err)
 {
+    if (hn_watch_host) hn_watch_host();
     STEP("fill");
     record_or_do(ctx, copying(FILL, p, NULL, n));
     return HONE_OK;
@@ -284,6 +286,7 @@ static hone_status fake_fill(void *ctx, void *p, size_t n, hone_error *err)
 static hone_status fake_copy(void *ctx, void *to, const void *from, size_t n, enum hn_gpu_copy way,
                              hone_error *err)
 {
+    if (hn_watch_host) hn_watch_host();
     (void)way;
     STEP("copy");
     record_or_do(ctx, copying(COPY, to, from, n));
@@ -299,6 +302,7 @@ static hone_status fake_sync(void *ctx, hone_error *err)
 }
 static hone_status fake_upload(void *ctx, void *to, const void *from, size_t n, hone_error *err)
 {
+    if (hn_watch_host) hn_watch_host();
     struct context *c = ctx;
     STEP("upload");
     fake.uploads++;

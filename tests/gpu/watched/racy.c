@@ -35,10 +35,12 @@ static void between_blocks(int right)
 {
     for (int block = 0; block < 2; block++) {
         hn_watch_block(block, 0, 0);
+        HN_TURN();
         HN_EACH(t) device_memory[block * HN_BLOCK + t] = t;
     }
     if (right) hn_watch_launch("the next one");
     hn_watch_block(0, 0, 0);
+    HN_TURN();
     HN_EACH(t) device_memory[t] = device_memory[HN_BLOCK + t];
 }
 
@@ -55,6 +57,19 @@ static void under_way(int right)
     HN_EACH(t) device_memory[HN_BLOCK + t] = to[HN_BLOCK - 1 - t];
 }
 
+/* A kernel reads what the one before it wrote, before its turn. */
+static void before_its_turn(int right)
+{
+    HN_TURN();
+    HN_EACH(t) device_memory[t] = t;
+    hn_watch_launch("before_its_turn");
+    hn_watch_block(0, 0, 0);
+    if (right) HN_TURN();
+    const double first = device_memory[0];
+    if (!right) HN_TURN();
+    HN_EACH(t) device_memory[HN_BLOCK + t] = first;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -63,12 +78,14 @@ int main(int argc, char **argv)
     } kernels[] = { { "in_a_phase", in_a_phase },
                     { "beside_phases", beside_phases },
                     { "between_blocks", between_blocks },
-                    { "under_way", under_way } };
-    for (int i = 0; i < 4; i++) {
+                    { "under_way", under_way },
+                    { "before_its_turn", before_its_turn } };
+    for (int i = 0; i < 5; i++) {
         if (argc > 1 && strcmp(argv[1], kernels[i].name) != 0 && strcmp(argv[1], "right") != 0)
             continue;
         hn_watch_launch(kernels[i].name);
         hn_watch_block(0, 0, 0);
+        if (i < 4) HN_TURN();
         kernels[i].run(argc > 1 && strcmp(argv[1], "right") == 0);
     }
     return 0;

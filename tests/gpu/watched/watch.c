@@ -5,7 +5,8 @@
  * chance; but each access is noted, and two threads that touch the same bytes in one phase, one of them writing, are told of: on a
  * GPU a barrier would be missing there. What a kernel does outside its phases all threads do, before the barrier of the next one.
  * The same for blocks of one launch, which have no order; and for asynchronous copies, which arrive when they are waited for and
- * whose target nobody may touch until then.
+ * whose target nobody may touch until then. And for what a kernel does before its turn, beside any number of kernels before it:
+ * what one of those wrote since the host last had a hand in is not there yet.
  *
  * A thread's own variables are on the stack, which is not looked at; what a block shares has a section of its own. */
 #include "gpu/kernel.h"
@@ -17,6 +18,8 @@
 void hn_watch_launch(const char *kernel);
 int hn_watch_thread(int t);
 void hn_watch_block(int64_t x, int64_t y, int64_t z);
+void hn_watch_turn(void);
+void hn_watch_host(void);
 void hn_watch_exempt(const void *p, int bytes);
 void hn_watch_send(void *to, const void *from, int bytes);
 void hn_watch_sent(void);
@@ -35,11 +38,13 @@ struct touch {
 struct grain {
     uintptr_t at; /* 0: free */
     struct touch thread_read, thread_wrote, block_read, block_wrote;
-    uint32_t exempt; /* in this launch */
-    int32_t sent_by; /* 1 + the thread whose copy is on its way here; 0: none */
+    uint32_t exempt;  /* in this launch */
+    uint32_t written; /* in this run */
+    int32_t sent_by;  /* 1 + the thread whose copy is on its way here; 0: none */
 };
 static struct grain *grains;
-static uint32_t n_grains, phase, launch;
+static uint32_t n_grains, phase, launch, run = 1;
+static int early; /* the block's turn has not come */
 static int32_t thread, block;
 static const char *kernel;
 static uintptr_t stack_from, stack_to;
@@ -95,6 +100,10 @@ static void touch(uintptr_t at, int writes, const void *where)
 {
     const int shared = at >= (uintptr_t)__start_hn_shared && at < (uintptr_t)__stop_hn_shared;
     struct grain *g = grain_at(at);
+    if (early && !shared && (writes || g->written == run))
+        tell(writes ? "writes before its turn" : "reads before its turn what a kernel wrote", at,
+             SEVERAL, where);
+    if (writes) g->written = run;
     if (g->exempt == launch) return;
     if (g->sent_by) tell("touches what a copy is on its way to", at, g->sent_by - 1, where);
     if (by_another(&g->thread_wrote, phase, thread))
@@ -154,9 +163,11 @@ void hn_watch_launch(const char *name)
 void hn_watch_block(int64_t x, int64_t y, int64_t z)
 {
     block = (int32_t)(x + 4096 * (y + 64 * z));
-    phase++, thread = ALL;
+    phase++, thread = ALL, early = 1;
     for (int t = 0; t < HN_BLOCK; t++) queues[t].group = 0;
 }
+void hn_watch_turn(void) { early = 0; }
+void hn_watch_host(void) { run++; }
 void hn_watch_exempt(const void *p, int bytes)
 {
     for (int i = 0; i < bytes; i += GRAIN) grain_at((uintptr_t)p + (uintptr_t)i)->exempt = launch;
