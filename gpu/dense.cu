@@ -229,8 +229,9 @@ HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const s
 enum {
     CHUNK = 2048 / HN_K_TILE,
     WIDE = HN_K_TILE + 4,
-    OWN = HN_K_TILE / 8,                      /* rows a thread has, with 4 columns each */
-    FOURS = HN_K_TILE * CHUNK / 4 / HN_BLOCK, /* loads of four elements a thread, operand and chunk */
+    OWN = HN_K_TILE / 8, /* rows a thread has, with 4 columns each */
+    FOURS =
+        HN_K_TILE * CHUNK / 4 / HN_BLOCK, /* loads of four elements a thread, operand and chunk */
     OPERANDS = CHUNK * 2 * WIDE,
     PARTS = 8 * HN_K_TILE * HN_K_TILE,
     SHARED = OPERANDS > PARTS ? OPERANDS : PARTS

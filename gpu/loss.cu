@@ -30,8 +30,7 @@ HN_KERNEL_SOON(loss, hn_k_loss, 1)
     const struct outcome o = { hn_double_at(&a.env, a.row_loss, HN_Z),
                                hn_double_at(&a.env, a.row_weight, HN_Z),
                                hn_double_at(&a.env, a.lse, HN_Z) };
-    struct slopes g =
-        slopes_of(&a, s, HN_Z, rows, cols, a.weight / (double)(rows > 0 ? rows : 1));
+    struct slopes g = slopes_of(&a, s, HN_Z, rows, cols, a.weight / (double)(rows > 0 ? rows : 1));
     HN_TURN();
     if (s->stop) return;
     if (a.column >= 0) rows_move(&g.labels.rows, s->ahead * s->rows);
@@ -55,8 +54,7 @@ HN_KERNEL(loss_back, hn_k_loss)
                  *sums = hn_double_at(&a.env, a.sums, HN_Z);
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
-    struct slopes g =
-        slopes_of(&a, s, HN_Z, rows, cols, sums[1] != 0 ? a.weight / sums[1] : 0);
+    struct slopes g = slopes_of(&a, s, HN_Z, rows, cols, sums[1] != 0 ? a.weight / sums[1] : 0);
     if (a.column >= 0) rows_move(&g.labels.rows, s->ahead * s->rows);
     for (int64_t r0 = HN_X * per; r0 < rows; r0 += HN_NX * per) write_slopes(&g, r0, lse, 0, total);
 }

@@ -135,15 +135,16 @@ HN_DEVICE void bias_back(const struct hn_k_norm *a, int64_t z, int64_t ch, doubl
 
 /* ---- few channels: a block each ----------------------------------------------------------------------------------------- */
 
-enum { ALONE = HN_K_ALONE / HN_BLOCK }; /* rows that a thread has at once; more than that are read twice */
+enum {
+    ALONE = HN_K_ALONE / HN_BLOCK
+}; /* rows that a thread has at once; more than that are read twice */
 HN_DEVICE int64_t mine(int t, int e, int64_t r0) { return r0 + t + e * HN_BLOCK; }
 
 /* The thread's rows of a channel from r0 on. What is not there is the first. */
 HN_DEVICE void take_rows(real *to, const real *x, int64_t channels, int64_t r0, int64_t n, int t)
 {
     HN_UNROLL
-    for (int e = 0; e < ALONE; e++)
-        to[e] = x[(mine(t, e, r0) < n ? mine(t, e, r0) : 0) * channels];
+    for (int e = 0; e < ALONE; e++) to[e] = x[(mine(t, e, r0) < n ? mine(t, e, r0) : 0) * channels];
 }
 
 /* Both sums at once, around the first row's number: the variance is at least 1 / n of that one's square around the mean, so what
@@ -187,7 +188,8 @@ HN_KERNEL_SOON(norm1, hn_k_norm, 1)
         var = hn_all(sh + HN_WARPS) * share - off * off;
         if (var < 0) var = 0;
     } else {
-        mean = (double)hn_at(&a.env, a.mean, HN_Z)[ch], var = (double)hn_at(&a.env, a.var, HN_Z)[ch];
+        mean = (double)hn_at(&a.env, a.mean, HN_Z)[ch],
+        var = (double)hn_at(&a.env, a.var, HN_Z)[ch];
     }
     const double inv = inverse_root(var + a.eps);
     const real m = (real)mean, k = (real)((double)by * inv);
