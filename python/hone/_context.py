@@ -64,6 +64,7 @@ class _Job:
         self.value: Any = None
         self.failed: BaseException | None = None
         self.stop: BaseException | None = None
+        self.cancelled = False  # whether it has begun or not, it shall not any more
         self.caller = threading.get_ident()
 
     # ---- on the helper thread
@@ -78,6 +79,8 @@ class _Job:
         return 0  # the library was asked to stop
 
     def work_on(self) -> None:
+        if self.cancelled:
+            return
         try:
             with self.context._lock:
                 self.context._caller = self.caller
@@ -101,23 +104,29 @@ class _Job:
             self.answers.put(1 if self.receive(item) else 0)
         return item is None
 
-    def run(self) -> Any:
-        thread, ended = threading.Thread(target=self.work_on, name="hone"), False
-        try:
-            thread.start()
-        except BaseException as why:
-            self.stop = why
+    def wait(self, thread: threading.Thread) -> None:
+        """Until the thread has ended, which had been started."""
+        ended = False
         while thread.is_alive():
-            try:
-                if ended:
-                    thread.join()
-                else:
-                    ended = self.serve(0.5 if self.stop is None else 0.1)
-            except BaseException as why:
-                lib.hone_request_stop(self.context.handle)  # before the callback at work returns
-                self.stop = self.stop or why
             if self.stop is not None:
                 lib.hone_request_stop(self.context.handle)  # again and again: a run that begins forgets earlier ones
+            if ended:
+                thread.join()
+            else:
+                ended = self.serve(0.5 if self.stop is None else 0.1)
+
+    def run(self) -> Any:
+        thread, waits = threading.Thread(target=self.work_on, name="hone"), True
+        while waits:  # a signal's exception may come at any line of it
+            try:
+                if thread.ident is None:
+                    thread.start()
+                self.wait(thread)
+                waits = False
+            except BaseException as why:
+                self.stop, self.cancelled = self.stop or why, True
+                lib.hone_request_stop(self.context.handle)  # before the callback at work returns
+                waits = thread.ident is not None
         try:
             if self.stop is not None:
                 raise self.stop
