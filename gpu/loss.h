@@ -40,6 +40,11 @@ HN_DEVICE double element_slope(const struct hn_k_loss *a, double p, double t)
     return fabs(d) < a->delta ? d : a->delta * sign;
 }
 
+/* Of a thread: its row among the block's, its place in the row's team, and the first thread of that; teams are powers of two. */
+HN_DEVICE int team_of(const struct hn_k_loss *a, int t) { return t >> a->team_bits; }
+HN_DEVICE int lane_of(const struct hn_k_loss *a, int t) { return t & (a->team - 1); }
+HN_DEVICE int first_of(const struct hn_k_loss *a, int t) { return t & -a->team; }
+
 struct labels { /* targets, gathered or where the data set lies; each: elements of a row */
     const real *p;
     struct rows rows;
@@ -101,23 +106,23 @@ HN_DEVICE void write_slopes(const struct slopes *g, int64_t r0, const double *ls
     if (a->form == CE && a->dense) {
         HN_EACH(t)
         {
-            int64_t row = r0 + (t >> a->team_bits);
+            int64_t row = r0 + team_of(a, t);
             total[t] = 0;
-            for (int64_t k = (t & (a->team - 1)); row < g->rows && k < cols; k += a->team)
+            for (int64_t k = lane_of(a, t); row < g->rows && k < cols; k += a->team)
                 total[t] += (double)label_at(&g->labels, row, k);
         }
         HN_TREE(total, a->team);
     }
     HN_EACH(t)
     {
-        int64_t row = r0 + (t >> a->team_bits), c = -1;
-        const int first = (t & -a->team), skip = row >= g->rows;
+        int64_t row = r0 + team_of(a, t), c = -1;
+        const int first = first_of(a, t), skip = row >= g->rows;
         double f = skip ? 0 : g->scale * (g->w ? (double)g->w[row / g->share_of] : 1);
         double labels = a->dense && a->form == CE ? total[first] : 1, base = 0;
         if (!skip && a->form == CE) base = top ? top[first] : lse[row];
         if (!skip && a->form < BCE && !a->dense) c = class_of(&g->labels, row, cols);
         const int known = a->form < BCE && (a->dense || c >= 0);
-        for (int64_t k = (t & (a->team - 1)); !skip && k < cols; k += a->team) {
+        for (int64_t k = lane_of(a, t); !skip && k < cols; k += a->team) {
             int64_t at = row * cols + k;
             double v = a->form == NLL ? 0 : (double)g->x[at], d = 0; /* nll needs no x */
             if (a->form >= BCE)
@@ -190,39 +195,39 @@ HN_DEVICE void loss_rows(const struct slopes *g, const struct outcome *o, int64_
     const int64_t cols = g->cols;
     HN_EACH(t)
     {
-        int64_t row = r0 + (t >> a->team_bits);
+        int64_t row = r0 + team_of(a, t);
         top[t] = sum[t] = 0;
         if (a->form == CE && row < g->rows) {
             top[t] = (double)g->x[row * cols];
-            for (int64_t k = (t & (a->team - 1)); k < cols; k += a->team)
+            for (int64_t k = lane_of(a, t); k < cols; k += a->team)
                 top[t] =
                     (double)g->x[row * cols + k] > top[t] ? (double)g->x[row * cols + k] : top[t];
         }
     }
     for (int v = a->team / 2; a->form == CE && v > 0; v /= 2)
-        HN_EACH(t) if ((t & (a->team - 1)) < v) top[t] = top[t + v] > top[t] ? top[t + v] : top[t];
+        HN_EACH(t) if (lane_of(a, t) < v) top[t] = top[t + v] > top[t] ? top[t + v] : top[t];
     HN_EACH(t)
     {
-        int64_t row = r0 + (t >> a->team_bits);
-        for (int64_t k = (t & (a->team - 1)); a->form == CE && row < g->rows && k < cols;
-             k += a->team)
-            sum[t] += (double)HN_FN(exp)((real)((double)g->x[row * cols + k] - top[t & -a->team]));
+        int64_t row = r0 + team_of(a, t);
+        for (int64_t k = lane_of(a, t); a->form == CE && row < g->rows && k < cols; k += a->team)
+            sum[t] +=
+                (double)HN_FN(exp)((real)((double)g->x[row * cols + k] - top[first_of(a, t)]));
     }
     HN_TREE(sum, a->team);
-    HN_EACH(t) if (a->form == CE && (t & (a->team - 1)) == 0) top[t] += log(sum[t]);
+    HN_EACH(t) if (a->form == CE && lane_of(a, t) == 0) top[t] += log(sum[t]);
     HN_EACH(t)
     {
-        int64_t row = r0 + (t >> a->team_bits);
-        double base = a->form == CE ? top[t & -a->team] : 0;
+        int64_t row = r0 + team_of(a, t);
+        double base = a->form == CE ? top[first_of(a, t)] : 0;
         sum[t] = 0;
-        for (int64_t k = (t & (a->team - 1)); row < g->rows && k < cols; k += a->team)
+        for (int64_t k = lane_of(a, t); row < g->rows && k < cols; k += a->team)
             sum[t] += share(a, cols, g->x, &g->labels, row, k, base);
     }
     HN_TREE(sum, a->team);
     HN_EACH(t)
     {
-        int64_t row = r0 + (t >> a->team_bits);
-        if ((t & (a->team - 1)) == 0 && row < g->rows) {
+        int64_t row = r0 + team_of(a, t);
+        if (lane_of(a, t) == 0 && row < g->rows) {
             double weight = g->w ? (double)g->w[row / g->share_of] : 1;
             o->loss[row] = weight * sum[t], o->weight[row] = weight;
             if (a->form == CE) o->lse[row] = top[t];
