@@ -321,8 +321,11 @@ def test_decimal_comma():
     if not made:
         print("  skipped: localedef has no de_DE")
         return
+    lost = tmp / "lost_by_glibc" # with LOCPATH its newlocale(), which p11-kit below libpq calls as it is loaded, does not free the path
+    lost.write_text("leak:__argz_add_sep\n")
+    known = {"LSAN_OPTIONS": f"suppressions={lost}:print_suppressions=0"}
     said = []
-    for i, env in enumerate(({"LC_ALL": "C"}, {"LC_ALL": "de_DE.UTF-8", "LOCPATH": str(places)})):
+    for i, env in enumerate(({"LC_ALL": "C"}, {"LC_ALL": "de_DE.UTF-8", "LOCPATH": str(places), **known})):
         at = tmp / f"comma{i}"
         at.mkdir()
         shutil.copy(NET, at / "n.onnx")
