@@ -89,11 +89,10 @@ int64_t hn_gpu_gemm_blocks(const struct hn_gpu_node *n, int64_t rows)
 {
     const struct hn_gpu_exec one = { .max_slots = 1 };
     const struct hn_k_gemm *g = n->args;
-    int64_t panels = 0;
-    for (int i = 0; n->kernel == HN_KN_panel && i < g->n; i++)
-        panels += hn_gpu_panel_blocks(&g->p[i], rows);
-    if (n->kernel == HN_KN_panel) return panels;
-    return blocks(&one, n->args, rows, HN_K_TILE);
+    int64_t tiles = 0;
+    if (n->kernel == HN_KN_gemm) return blocks(&one, n->args, rows, HN_K_TILE);
+    for (int i = 0; i < g->n; i++) tiles += hn_gpu_panel_blocks(&g->p[i], rows);
+    return tiles;
 }
 
 /* Does the kernel, which counts an operand's elements in 32 bits, take these? */
@@ -116,27 +115,26 @@ int hn_gpu_gemm_fits(const struct hn_gpu_node *node, int64_t rows)
 }
 
 /* Panels where they keep all of a GPU busy. It follows from the plan and the number of slots alone, and so do their shapes. */
-static int by_panels(const struct hn_gpu_exec *e, const struct hn_k_gemm *k)
+static enum hn_k_id kernel_for(const struct hn_gpu_exec *e, const struct hn_k_gemm *k)
 {
     const int asked = e->dev->o.native;
-    if (!hn_gpu_panel_takes(e, k)) return 0;
-    return asked == HN_GPU_BY_SIZE ? blocks(e, k, e->plan->max_rows, 2 * HN_K_TILE) >= BUSY_BLOCKS
-                                   : asked != HN_GPU_TILES;
+    if (asked == HN_GPU_TILES || !hn_gpu_panel_takes(e, k)) return HN_KN_gemm;
+    if (asked == HN_GPU_MMA || asked >= HN_GPU_MMA_SHAPE) return HN_KN_mma;
+    if (asked != HN_GPU_BY_SIZE) return HN_KN_panel;
+    return blocks(e, k, e->plan->max_rows, 2 * HN_K_TILE) >= BUSY_BLOCKS ? HN_KN_panel : HN_KN_gemm;
 }
 
 static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
 {
-    struct hn_k_gemm panels = *k;
-    if (!by_panels(b->e, k))
-        return hn_gpu_add(b, HN_KN_gemm, k, sizeof *k, hn_gpu_fixed(1), 1) ? HONE_OK : no_memory(b);
-    panels.column = -1;
-    for (int i = 0; i < k->n; i++) {
-        hn_gpu_panel_shape(b->e, &panels.p[i]);
-        if (k->p[i].a.column >= 0) panels.column = k->p[i].a.column;
-        if (k->p[i].b.column >= 0) panels.column = k->p[i].b.column;
+    const enum hn_k_id kernel = kernel_for(b->e, k);
+    struct hn_k_gemm tiled = *k;
+    tiled.column = -1;
+    for (int i = 0; kernel != HN_KN_gemm && i < k->n; i++) {
+        hn_gpu_panel_shape(b->e, kernel, &tiled.p[i]);
+        if (k->p[i].a.column >= 0) tiled.column = k->p[i].a.column;
+        if (k->p[i].b.column >= 0) tiled.column = k->p[i].b.column;
     }
-    return hn_gpu_add(b, HN_KN_panel, &panels, sizeof panels, hn_gpu_fixed(1), 1) ? HONE_OK
-                                                                                  : no_memory(b);
+    return hn_gpu_add(b, kernel, &tiled, sizeof tiled, hn_gpu_fixed(1), 1) ? HONE_OK : no_memory(b);
 }
 
 /* The three products of a layer; where their results go, and what is taken in on the way, is the caller's. */

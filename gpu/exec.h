@@ -33,7 +33,9 @@ enum hn_gpu_product {                 /* gemm-native=: the kernel of the GPU's o
                       HN_GPU_BY_SIZE, /* panels where there are many tiles (dense.c) */
                       HN_GPU_TILES,   /* gemm */
                       HN_GPU_PANELS,  /* panel, each product in the shape that panel.c chooses */
-                      HN_GPU_SHAPE /* and above: panel, all in shape HN_GPU_SHAPE + enum hn_k_panel */
+                      HN_GPU_MMA,     /* mma, in the shape that panel.c chooses */
+                      HN_GPU_SHAPE, /* and above: panel, all in shape HN_GPU_SHAPE + enum hn_k_panel */
+                      HN_GPU_MMA_SHAPE = HN_GPU_SHAPE + HN_KP_COUNT /* mma, + enum hn_k_mma */
 };
 struct hn_gpu_options {
     enum hn_gpu_math math;
@@ -212,10 +214,13 @@ int hn_gpu_native_product(const struct hn_gpu_exec *e, int64_t m, int64_t n, int
 /* choice.c: are a plan's products in fp32 with one slot, too, whatever math= says? */
 int hn_gpu_exact_anyway(struct hn_gpu_dev *d, const struct hn_plan *plan);
 
-static inline int hn_gpu_is_product(enum hn_k_id k) { return k == HN_KN_gemm || k == HN_KN_panel; }
+static inline int hn_gpu_is_product(enum hn_k_id k)
+{
+    return k == HN_KN_gemm || k == HN_KN_panel || k == HN_KN_mma;
+}
 
-/* panel.c: the tiles of a product in the kernel `panel`, and how many blocks it has; does the kernel take these products? */
-void hn_gpu_panel_shape(const struct hn_gpu_exec *e, struct hn_k_product *p);
+/* panel.c: the tiles of a product in the kernels `panel` and `mma`, and how many blocks it has; do they take these products? */
+void hn_gpu_panel_shape(const struct hn_gpu_exec *e, enum hn_k_id kernel, struct hn_k_product *p);
 int64_t hn_gpu_panel_blocks(const struct hn_k_product *p, int64_t rows);
 int hn_gpu_panel_takes(const struct hn_gpu_exec *e, const struct hn_k_gemm *g);
 

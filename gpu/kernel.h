@@ -167,7 +167,7 @@ struct
     int32_t ones,
         acc_sums; /* 1: sums[j] (+)= beta sum_k b[k,j], 2: sums[i] (+)= beta sum_k a[i,k] */
     double alpha, beta;
-    /* `panel`: a tile's shape, its rows 1 << row_bits; tiles side by side, and 2^31 / across, rounded up; blocks of sums */
+    /* `panel`, `mma`: a tile's shape, its rows 1 << row_bits; tiles side by side, and 2^31 / across, rounded up; blocks of sums */
     int32_t shape, row_bits, cols, across, sums_blocks;
     uint32_t magic;
     struct hn_k_tail tail;
@@ -177,7 +177,7 @@ struct
     struct hn_k_env env;
     const struct hn_k_column *columns; /* n_columns per slot */
     int32_t n_columns, n;
-    int32_t column; /* `panel`: the column of the data set that an operand is; -1: none is */
+    int32_t column; /* `panel`, `mma`: the column of the data set that an operand is; -1: none is */
     struct hn_k_product p[2];
 };
 struct hn_k_colsum { /* d[j] (+)= scale * sum_r x[r, j]; one: a single sum over all */
@@ -341,7 +341,7 @@ struct hn_k_average { /* n elements of slab W from `first` on */
     X(gather)                                                                                      \
     X(fill)                                                                                        \
     X(emit) X(convert) X(turn)                                                                     \
-    X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm) X(panel) X(colsum) X(norm) X(norm_back)         \
+    X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm) X(panel) X(mma) X(colsum) X(norm) X(norm_back)         \
     X(norm1) X(norm1_back) X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
@@ -378,6 +378,13 @@ enum hn_k_panel {
     HN_KP_64x64,
     HN_KP_COUNT
 };
+
+/* Tiles of `mma`: rows, columns, slots of 8 columns a warp, shares of the terms, chunks a warp has on their way. */
+#define HN_K_MMAS_32(X)                                                                            \
+    X(16, 16, 2, 8, 4) X(16, 32, 4, 8, 2) X(64, 16, 2, 2, 4) X(64, 32, 4, 2, 2) X(32, 48, 6, 4, 1)
+#define HN_K_MMAS_64(X) X(16, 16, 2, 8, 2) X(16, 32, 4, 8, 1) X(64, 16, 2, 2, 2) X(64, 32, 4, 2, 1)
+enum hn_k_mma { HN_KM_16x16, HN_KM_16x32, HN_KM_64x16, HN_KM_64x32, HN_KM_32x48, HN_KM_COUNT };
+enum { HN_K_MMA_PAD = 4 }; /* behind each row of partial sums in shared memory */
 
 /* ---- inside kernels ------------------------------------------------------------------------------------------ */
 
@@ -442,6 +449,8 @@ typedef double real;
 /* A pointer or an int64 is loaded by here, not where it is first used. */
 #define HN_HERE(x) asm volatile("" ::"l"(x))
 #define HN_ALIGNED __align__(16)
+/* It points to device memory, not to a block's own: said where nvcc cannot see it. */
+#define HN_GLOBAL(p) __builtin_assume(__isGlobal(p))
 #else
 struct hn_k_at { /* a block's place in the grid */
     int64_t x, y, z, nx;
@@ -492,6 +501,7 @@ void hn_watch_arrived(int still);
 #define HN_ANEW(t) ((void)0)
 #define HN_HERE(x) ((void)(x))
 #define HN_ALIGNED
+#define HN_GLOBAL(p) ((void)0)
 #endif
 
 /* Elements of the whole grid row, thread by thread: for (int64_t i = HN_FIRST(t); i < n; i += HN_STRIDE) */

@@ -4,72 +4,9 @@
  * makes one or two products, each in the shape the host chose for it (panel.c), and the gradient of a bias in blocks of its own.
  * Operands come to shared memory by asynchronous copies (source.h), several chunks ahead; a chunk sent off in one phase is
  * waited for at the end of the phase before the one that reads it. */
-#include "gpu/product.h"
-#include "gpu/source.h"
+#include "gpu/tile.h"
 
-enum { SHARED = HN_K_PANEL_BYTES / sizeof(real), SUM_LANES = HN_BLOCK / HN_K_SUMS };
-
-struct parts { /* a tile's partial sums in shared memory */
-    int rows, cols, pitch, n;
-};
-/* The tile of block x, in slot z, and its operands: 1; 2: sums of an operand, b, for the gradient of a bias, beginning at
- * j0; 0: nothing. */
-HN_DEVICE int find_panel(const struct hn_k_gemm *g, const struct known *w,
-                         const struct bases *bases, uint32_t x, int64_t z, struct job *j,
-                         struct source *a, struct source *b)
-{
-    for (int i = 0; i < g->n; i++) {
-        const struct hn_k_product *p = &g->p[i];
-        const int m = (int)hn_n(p->m, w->rows), n = (int)hn_n(p->n, w->rows);
-        const uint32_t down = (uint32_t)((m + (1 << p->row_bits) - 1) >> p->row_bits),
-                       tiles = down * (uint32_t)p->across, sums = (uint32_t)p->sums_blocks;
-        if (m <= 0) continue;
-        if (x >= tiles + sums) {
-            x -= tiles + sums;
-            continue;
-        }
-        const uint32_t row = (uint32_t)((uint64_t)x * p->magic >> 31);
-        j->which = i, j->m = m, j->n = n, j->k = (int)hn_n(p->k, w->rows), j->z = z;
-        j->i0 = (int)row << p->row_bits, j->j0 = (int)(x - row * (uint32_t)p->across) * p->cols;
-        if (x < tiles) {
-            *a = source_of(w, bases, &p->a, m, j->k, j->i0);
-            *b = source_of(w, bases, &p->b, n, j->k, j->j0);
-            return 1;
-        }
-        j->j0 = (int)(x - tiles) * HN_K_SUMS;
-        *b = source_of(w, bases, p->ones == 1 ? &p->b : &p->a, p->ones == 1 ? n : m, j->k, j->j0);
-        return 2;
-    }
-    return 0;
-}
-
-/* A thread's results leave in strips: up to four rows of a column, HN_BLOCK strips after each other. */
-HN_DEVICE int strip_rows(int rows, int cols)
-{
-    return rows * cols < 4 * HN_BLOCK ? rows * cols / HN_BLOCK : 4;
-}
-struct chance { /* what Dropout does to a thread's results: 4 bits a strip */
-    uint32_t off;
-    int live; /* the slot has not been stopped */
-    real scale;
-};
-/* Found while the first chunk is on its way. */
-HN_DEVICE struct chance chance_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                                  const struct job *j, int rows, int cols, int t)
-{
-    struct chance c = { 0, s->stop == 0, 1 };
-    if (!g->p[j->which].tail.drops) return c;
-    const struct mask m = mask_of(s, &g->p[j->which].tail.drop);
-    const int n = strip_rows(rows, cols);
-    c.scale = m.scale;
-    HN_ROLLED
-    for (uint32_t u = (uint32_t)t, at = 0; u < (uint32_t)(rows * cols / n);
-         u += HN_BLOCK, at += 4) {
-        const int row = (int)(u / (uint32_t)cols) * n, col = (int)(u % (uint32_t)cols);
-        c.off |= dropped(s, &m, g->p[j->which].tail.drop.stream, j->i0 + row, j->j0 + col, n) << at;
-    }
-    return c;
-}
+enum { SHARED = HN_K_PANEL_BYTES / sizeof(real) };
 
 /* ---- sums ------------------------------------------------------------------------------------------------------ */
 
@@ -175,53 +112,6 @@ HN_DEVICE void pick_up(real *x, const real *from, int along, int lines, int deep
 #define PITCH  36
 #include "gpu/panel.h"
 #endif
-
-/* Sums over the terms of an operand whose lines are terms, the gradient of a bias. */
-HN_DEVICE void add_terms(const struct hn_k_gemm *g, const struct bases *bases, const struct job *j,
-                         const struct source *o, double *sum)
-{
-    const struct hn_k_product *p = &g->p[j->which];
-    real *sums = at_base(bases, p->sums);
-    HN_EACH(t)
-    {
-        const int at = j->j0 + t % HN_K_SUMS;
-        const real *from = o->base + (at < o->n ? at : 0);
-        double v = 0;
-        HN_UNROLL8
-        for (int k = t / HN_K_SUMS; k < o->k; k += SUM_LANES) v += (double)from[line_at(o, k)];
-        sum[t] = v;
-    }
-    HN_LANES(sum, HN_K_SUMS);
-    HN_EACH(t)
-    if (t < HN_K_SUMS && j->j0 + t < o->n) {
-        const double v = p->beta * sum[t] + (p->acc_sums ? (double)sums[j->j0 + t] : 0);
-        sums[j->j0 + t] = (real)v;
-    }
-}
-
-/* Partial sums are added in order. */
-HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct bases *bases, const struct job *j,
-                       const struct parts *is, const real *sh, HN_PRIVATE(struct chance, chance, 1))
-{
-    const struct way_out way = way_out_of(g, bases, j);
-    const int n = strip_rows(is->rows, is->cols);
-    HN_EACH(t)
-    HN_ROLLED
-    for (uint32_t u = (uint32_t)t, at = 0;
-         HN_MINE(chance, t)->live && u < (uint32_t)(is->rows * is->cols / n);
-         u += HN_BLOCK, at += 4) {
-        const int row = (int)(u / (uint32_t)is->cols) * n, col = (int)(u % (uint32_t)is->cols);
-        const struct ahead ahead = look_ahead(g, j, &way, j->i0 + row, j->j0 + col, n);
-        real sum[4] = { 0 };
-        for (int w = 0; w < is->n; w++) {
-            HN_UNROLL
-            for (int e = 0; e < 4; e++)
-                if (e < n) sum[e] += sh[(w * is->rows + row + e) * is->pitch + col];
-        }
-        finish(g, j, &way, &ahead, HN_MINE(chance, t)->off >> at, HN_MINE(chance, t)->scale,
-               j->i0 + row, j->j0 + col, sum);
-    }
-}
 
 HN_KERNEL_SOON(panel, hn_k_gemm, 2)
 {

@@ -9,7 +9,7 @@
 #include "tests/cpu/rig.h"
 #include "tests/gpu/fake.h"
 
-enum { MOST = 1 << 16, SLOTS = 3, STEPS = 2, LAYERS = 4, WAYS = 8 };
+enum { MOST = 1 << 16, SLOTS = 3, STEPS = 2, LAYERS = 4, WAYS = 14 };
 
 struct shape {
     int width[LAYERS], trans, gathered;
@@ -26,10 +26,13 @@ static const struct shape shapes[] = {
     { { 16, 64, 64, 32 }, 0, 1, 64, 0, 1 },    { { 12, 100, 100, 17 }, 1, 1, 97, 0.1, 1 },
 };
 static const char *const ways[WAYS] = {
-    "gemm-impl=native,gemm-native=panels", "gemm-impl=native,gemm-native=16x16",
-    "gemm-impl=native,gemm-native=32x16",  "gemm-impl=native,gemm-native=64x16",
-    "gemm-impl=native,gemm-native=64x32",  "gemm-impl=native,gemm-native=64x48",
-    "gemm-impl=native,gemm-native=64x64",  "gemm-native=panels,graph=off",
+    "gemm-impl=native,gemm-native=panels",    "gemm-impl=native,gemm-native=16x16",
+    "gemm-impl=native,gemm-native=32x16",     "gemm-impl=native,gemm-native=64x16",
+    "gemm-impl=native,gemm-native=64x32",     "gemm-impl=native,gemm-native=64x48",
+    "gemm-impl=native,gemm-native=64x64",     "gemm-native=panels,graph=off",
+    "gemm-impl=native,gemm-native=mma",       "gemm-impl=native,gemm-native=mma-16x16",
+    "gemm-impl=native,gemm-native=mma-16x32", "gemm-impl=native,gemm-native=mma-64x16",
+    "gemm-impl=native,gemm-native=mma-64x32", "gemm-impl=native,gemm-native=mma-32x48",
 };
 
 struct net {
@@ -179,33 +182,45 @@ START_TEST(choice)
     static const struct {
         int64_t rows, n, k;
         int slots, elem, shape;
+        enum hn_k_id kernel;
     } cases[] = {
-        { 512, 48, 784, 1, 4, HN_KP_16x16 },    { 128, 512, 784, 1, 4, HN_KP_32x16 },
-        { 784, 512, 128, 1, 4, HN_KP_64x32 },   { 512, 48, 784, 64, 4, HN_KP_64x48 },
-        { 4096, 4096, 512, 1, 4, HN_KP_64x64 }, { 512, 64, 784, 64, 8, HN_KP_32x32 },
-        { 50, 1, 100, 1, 8, HN_KP_16x16 },
+        { 512, 48, 784, 1, 4, HN_KM_16x16, HN_KN_mma },
+        { 128, 512, 784, 1, 4, HN_KM_16x32, HN_KN_mma },
+        { 784, 512, 128, 1, 4, HN_KM_64x32, HN_KN_mma },
+        { 512, 48, 784, 64, 4, HN_KM_32x48, HN_KN_mma },
+        { 512, 48, 784, 64, 8, HN_KM_64x32, HN_KN_mma },
+        { 512, 48, 784, 1, 4, HN_KP_16x16, HN_KN_panel },
+        { 128, 512, 784, 1, 4, HN_KP_32x16, HN_KN_panel },
+        { 784, 512, 128, 1, 4, HN_KP_64x32, HN_KN_panel },
+        { 512, 48, 784, 64, 4, HN_KP_64x48, HN_KN_panel },
+        { 4096, 4096, 512, 1, 4, HN_KP_64x64, HN_KN_panel },
+        { 512, 64, 784, 64, 8, HN_KP_32x32, HN_KN_panel },
+        { 50, 1, 100, 1, 8, HN_KP_16x16, HN_KN_panel },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct hn_gpu_dev dev = { .elem = (size_t)cases[i].elem, .o = { .native = HN_GPU_PANELS } };
+        struct hn_gpu_dev dev = { .elem = (size_t)cases[i].elem,
+                                  .o = { .native = HN_GPU_BY_SIZE } };
         const struct hn_plan plan = { .max_rows = cases[i].rows };
         const struct hn_gpu_exec e = { .dev = &dev, .plan = &plan, .max_slots = cases[i].slots };
         struct hn_k_gemm g = { .n = 1 };
-        const struct hn_gpu_node node = { .kernel = HN_KN_panel, .args = &g };
+        const enum hn_k_id kernel = cases[i].kernel;
+        const struct hn_gpu_node node = { .kernel = kernel, .args = &g };
         struct hn_k_product *p = &g.p[0];
         p->m = (struct hn_k_dim){ 1, 0 }, p->n = hn_gpu_fixed(cases[i].n);
         p->k = hn_gpu_fixed(cases[i].k);
-        hn_gpu_panel_shape(&e, p);
+        hn_gpu_panel_shape(&e, kernel, p);
         ck_assert_msg(p->shape == cases[i].shape, "case %zu: shape %d", i, p->shape);
         ck_assert_int_eq((int)hn_gpu_gemm_blocks(&node, (1 << p->row_bits) + 1),
                          2 * (int)((cases[i].n + p->cols - 1) / p->cols));
         p->ones = 1; /* and the sums of b's columns, 16 a block */
-        hn_gpu_panel_shape(&e, p);
+        hn_gpu_panel_shape(&e, kernel, p);
         ck_assert_int_eq((int)hn_gpu_gemm_blocks(&node, 1 << p->row_bits),
                          (int)((cases[i].n + p->cols - 1) / p->cols + (cases[i].n + 15) / 16));
-        for (int f = HN_KP_16x16; f < HN_KP_COUNT && cases[i].elem == 4; f++) {
-            dev.o.native = HN_GPU_SHAPE + f;
-            hn_gpu_panel_shape(&e, p);
-            ck_assert(p->shape == f || f == HN_KP_32x32);
+        const int mma = kernel == HN_KN_mma, shapes_of = mma ? HN_KM_COUNT : HN_KP_COUNT;
+        for (int f = 0; f < shapes_of && cases[i].elem == 4; f++) {
+            dev.o.native = (mma ? HN_GPU_MMA_SHAPE : HN_GPU_SHAPE) + f;
+            hn_gpu_panel_shape(&e, kernel, p);
+            ck_assert(p->shape == f || (!mma && f == HN_KP_32x32));
         }
     }
 }
@@ -221,7 +236,7 @@ START_TEST(taken)
     struct hn_k_product *p = &g.p[0];
     p->m = (struct hn_k_dim){ 1, 0 }, p->n = hn_gpu_fixed(16), p->k = hn_gpu_fixed(9);
     for (p->n.fixed = 1; hn_gpu_panel_takes(&e, &g); p->n.fixed += 1009) {
-        hn_gpu_panel_shape(&e, p);
+        hn_gpu_panel_shape(&e, HN_KN_panel, p);
         const int64_t tiles = hn_gpu_panel_blocks(p, 1000);
         for (int64_t row = 0; row < tiles / p->across; row++) { /* a row's first and last tile */
             ck_assert_int_eq((int)((uint64_t)(row * p->across) * p->magic >> 31), (int)row);

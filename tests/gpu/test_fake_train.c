@@ -10,9 +10,9 @@
 static struct outcome want, got;
 
 /* library; without epilogues; native; cohort; BatchNorm by cuDNN in every way to see it; several steps a graph, where the
- * library refuses most products; products in panels, one replica and a cohort; all products by the library; side work as early as
+ * library refuses most products; products in panels and by `mma`, one replica and a cohort; all products by the library; side work as early as
  * it may run */
-enum { WAYS = 14 };
+enum { WAYS = 16 };
 START_TEST(programs)
 {
     static const char *const ways[WAYS] = { "",
@@ -28,7 +28,9 @@ START_TEST(programs)
                                             "gemm-native=panels,bn-impl=native",
                                             "gemm-native=64x48",
                                             "gemm-impl=library",
-                                            "graph=off" };
+                                            "graph=off",
+                                            "gemm-native=mma,gemm-impl=native",
+                                            "gemm-native=mma" };
     struct made *m = made_program((uint64_t)_i, 1);
     struct rig_data d;
     rig_data_init(&d, &m->t, m->classes, 9);
@@ -41,7 +43,7 @@ START_TEST(programs)
         fake.no_epilogue = k == 1 ? 1 : k == 9 ? 2 : 0;
         fake.eager = k == 13;
         u.b = &hn_backend_cuda_f64, u.options = ways[k];
-        const int cohort = k == 3 || k == 11;
+        const int cohort = k == 3 || k == 11 || k == 15;
         u.slots = cohort ? 4 : 1, u.place = cohort ? 2 : 0, u.ragged = cohort;
         train(m, &d, &u, &got);
         if (got.refused && k >= 4 && k <= 8) continue;

@@ -307,12 +307,14 @@ static void curves(const struct task *k)
                  { "math=tf32", "TF32 against float64", 2e-2 },
                  { "math=bf16", "bfloat16 against float64", 5e-2 },
                  { "gemm-native=panels", "fp32, products in panels, against float64", 1e-3 },
+                 { "gemm-native=mma",
+                   "fp32, products on the tensor cores in float64, against float64", 1e-3 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
     struct curve want = { { 0 }, NULL };
     if (k->s->small)
         curve_row(k, &hn_backend_reference, "", "float64 against the CPU's reference kernels", 1e-9,
                   &want);
-    for (int i = 0; i < 4 + k->s->norm; i++)
+    for (int i = 0; i < 5 + k->s->norm; i++)
         curve_row(k, &hn_backend_cuda_f32, ways[i].options, ways[i].what, ways[i].bound, &want);
     free(want.w);
 }
@@ -340,6 +342,12 @@ static const struct {
     { "gemm-native=16x16", "fp32, products in panels of 16 x 16", "ABC", 1 },
     { "gemm-native=32x16", "fp32, products in panels of 32 x 16", "ABC", 1 },
     { "gemm-native=64x32", "fp32, products in panels of 64 x 32", "ABC", 1 },
+    { "gemm-native=mma", "fp32, products on the tensor cores in float64", "ABC", 0 },
+    { "gemm-native=mma-16x16", "fp32, the same in tiles of 16 x 16", "ABC", 0 },
+    { "gemm-native=mma-16x32", "fp32, the same in tiles of 16 x 32", "AC", 0 },
+    { "gemm-native=mma-64x32", "fp32, the same in tiles of 64 x 32", "C", 0 },
+    { "gemm-native=mma,gemm-impl=native", "fp32, all products on the tensor cores in float64", "D",
+      0 },
     { "gemm-impl=library", "fp32, cuBLASLt's products", "ABCD", 1 },
     { "gemm-impl=library,math=tf32", "TF32, cuBLASLt's products", "ABCD", 1 },
     { "math=tf32,bias-sums=layer", "TF32, bias gradients by the layers, not the norms", "D", 1 },
@@ -417,11 +425,18 @@ static void measure(const struct task *k)
     row(k, &hn_backend_cuda_f64, "", "float64");
     if (!strchr("D", k->s->name[0]))
         row(k, &hn_backend_cuda_f64, "gemm-native=tiles", "float64, products in tiles");
+    if (k->s->name[0] != 'D')
+        row(k, &hn_backend_cuda_f64, "gemm-native=mma", "float64, products on the tensor cores");
     if (k->s->norm)
         row(k, &hn_backend_cuda_f64, "bn-impl=cudnn", "float64, BatchNormalization by cuDNN");
     const int both = strcmp(k->s->name, "A") == 0 || strcmp(k->s->name, "B") == 0;
     if (k->s->name[0] != 'D') together(k, "", "fp32", seen->one, 0);
     if (both) together(k, "gemm-native=tiles", "fp32, products in tiles", seen->one, 0);
+    if (k->s->name[0] != 'D')
+        together(k, "gemm-native=mma", "fp32, products on the tensor cores in float64", seen->one,
+                 0);
+    if (strcmp(k->s->name, "A") == 0)
+        together(k, "gemm-native=mma-64x32", "fp32, the same in tiles of 64 x 32", seen->one, 0);
     if (strcmp(k->s->name, "A") == 0)
         together(k, "norm-width=4", "4 channels a block", seen->one, 0);
     streamed(k, both);

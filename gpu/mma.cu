@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Matrix products in float64 on the tensor cores, whatever the model's precision: products of two floats are exact in double, so
+ * a sum is rounded once. On an H200 a multiplication there costs what one in float32 costs elsewhere, and one instruction of a
+ * warp does 2048 of them, straight from registers: a product of a small layer is few instructions in a row.
+ *
+ * A warp has 16 rows and 8 NT columns of a tile and every KS-th chunk of 16 terms; the block's 8 warps are KS shares of the terms
+ * of 8 / KS bands of rows. What a share comes to is left in shared memory, and tile.h adds the shares up in order: which terms are
+ * added to which follows from k and the shape alone. Operands are read where they lie, some chunks ahead, into registers; the
+ * order of a chunk's terms and of a tile's lines is free as long as both operands have the same, and is such that loads are of
+ * several neighbours. */
+#include "gpu/mma.h"
+#include "gpu/tile.h"
+
+enum {
+    TERMS = 16,             /* of a chunk */
+    MOST_N = 6,             /* slots of 8 columns of a warp, at most */
+    RAW = 4 * (2 + MOST_N), /* elements of a chunk that a thread loads */
+    DEEPEST = 4,            /* chunks on their way */
+    SHARED = HN_BITS == 32 ? 4 * 32 * (48 + HN_K_MMA_PAD) /* partial sums of the largest tile */
+                           : 2 * 64 * (32 + HN_K_MMA_PAD)
+};
+
+/* ---- which line of a tile is where ---------------------------------------------------------------------------------- */
+
+/* Lines are dealt out to `slots` of 8: four neighbours to four slots, so that one load of four across the terms serves them; in
+ * the end two to two. */
+HN_DEVICE int together(int slots, int s) { return s / 4 * 4 + 4 <= slots ? 4 : 2; }
+HN_DEVICE int line_of(int slots, int s, int i)
+{
+    const int first = s / 4 * 4;
+    return 8 * first + together(slots, s) * i + s - first;
+}
+
+struct view { /* a thread's lines of an operand, or where the terms begin that it loads next */
+    uint32_t line[MOST_N], term[4];
+};
+
+HN_DEVICE void find_them(const struct source *o, int n, uint32_t *at)
+{
+    if (o->index) {
+        HN_UNROLL
+        for (int i = 0; i < n; i++) at[i] = o->index[at[i]];
+    }
+    HN_UNROLL
+    for (int i = 0; i < n; i++) at[i] = (at[i] + o->first) * o->stride;
+}
+
+/* Lines that are not there are others of the tile: nobody looks at what they come to. */
+HN_DEVICE void look_at_lines(const struct source *o, int slots, int lane, struct view *v)
+{
+    HN_UNROLL
+    for (int s = 0; s < slots; s++) {
+        const int line = o->i0 + line_of(slots, s, lane / 4);
+        v->line[s] = (uint32_t)(line < o->n ? line : 0);
+    }
+    if (o->along) find_them(o, slots, v->line);
+}
+/* The terms from k on, of an operand whose lines are terms. */
+HN_DEVICE void look_at_terms(const struct source *o, int k, struct view *v)
+{
+    if (o->along) return;
+    HN_UNROLL
+    for (int q = 0; q < 4; q++) v->term[q] = (uint32_t)(k + q < o->k ? k + q : 0);
+    find_them(o, 4, v->term);
+}
+
+/* ---- a chunk ---------------------------------------------------------------------------------------------------------- */
+
+/* How a kernel's code reads an operand: its lines run along the terms or across them; by several neighbours at once, or, slow,
+ * one by one, whatever runs where. */
+struct way {
+    int along, slow;
+};
+HN_DEVICE void load_two(real *to, const real *from)
+{
+#ifdef __CUDACC__
+    struct __align__(2 * sizeof(real)) two { real v[2]; };
+    *(two *)to = *(const two *)from;
+#else
+    to[0] = from[0], to[1] = from[1];
+#endif
+}
+/* The terms k … k + 3 of each slot's line: raw[4 * slot + term]. */
+HN_DEVICE void load_along(const struct source *o, int slots, int k, const struct view *v, real *raw)
+{
+    HN_UNROLL
+    for (int s = 0; s < slots; s++) {
+        HN_UNROLL
+        for (int q = 0; q < 4; q++) raw[4 * s + q] = 0;
+        if (k < o->k) hn_copy4(raw + 4 * s, o->base + v->line[s] + k);
+    }
+}
+HN_DEVICE void load_across(const struct source *o, int slots, int k, const struct view *v,
+                           real *raw)
+{
+    HN_UNROLL
+    for (int q = 0; q < 4; q++) HN_UNROLL
+    for (int s = 0; s < slots; s += together(slots, s)) {
+        const int n = together(slots, s);
+        const real *from = o->base + v->term[q] + v->line[s];
+        HN_ALIGNED real x[4] = { 0 };
+        if (k + q < o->k && n == 4) hn_copy4(x, from);
+        if (k + q < o->k && n == 2) load_two(x, from);
+        HN_UNROLL
+        for (int e = 0; e < n; e++) raw[4 * (s + e) + q] = x[e];
+    }
+}
+HN_DEVICE void load_slowly(const struct source *o, int slots, int k, const struct view *v,
+                           real *raw)
+{
+    HN_UNROLL
+    for (int i = 0; i < 4 * slots; i++) {
+        const int q = i % 4;
+        const uint32_t term = o->along ? (uint32_t)(k + q) : v->term[q];
+        raw[i] = k + q < o->k ? o->base[v->line[i / 4] + term] : 0;
+    }
+}
+/* Chunk c, of which this lane has terms 4 (lane % 4) …; `next`: the one whose terms are looked up meanwhile. */
+HN_DEVICE void load(const struct source *o, struct way way, int slots, int c, int next, int lane,
+                    struct view *v, real *raw)
+{
+    const int k = c * TERMS + lane % 4 * 4;
+    if (way.slow)
+        load_slowly(o, slots, k, v, raw);
+    else if (way.along)
+        load_along(o, slots, k, v, raw);
+    else
+        load_across(o, slots, k, v, raw);
+    if (way.slow ? !o->along : !way.along) look_at_terms(o, next * TERMS + lane % 4 * 4, v);
+}
+
+/* ---- a tile ----------------------------------------------------------------------------------------------------------- */
+
+struct
+    shape { /* 8 nt columns; `shares` of a tile's terms; chunks on their way; a's lines, and b's */
+    int nt, shares, deep;
+    struct way a, b;
+};
+struct
+    share { /* of a warp: its first chunk, those it leaves out, all chunks; its 16 rows of the tile */
+    int first, step, chunks, band;
+};
+HN_DEVICE struct share share_of(int shares, int k, int w)
+{
+    return (struct share){ w % shares, shares, (k + TERMS - 1) / TERMS, w / shares };
+}
+
+HN_DEVICE void load_both(const struct source *a, const struct source *b, struct shape is,
+                         const struct share *own, int c, int lane, struct view *va, struct view *vb,
+                         real *to)
+{
+    load(b, is.b, is.nt, c, c + own->step, lane, vb, to + 8);
+    load(a, is.a, 2, c, c + own->step, lane, va, to);
+}
+
+/* A lane's sums: rows line_of(2, half, lane / 4) of its band; of a group of slots the columns are neighbours. */
+HN_DEVICE void leave(const struct parts *is, const struct share *own, int nt, int lane,
+                     const double *acc, real *sh)
+{
+    HN_UNROLL
+    for (int half = 0; half < 2; half++) {
+        const int row = 16 * own->band + line_of(2, half, lane / 4);
+        real *to = sh + (own->first * is->rows + row) * is->pitch;
+        HN_UNROLL
+        for (int s = 0; s < nt; s += together(nt, s)) {
+            const int n = together(nt, s);
+            HN_ALIGNED real v[8];
+            HN_UNROLL
+            for (int e = 0; e < 2 * n; e++) v[e] = (real)acc[4 * (s + e % n) + 2 * half + e / n];
+            HN_UNROLL
+            for (int e = 0; e < 2 * n; e += 4) hn_copy4(to + 8 * s + 2 * n * (lane % 4) + e, v + e);
+        }
+    }
+}
+
+HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s,
+                            const struct job *j, struct source a, struct source b, struct shape is,
+                            real *sh, HN_PRIVATE(struct chance, chance, 1))
+{
+    HN_PRIVATE(double, acc, 4 * MOST_N);
+    HN_PRIVATE(real, raw, DEEPEST * RAW);
+    HN_PRIVATE(struct view, va, 1);
+    HN_PRIVATE(struct view, vb, 1);
+    const struct parts parts = { 16 * HN_WARPS / is.shares, 8 * is.nt, 8 * is.nt + HN_K_MMA_PAD,
+                                 is.shares };
+    const int i0 = a.i0;
+    HN_GLOBAL(a.base);
+    HN_GLOBAL(b.base);
+    HN_WARP(w)
+    {
+        const struct share own = share_of(is.shares, j->k, w);
+        a.i0 = i0 + 16 * own.band;
+        HN_LANE(t, w)
+        {
+            const int k = own.first * TERMS + t % 4 * 4;
+            HN_UNROLL
+            for (int e = 0; e < 4 * is.nt; e++) HN_MINE(acc, t)[e] = 0;
+            look_at_lines(&a, 2, t % 32, HN_MINE(va, t));
+            look_at_lines(&b, is.nt, t % 32, HN_MINE(vb, t));
+            look_at_terms(&a, k, HN_MINE(va, t));
+            look_at_terms(&b, k, HN_MINE(vb, t));
+        }
+    }
+    HN_TURN();
+    HN_WARP(w)
+    {
+        const struct share own = share_of(is.shares, j->k, w);
+        HN_UNROLL
+        for (int d = 0; d < is.deep; d++) {
+            const int c = own.first + d * own.step;
+            HN_LANE(t, w)
+            if (c < own.chunks)
+                load_both(&a, &b, is, &own, c, t % 32, HN_MINE(va, t), HN_MINE(vb, t),
+                          HN_MINE(raw, t) + d * RAW);
+        }
+        HN_LANE(t, w) * HN_MINE(chance, t) = chance_of(g, s, j, parts.rows, parts.cols, t);
+        HN_ROLLED
+        for (int from = own.first; from < own.chunks; from += is.deep * own.step) {
+            HN_UNROLL
+            for (int d = 0; d < is.deep; d++) {
+                const int c = from + d * own.step, next = c + is.deep * own.step;
+                if (c < own.chunks)
+                    HN_MULTIPLY(is.nt, raw, DEEPEST * RAW, d * RAW, acc, 4 * MOST_N, w);
+                HN_LANE(t, w)
+                if (next < own.chunks)
+                    load_both(&a, &b, is, &own, next, t % 32, HN_MINE(va, t), HN_MINE(vb, t),
+                              HN_MINE(raw, t) + d * RAW);
+            }
+        }
+        HN_LANE(t, w) leave(&parts, &own, is.nt, t % 32, HN_MINE(acc, t), sh);
+    }
+    HN_MEET();
+    return parts;
+}
+
+/* Are loads of several neighbours possible? */
+HN_DEVICE int is_slow(const struct source *o, int slots)
+{
+    return o->by < (o->along ? 4 : together(slots, 0));
+}
+
+HN_KERNEL_SOON(mma, hn_k_gemm, 2)
+{
+    HN_SHARED HN_ALIGNED real sh[SHARED];
+    HN_PRIVATE(struct chance, chance, 1);
+    const struct known known = know(&a, HN_Z);
+    if (known.rows <= 0) return;
+    const struct hn_k_slot *s = &a.env.slots[HN_Z];
+    const struct bases bases = bases_of(&a.env, known.w, known.dw, HN_Z);
+    struct job j;
+    struct source of[2] = { { .by = 0 } };
+    struct parts is;
+    const int what = find_panel(&a, &known, &bases, (uint32_t)HN_X, HN_Z, &j, &of[0], &of[1]);
+    if (!what) return;
+    if (what == 2 || of[0].gathered || of[1].gathered) { /* rows of this step */
+        HN_TURN();
+        const int64_t by = s->ahead * known.rows;
+        source_move(&of[0], by);
+        source_move(&of[1], by);
+    }
+    if (what == 2) {
+        if (s->stop == 0) add_terms(&a, &bases, &j, &of[1], (double *)sh);
+        return;
+    }
+    switch (a.p[j.which].shape) {
+#define TILE(nt, shares, deep, along_a, along_b, slow)                                             \
+    is =                                                                                           \
+        tile(&a, s, &j, of[0], of[1],                                                              \
+             (struct shape){ nt, shares, deep, { along_a, slow }, { along_b, slow } }, sh, chance)
+#define SHAPE(rows, cols, nt, shares, deep)                                                        \
+    case HN_KM_##rows##x##cols:                                                                    \
+        if (is_slow(&of[0], 2) || is_slow(&of[1], nt))                                             \
+            TILE(nt, shares, 1, 0, 0, 1);                                                          \
+        else if (of[0].along && of[1].along)                                                       \
+            TILE(nt, shares, deep, 1, 1, 0);                                                       \
+        else if (of[0].along)                                                                      \
+            TILE(nt, shares, deep, 1, 0, 0);                                                       \
+        else                                                                                       \
+            TILE(nt, shares, deep, 0, 0, 0);                                                       \
+        break;
+#if HN_BITS == 32
+        HN_K_MMAS_32(SHAPE)
+#else
+        HN_K_MMAS_64(SHAPE)
+#endif
+    default: return;
+    }
+    let_out(&a, &bases, &j, &is, sh, chance);
+}
