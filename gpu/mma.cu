@@ -175,15 +175,16 @@ HN_DEVICE void leave(const struct parts *is, const struct share *own, int nt, in
 }
 
 HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                            const struct job *j, struct source a, struct source b, struct shape is,
-                            real *sh, HN_PRIVATE(struct chance, chance, 1))
+                            const struct bases *bases, const struct job *j, struct source a,
+                            struct source b, struct shape is, real *sh,
+                            HN_PRIVATE(struct leaving, leaving, 1))
 {
     HN_PRIVATE(double, acc, 4 * MOST_N);
     HN_PRIVATE(real, raw, DEEPEST * RAW);
     HN_PRIVATE(struct view, va, 1);
     HN_PRIVATE(struct view, vb, 1);
-    const struct parts parts = { 16 * HN_WARPS / is.shares, 8 * is.nt, 8 * is.nt + HN_K_MMA_PAD,
-                                 is.shares };
+    const struct parts parts =
+        parts_of(16 * HN_WARPS / is.shares, 8 * is.nt, 8 * is.nt + HN_K_MMA_PAD, is.shares);
     const int i0 = a.i0;
     HN_GLOBAL(a.base);
     HN_GLOBAL(b.base);
@@ -214,7 +215,7 @@ HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s
                 load_both(&a, &b, is, &own, c, t % 32, HN_MINE(va, t), HN_MINE(vb, t),
                           HN_MINE(raw, t) + d * RAW);
         }
-        HN_LANE(t, w) * HN_MINE(chance, t) = chance_of(g, s, j, parts.rows, parts.cols, t);
+        HN_LANE(t, w) HN_MINE(leaving, t)->chance = chance_of(g, s, j, &parts, t);
         HN_ROLLED
         for (int from = own.first; from < own.chunks; from += is.deep * own.step) {
             HN_UNROLL
@@ -228,6 +229,7 @@ HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s
                               HN_MINE(raw, t) + d * RAW);
             }
         }
+        HN_LANE(t, w) HN_MINE(leaving, t)->ahead = first_ahead(g, bases, j, &parts, t);
         HN_LANE(t, w) leave(&parts, &own, is.nt, t % 32, HN_MINE(acc, t), sh);
     }
     HN_MEET();
@@ -243,7 +245,7 @@ HN_DEVICE int is_slow(const struct source *o, int slots)
 HN_KERNEL_SOON(mma, hn_k_gemm, 2)
 {
     HN_SHARED HN_ALIGNED real sh[SHARED];
-    HN_PRIVATE(struct chance, chance, 1);
+    HN_PRIVATE(struct leaving, leaving, 1);
     const struct known known = know(&a, HN_Z);
     if (known.rows <= 0) return;
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
@@ -265,9 +267,9 @@ HN_KERNEL_SOON(mma, hn_k_gemm, 2)
     }
     switch (a.p[j.which].shape) {
 #define TILE(nt, shares, deep, along_a, along_b, slow)                                             \
-    is =                                                                                           \
-        tile(&a, s, &j, of[0], of[1],                                                              \
-             (struct shape){ nt, shares, deep, { along_a, slow }, { along_b, slow } }, sh, chance)
+    is = tile(&a, s, &bases, &j, of[0], of[1],                                                     \
+              (struct shape){ nt, shares, deep, { along_a, slow }, { along_b, slow } }, sh,        \
+              leaving)
 #define SHAPE(rows, cols, nt, shares, deep)                                                        \
     case HN_KM_##rows##x##cols:                                                                    \
         if (is_slow(&of[0], 2) || is_slow(&of[1], nt))                                             \
@@ -286,5 +288,5 @@ HN_KERNEL_SOON(mma, hn_k_gemm, 2)
 #endif
     default: return;
     }
-    let_out(&a, &bases, &j, &is, sh, chance);
+    let_out(&a, &bases, &j, &is, sh, leaving);
 }

@@ -116,7 +116,7 @@ HN_DEVICE void pick_up(real *x, const real *from, int along, int lines, int deep
 HN_KERNEL_SOON(panel, hn_k_gemm, 2)
 {
     HN_DYNAMIC(real, sh, SHARED);
-    HN_PRIVATE(struct chance, chance, 1);
+    HN_PRIVATE(struct leaving, leaving, 1);
     const struct known known = know(&a, HN_Z);
     if (known.rows <= 0) return;
     const struct hn_k_slot *s = &a.env.slots[HN_Z];
@@ -139,7 +139,7 @@ HN_KERNEL_SOON(panel, hn_k_gemm, 2)
     switch (a.p[j.which].shape) {
 #define SHAPE(rows, cols)                                                                          \
     case HN_KP_##rows##x##cols:                                                                    \
-        is = panel_##rows##x##cols(&a, s, &j, of[0], of[1], sh, chance);                           \
+        is = panel_##rows##x##cols(&a, s, &bases, &j, of[0], of[1], sh, leaving);                  \
         break;
 #if HN_BITS == 32
         HN_K_PANELS_32(SHAPE)
@@ -148,5 +148,5 @@ HN_KERNEL_SOON(panel, hn_k_gemm, 2)
 #endif
     default: return;
     }
-    let_out(&a, &bases, &j, &is, sh, chance);
+    let_out(&a, &bases, &j, &is, sh, leaving);
 }

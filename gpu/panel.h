@@ -97,9 +97,10 @@ HN_DEVICE void PN(send_first)(const struct source *a, const struct source *b, hn
 }
 
 HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                                 const struct job *j, struct source a, struct source b, real *sh,
-                                 HN_PRIVATE(struct chance, chance, 1))
+                                 const struct bases *bases, const struct job *j, struct source a,
+                                 struct source b, real *sh, HN_PRIVATE(struct leaving, leaving, 1))
 {
+    const struct parts is = parts_of(ROWS, COLS, PITCH, PN(GROUPS));
     HN_PRIVATE(real, acc, PN(RESULTS));
     HN_PRIVATE(struct piece, at_a, PN(PIECES_A));
     HN_PRIVATE(struct piece, at_b, PN(PIECES_B));
@@ -112,7 +113,7 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
         for (int e = 0; e < PN(RESULTS); e++) HN_MINE(acc, t)[e] = 0;
         struct piece *pa = HN_MINE(at_a, t), *pb = HN_MINE(at_b, t);
         PN(send_first)(&a, &b, places, chunks, t, pa, pb);
-        *HN_MINE(chance, t) = chance_of(g, s, j, ROWS, COLS, t);
+        HN_MINE(leaving, t)->chance = chance_of(g, s, j, &is, t);
         HN_ARRIVED(STAGES - 2);
     }
     for (int c = 0, from = 0, to = STAGES - 1; c < chunks; c++) {
@@ -144,6 +145,7 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
     HN_EACH(t)
     {
         const uint32_t l = (uint32_t)t % PN(GROUP);
+        HN_MINE(leaving, t)->ahead = first_ahead(g, bases, j, &is, t);
         real *to = sh + (uint32_t)t / PN(GROUP) * ROWS * PITCH +
                    4 * lane_down(l, PN(LANES_N)) * PITCH + 4 * lane_across(l, PN(LANES_N));
         HN_UNROLL
@@ -153,7 +155,7 @@ HN_DEVICE struct parts PN(panel)(const struct hn_k_gemm *g, const struct hn_k_sl
                      HN_MINE(acc, t) + e);
         }
     }
-    return (struct parts){ ROWS, COLS, PITCH, PN(GROUPS) };
+    return is;
 }
 #undef ROWS
 #undef COLS

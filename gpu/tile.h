@@ -13,7 +13,12 @@ enum { SUM_LANES = HN_BLOCK / HN_K_SUMS };
 
 struct parts { /* a tile's partial sums in shared memory */
     int rows, cols, pitch, n;
+    uint32_t magic; /* 2^16 / cols, rounded up */
 };
+HN_DEVICE struct parts parts_of(int rows, int cols, int pitch, int n)
+{
+    return (struct parts){ rows, cols, pitch, n, (65535 + (uint32_t)cols) / (uint32_t)cols };
+}
 /* The tile of block x, in slot z, and its operands: 1; 2: sums of an operand, b, for the gradient of a bias, beginning at
  * j0; 0: nothing. */
 HN_DEVICE int find_panel(const struct hn_k_gemm *g, const struct known *w,
@@ -46,9 +51,22 @@ HN_DEVICE int find_panel(const struct hn_k_gemm *g, const struct known *w,
 }
 
 /* A thread's results leave in strips: up to four rows of a column, HN_BLOCK strips after each other. */
-HN_DEVICE int strip_rows(int rows, int cols)
+struct strip {
+    int row, col, n;
+};
+HN_DEVICE int strip_rows(const struct parts *is)
 {
-    return rows * cols < 4 * HN_BLOCK ? rows * cols / HN_BLOCK : 4;
+    return is->rows * is->cols < 4 * HN_BLOCK ? is->rows * is->cols / HN_BLOCK : 4;
+}
+HN_DEVICE struct strip strip_of(const struct parts *is, uint32_t u)
+{
+    const uint32_t down = u * is->magic >> 16;
+    const int n = strip_rows(is);
+    return (struct strip){ (int)down * n, (int)(u - down * (uint32_t)is->cols), n };
+}
+HN_DEVICE uint32_t strips_of(const struct parts *is)
+{
+    return (uint32_t)(is->rows * is->cols / strip_rows(is));
 }
 struct chance { /* what Dropout does to a thread's results: 4 bits a strip */
     uint32_t off;
@@ -57,21 +75,33 @@ struct chance { /* what Dropout does to a thread's results: 4 bits a strip */
 };
 /* Found while the first chunk is on its way. */
 HN_DEVICE struct chance chance_of(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                                  const struct job *j, int rows, int cols, int t)
+                                  const struct job *j, const struct parts *is, int t)
 {
     struct chance c = { 0, s->stop == 0, 1 };
     if (!g->p[j->which].tail.drops) return c;
     const struct mask m = mask_of(s, &g->p[j->which].tail.drop);
-    const int n = strip_rows(rows, cols);
     c.scale = m.scale;
     HN_ROLLED
-    for (uint32_t u = (uint32_t)t, at = 0; u < (uint32_t)(rows * cols / n);
-         u += HN_BLOCK, at += 4) {
-        const int row = (int)(u / (uint32_t)cols) * n, col = (int)(u % (uint32_t)cols);
-        c.off |= dropped(s, &m, g->p[j->which].tail.drop.stream, j->i0 + row, j->j0 + col, n) << at;
+    for (uint32_t u = (uint32_t)t, at = 0; u < strips_of(is); u += HN_BLOCK, at += 4) {
+        const struct strip x = strip_of(is, u);
+        c.off |= dropped(s, &m, g->p[j->which].tail.drop.stream, j->i0 + x.row, j->j0 + x.col, x.n)
+                 << at;
     }
     return c;
 }
+/* What a thread's first strip needs, for which there is time until the last partial sums are there. */
+HN_DEVICE struct ahead first_ahead(const struct hn_k_gemm *g, const struct bases *bases,
+                                   const struct job *j, const struct parts *is, int t)
+{
+    const struct way_out way = way_out_of(g, bases, j);
+    const struct strip x = strip_of(is, (uint32_t)t);
+    return look_ahead(g, j, &way, j->i0 + x.row, j->j0 + x.col, x.n);
+}
+
+struct leaving { /* what a thread has for its results, before they are there */
+    struct chance chance;
+    struct ahead ahead; /* of the next strip */
+};
 
 /* ---- sums of a bias ---------------------------------------------------------------------------------------- */
 
@@ -99,26 +129,38 @@ HN_DEVICE void add_terms(const struct hn_k_gemm *g, const struct bases *bases, c
 }
 
 /* Partial sums are added in order. */
+HN_DEVICE void add_parts(const struct parts *is, const struct strip *x, const real *sh, real *sum)
+{
+    const int step = is->rows * is->pitch;
+    const real *first = sh + x->row * is->pitch + x->col;
+    HN_UNROLL
+    for (int e = 0; e < 4; e++) {
+        sum[e] = 0;
+        if (e >= x->n) continue;
+        HN_ROLLED
+        for (int w = 0; w < is->n; w += 8) HN_UNROLL
+        for (int i = 0; i < 8; i++)
+            if (w + i < is->n) sum[e] += first[(w + i) * step + e * is->pitch];
+    }
+}
+
 HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct bases *bases, const struct job *j,
-                       const struct parts *is, const real *sh, HN_PRIVATE(struct chance, chance, 1))
+                       const struct parts *is, const real *sh,
+                       HN_PRIVATE(struct leaving, leaving, 1))
 {
     const struct way_out way = way_out_of(g, bases, j);
-    const int n = strip_rows(is->rows, is->cols);
     HN_EACH(t)
     HN_ROLLED
-    for (uint32_t u = (uint32_t)t, at = 0;
-         HN_MINE(chance, t)->live && u < (uint32_t)(is->rows * is->cols / n);
+    for (uint32_t u = (uint32_t)t, at = 0; HN_MINE(leaving, t)->chance.live && u < strips_of(is);
          u += HN_BLOCK, at += 4) {
-        const int row = (int)(u / (uint32_t)is->cols) * n, col = (int)(u % (uint32_t)is->cols);
-        const struct ahead ahead = look_ahead(g, j, &way, j->i0 + row, j->j0 + col, n);
-        real sum[4] = { 0 };
-        for (int w = 0; w < is->n; w++) {
-            HN_UNROLL
-            for (int e = 0; e < 4; e++)
-                if (e < n) sum[e] += sh[(w * is->rows + row + e) * is->pitch + col];
-        }
-        finish(g, j, &way, &ahead, HN_MINE(chance, t)->off >> at, HN_MINE(chance, t)->scale,
-               j->i0 + row, j->j0 + col, sum);
+        const struct strip x = strip_of(is, u), y = strip_of(is, u + HN_BLOCK);
+        const struct ahead now = HN_MINE(leaving, t)->ahead;
+        real sum[4];
+        if (u + HN_BLOCK < strips_of(is))
+            HN_MINE(leaving, t)->ahead = look_ahead(g, j, &way, j->i0 + y.row, j->j0 + y.col, y.n);
+        add_parts(is, &x, sh, sum);
+        finish(g, j, &way, &now, HN_MINE(leaving, t)->chance.off >> at,
+               HN_MINE(leaving, t)->chance.scale, j->i0 + x.row, j->j0 + x.col, sum);
     }
 }
 #endif
