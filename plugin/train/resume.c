@@ -32,6 +32,13 @@ static hone_status override_epochs(hone_params *p, const hone_params *o, struct 
     return sum ? hone_params_set(p, "epochs", sum, err) : hn_nomem(err, "epochs", 32);
 }
 
+/* More epochs, or fewer, do not move a run: "auto" is the device it was started on. */
+static hone_status stay(hone_params *p, const struct hn_origin *o, hone_error *err)
+{
+    if (strcmp(hn_param_s(p, "device"), "auto") != 0) return HONE_OK;
+    return hone_params_set(p, "device", strcmp(o->backend, "cuda") == 0 ? "cuda" : "cpu", err);
+}
+
 static hone_status build_params(hone_context *ctx, struct hn_checkpoint *c, const hone_params *o,
                                 hone_params **out, hone_error *err)
 {
@@ -51,7 +58,7 @@ static hone_status build_params(hone_context *ctx, struct hn_checkpoint *c, cons
         else
             HN_TRY(override_one(*out, o, info.name, err));
     }
-    return HONE_OK;
+    return stay(*out, &c->origin, err);
 }
 
 /* ---- model ----------------------------------------------------------------------------------------------------------------- */
