@@ -9,6 +9,7 @@
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,8 +93,8 @@ hone_status hn_gpu_module_open(struct hn_mem *mem, const struct hn_gpu_ask *ask,
     struct hn_host host = { sizeof host, mem, ask->threads > 1 ? ask->threads : 1 };
     const struct hn_backend *b = ask->is_double ? m->f64 : m->f32;
     (void)snprintf(options, sizeof options, "device=%d,math=%s,bn-impl=%s,dropout-impl=%s",
-                   (int)(ask->ordinal & 0xffff), ask->math ? ask->math : "fp32",
-                   ask->bn_impl ? ask->bn_impl : "auto",
+                   ask->ordinal < INT_MAX ? (int)ask->ordinal : INT_MAX,
+                   ask->math ? ask->math : "fp32", ask->bn_impl ? ask->bn_impl : "auto",
                    ask->dropout_impl ? ask->dropout_impl : "auto");
     HN_TRY(b->open(&host, options, dev, err));
     *backend = b;
