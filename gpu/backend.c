@@ -225,9 +225,8 @@ static hone_status open_f64(const struct hn_host *host, const char *options, voi
 static int gpu_offers(void *dev, const struct hn_op *op, enum hn_pass pass, const char **why)
 {
     (void)dev, (void)pass;
-    if (hn_gpu_builder_of(op->row)) return 1;
-    *why = "it has no kernel on the GPU";
-    return 0;
+    *why = hn_gpu_why_not(op->row);
+    return *why == NULL;
 }
 
 static void gpu_describe(void *dev, char *buf, size_t size)

@@ -125,6 +125,14 @@ hn_gpu_builder *hn_gpu_builder_of(const struct hn_op_row *row)
     return NULL;
 }
 
+const char *hn_gpu_why_not(const struct hn_op_row *row)
+{
+    if (hn_gpu_builder_of(row)) return NULL;
+    return strcmp(row->name, "custom") == 0
+               ? "a plug-in's operator is computed on the CPU alone (--device cpu, or auto)"
+               : "it has no kernel on the GPU (--device cpu has)";
+}
+
 /* ---- frame ---------------------------------------------------------------------------------------------------- */
 
 static hone_status no_memory(const struct hn_gpu_build *b)
@@ -274,8 +282,8 @@ static hone_status steps(struct hn_gpu_build *b, int from, int to)
         b->fused = 0;
         hn_gpu_builder *build = hn_gpu_builder_of(b->op->row);
         if (!build)
-            return hn_fail(b->err, HONE_E_UNSUPPORTED, b->op->name, "%s has no kernel on the GPU",
-                           b->op->row->name);
+            return hn_fail(b->err, HONE_E_UNSUPPORTED, b->op->name, "%s: %s", b->op->row->name,
+                           hn_gpu_why_not(b->op->row));
         HN_TRY(build(b));
         i += b->fused;
     }
@@ -316,7 +324,8 @@ static hone_status rows_of_losses(struct hn_gpu_build *b)
         if (rows > e->row_stride) e->row_stride = rows;
     }
     if (n > HN_K_COLUMNS)
-        return hn_fail(b->err, HONE_E_UNSUPPORTED, "the GPU backend", "%d losses, %d at most", n,
+        return hn_fail(b->err, HONE_E_UNSUPPORTED, "loss",
+                       "found %d losses, a GPU takes %d at most (--device cpu takes more)", n,
                        HN_K_COLUMNS);
     e->row_at = hn_gpu_extra(b, 2 * (size_t)n * (size_t)e->row_stride * sizeof(double));
     e->sums_at = hn_gpu_extra(b, 2 * (size_t)n * sizeof(double));

@@ -284,6 +284,7 @@ hn_gpu_builder hn_gpu_dense, hn_gpu_matmul, hn_gpu_unary, hn_gpu_binary, hn_gpu_
     hn_gpu_loss;
 /* The builder of a row, by its name; NULL: not offered. */
 hn_gpu_builder *hn_gpu_builder_of(const struct hn_op_row *row);
+const char *hn_gpu_why_not(const struct hn_op_row *row); /* NULL: it is offered */
 /* Backward of a ReLU whose gradient goes to a BatchNorm right behind it: both in one launch, if possible (else 0). */
 int hn_gpu_relu_into_norm(struct hn_gpu_build *b, hone_status *st);
 

@@ -3,12 +3,13 @@
  * Which backend runs a job: the only place that knows them all. float64 goes to the reference
  * kernels, float32 to the CPU's. A GPU backend comes from a module beside the library, loaded only
  * for "cuda", and for "auto" where a training run is large enough by what was measured
- * (gpu/RESULTS.md): then a GPU that cannot be opened is no error. */
+ * (gpu/RESULTS.md): then a GPU that cannot be opened, or cannot do it, is no error. */
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
 #include "ops/cpu/backend.h"
 #include "plugin/gpu_module.h"
 #include "plugin/internal.h"
+#include "plugin/prepared.h"
 #include <cblas.h>
 #include <math.h>
 #include <string.h>
@@ -131,14 +132,43 @@ hone_status hn_device_open_for(hone_context *ctx, const hone_params *params, enu
  * size, in which a core of a CPU makes a few million multiplications; opening it takes a third of a second. */
 static const double STEP_WORK = 4e6, RUN_WORK = 1e11;
 
+static int pays(const struct hn_training *t)
+{
+    const double each = (double)t->prog->n_trained;
+    return (double)t->batch * each >= STEP_WORK &&
+           (double)t->rows * (double)t->epochs * each >= RUN_WORK;
+}
+
+/* Can the device do this training, and has it room for a step? What it refuses shows when the plan is prepared. */
+static hone_status try_training(hone_context *ctx, const struct hn_device *d,
+                                const struct hn_training *t, hone_error *err)
+{
+    const struct hn_prepare p = { .mem = &ctx->mem,
+                                  .backend = d->backend,
+                                  .dev = d->dev,
+                                  .prog = t->prog,
+                                  .pass = HN_PASS_TRAIN,
+                                  .max_rows = t->batch,
+                                  .slots = 1 };
+    struct hn_plan *plan;
+    void *exec;
+    const hone_status st = hn_prepare(NULL, &p, &plan, &exec, err);
+    hn_unprepare(NULL, &p, plan, exec);
+    return st;
+}
+
 hone_status hn_device_open_training(hone_context *ctx, const hone_params *params,
-                                    enum hn_dtype dtype, double step_work, double run_work,
+                                    enum hn_dtype dtype, const struct hn_training *t,
                                     struct hn_device *out, hone_error *err)
 {
-    hone_error ignored;
-    if (strcmp(hn_param_s(params, "device"), "auto") == 0 && step_work >= STEP_WORK &&
-        run_work >= RUN_WORK && open_gpu(ctx, params, 0, dtype, out, &ignored) == HONE_OK)
-        return HONE_OK;
+    hone_error why = { 0 };
+    if (strcmp(hn_param_s(params, "device"), "auto") == 0 && pays(t) &&
+        open_gpu(ctx, params, 0, dtype, out, &why) == HONE_OK) {
+        if (try_training(ctx, out, t, &why) == HONE_OK) return HONE_OK;
+        hn_device_close(out);
+        hn_log(ctx, HONE_LOG_NOTE, "the CPU trains, since the GPU cannot: %s%s%s", why.where,
+               why.where[0] ? ": " : "", why.text);
+    }
     return hn_device_open(ctx, params, dtype, out, err);
 }
 

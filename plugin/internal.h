@@ -90,9 +90,13 @@ hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn
 /* The same for a job of so many multiplications in all that is not a training run: small ones get one thread unless told. */
 hone_status hn_device_open_for(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,
                                double work, struct hn_device *out, hone_error *err);
-/* The same for a training run of so many multiplications a step and in all: "auto" is a GPU where it pays. */
+struct hn_training { /* a training run, as far as a device is chosen by it */
+    const struct hn_program *prog;
+    int64_t batch, rows, epochs; /* batch: of these rows, at most all of them */
+};
+/* The same for a training run: "auto" is a GPU where it pays, and where the GPU can do it; if it cannot, that is said (a note). */
 hone_status hn_device_open_training(hone_context *ctx, const hone_params *params,
-                                    enum hn_dtype dtype, double step_work, double run_work,
+                                    enum hn_dtype dtype, const struct hn_training *t,
                                     struct hn_device *out, hone_error *err);
 hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dtype,
                                struct hn_device *out, hone_error *err);

@@ -302,14 +302,6 @@ static hone_status lower(struct hn_session *s, hone_error *err)
     return hn_lower(hn_model_graph(s->model), &opts, &s->prog, err);
 }
 
-/* A plug-in's operators are computed on the CPU alone. */
-static int runs_everywhere(const struct hn_program *p)
-{
-    for (int i = 0; i < p->n_ops; i++)
-        if (p->ops[i].row == &hn_op_custom) return 0;
-    return 1;
-}
-
 static hone_status open_device(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -317,12 +309,10 @@ static hone_status open_device(struct hn_session *s, hone_error *err)
     enum hn_dtype dtype = hn_model_graph(s->model)->dtype;
     if (!d && own->use == HN_USE_TRAIN &&
         !own->given->given) { /* a search's refit is on its trials' device */
-        const double n = (double)s->rows[HONE_TRAIN].n, all = (double)s->prog->n_trained,
-                     batch = (double)hn_param_i(s->params, "batch-size");
-        const double work = runs_everywhere(s->prog) ? all : 0;
-        HN_TRY(hn_device_open_training(s->ctx, s->params, dtype, (batch < n ? batch : n) * work,
-                                       n * work * (double)hn_param_i(s->params, "epochs"),
-                                       &own->device, err));
+        const int64_t n = s->rows[HONE_TRAIN].n, batch = hn_param_i(s->params, "batch-size");
+        const struct hn_training t = { s->prog, batch < n ? batch : n, n,
+                                       hn_param_i(s->params, "epochs") };
+        HN_TRY(hn_device_open_training(s->ctx, s->params, dtype, &t, &own->device, err));
         d = &own->device;
     } else if (!d) {
         const double work =
