@@ -180,7 +180,9 @@ fi
 if ! part command; then
   report+=("- the command: left out")
 elif [ -n "${HONE_GPU_COMMAND:-}" ]; then
-  check "the command: as on the CPU, interrupted and resumed to the same bytes" 90 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so"
+  begin "the command: as on the CPU, interrupted and resumed to the same bytes" 90 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so"
+  begin "what the command can do with a model: as on the CPU, killed and resumed to the same bytes" 90 6 python3 tests/gpu/features.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so"
+  finish
   check "searches: the same for any number of workers, 64 replicas timed" 60 1 python3 tests/gpu/command.py "$HONE_GPU_COMMAND" "$build/libhone_cuda.so" search
   timed=$(grep '^64 replicas' "$last.0")
 else

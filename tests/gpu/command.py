@@ -8,65 +8,26 @@ usage: command.py BUILD-FOLDER [MODULE [search]]     MODULE: a libhone_cuda.so f
 """
 import csv
 import json
-import os
-import pathlib
 import random
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 
-build = pathlib.Path(sys.argv[1]).resolve()
-real = len(sys.argv) > 2
-module = pathlib.Path(sys.argv[2]).resolve() if real else build / "gpu_fake_module" / "libhone_cuda.so"
-bad = []
-if not module.exists() or not (build / "hone").exists():
-    print("skipped: the module is not built")
-    sys.exit(77)
-folder = pathlib.Path(tempfile.mkdtemp())
-for place in [module, build / "libhone.so.0"] + ([] if real else [build / "gpu_fake_module/libcuda.so.1"]):
-    shutil.copy(place, folder / place.name)
-env = dict(os.environ, LD_LIBRARY_PATH=f"{folder}:{build}")  # the module is looked for beside the library: the copy
+from _gpu import DATA, bad, env, finish, folder, hone, near, real, spent, start
+from _gpu import table as write_table
+
 model, data = folder / "m.onnx", folder / "d.csv"
 
 
-def start(*options):
-    return subprocess.Popen([str(build / "hone"), *map(str, options)], env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-spent = []
-
-
-def hone(*options, code=0):
-    began = time.time()
-    p = start(*options)
-    out, err = p.communicate(timeout=300)
-    spent.append((time.time() - began, " ".join(map(str, options))[:150]))
-    if p.returncode != code:
-        bad.append(f"hone {' '.join(map(str, options))}: exit {p.returncode}, wanted {code}: {err[-500:]}")
-    return out, err
+def table(rows=500):
+    write_table(data, rows)
 
 
 def train(out, *options, epochs=6):
     text, _ = hone("train", model, "--data", data, "--target", "y", "--val-split", "0.2", "--seed", "3", "--optimizer", "sgd", "--epochs", epochs, "--force",
                    "--json", "--quiet", "-o", out, *options)
     return json.loads(text) if text else {"val": {"loss": None}, "device": None}
-
-
-def near(what, a, b, tolerance=1e-5):
-    if a is None or b is None or abs(a - b) > tolerance * max(1, abs(b)):
-        bad.append(f"{what}: {a}, wanted {b}")
-
-
-def table(rows=500):
-    rng = random.Random(1)
-    lines = ["a,b,c,d,y"]
-    for _ in range(rows):
-        x = [rng.gauss(0, 1) for _ in range(4)]
-        lines.append(",".join(f"{v:.5f}" for v in x) + f",{0 if x[0] + x[1] > 0.5 else 1 if x[2] > 0 else 2}")
-    data.write_text("\n".join(lines) + "\n")
 
 
 def same_as_cpu():
@@ -244,7 +205,7 @@ def quantized():
     """Rounded weights and activations: training, evaluation, a gathered search. A rounding near a tie may go the other way, which a few
     rows see; the losses stay near."""
     for name in ("gemm_softmax_channel", "matmul_u8"):
-        shutil.copy(pathlib.Path(__file__).resolve().parent.parent / "data" / "quant" / f"{name}.onnx", folder / "q.onnx")
+        shutil.copy(DATA / "quant" / f"{name}.onnx", folder / "q.onnx")
         rng = random.Random(2)
         lines = ["x0,x1,x2,x3,x4,x5,y0,y1,y2" if name == "matmul_u8" else "x0,x1,x2,x3,x4,x5,y"]
         for _ in range(300):
@@ -304,8 +265,4 @@ else:
     hone("train", model, "--data", data, "--target", "y", "--device", "cuda:1", "-o", "x.onnx", code=5)
     hone("tune", model, "--data", data, "--target", "y", "--val-split", "0.2", "--search", "lr=log:1e-3..1e-1", "--trials", "3", "--sampler", "random", "--epochs", "3",
          "--device", "cuda", "--dropout-impl", "cudnn", "--jobs", "2", "-o", "t.onnx")
-shutil.rmtree(folder)
-for seconds, what in sorted(spent, reverse=True)[:4]:
-    print(f"{seconds:.2f} s  hone {what}")
-print("\n".join(bad) if bad else f"the command runs on the {'GPU' if real else 'fake device'}")
-sys.exit(1 if bad else 0)
+finish("the command runs")
