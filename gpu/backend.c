@@ -63,6 +63,8 @@ static const struct choice choices[] = {
     CHOICE("dropout-impl=auto", drop, HN_GPU_AUTO),
     CHOICE("dropout-impl=native", drop, HN_GPU_NATIVE),
     CHOICE("dropout-impl=cudnn", drop, HN_GPU_LIBRARY),
+    CHOICE("loss=auto", loss_alone, 0),
+    CHOICE("loss=alone", loss_alone, 1),
     CHOICE("bias-sums=auto", layer_sums, 0),
     CHOICE("bias-sums=layer", layer_sums, 1),
     CHOICE("norm-width=auto", norm_width, 0),
@@ -405,6 +407,10 @@ static void settle(struct hn_gpu_exec *e)
         if (hn_gpu_is_product(n->kernel)) ((struct hn_k_gemm *)n->args)->columns = columns;
         if (n->kernel == HN_KN_loss || n->kernel == HN_KN_loss_back)
             ((struct hn_k_loss *)n->args)->columns = columns;
+        if (n->kernel == HN_KN_mma_loss) { /* what a loss looks for is the same in every graph */
+            struct hn_k_loss *k = &((struct hn_k_mma_loss *)n->args)->loss;
+            k->columns = columns, k->env = e->env;
+        }
         if (n->kernel == HN_KN_emit) {
             struct hn_k_emit *k = n->args;
             struct hn_dim count = hn_shape_count(&p->values[p->outputs[k->stride]].shape);

@@ -46,6 +46,7 @@ struct hn_gpu_options {
     int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
     int stream;     /* data=stream: never resident */
     int norm, drop; /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
+    int loss_alone; /* loss=alone: never in the launch of the product in front of it */
     int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
     int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
@@ -216,13 +217,15 @@ int hn_gpu_exact_anyway(struct hn_gpu_dev *d, const struct hn_plan *plan);
 
 static inline int hn_gpu_is_product(enum hn_k_id k)
 {
-    return k == HN_KN_gemm || k == HN_KN_panel || k == HN_KN_mma;
+    return k == HN_KN_gemm || k == HN_KN_panel || k == HN_KN_mma || k == HN_KN_mma_loss;
 }
 
 /* panel.c: the tiles of a product in the kernels `panel` and `mma`, and how many blocks it has; do they take these products? */
 void hn_gpu_panel_shape(const struct hn_gpu_exec *e, enum hn_k_id kernel, struct hn_k_product *p);
 int64_t hn_gpu_panel_blocks(const struct hn_k_product *p, int64_t rows);
 int hn_gpu_panel_takes(const struct hn_gpu_exec *e, const struct hn_k_gemm *g);
+/* dense.c: does the launch of the product in front take in the loss at work? Then it is done. */
+hone_status hn_gpu_take_loss(struct hn_gpu_build *b, const struct hn_k_loss *k, int *taken);
 
 /* operand.c: the two operands of a library's product, in places at[2], become copies in the form that operands= asks for; g
  * follows. What an operand is: a value of the program, or the gradient of one. */

@@ -3,23 +3,6 @@
  * The kernels of the losses (loss.h): forward, with the gradient at once where it needs no sums over the batch; backward. */
 #include "gpu/loss.h"
 
-/* All rows of slot z. */
-HN_DEVICE struct slopes slopes_of(const struct hn_k_loss *a, const struct hn_k_slot *s, int64_t z,
-                                  int64_t rows, int64_t cols, double scale)
-{
-    const real *w = hn_at(&a->env, a->weights, z);
-    const struct slopes g = { a,
-                              labels_of(a, s, z, cols),
-                              hn_at(&a->env, a->x, z),
-                              w,
-                              hn_at(&a->env, a->dx, z),
-                              rows,
-                              cols,
-                              w ? rows / hn_n(a->n_weights, s->rows) : 1,
-                              scale };
-    return g;
-}
-
 HN_KERNEL_SOON(loss, hn_k_loss, 1)
 {
     HN_SHARED double top[HN_BLOCK], sum[HN_BLOCK];
@@ -27,9 +10,7 @@ HN_KERNEL_SOON(loss, hn_k_loss, 1)
     if (s->rows <= 0) return;
     const int64_t rows = hn_n(a.rows, s->rows), cols = hn_n(a.cols, s->rows),
                   per = HN_BLOCK / a.team;
-    const struct outcome o = { hn_double_at(&a.env, a.row_loss, HN_Z),
-                               hn_double_at(&a.env, a.row_weight, HN_Z),
-                               hn_double_at(&a.env, a.lse, HN_Z) };
+    const struct outcome o = outcome_of(&a, HN_Z);
     struct slopes g = slopes_of(&a, s, HN_Z, rows, cols, a.weight / (double)(rows > 0 ? rows : 1));
     HN_TURN();
     if (s->stop) return;
@@ -38,7 +19,7 @@ HN_KERNEL_SOON(loss, hn_k_loss, 1)
         HN_EACH(t)
         {
             const int64_t row = HN_X * per + t;
-            if (row < rows) few_classes(&g, &o, row);
+            if (row < rows) few_classes(&g, &o, row, NO_CLASS);
         }
         return;
     }

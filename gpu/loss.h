@@ -135,13 +135,36 @@ HN_DEVICE void write_slopes(const struct slopes *g, int64_t r0, const double *ls
     }
 }
 
-struct outcome { /* doubles, one a row: see struct hn_k_loss */
-    double *loss, *weight, *lse;
-};
+/* All rows of slot z. */
+HN_DEVICE struct slopes slopes_of(const struct hn_k_loss *a, const struct hn_k_slot *s, int64_t z,
+                                  int64_t rows, int64_t cols, double scale)
+{
+    const real *w = hn_at(&a->env, a->weights, z);
+    const struct slopes g = { a,
+                              labels_of(a, s, z, cols),
+                              hn_at(&a->env, a->x, z),
+                              w,
+                              hn_at(&a->env, a->dx, z),
+                              rows,
+                              cols,
+                              w ? rows / hn_n(a->n_weights, s->rows) : 1,
+                              scale };
+    return g;
+}
 
-/* Cross-entropy of a row of at most FEW classes, by one thread. The sum of exponentials is one
- * for the largest, and `rest`: so that small losses keep their digits. */
-enum { FEW = HN_K_FEW };
+struct outcome {                 /* doubles, one a row: see struct hn_k_loss */
+    double *loss, *weight, *lse; /* lse: NULL where nobody asks */
+};
+HN_DEVICE struct outcome outcome_of(const struct hn_k_loss *a, int64_t z)
+{
+    return (struct outcome){ hn_double_at(&a->env, a->row_loss, z),
+                             hn_double_at(&a->env, a->row_weight, z),
+                             hn_double_at(&a->env, a->lse, z) };
+}
+
+/* Cross-entropy of a row of at most FEW classes, by one thread. The sum of exponentials is one for the largest, and `rest`: so that
+ * small losses keep their digits. known: the row's class, where it has been looked up. */
+enum { FEW = HN_K_FEW, NO_CLASS = -2 };
 HN_DEVICE real
 power(real x) /* e^x, x <= 0: what is far below the largest is rounded by as much as x is */
 {
@@ -151,7 +174,7 @@ power(real x) /* e^x, x <= 0: what is far below the largest is rounded by as muc
     return HN_FN(exp)(x);
 #endif
 }
-HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int64_t row)
+HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int64_t row, int known)
 {
     const int cols = (int)g->cols;
     const real *x = g->x + row * cols;
@@ -159,7 +182,7 @@ HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int6
     int best = 0;
     HN_UNROLL
     for (int k = 0; k < FEW; k++) e[k] = x[k < cols ? k : 0];
-    const int c = (int)class_of(&g->labels, row, cols);
+    const int c = known == NO_CLASS ? (int)class_of(&g->labels, row, cols) : known;
     real top = e[0];
     HN_UNROLL
     for (int k = 0; k < FEW; k++) {
@@ -175,7 +198,8 @@ HN_DEVICE void few_classes(const struct slopes *g, const struct outcome *o, int6
     const double log_sum = (double)HN_FN(log1p)(rest),
                  weight = g->w ? (double)g->w[row / g->share_of] : 1;
     o->loss[row] = c < 0 ? (double)NAN : weight * (log_sum + ((double)top - (double)own));
-    o->weight[row] = weight, o->lse[row] = (double)top + log_sum;
+    o->weight[row] = weight;
+    if (o->lse) o->lse[row] = (double)top + log_sum;
     if (!g->a->both) return;
     real *dx = g->dx + row * cols;
     const real f = (real)(g->scale * weight), each = f / (1 + rest);

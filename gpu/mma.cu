@@ -8,7 +8,10 @@
  * of 8 / KS bands of rows. What a share comes to is left in shared memory, and tile.h adds the shares up in order: which terms are
  * added to which follows from k and the shape alone. Operands are read where they lie, some chunks ahead, into registers; the
  * order of a chunk's terms and of a tile's lines is free as long as both operands have the same, and is such that loads are of
- * several neighbours. */
+ * several neighbours.
+ *
+ * mma_loss: the same, and where all of a row's few classes are in one tile, their cross-entropy and its gradient at once. */
+#include "gpu/loss.h"
 #include "gpu/mma.h"
 #include "gpu/tile.h"
 
@@ -174,9 +177,49 @@ HN_DEVICE void leave(const struct parts *is, const struct share *own, int nt, in
     }
 }
 
-HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s,
-                            const struct bases *bases, const struct job *j, struct source a,
-                            struct source b, struct shape is, real *sh,
+struct block { /* what one is at */
+    const struct hn_k_gemm *g;
+    const struct hn_k_slot *s;
+    const struct hn_k_loss *loss; /* of what it makes; NULL: none */
+    struct bases bases;
+    struct job j;
+    struct source a, b;
+    struct labels labels; /* of the loss, in the run's first step */
+};
+
+/* 0: nothing; 1: a tile; 2: sums of an operand, b. In front of the kernel's turn, but where an operand is this step's rows. */
+HN_DEVICE int begin(struct block *b, const struct hn_k_gemm *g, uint32_t x, int64_t z)
+{
+    struct source of[2] = { { .by = 0 } };
+    const struct known known = know(g, z);
+    int what = 0;
+    if (known.rows <= 0) return 0;
+    b->g = g, b->s = &g->env.slots[z], b->loss = 0;
+    b->bases = bases_of(&g->env, known.w, known.dw, z);
+    what = find_panel(g, &known, &b->bases, x, z, &b->j, &of[0], &of[1]);
+    if (what == 2 || (what && (of[0].gathered || of[1].gathered))) {
+        HN_TURN();
+        const int64_t by = b->s->ahead * known.rows;
+        source_move(&of[0], by);
+        source_move(&of[1], by);
+    }
+    b->a = of[0], b->b = of[1];
+    return what;
+}
+
+/* A row's class is looked up while the sums are made. */
+HN_DEVICE void look_up(const struct block *b, const struct parts *is, int t,
+                       struct leaving *leaving)
+{
+    const int row = b->j.i0 + t;
+    struct labels l = b->labels;
+    leaving->known = NO_CLASS;
+    if (!b->loss || t >= is->rows || row >= b->j.m) return;
+    if (b->loss->column >= 0) rows_move(&l.rows, b->s->ahead * b->s->rows);
+    leaving->known = (int)class_of(&l, row, b->j.n);
+}
+
+HN_DEVICE struct parts tile(const struct block *of, struct shape is, real *sh,
                             HN_PRIVATE(struct leaving, leaving, 1))
 {
     HN_PRIVATE(double, acc, 4 * MOST_N);
@@ -185,13 +228,13 @@ HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s
     HN_PRIVATE(struct view, vb, 1);
     const struct parts parts =
         parts_of(16 * HN_WARPS / is.shares, 8 * is.nt, 8 * is.nt + HN_K_MMA_PAD, is.shares);
-    const int i0 = a.i0;
+    struct source a = of->a, b = of->b;
     HN_GLOBAL(a.base);
     HN_GLOBAL(b.base);
     HN_WARP(w)
     {
-        const struct share own = share_of(is.shares, j->k, w);
-        a.i0 = i0 + 16 * own.band;
+        const struct share own = share_of(is.shares, of->j.k, w);
+        a.i0 = of->a.i0 + 16 * own.band;
         HN_LANE(t, w)
         {
             const int k = own.first * TERMS + t % 4 * 4;
@@ -206,7 +249,7 @@ HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s
     HN_TURN();
     HN_WARP(w)
     {
-        const struct share own = share_of(is.shares, j->k, w);
+        const struct share own = share_of(is.shares, of->j.k, w);
         HN_UNROLL
         for (int d = 0; d < is.deep; d++) {
             const int c = own.first + d * own.step;
@@ -215,7 +258,11 @@ HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s
                 load_both(&a, &b, is, &own, c, t % 32, HN_MINE(va, t), HN_MINE(vb, t),
                           HN_MINE(raw, t) + d * RAW);
         }
-        HN_LANE(t, w) HN_MINE(leaving, t)->chance = chance_of(g, s, j, &parts, t);
+        HN_LANE(t, w)
+        {
+            HN_MINE(leaving, t)->chance = chance_of(of->g, of->s, &of->j, &parts, t);
+            look_up(of, &parts, t, HN_MINE(leaving, t));
+        }
         HN_ROLLED
         for (int from = own.first; from < own.chunks; from += is.deep * own.step) {
             HN_UNROLL
@@ -229,54 +276,45 @@ HN_DEVICE struct parts tile(const struct hn_k_gemm *g, const struct hn_k_slot *s
                               HN_MINE(raw, t) + d * RAW);
             }
         }
-        HN_LANE(t, w) HN_MINE(leaving, t)->ahead = first_ahead(g, bases, j, &parts, t);
-        HN_LANE(t, w) leave(&parts, &own, is.nt, t % 32, HN_MINE(acc, t), sh);
+        HN_LANE(t, w)
+        {
+            HN_MINE(leaving, t)->ahead = first_ahead(of->g, &of->bases, &of->j, &parts, t);
+            leave(&parts, &own, is.nt, t % 32, HN_MINE(acc, t), sh);
+        }
     }
     HN_MEET();
     return parts;
 }
 
 /* Are loads of several neighbours possible? */
-HN_DEVICE int is_slow(const struct source *o, int slots)
+HN_DEVICE int is_slow(const struct block *b, int nt)
 {
-    return o->by < (o->along ? 4 : together(slots, 0));
+    return b->a.by < (b->a.along ? 4 : 2) || b->b.by < (b->b.along ? 4 : together(nt, 0));
 }
+#define TILE(nt, shares, deep, along_a, along_b, slow)                                             \
+    is = tile(&b, (struct shape){ nt, shares, deep, { along_a, slow }, { along_b, slow } }, sh,    \
+              leaving)
 
 HN_KERNEL_SOON(mma, hn_k_gemm, 2)
 {
     HN_SHARED HN_ALIGNED real sh[SHARED];
     HN_PRIVATE(struct leaving, leaving, 1);
-    const struct known known = know(&a, HN_Z);
-    if (known.rows <= 0) return;
-    const struct hn_k_slot *s = &a.env.slots[HN_Z];
-    const struct bases bases = bases_of(&a.env, known.w, known.dw, HN_Z);
-    struct job j;
-    struct source of[2] = { { .by = 0 } };
+    struct block b;
     struct parts is;
-    const int what = find_panel(&a, &known, &bases, (uint32_t)HN_X, HN_Z, &j, &of[0], &of[1]);
+    const int what = begin(&b, &a, (uint32_t)HN_X, HN_Z);
     if (!what) return;
-    if (what == 2 || of[0].gathered || of[1].gathered) { /* rows of this step */
-        HN_TURN();
-        const int64_t by = s->ahead * known.rows;
-        source_move(&of[0], by);
-        source_move(&of[1], by);
-    }
     if (what == 2) {
-        if (s->stop == 0) add_terms(&a, &bases, &j, &of[1], (double *)sh);
+        if (b.s->stop == 0) add_terms(&a, &b.bases, &b.j, &b.b, (double *)sh);
         return;
     }
-    switch (a.p[j.which].shape) {
-#define TILE(nt, shares, deep, along_a, along_b, slow)                                             \
-    is = tile(&a, s, &bases, &j, of[0], of[1],                                                     \
-              (struct shape){ nt, shares, deep, { along_a, slow }, { along_b, slow } }, sh,        \
-              leaving)
+    switch (a.p[b.j.which].shape) {
 #define SHAPE(rows, cols, nt, shares, deep)                                                        \
     case HN_KM_##rows##x##cols:                                                                    \
-        if (is_slow(&of[0], 2) || is_slow(&of[1], nt))                                             \
+        if (is_slow(&b, nt))                                                                       \
             TILE(nt, shares, 1, 0, 0, 1);                                                          \
-        else if (of[0].along && of[1].along)                                                       \
+        else if (b.a.along && b.b.along)                                                           \
             TILE(nt, shares, deep, 1, 1, 0);                                                       \
-        else if (of[0].along)                                                                      \
+        else if (b.a.along)                                                                        \
             TILE(nt, shares, deep, 1, 0, 0);                                                       \
         else                                                                                       \
             TILE(nt, shares, deep, 0, 0, 0);                                                       \
@@ -288,5 +326,30 @@ HN_KERNEL_SOON(mma, hn_k_gemm, 2)
 #endif
     default: return;
     }
-    let_out(&a, &bases, &j, &is, sh, leaving);
+    let_out(&a, &b.bases, &b.j, &is, sh, leaving);
+}
+
+HN_KERNEL_SOON(mma_loss, hn_k_mma_loss, 2)
+{
+    enum { N = 2, ROWS = 16 }; /* HN_KM_16x16 */
+    HN_SHARED HN_ALIGNED real sh[HN_WARPS * ROWS * (8 * N + HN_K_MMA_PAD)];
+    HN_PRIVATE(struct leaving, leaving, 1);
+    struct block b;
+    struct parts is;
+    if (!begin(&b, &a.product, (uint32_t)HN_X, HN_Z)) return;
+    const int64_t rows = hn_n(a.loss.rows, b.s->rows);
+    const struct slopes g =
+        slopes_of(&a.loss, b.s, HN_Z, rows, b.j.n, a.loss.weight / (double)rows);
+    const struct outcome o = outcome_of(&a.loss, HN_Z);
+    b.loss = &a.loss, b.labels = g.labels;
+    if (is_slow(&b, N))
+        TILE(N, HN_WARPS, 1, 0, 0, 1);
+    else if (b.b.along)
+        TILE(N, HN_WARPS, 2, 1, 1, 0);
+    else
+        TILE(N, HN_WARPS, 2, 1, 0, 0);
+    let_out(&a.product, &b.bases, &b.j, &is, sh, leaving);
+    if (b.s->stop) return;
+    HN_EACH(t)
+    if (t < ROWS && b.j.i0 + t < rows) few_classes(&g, &o, b.j.i0 + t, HN_MINE(leaving, t)->known);
 }

@@ -101,6 +101,7 @@ HN_DEVICE struct ahead first_ahead(const struct hn_k_gemm *g, const struct bases
 struct leaving { /* what a thread has for its results, before they are there */
     struct chance chance;
     struct ahead ahead; /* of the next strip */
+    int known;          /* the class of row t of the tile, where a loss follows */
 };
 
 /* ---- sums of a bias ---------------------------------------------------------------------------------------- */

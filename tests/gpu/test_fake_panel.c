@@ -44,7 +44,8 @@ struct net {
     struct rig_data d;
 };
 
-static void net_init(struct net *n, const struct shape *s)
+/* Its last layer's columns are numbers to come close to or, `classes`, logits. */
+static void net_init(struct net *n, const struct shape *s, int classes)
 {
     struct tb *t = &n->t;
     *n = (struct net){ .dense = { 0.75, s->beta, s->trans },
@@ -64,11 +65,13 @@ static void net_init(struct net *n, const struct shape *s)
         if (s->dropout > 0) y = tb_op(t, &hn_op_dropout, &n->drop[i], 1, &y);
     }
     tb_output(t, y);
-    tb_loss(t, &hn_op_loss_regression, &n->loss, y,
-            tb_target(t, tb_shape(2, TB_N, s->width[LAYERS - 1])), -1);
+    tb_loss(t, classes ? &hn_op_loss_ce : &hn_op_loss_regression, &n->loss, y,
+            classes ? tb_target(t, tb_shape(1, TB_N))
+                    : tb_target(t, tb_shape(2, TB_N, s->width[LAYERS - 1])),
+            -1);
     tb_finish(t);
     ck_assert_int_lt((int)t->p.n_slab, MOST);
-    rig_data_init(&n->d, t, 0, 5);
+    rig_data_init(&n->d, t, classes ? s->width[LAYERS - 1] : 0, 5);
 }
 static void net_free(struct net *n)
 {
@@ -81,11 +84,21 @@ struct setup {
     const char *options;
     enum hn_pass pass;
     int slots, place, alone; /* alone: the other slots are dead; else they have fewer rows */
+    enum hn_k_id kernel;     /* … is among the plan's nodes, or 0 */
+    double partial[2];       /* the loss that came out, and its weight */
 };
 static double want[MOST], got[MOST], company[MOST];
 
+static int has_kernel(const struct hn_gpu_exec *e, enum hn_k_id kernel)
+{
+    int n = 0;
+    for (int i = 0; i < e->n_nodes; i++)
+        n += e->nodes[i].kind == HN_GPU_KERNEL && e->nodes[i].kernel == kernel;
+    return n;
+}
+
 /* Gradients, or weights after training, of the replica in slot `place`. */
-static void run(const struct shape *s, struct net *n, const struct setup *u, double *out)
+static void run(const struct shape *s, struct net *n, struct setup *u, double *out)
 {
     static uint32_t index[STEPS * 256];
     static const double lr[STEPS] = { 0.05, 0.02 };
@@ -109,6 +122,8 @@ static void run(const struct shape *s, struct net *n, const struct setup *u, dou
                                     .partial = r[i].partial };
     }
     HN_OK(u->b->run(g.exec, slot, u->slots, STEPS, &err), err);
+    if (u->kernel) ck_assert_int_eq(has_kernel((const struct hn_gpu_exec *)g.exec, u->kernel), 1);
+    memcpy(u->partial, r[u->place].partial, sizeof u->partial);
     ck_assert_int_eq((int)slot[u->place].bad_step, -1);
     rig_get(&g, r[u->place].r.slab[u->pass == HN_PASS_GRAD ? HN_SLAB_DW : HN_SLAB_W], out,
             n->t.p.n_slab);
@@ -132,7 +147,7 @@ START_TEST(products)
 {
     const struct shape *s = &shapes[_i];
     struct net *n = malloc(sizeof *n);
-    net_init(n, s);
+    net_init(n, s, 0);
     fake_reset();
     for (int p = 0; p < 2; p++) {
         const enum hn_pass pass = p ? HN_PASS_TRAIN : HN_PASS_GRAD;
@@ -158,7 +173,7 @@ START_TEST(same)
 {
     const struct shape *s = &shapes[_i];
     struct net *n = malloc(sizeof *n);
-    net_init(n, s);
+    net_init(n, s, 0);
     fake_reset();
     for (int k = 0; k < WAYS; k += fake.present ? 1 : 5) {
         struct setup u = { .b = &hn_backend_cuda_f32,
@@ -171,6 +186,40 @@ START_TEST(same)
         run(s, n, &u, company);
         ck_assert_mem_eq(want, company, n->t.p.n_slab * sizeof *want);
     }
+    net_free(n);
+    free(n);
+}
+END_TEST
+
+/* The loss of few classes in the launch of the product in front of it: the same bits as in one of its own. */
+START_TEST(with_loss)
+{
+    static const struct shape few[] = {
+        { { 8, 40, 12, 10 }, 1, 1, 37, 0, 1 }, { { 3, 17, 9, 2 }, 0, 0, 16, 0.5, 1 },
+        { { 12, 20, 33, 16 }, 1, 1, 1, 0, 2 }, { { 5, 16, 16, 3 }, 0, 1, 130, 0.2, 1 },
+        { { 7, 8, 24, 1 }, 0, 0, 20, 0, 1 },
+    };
+    static const enum hn_pass passes[] = { HN_PASS_GRAD, HN_PASS_TRAIN, HN_PASS_EVAL };
+    const struct shape *s = &few[_i];
+    struct net *n = malloc(sizeof *n);
+    net_init(n, s, 1);
+    fake_reset();
+    for (int k = 0; k < 2 * 3 * 2; k++) {
+        const int wide = k % 2, slots = k / 6 ? SLOTS : 1;
+        struct setup u = { .b = &hn_backend_reference, .pass = passes[k / 2 % 3], .slots = 1 }, v;
+        run(s, n, &u, company);
+        u.b = wide ? &hn_backend_cuda_f64 : &hn_backend_cuda_f32;
+        u.slots = slots, u.place = slots - 1;
+        u.options = "gemm-native=mma,loss=alone", u.kernel = HN_KN_loss;
+        v = u, v.options = "gemm-native=mma", v.kernel = HN_KN_mma_loss;
+        run(s, n, &u, want);
+        run(s, n, &v, got);
+        ck_assert_mem_eq(want, got, n->t.p.n_slab * sizeof *want);
+        ck_assert_mem_eq(u.partial, v.partial, sizeof u.partial);
+        memcpy(want, company, sizeof want);
+        compare(n, &v, wide ? 1e-12 : 2e-5);
+    }
+    ck_assert_int_eq((int)fake.live + fake.contexts + fake.graphs, 0);
     net_free(n);
     free(n);
 }
@@ -258,4 +307,4 @@ END_TEST
 
 HN_TEST_MAIN("gpu, products in panels", tcase_add_loop_test(tc, products, 0, 10);
              tcase_add_loop_test(tc, same, 0, 10); tcase_add_test(tc, choice);
-             tcase_add_test(tc, taken);)
+             tcase_add_loop_test(tc, with_loss, 0, 5); tcase_add_test(tc, taken);)

@@ -343,6 +343,7 @@ static const struct {
     { "gemm-native=32x16", "fp32, products in panels of 32 x 16", "ABC", 1 },
     { "gemm-native=64x32", "fp32, products in panels of 64 x 32", "ABC", 1 },
     { "gemm-native=mma", "fp32, products on the tensor cores in float64", "ABC", 0 },
+    { "gemm-native=mma,loss=alone", "fp32, the same, the loss a launch of its own", "AC", 0 },
     { "gemm-native=mma-16x16", "fp32, the same in tiles of 16 x 16", "ABC", 0 },
     { "gemm-native=mma-16x32", "fp32, the same in tiles of 16 x 32", "AC", 0 },
     { "gemm-native=mma-64x32", "fp32, the same in tiles of 64 x 32", "C", 0 },
