@@ -21,7 +21,7 @@ import time
 import traceback
 
 import _models
-from _gpu import DATA, ask, bad, env, finish, folder, hone, interrupted, near, real, spent, table
+from _gpu import DATA, ask, bad, env, finish, folder, hone, interrupted, near, real, spent, start, table
 
 CLOSE = 1e-3 if real else 1e-5  # some epochs in fp32, added up in another order
 ROUNDED = 5e-3  # where the CPU's and the GPU's last digits may round to different halves or steps
@@ -35,8 +35,8 @@ def model_at(place):
 
 
 def write_npy(name, rows, kind="e"):
-    """An array of halves (e) or floats (f)."""
-    head = f"{{'descr': '<f{struct.calcsize(kind)}', 'fortran_order': False, 'shape': ({len(rows)}, {len(rows[0])}), }}"
+    """An array of halves (e), floats (f) or bytes (B)."""
+    head = f"{{'descr': '{'|u1' if kind == 'B' else f'<f{struct.calcsize(kind)}'}', 'fortran_order': False, 'shape': ({len(rows)}, {len(rows[0])}), }}"
     head += " " * (-(len(head) + 11) % 64) + "\n"
     body = b"".join(struct.pack(f"<{len(row)}{kind}", *row) for row in rows)
     (folder / name).write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + body)
@@ -126,6 +126,9 @@ def told(what, code, words, *options):
     for word in words:
         if word not in err:
             bad.append(f"{what}: '{word}' is not in what it said: {err[-400:]}")
+    if (folder / "none.onnx").exists():
+        bad.append(f"{what}: a model was written all the same")
+        (folder / "none.onnx").unlink()
 
 
 # So much work that --device auto asks for a GPU, of which nearly nothing is done.
@@ -172,6 +175,21 @@ def half_columns():
     for model in (model_at("half/plain_f16"), "n.onnx"):
         both(f"halves into {model}", model, "--x", "h.npy", "--y", "t.npy", "--loss", "mse", *SGD)
         near(f"halves, eval of {model}", *(ask("eval", "cuda.onnx", "--x", "h.npy", "--y", "t.npy", "--device", d).get("loss") for d in ("cuda", "cpu")))
+
+
+def byte_columns():
+    """Rows of bytes with a factor, as of images: products have them gathered, an autoencoder's loss reads them where they lie."""
+    rng = random.Random(9)
+    rows = [[rng.randrange(256) for _ in range(30)] for _ in range(300)]
+    write_npy("b.npy", rows, "B")
+    write_npy("bt.npy", [[(row[0] - row[1]) / 256, row[2] / 256] for row in rows], "f")
+    new("30-12-8-2 tanh", "b.onnx")
+    data = ["--x", "b.npy", "--y", "bt.npy", "--x-scale", "0.00392156862745098", "--loss", "mse", *SGD]
+    both("bytes", "b.onnx", *data)
+    cpu, cuda = both("bytes, pre-trained", "b.onnx", *data, "--pretrain", "3", "--pretrain-noise", "0")
+    for a, b in zip(cuda["pretrain"]["layers"], cpu["pretrain"]["layers"]):
+        near("bytes: error of an autoencoder", a["after"], b["after"], CLOSE)
+    near("bytes, eval", *(ask("eval", "cuda.onnx", *data[:-4], "--device", d).get("loss") for d in ("cuda", "cpu")))
 
 
 def computed():
@@ -418,6 +436,29 @@ def killed():
         bad.append("no run was stopped: each had ended before")
 
 
+def search_killed():
+    """A search stopped in the middle, without a word or with one, and resumed: the model of the search nobody stopped."""
+    few = [new("4-12-3 relu"), *classes(), "--folds", "2", "--trials", "20", "--epochs", "6", "--sampler", "tpe", "--lag", "4", "--jobs", "4", "--search", "lr=log:1e-3..1e-1",
+           "--search", "ema=0,0.9", "--device", "cuda", "--force"]
+    hone("tune", *few, "--quiet", "-o", "whole.onnx")
+    for sent in (signal.SIGKILL, signal.SIGTERM):
+        p = start("tune", *few, "--progress", "json", "-o", "cut.onnx")
+        seen = 0
+        for line in p.stderr:
+            seen += '"event":"trial"' in line
+            if seen == 3:
+                p.send_signal(sent)
+                break
+        p.communicate(timeout=300)
+        if p.returncode not in (0, -sent, 128 + sent):
+            bad.append(f"a search that was sent {sent!r}: exit {p.returncode} behind {seen} trials")
+        if p.returncode:
+            hone("resume", "cut.onnx.run", "--quiet")
+        if (folder / "cut.onnx").read_bytes() != (folder / "whole.onnx").read_bytes():
+            bad.append(f"a search stopped by {sent!r} and resumed found another model")
+        shutil.rmtree(folder / "cut.onnx.run", ignore_errors=True)
+
+
 # ---- what is asked for -----------------------------------------------------------------------------------------------------------
 
 def asked():
@@ -434,6 +475,16 @@ def asked():
              "--device", "cuda")
     for device in ("cuda:99", "cuda:65536", "cuda:4294967296"):
         told(f"--device {device}", 5, [device.split(":")[1]], "train", "m.onnx", *one, "--device", device)
+    made = folder / "asked"
+    for command in (["eval", "m.onnx", *data], ["predict", "m.onnx", "--data", "c.csv", "--ignore", "y", "--force", "-o", "p.csv"], ["lr-find", "m.onnx", *data, "--steps", "10"],
+                    ["verify", model_at("quant/gemm_u8"), DATA / "quant" / "gemm_u8"], ["train", "m.onnx", *data, "--dry-run", "--force", "-o", "none.onnx"]):
+        for device in ("cpu", "auto", "cuda"):  # the fake device tells when it is closed
+            made.unlink(missing_ok=True)
+            env["HONE_FAKE_COUNTS"] = str(made)
+            hone(*command, "--device", device, "--quiet")
+            if not real and made.exists() != (device == "cuda"):
+                bad.append(f"{command[0]} --device {device} {'used' if made.exists() else 'did not use'} the GPU")
+    del env["HONE_FAKE_COUNTS"]
     for device in ("gpu", "cuda:", "cuda:-1", "cuda0"):
         told(f"--device {device}", 2, [device], "train", "m.onnx", *one, "--device", device)
 
@@ -461,7 +512,7 @@ def custom():
     data = [*classes(), "--plugin", "./snake.so"]
     (folder / "s.onnx").write_bytes(_models.layers([4, 64, 160, 3], activation=("Snake", "hone.example")))
     words = ["snake_a0", "plug-in", "--device cpu"]
-    for command in (["train"], ["eval"], ["lr-find"], ["predict", "-o", "p.csv"], ["tune", "--val-split", "0.2", "--trials", "2", "--search", "lr=0.1,0.01", "-o", "t.onnx"]):
+    for command in (["train"], ["eval"], ["lr-find"], ["predict", "-o", "p.csv", "--force"], ["tune", "--val-split", "0.2", "--trials", "2", "--search", "lr=0.1,0.01", "-o", "t.onnx"]):
         rest = ["--ignore", "y", *data[:2], *data[4:]] if command[0] == "predict" else data
         _, err = hone(command[0], "s.onnx", *rest, "--device", "cuda", "--quiet", *command[1:], *(["-o", "o.onnx"] if command == ["train"] else []), code=3)
         if not all(word in err for word in words):
@@ -531,8 +582,8 @@ except hone.Error as e:
     print("\n".join(r.stdout.splitlines()[-1:]))
 
 
-CASES = [half_float16, half_bfloat16, half_converted, half_columns, computed, computed_searched, quantised, verified, embedded, schedules, augmented, grown, averages,
-         pretrained, tested_rates, ensembles, killed, refined, asked, rounded, computed_large, wide, custom, *([] if real else [short]), stays, from_python]
+CASES = [half_float16, half_bfloat16, half_converted, half_columns, byte_columns, computed, computed_searched, quantised, verified, embedded, schedules, augmented, grown, averages,
+         pretrained, tested_rates, ensembles, killed, refined, search_killed, asked, rounded, computed_large, wide, custom, *([] if real else [short]), stays, from_python]
 share, shares = map(int, os.environ.get("HN_TEST_PART", "0/1").split("/"))
 wanted = os.environ.get("HN_TEST_ONLY", "").split()
 for i, case in enumerate(CASES):
