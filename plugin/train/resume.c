@@ -182,6 +182,15 @@ static int is_left_over(const struct hn_job *j, const char *path)
     return earlier;
 }
 
+/* A device that is not there was perhaps asked for by the run, not by who resumes it, and no other one will do. */
+static hone_status tell_device(const struct hn_origin *o, hone_status st, hone_error *err)
+{
+    if (st != HONE_E_DEVICE || !err || strcmp(err->where, "device") != 0) return st;
+    const hone_error why = *err;
+    return hn_fail(err, st, "device", "the run was started on %s and goes on there alone: %s",
+                   o->backend, why.text);
+}
+
 static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
 {
     int ran = j->fit->reason == HN_STOP_NONE;
@@ -214,6 +223,7 @@ hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_param
     if (st == HONE_OK) st = hone_data_open(ctx, *model, p, &d, err);
     if (st == HONE_OK) st = hn_job_init(&j, *model, p, err);
     if (st == HONE_OK) st = continue_job(&j, &c, &given, d, err);
+    st = tell_device(&c.origin, st, err);
     hn_checkpoint_close(&c);
     if (st == HONE_OK) st = run_job(&j, out, err);
     hn_job_close(&j);
