@@ -21,7 +21,7 @@ import time
 import traceback
 
 import _models
-from _gpu import DATA, ask, bad, env, finish, folder, hone, interrupted, near, real, spent, start, table
+from _gpu import DATA, ask, bad, build, env, finish, folder, hone, interrupted, near, real, spent, start, table
 
 CLOSE = 1e-3 if real else 1e-5  # some epochs in fp32, added up in another order
 ROUNDED = 5e-3  # where the CPU's and the GPU's last digits may round to different halves or steps
@@ -398,6 +398,9 @@ def ensembles():
     if not members[0] or members[0] != members[1] or members[1] != members[2]:
         bad.append(f"an ensemble of other members: {members}")
     near("the ensemble's file", *(ask("eval", "s2.onnx", *data, "--device", d).get("loss") for d in ("cuda", "cpu")), CLOSE)
+    shutil.copy(folder / "s2.onnx", folder / "average.onnx")
+    both("an ensemble trained on", "average.onnx", *data, *SGD)
+    judged("an ensemble trained on", data)
     for refit in ("all", "train"):
         said = searched(f"--refit {refit}", "m.onnx", *few, "--refit", refit)
         near(f"--refit {refit}: loss of the file", *(ask("eval", f"s{i}.onnx", *data).get("loss") for i in (2, 0)), CLOSE)
@@ -430,7 +433,8 @@ def killed():
     stops = interrupted("a moving average", both_ways, "m.onnx", *data, "--optimizer", "adam", "--ema", "0.95", "--accumulate", "2", *long)
     stops += interrupted("an average of epochs", both_ways, "m.onnx", *data, "--optimizer", "momentum", "--swa-start", "2", "--clip-norm", "1", *long)
     stops += interrupted("a half-typed model", both_ways, model_at("half/layernorm_bf16"), *numbers("h", 6, 3), "--optimizer", "adamw", *long[:-2])
-    stops += interrupted("pre-training", both_ways, "m.onnx", *data, "--optimizer", "adam", "--pretrain", "60", *long[:5], "4", "--epochs", "3")
+    stops += interrupted("pre-training", both_ways, "m.onnx", *data, "--optimizer", "adam", "--pretrain", "60", "--dropout-impl", "cudnn", "--bn-impl", "cudnn", *long[:5],
+                         "4", "--epochs", "3")
     print(f"stopped {stops} times")
     if stops == 0:
         bad.append("no run was stopped: each had ended before")
@@ -541,6 +545,11 @@ def stays():
         said = [ask("train", "w.onnx", *data, "--epochs", epochs, "--run-dir", f"{device}.run", "--force", "-o", f"{device}.onnx"), ask("resume", f"{device}.run", "--epochs", then)]
         if [s.get("device") for s in said] != [device, device] or len(said[1].get("curve", [])) != 3:
             bad.append(f"--device auto: {[(s.get('device'), s.get('curve')) for s in said]}, wanted {device} and two epochs")
+    if (build / "libhone_cuda.so").exists():
+        return  # there is no being without
+    r = subprocess.run([str(build / "hone"), "resume", "cuda.run", "--epochs", "4", "--quiet"], env=dict(env, LD_LIBRARY_PATH=str(build)), cwd=folder, capture_output=True, text=True)
+    if r.returncode != 5 or "started on cuda" not in r.stderr or "no GPU module" not in r.stderr:
+        bad.append(f"resumed without a GPU: exit {r.returncode}: {r.stderr[-300:]}")
 
 
 def from_python():
