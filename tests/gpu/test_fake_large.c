@@ -252,7 +252,7 @@ static void norms_init(struct norms *n, int w)
 {
     struct tb *t = &n->t;
     *n = (struct norms){ .dense = { 1, 1, 0 },
-                         .bn = { { 1e-3, 0.9, 0, 0 }, { 1e-3, 0.9, 0, 1 } },
+                         .bn = { { 1e-3, 0.9, 0, 0 }, { 1e-3, 0.9, 1, 0 } },
                          .relu = { HN_U_RELU, 0, 0 },
                          .loss = { .weight = 1 } };
     tb_init(t);
@@ -312,7 +312,7 @@ END_TEST
 static void biases_init(struct norms *n, struct hn_dense dense[2])
 {
     struct tb *t = &n->t;
-    *n = (struct norms){ .bn = { { 1e-3, 0.9, 0, 0 }, { 1e-3, 0.9, 0, 1 } },
+    *n = (struct norms){ .bn = { { 1e-3, 0.9, 0, 0 }, { 1e-3, 0.9, 1, 0 } },
                          .relu = { HN_U_RELU, 0, 0 },
                          .loss = { .weight = 1 } };
     dense[0] = (struct hn_dense){ 1, 1, 0 }, dense[1] = (struct hn_dense){ 0.75, 0.5, 1 };
