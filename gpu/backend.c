@@ -72,6 +72,7 @@ static const struct choice choices[] = {
     CHOICE("norm-width=4", norm_width, 4),
     CHOICE("norm-width=8", norm_width, 8),
     CHOICE("norm-width=16", norm_width, 16),
+    CHOICE("norm-width=strips", norm_width, HN_K_LINE),
     CHOICE("bn-impl=auto", norm, HN_GPU_AUTO),
     CHOICE("bn-impl=native", norm, HN_GPU_NATIVE),
     CHOICE("bn-impl=cudnn", norm, HN_GPU_LIBRARY),

@@ -213,7 +213,8 @@ static int commit_of(const struct hn_gpu_node *n, struct hn_k_commit *c)
 {
     const struct hn_k_norm *k = n->args;
     const int is = n->kernel == HN_KN_norm || n->kernel == HN_KN_norm1 ||
-                   n->kernel == HN_KN_norm8 || n->kernel == HN_KN_norm16;
+                   n->kernel == HN_KN_norm8 || n->kernel == HN_KN_norm16 ||
+                   n->kernel == HN_KN_strips;
     if (n->kind != HN_GPU_KERNEL || !is || k->stats.space == HN_KS_NONE) return 0;
     *c = (struct hn_k_commit){ k->stats, k->mean, k->var, k->channels, k->momentum, k->copied };
     return 1;

@@ -48,7 +48,7 @@ struct hn_gpu_options {
     int norm, drop; /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
     int loss_alone; /* loss=alone: never in the launch of the product in front of it */
     int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
-    int norm_width;       /* norm-width=: channels a block of the native kernel; 0: auto */
+    int norm_width; /* norm-width=: channels a block of the native kernel; HN_K_LINE: in strips; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
     int64_t unroll;       /* steps of one captured graph where many follow each other */
     int ordinal;
@@ -189,6 +189,8 @@ struct hn_gpu_build {
     int *loss_of;
     struct hn_k_ref *kept;             /* per op: reserve of a Dropout that cuDNN does */
     struct hn_k_ref *copies, *weights; /* operand.c: per value and gradient; per parameter */
+    struct hn_k_ref partials;          /* norm.c: room for sums of strips, of the largest so far */
+    size_t partial_bytes;
     hone_error *err;
 };
 hone_status hn_gpu_build(struct hn_gpu_exec *e, hone_error *err);

@@ -209,6 +209,8 @@ struct hn_k_norm { /* batch norm: x[o, ch, i] at (o * channels + ch) * inner + i
         below; /* backward: below[ch] (+)= below_scale sum of dx, the gradient of the bias in front; inner is 1 */
     int32_t below_acc;
     double below_scale;
+    struct hn_k_ref
+        partials; /* strips.cu: doubles, two sums of each strip's channels, and behind HN_K_STRIPS of those a row of them */
 };
 struct hn_k_layernorm {
     struct hn_k_env env;
@@ -347,7 +349,7 @@ struct hn_k_average { /* n elements of slab W from `first` on */
     X(fill)                                                                                        \
     X(emit) X(convert) X(turn)                                                                     \
     X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm) X(panel) X(mma) X(mma_loss) X(colsum) X(norm) X(norm_back)         \
-    X(norm1) X(norm1_back) X(norm8) X(norm8_back) X(norm16) X(norm16_back)                                            \
+    X(norm1) X(norm1_back) X(norm8) X(norm8_back) X(norm16) X(norm16_back) X(strips_sums) X(strips) X(strips_back_sums) X(strips_back) \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \
     X(loss) X(loss_back) X(judge) X(sums) X(squares) X(clip) X(average) X(optim)
@@ -366,7 +368,10 @@ enum {
     HN_K_SIDE = 64,
     HN_K_SUMS = 16,
     HN_K_FEW = 16,
-    HN_K_ALONE = 1024 /* rows that a block keeps of the one channel it has */
+    HN_K_ALONE = 1024, /* rows that a block keeps of the one channel it has */
+    HN_K_LINE = 32,    /* strips.cu: channels of a block, */
+    HN_K_STRIP = 256,  /* whose rows are a multiple of this, */
+    HN_K_STRIPS = 16   /* and so many blocks at most for the same channels */
 }; /* tiles of a product: 16 rows and columns; of a transposed copy: 64 x 64; sums beside a product in panels: 16 columns */
 
 /* Tiles of `panel`: rows, columns; its shared memory, given to it by the launch: two blocks fit a processor. */
@@ -453,6 +458,10 @@ typedef double real;
 #define HN_ANEW(t) asm volatile("" : "+r"(t))
 /* A pointer or an int64 is loaded by here, not where it is first used. */
 #define HN_HERE(x) asm volatile("" ::"l"(x))
+/* A number is worked out by here, and what is made of it is not before. */
+#define HN_NOW(x) hn_now(x)
+static __device__ __forceinline__ void hn_now(float &x) { asm volatile("" : "+f"(x)); }
+static __device__ __forceinline__ void hn_now(double &x) { asm volatile("" : "+d"(x)); }
 #define HN_ALIGNED __align__(16)
 /* It points to device memory, not to a block's own: said where nvcc cannot see it. */
 #define HN_GLOBAL(p) __builtin_assume(__isGlobal(p))
@@ -505,6 +514,7 @@ void hn_watch_arrived(int still);
 #define HN_ROLLED
 #define HN_ANEW(t) ((void)0)
 #define HN_HERE(x) ((void)(x))
+#define HN_NOW(x)  ((void)(x))
 #define HN_ALIGNED
 #define HN_GLOBAL(p) ((void)0)
 #endif

@@ -83,12 +83,51 @@ static int neighbours(const struct hn_gpu_build *b, const struct hn_k_norm *k)
         hn_gpu_choose_width(&b->e->dev->o, k->channels, b->e->max_slots) / (HN_BLOCK / HN_K_NORM);
     if (k->inner == 1 && n == 0) return 0; /* a block has one channel */
     if (n < 1) n = 1;
+    if (n > 4) n = 4;
     while (n > 1 && (k->inner != 1 || k->channels % n != 0 || places % 16 != 0)) n /= 2;
     return n;
 }
 
-static hone_status native(struct hn_gpu_build *b, const struct hn_k_norm *k)
+/* In strips of rows, if asked for: rows follow each other and begin at multiples of a load, and places can be reckoned with. */
+static int in_strips(const struct hn_gpu_build *b, const struct hn_k_norm *k)
 {
+    const uint64_t places = k->x.off | k->y.off | k->dy.off | k->dx.off;
+    return b->e->dev->o.norm_width == HN_K_LINE && k->inner == 1 && k->channels % 4 == 0 &&
+           places % 16 == 0 && k->channels <= INT32_MAX &&
+           hn_gpu_n(k->outer, b->e->plan->max_rows) <= INT32_MAX / 2;
+}
+
+/* Room for the sums of strips: the norm before this one has added its up by then. */
+static struct hn_k_ref partials(struct hn_gpu_build *b, int64_t channels)
+{
+    const size_t bytes = (2 * HN_K_STRIPS + 1) * (size_t)channels * sizeof(double);
+    if (bytes > b->partial_bytes)
+        b->partials = (struct hn_k_ref){ HN_KS_ARENA, hn_gpu_extra(b, bytes) },
+        b->partial_bytes = bytes;
+    return b->partials;
+}
+
+static hone_status strips(struct hn_gpu_build *b, struct hn_k_norm *k)
+{
+    const int back = b->s->backward;
+    const int64_t rows = hn_gpu_n(k->outer, b->e->plan->max_rows),
+                  most = (rows + HN_K_STRIP - 1) / HN_K_STRIP;
+    const struct hn_k_dim blocks = hn_gpu_fixed(most > HN_K_STRIPS ? HN_K_STRIPS : most);
+    k->partials = partials(b, k->channels);
+    for (int last = !back && !k->batch; last < 2; last++) {
+        static const enum hn_k_id kernels[2][2] = { { HN_KN_strips_sums, HN_KN_strips },
+                                                    { HN_KN_strips_back_sums, HN_KN_strips_back } };
+        struct hn_gpu_node *n =
+            hn_gpu_add(b, kernels[back][last], k, sizeof *k, hn_gpu_fixed(k->channels), HN_K_LINE);
+        HN_TRY(added(b, n));
+        if (!last || k->y.space != HN_KS_NONE || k->dx.space != HN_KS_NONE) n->y = blocks;
+    }
+    return HONE_OK;
+}
+
+static hone_status native(struct hn_gpu_build *b, struct hn_k_norm *k)
+{
+    if (in_strips(b, k)) return strips(b, k);
     static const enum hn_k_id kernels[2][5] = {
         { HN_KN_norm1, HN_KN_norm, HN_KN_norm8, [4] = HN_KN_norm16 },
         { HN_KN_norm1_back, HN_KN_norm_back, HN_KN_norm8_back, [4] = HN_KN_norm16_back }
@@ -119,7 +158,7 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
     int acc = 0;
     if (k->inner == 1 && k->dx.space != HN_KS_NONE && hn_gpu_layer_below(b, b->s->dx[0]))
         leave_copy(b, k, (struct hn_gpu_operand){ b->op->in[0], 1 });
-    if (k->inner == 1 && k->dx.space != HN_KS_NONE &&
+    if (k->inner == 1 && k->dx.space != HN_KS_NONE && !(in_strips(b, k) && k->acc & 1) &&
         hn_gpu_bias_below(b, b->s->dx[0], &k->below, &acc, &k->below_scale))
         k->below_acc = acc;
     return native(b, k);

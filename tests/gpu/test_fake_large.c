@@ -2,14 +2,15 @@
  *
  * What the backend does for large layers, on small ones over the fake device: copies of a product's operands, rounded right, one
  * a step and never out of date (the fake's products round as the copies do, so that results have the same bits either way);
- * BatchNorm by blocks of more channels, which has the same bits, too, and what it does for the layer in front of it. */
+ * BatchNorm by blocks of more channels, which has the same bits, too, and in strips of rows, and what it does for the layer in
+ * front of it. */
 #include "gpu/backend.h"
 #include "gpu/gpu.h"
 #include "tests/cpu/programs.h"
 #include "tests/cpu/rig.h"
 #include "tests/gpu/fake.h"
 
-enum { MOST = 8192, STEPS = 6, MOST_ROWS = 1500 };
+enum { MOST = 8192, STEPS = 6, MOST_ROWS = 1500, INDEX = 4100 };
 
 struct outcome {
     double w[MOST], partial[2];
@@ -28,11 +29,11 @@ static void train(const struct tb *t, const struct rig_data *d, const struct hn_
     struct rig_replica r;
     hone_error err = { 0 };
     double lr[STEPS];
-    static uint32_t index[STEPS * MOST_ROWS];
+    static uint32_t index[STEPS * INDEX];
     const int before = fake.launches;
     for (int i = 0; i < STEPS; i++)
         lr[i] = 0.002; /* on a device, two ways of rounding stay near each other */
-    for (int i = 0; i < STEPS * MOST_ROWS; i++) index[i] = (uint32_t)(i * 61 % RIG_ROWS);
+    for (int i = 0; i < STEPS * INDEX; i++) index[i] = (uint32_t)(i * 61 % RIG_ROWS);
     ck_assert_int_lt((int)t->p.n_slab, MOST);
     rig_open(&g, b, t, 1, options);
     rig_prepare(&g, HN_PASS_TRAIN, rows + 3, 1, d);
@@ -189,7 +190,7 @@ static void chain_init(struct net *n, int trans)
 
 START_TEST(copies_by_norms)
 {
-    static const char *const channels[] = { "4", "8", "16" };
+    static const char *const channels[] = { "4", "8", "16", "strips" };
     static const int64_t rows[] = { 9, 130, MOST_ROWS };
     const struct form *f = &forms[_i % 2];
     const int trans = _i / 2 % 2;
@@ -200,7 +201,8 @@ START_TEST(copies_by_norms)
     rig_data_init(&d, &n.t, 3, 9);
     fake_reset();
     for (int k = 0; k < 3; k++) {
-        (void)snprintf(plain, sizeof plain, "%s,graph=off", f->plain);
+        (void)snprintf(plain, sizeof plain, "%s,graph=off,norm-width=%s", f->plain,
+                       _i / 4 < 3 ? "4" : channels[3]); /* strips add up in another order */
         (void)snprintf(copied, sizeof copied, "%s,graph=off,norm-width=%s", f->copied,
                        channels[_i / 4]);
         train(&n.t, &d, &hn_backend_cuda_f32, plain, &hypers[0], rows[k], &want);
@@ -279,7 +281,8 @@ START_TEST(widths)
     static const int64_t rows[] = { 1, 9, 130, MOST_ROWS };
     static const char *const ways[] = { "bn-impl=native,norm-width=8",
                                         "bn-impl=native,norm-width=16",
-                                        "bn-impl=native,norm-width=1" };
+                                        "bn-impl=native,norm-width=1",
+                                        "bn-impl=native,norm-width=strips" };
     const struct hn_backend *b = _i % 2 ? &hn_backend_cuda_f64 : &hn_backend_cuda_f32;
     static struct norms n;
     struct rig_data d;
@@ -288,7 +291,7 @@ START_TEST(widths)
     fake_reset();
     for (int i = 0; i < 4; i++) {
         train(&n.t, &d, b, "bn-impl=native,norm-width=4", &hypers[0], rows[i], &want);
-        for (int k = 0; k < 3; k++) { /* a block for each channel adds up in another order */
+        for (int k = 0; k < 4; k++) { /* a block for each channel adds up in another order */
             train(&n.t, &d, b, ways[k], &hypers[0], rows[i], &got);
             if (k < 2)
                 expect(&n.t, &want, &got, 1e-4);
@@ -302,6 +305,31 @@ START_TEST(widths)
     }
     rig_data_free(&d);
     tb_free(&n.t);
+}
+END_TEST
+
+/* Strips whose rows are no whole one, one, a few, and more than a thread's rounds; with the launches that this takes: backward
+ * one more for each of the three norms of rows, forward for the two that have batch statistics. */
+START_TEST(strips)
+{
+    static const int channels[] = { 4, 36, 44, 22 };
+    static const int64_t rows[] = { 1, 127, 256, 700, 4100 };
+    const int64_t n = rows[_i / 4];
+    const int w = channels[_i % 4], more = w % 4 ? 0 : 5 * STEPS;
+    static struct norms net;
+    struct rig_data d;
+    norms_init(&net, w);
+    rig_data_init(&d, &net.t, w, 9);
+    fake_reset();
+    train(&net.t, &d, &hn_backend_cuda_f64, "norm-width=4,graph=off", &hypers[1], n, &want);
+    train(&net.t, &d, &hn_backend_cuda_f64, "norm-width=strips,graph=off", &hypers[1], n, &got);
+    expect_near(&net.t, &want, &got, 1e-9);
+    if (fake.present) ck_assert_int_eq(got.launches - want.launches, more);
+    train(&net.t, &d, &hn_backend_cuda_f32, "norm-width=4", &hypers[1], n, &want);
+    train(&net.t, &d, &hn_backend_cuda_f32, "norm-width=strips", &hypers[1], n, &got);
+    expect_near(&net.t, &want, &got, 1e-4);
+    rig_data_free(&d);
+    tb_free(&net.t);
 }
 END_TEST
 
@@ -335,7 +363,7 @@ static void biases_init(struct norms *n, struct hn_dense dense[2])
 
 START_TEST(biases)
 {
-    static const char *const channels[] = { "4", "8", "16" };
+    static const char *const channels[] = { "4", "8", "16", "strips" };
     static struct norms n;
     static struct hn_dense dense[2];
     static const int64_t rows[] = { 9, 130, 700 };
@@ -344,15 +372,15 @@ START_TEST(biases)
     biases_init(&n, dense);
     rig_data_init(&d, &n.t, 3, 9);
     (void)snprintf(text, sizeof text, "bn-impl=native,gemm-impl=library,graph=off,norm-width=%s",
-                   channels[_i % 3]);
+                   channels[_i % 4]);
     (void)snprintf(layer, sizeof layer, "%s,bias-sums=layer", text);
     for (int k = 0; k < 2; k++) { /* the second accumulates */
         static struct outcome by_layer;
         fake_reset();
         fake.no_epilogue = 1; /* a layer's own sums are a launch */
-        train(&n.t, &d, &hn_backend_reference, "", &hypers[k], rows[_i / 3], &want);
-        train(&n.t, &d, &hn_backend_cuda_f64, layer, &hypers[k], rows[_i / 3], &by_layer);
-        train(&n.t, &d, &hn_backend_cuda_f64, text, &hypers[k], rows[_i / 3], &got);
+        train(&n.t, &d, &hn_backend_reference, "", &hypers[k], rows[_i / 4], &want);
+        train(&n.t, &d, &hn_backend_cuda_f64, layer, &hypers[k], rows[_i / 4], &by_layer);
+        train(&n.t, &d, &hn_backend_cuda_f64, text, &hypers[k], rows[_i / 4], &got);
         if (fake.present) ck_assert_int_eq(by_layer.launches - got.launches, 3 * STEPS);
         for (size_t i = 0; i < n.t.p.n_slab; i++)
             ck_assert_msg(fabs(got.w[i] - want.w[i]) <= 1e-9 * (1 + fabs(want.w[i])),
@@ -465,7 +493,8 @@ START_TEST(options)
 END_TEST
 
 HN_TEST_MAIN("gpu, large layers", tcase_add_loop_test(tc, copies, 0, 8);
-             tcase_add_loop_test(tc, copies_by_norms, 0, 12);
+             tcase_add_loop_test(tc, copies_by_norms, 0, 16);
              tcase_add_loop_test(tc, programs, 0, 40); tcase_add_test(tc, rounding);
              tcase_add_loop_test(tc, turned, 0, 5); tcase_add_loop_test(tc, widths, 0, 12);
-             tcase_add_loop_test(tc, biases, 0, 9); tcase_add_test(tc, options);)
+             tcase_add_loop_test(tc, strips, 0, 20); tcase_add_loop_test(tc, biases, 0, 12);
+             tcase_add_test(tc, options);)

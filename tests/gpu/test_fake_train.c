@@ -11,8 +11,8 @@ static struct outcome want, got;
 
 /* library; without epilogues; native; cohort; BatchNorm by cuDNN in every way to see it; several steps a graph, where the
  * library refuses most products; products in panels and by `mma`, one replica and a cohort; all products by the library; side work as early as
- * it may run */
-enum { WAYS = 16 };
+ * it may run; BatchNorm in strips, a cohort */
+enum { WAYS = 17 };
 START_TEST(programs)
 {
     static const char *const ways[WAYS] = { "",
@@ -30,7 +30,8 @@ START_TEST(programs)
                                             "gemm-impl=library",
                                             "graph=off",
                                             "gemm-native=mma,gemm-impl=native",
-                                            "gemm-native=mma" };
+                                            "gemm-native=mma",
+                                            "norm-width=strips" };
     struct made *m = made_program((uint64_t)_i, 1);
     struct rig_data d;
     rig_data_init(&d, &m->t, m->classes, 9);
@@ -43,7 +44,7 @@ START_TEST(programs)
         fake.no_epilogue = k == 1 ? 1 : k == 9 ? 2 : 0;
         fake.eager = k == 13;
         u.b = &hn_backend_cuda_f64, u.options = ways[k];
-        const int cohort = k == 3 || k == 11 || k == 15;
+        const int cohort = k == 3 || k == 11 || k == 15 || k == 16;
         u.slots = cohort ? 4 : 1, u.place = cohort ? 2 : 0, u.ragged = cohort;
         train(m, &d, &u, &got);
         if (got.refused && k >= 4 && k <= 8) continue;
@@ -103,6 +104,48 @@ START_TEST(same)
                 train(m, &d, &u, &got);
                 expect_same(&want, &got, m->t.p.n_slab);
             }
+    rig_data_free(&d);
+    made_free(m);
+}
+END_TEST
+
+static int takes_strips(const struct made *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->t.p.n_ops; i++) {
+        const struct hn_op *op = &m->t.p.ops[i];
+        n += strcmp(op->row->name, "batchnorm") == 0 &&
+             m->t.p.values[op->in[0]].shape.d[1].fixed % 4 == 0;
+    }
+    return n;
+}
+/* The same for norms in strips, of several a channel, beside slots with fewer and with none. */
+START_TEST(same_in_strips)
+{
+    uint64_t number = 500 + 100 * (uint64_t)_i;
+    struct made *m = made_program(number, 1);
+    struct rig_data d;
+    for (int i = 0; i < 100 && !takes_strips(m); i++) {
+        made_free(m);
+        m = made_program(++number, 1);
+    }
+    ck_assert(takes_strips(m));
+    rig_data_init(&d, &m->t, m->classes, 9);
+    fake_reset();
+    struct setup u = { .b = _i % 2 ? &hn_backend_cuda_f64 : &hn_backend_cuda_f32,
+                       .hyper = &hypers[_i % HYPERS],
+                       .rows = 265 + 20 * _i,
+                       .slots = 1,
+                       .options = "norm-width=strips,gemm-impl=native,graph=off" };
+    train(m, &d, &u, &want);
+    ck_assert_int_eq(want.st, HONE_OK);
+    u.options = "norm-width=strips";
+    for (u.slots = 2; u.slots <= 3; u.slots++)
+        for (u.ragged = 0; u.ragged < 2; u.ragged++) {
+            u.place = u.slots - 1;
+            train(m, &d, &u, &got);
+            expect_same(&want, &got, m->t.p.n_slab);
+        }
     rig_data_free(&d);
     made_free(m);
 }
@@ -278,5 +321,5 @@ END_TEST
 
 HN_TEST_MAIN("gpu training", tcase_add_test(tc, counts); tcase_add_test(tc, precision);
              tcase_add_loop_test(tc, programs, 0, 60); tcase_add_loop_test(tc, same, 0, 7);
-             tcase_add_loop_test(tc, bad, 0, 6); tcase_add_loop_test(tc, faults, 0, 3);
-             tcase_add_test(tc, options);)
+             tcase_add_loop_test(tc, same_in_strips, 0, 4); tcase_add_loop_test(tc, bad, 0, 6);
+             tcase_add_loop_test(tc, faults, 0, 3); tcase_add_test(tc, options);)

@@ -10,7 +10,7 @@
 #include "tests/cpu/rig.h"
 #include "tests/gpu/fake.h"
 
-enum { TRAINED_MOST = 8192, TRAINED_STEPS = 7, TRAINED_ROWS = 64, TRAINED_SLOTS = 4 };
+enum { TRAINED_MOST = 8192, TRAINED_STEPS = 7, TRAINED_ROWS = 340, TRAINED_SLOTS = 4 };
 
 struct outcome {
     double w[TRAINED_MOST], average[TRAINED_MOST], partial[2];

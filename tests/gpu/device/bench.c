@@ -309,12 +309,13 @@ static void curves(const struct task *k)
                  { "gemm-native=panels", "fp32, products in panels, against float64", 1e-3 },
                  { "gemm-native=mma",
                    "fp32, products on the tensor cores in float64, against float64", 1e-3 },
+                 { "norm-width=strips", "fp32, norms in strips, against float64", 1e-3 },
                  { "bn-impl=cudnn", "fp32, BatchNormalization by cuDNN, against float64", 1e-3 } };
     struct curve want = { { 0 }, NULL };
     if (k->s->small)
         curve_row(k, &hn_backend_reference, "", "float64 against the CPU's reference kernels", 1e-9,
                   &want);
-    for (int i = 0; i < 5 + k->s->norm; i++)
+    for (int i = 0; i < 5 + 2 * k->s->norm; i++)
         curve_row(k, &hn_backend_cuda_f32, ways[i].options, ways[i].what, ways[i].bound, &want);
     free(want.w);
 }
@@ -356,6 +357,9 @@ static const struct {
     { "norm-width=4", "BatchNormalization native, 4 channels a block", "AD", 0 },
     { "norm-width=8", "BatchNormalization native, 8 channels a block", "AD", 0 },
     { "norm-width=16", "BatchNormalization native, 16 channels a block", "AD", 0 },
+    { "norm-width=strips", "fp32, BatchNormalization in strips of rows", "D", 0 },
+    { "math=tf32,norm-width=strips", "TF32, BatchNormalization in strips of rows", "D", 0 },
+    { "math=bf16,norm-width=strips", "bfloat16, BatchNormalization in strips of rows", "D", 0 },
     { "bn-impl=cudnn-per-activation", "BatchNormalization cuDNN, per activation", "AD", 1 },
     { "bn-impl=cudnn-spatial", "BatchNormalization cuDNN, spatial", "AD", 0 },
     { "bn-impl=cudnn-spatial-nhwc", "BatchNormalization cuDNN, spatial NHWC", "AD", 1 },
