@@ -23,6 +23,7 @@ HN_KERNEL(convert, hn_k_convert)
         hn_copy4(v, from + 8 * i), hn_copy4(v + 4, from + 8 * i + 4);
         HN_UNROLL
         for (int k = 0; k < 8; k++) r.v[k] = narrowed(v[k]);
+        hn_at_once(to + i, 16);
         to[i] = r;
     }
 }

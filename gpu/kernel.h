@@ -584,54 +584,7 @@ HN_DEVICE double *hn_double_at(const struct hn_k_env *e, struct hn_k_ref r, int6
     return (double *)hn_bytes_at(e, r, z);
 }
 
-/* Four neighbours at once, from or to memory; both are multiples of 16 bytes there. */
-HN_DEVICE void hn_copy4(real *to, const real *from)
-{
-#ifdef __CUDACC__
-    struct HN_ALIGNED four {
-        real v[4];
-    };
-    *(four *)to = *(const four *)from;
-#else
-    for (int i = 0; i < 4; i++) to[i] = from[i];
-#endif
-}
-/* The same for what nobody reads again soon: it goes first when the cache is full. */
-HN_DEVICE void hn_load_once(real *to, const real *from)
-{
-#if defined(__CUDACC__) && HN_BITS == 32
-    const float4 v = __ldcs((const float4 *)from);
-    to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-#else
-    hn_copy4(to, from);
-#endif
-}
-HN_DEVICE void hn_store_once(real *to, const real *from)
-{
-#if defined(__CUDACC__) && HN_BITS == 32
-    __stcs((float4 *)to, make_float4(from[0], from[1], from[2], from[3]));
-#else
-    hn_copy4(to, from);
-#endif
-}
-/* n neighbours, 1, 2 or 4, to memory as one store, where nvcc takes a copy apart. */
-HN_DEVICE void hn_store(real *to, const real *v, int n)
-{
-#if defined(__CUDACC__) && HN_BITS == 32
-    if (n == 4) {
-        asm volatile("st.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(v[0]), "f"(v[1]),
-                     "f"(v[n - 2]), "f"(v[n - 1])
-                     : "memory");
-        return;
-    }
-    if (n == 2) {
-        asm volatile("st.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(v[0]), "f"(v[n - 1]) : "memory");
-        return;
-    }
-#endif
-    for (int i = 0; i < n; i++) to[i] = v[i];
-}
-HN_DEVICE int hn_is_aligned(const void *p) { return ((uintptr_t)p & 15) == 0; }
+#include "gpu/wide.h"
 
 /* Position in an operand of dims `in` that lines up with element i of the broadcast result of dims `y`. */
 HN_DEVICE int64_t hn_broadcast(const struct hn_k_dims *y, const struct hn_k_dims *in, int64_t rows,

@@ -62,6 +62,7 @@ HN_DEVICE void follow(uint16_t *to, const real *v)
 {
     const uint32_t low = narrowed(v[0]) | (uint32_t)narrowed(v[1]) << 16,
                    high = narrowed(v[2]) | (uint32_t)narrowed(v[3]) << 16;
+    hn_at_once(to, 8);
     *(uint64_t *)to = low | (uint64_t)high << 32;
 }
 

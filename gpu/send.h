@@ -47,6 +47,8 @@ HN_DEVICE hn_place hn_place_of(real *shared) { return shared; }
 HN_DEVICE hn_place hn_place_on(hn_place p, int n) { return p + n; }
 HN_DEVICE void hn_send(hn_place to, const real *base, uint32_t from, int there, int n)
 {
+    const uintptr_t bytes = (uintptr_t)n * sizeof(real);
+    hn_at_once(base + from, bytes < 16 ? bytes : 16);
 #ifdef HN_WATCHED
     for (int i = 0; i < n; i++) hn_watch_send(to + i, there ? base + from + i : 0, sizeof(real));
 #else
