@@ -6,6 +6,9 @@
 
 /* So many bytes of memory are loaded or stored at once, which a GPU does at multiples of them alone. Compiled as C that is looked
  * at, but for what is on the stack: a thread's own is in registers on a GPU. */
+#ifdef __CUDACC__
+#define hn_at_once(p, bytes) ((void)(p), (void)(bytes))
+#else
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define HN_STACK_ELSEWHERE
@@ -13,15 +16,16 @@
 #elif defined(__SANITIZE_ADDRESS__)
 #define HN_STACK_ELSEWHERE
 #endif
-#if defined(__CUDACC__) || defined(HN_STACK_ELSEWHERE)
-#define hn_at_once(p, bytes) ((void)(p), (void)(bytes))
-#else
 HN_DEVICE void hn_at_once(const void *p, uintptr_t bytes)
 {
+#ifdef HN_STACK_ELSEWHERE
+    (void)p, (void)bytes;
+#else
     enum { STACK = 8 << 20 };
     const char here = 0;
     if ((uintptr_t)p % bytes && (uintptr_t)p - (uintptr_t)&here + STACK > 2 * (uintptr_t)STACK)
         __builtin_trap();
+#endif
 }
 #endif
 /* Four neighbours at once, from or to memory; both are multiples of 16 bytes there. */
