@@ -63,8 +63,9 @@ static const struct choice choices[] = {
     CHOICE("dropout-impl=auto", drop, HN_GPU_AUTO),
     CHOICE("dropout-impl=native", drop, HN_GPU_NATIVE),
     CHOICE("dropout-impl=cudnn", drop, HN_GPU_LIBRARY),
-    CHOICE("loss=auto", loss_alone, 0),
-    CHOICE("loss=alone", loss_alone, 1),
+    CHOICE("chain=auto", chain, HN_GPU_CHAIN_ALL),
+    CHOICE("chain=loss", chain, HN_GPU_CHAIN_LOSS),
+    CHOICE("chain=off", chain, HN_GPU_CHAIN_NONE),
     CHOICE("bias-sums=auto", layer_sums, 0),
     CHOICE("bias-sums=layer", layer_sums, 1),
     CHOICE("norm-width=auto", norm_width, 0),
@@ -408,9 +409,9 @@ static void settle(struct hn_gpu_exec *e)
         if (hn_gpu_is_product(n->kernel)) ((struct hn_k_gemm *)n->args)->columns = columns;
         if (n->kernel == HN_KN_loss || n->kernel == HN_KN_loss_back)
             ((struct hn_k_loss *)n->args)->columns = columns;
-        if (n->kernel == HN_KN_mma_loss) { /* what a loss looks for is the same in every graph */
-            struct hn_k_loss *k = &((struct hn_k_mma_loss *)n->args)->loss;
-            k->columns = columns, k->env = e->env;
+        if (n->kernel == HN_KN_chain) { /* what these look for is the same in every graph */
+            struct hn_k_chain *k = n->args;
+            k->loss.columns = columns, k->loss.env = k->norm.env = e->env;
         }
         if (n->kernel == HN_KN_emit) {
             struct hn_k_emit *k = n->args;

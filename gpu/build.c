@@ -211,8 +211,10 @@ static int has_optimizer(const struct hn_gpu_exec *e)
 /* The commit that belongs to a node; 0: none does. */
 static int commit_of(const struct hn_gpu_node *n, struct hn_k_commit *c)
 {
-    const struct hn_k_norm *k = n->args;
-    const int is = n->kernel == HN_KN_norm || n->kernel == HN_KN_norm1 ||
+    const struct hn_k_chain *chain = n->args;
+    const int chained = n->kernel == HN_KN_chain && chain->has_norm;
+    const struct hn_k_norm *k = chained ? &chain->norm : n->args;
+    const int is = chained || n->kernel == HN_KN_norm || n->kernel == HN_KN_norm1 ||
                    n->kernel == HN_KN_norm8 || n->kernel == HN_KN_norm16 ||
                    n->kernel == HN_KN_strips;
     if (n->kind != HN_GPU_KERNEL || !is || k->stats.space == HN_KS_NONE) return 0;
@@ -285,9 +287,11 @@ static hone_status steps(struct hn_gpu_build *b, int from, int to)
         if (!build)
             return hn_fail(b->err, HONE_E_UNSUPPORTED, b->op->name, "%s: %s", b->op->row->name,
                            hn_gpu_why_not(b->op->row));
+        if (build != hn_gpu_dense) HN_TRY(hn_gpu_chain_end(b));
         HN_TRY(build(b));
         i += b->fused;
     }
+    HN_TRY(hn_gpu_chain_end(b));
     b->s = b->next = NULL, b->op = NULL;
     return HONE_OK;
 }

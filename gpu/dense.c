@@ -134,7 +134,10 @@ static hone_status native(struct hn_gpu_build *b, const struct hn_k_gemm *k)
         if (k->p[i].a.column >= 0) tiled.column = k->p[i].a.column;
         if (k->p[i].b.column >= 0) tiled.column = k->p[i].b.column;
     }
-    return hn_gpu_add(b, kernel, &tiled, sizeof tiled, hn_gpu_fixed(1), 1) ? HONE_OK : no_memory(b);
+    int taken = 0;
+    HN_TRY(hn_gpu_chain_product(b, kernel, &tiled, &taken));
+    return taken || hn_gpu_add(b, kernel, &tiled, sizeof tiled, hn_gpu_fixed(1), 1) ? HONE_OK
+                                                                                    : no_memory(b);
 }
 
 /* The three products of a layer; where their results go, and what is taken in on the way, is the caller's. */
@@ -220,40 +223,6 @@ static hone_status backward(struct hn_gpu_build *b, const struct dense *d, int w
     return k.n ? native(b, &k) : HONE_OK;
 }
 
-/* The rows of a tile have all of their classes, and what the loss writes nobody reads for the product. */
-hone_status hn_gpu_take_loss(struct hn_gpu_build *b, const struct hn_k_loss *k, int *taken)
-{
-    struct hn_gpu_exec *e = b->e;
-    struct hn_gpu_node *n = e->n_nodes ? &e->nodes[e->n_nodes - 1] : NULL;
-    const struct hn_step *s = b->s - 1;
-    if (e->dev->o.loss_alone || !k->few || !n || b->s == e->plan->steps ||
-        n->kind != HN_GPU_KERNEL || n->kernel != HN_KN_mma || n->stage == HN_GPU_INSTEAD ||
-        !hn_gpu_same(s->y[0], b->s->x[0]))
-        return HONE_OK;
-    struct hn_k_mma_loss both = { .product = *(const struct hn_k_gemm *)n->args, .loss = *k };
-    const struct hn_k_product *p = &both.product.p[0];
-    const struct hn_op *op = &b->p->ops[s->op];
-    if (strcmp(op->row->name, "dense") != 0 || p->shape != HN_KM_16x16 || p->across != 1 ||
-        p->tail.how || p->tail.drops || p->acc || p->m.per_row != k->rows.per_row ||
-        p->m.fixed != k->rows.fixed || p->n.fixed != k->cols.fixed)
-        return HONE_OK;
-    const int back = e->plan->n_forward < e->plan->n_steps; /* somebody asks for what is saved */
-    if (!back) both.loss.lse.space = HN_KS_NONE;
-    for (int i = 0; i < op->n_in; i++) {
-        const size_t bytes = op->in[i] < 0 ? 0 : hn_gpu_bytes(b, op->in[i]);
-        if (k->both && hn_gpu_overlap(e->plan->steps[e->plan->n_forward].dx[0],
-                                      hn_gpu_bytes(b, b->op->in[0]), s->x[i], bytes))
-            return HONE_OK;
-        if (back &&
-            hn_gpu_overlap(b->s->save[0], (size_t)e->row_stride * sizeof(double), s->x[i], bytes))
-            return HONE_OK;
-    }
-    e->n_nodes--;
-    *taken = 1;
-    return hn_gpu_add(b, HN_KN_mma_loss, &both, sizeof both, hn_gpu_fixed(1), 1) ? HONE_OK
-                                                                                 : no_memory(b);
-}
-
 /* ---- the library ------------------------------------------------------------------------------------------------------ */
 
 static struct hn_gpu_operand operand_of(const struct hn_gpu_build *b, const struct dense *d,
@@ -333,6 +302,7 @@ hone_status hn_gpu_dense(struct hn_gpu_build *b)
 {
     const struct dense d = dense_of(b);
     if (!b->s->backward) {
+        if (!d.native) HN_TRY(hn_gpu_chain_end(b));
         return d.native || !is_simple(&d) ? forward(b, &d) : library_forward(b, &d);
     }
     const int bias = d.has_bias && hn_gpu_wants(b, 2) && b->summed != b->s->op,

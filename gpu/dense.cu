@@ -213,7 +213,7 @@ HN_DEVICE void put(const struct hn_k_gemm *g, const struct hn_k_slot *s, const s
     if (row < j->m && col < j->n) {
         const struct ahead ahead = look_ahead(g, j, o, row, col, 1);
         finish(g, j, o, &ahead, dropped(s, m, g->p[j->which].tail.drop.stream, row, col, 1),
-               m->scale, row, col, sum);
+               m->scale, row, col, sum, 0);
     } else if (p->ones == 1 ? row == j->m && col < j->n
                             : p->ones == 2 && col == j->n && row < j->m) {
         real *sums = hn_at(&g->env, p->sums, j->z) + (p->ones == 1 ? col : row);

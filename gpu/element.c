@@ -344,7 +344,7 @@ hone_status hn_gpu_loss(struct hn_gpu_build *b)
         if (back) k.dx = hn_gpu_ref(b, back->dx[0]), k.both = b->loss_done = 1;
     }
     int taken = 0;
-    if (!b->s->backward) HN_TRY(hn_gpu_take_loss(b, &k, &taken));
+    if (!b->s->backward) HN_TRY(hn_gpu_chain_loss(b, &k, &taken));
     if (taken) return HONE_OK;
     return added(b, hn_gpu_add(b, b->s->backward ? HN_KN_loss_back : HN_KN_loss, &k, sizeof k,
                                k.rows, HN_BLOCK / k.team));

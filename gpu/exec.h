@@ -37,6 +37,11 @@ enum hn_gpu_product {                 /* gemm-native=: the kernel of the GPU's o
                       HN_GPU_SHAPE, /* and above: panel, all in shape HN_GPU_SHAPE + enum hn_k_panel */
                       HN_GPU_MMA_SHAPE = HN_GPU_SHAPE + HN_KP_COUNT /* mma, + enum hn_k_mma */
 };
+enum hn_gpu_chain { /* chain=: what `mma` takes into the launch of a product */
+                    HN_GPU_CHAIN_ALL,
+                    HN_GPU_CHAIN_LOSS,
+                    HN_GPU_CHAIN_NONE
+};
 struct hn_gpu_options {
     enum hn_gpu_math math;
     int form;       /* operands=: enum hn_gpu_form */
@@ -46,7 +51,7 @@ struct hn_gpu_options {
     int no_overlap; /* overlap=: bits of enum hn_gpu_overlap that are not to be */
     int stream;     /* data=stream: never resident */
     int norm, drop; /* bn-impl=, dropout-impl=: enum hn_gpu_pick */
-    int loss_alone; /* loss=alone: never in the launch of the product in front of it */
+    int chain;      /* chain=: enum hn_gpu_chain */
     int layer_sums; /* bias-sums=layer: a bias's gradient is never left to the norm behind the layer */
     int norm_width; /* norm-width=: channels a block of the native kernel; HN_K_LINE: in strips; 0: auto */
     int64_t stream_bytes; /* of one buffer of streamed rows */
@@ -184,6 +189,8 @@ struct hn_gpu_build {
     const struct hn_step *end; /* behind the last step of this direction */
     int fused;                 /* how many steps behind this one were taken in */
     int loss_done;             /* the loss's gradient was */
+    int pending;               /* this norm waits for the product behind it (chain.c) */
+    struct hn_k_norm norm;
     int32_t summed;    /* the dense op whose bias gradient the norm before it made, -1: none */
     uint8_t *in_place; /* per column: nobody needs it gathered */
     int *loss_of;
@@ -219,15 +226,21 @@ int hn_gpu_exact_anyway(struct hn_gpu_dev *d, const struct hn_plan *plan);
 
 static inline int hn_gpu_is_product(enum hn_k_id k)
 {
-    return k == HN_KN_gemm || k == HN_KN_panel || k == HN_KN_mma || k == HN_KN_mma_loss;
+    return k == HN_KN_gemm || k == HN_KN_panel || k == HN_KN_mma || k == HN_KN_chain;
 }
 
 /* panel.c: the tiles of a product in the kernels `panel` and `mma`, and how many blocks it has; do they take these products? */
 void hn_gpu_panel_shape(const struct hn_gpu_exec *e, enum hn_k_id kernel, struct hn_k_product *p);
 int64_t hn_gpu_panel_blocks(const struct hn_k_product *p, int64_t rows);
 int hn_gpu_panel_takes(const struct hn_gpu_exec *e, const struct hn_k_gemm *g);
-/* dense.c: does the launch of the product in front take in the loss at work? Then it is done. */
-hone_status hn_gpu_take_loss(struct hn_gpu_build *b, const struct hn_k_loss *k, int *taken);
+/* chain.c. May the norm at work be part of the launch of the product behind it? It waits for that, or for hn_gpu_chain_end, which
+ * makes a launch of it. Did the launch of a product take in the norm that waits, or the loss at work? Then it is done. */
+int hn_gpu_chain_norm(struct hn_gpu_build *b, const struct hn_k_norm *k);
+hone_status hn_gpu_chain_end(struct hn_gpu_build *b);
+hone_status hn_gpu_chain_product(struct hn_gpu_build *b, enum hn_k_id kernel,
+                                 const struct hn_k_gemm *g, int *taken);
+hone_status hn_gpu_chain_loss(struct hn_gpu_build *b, const struct hn_k_loss *k, int *taken);
+hone_status hn_gpu_norm_alone(struct hn_gpu_build *b, struct hn_k_norm *k); /* norm.c */
 
 /* operand.c: the two operands of a library's product, in places at[2], become copies in the form that operands= asks for; g
  * follows. What an operand is: a value of the program, or the gradient of one. */

@@ -1,7 +1,7 @@
 # The GPU module. hn_gpu_fake (tests only, no CUDA): the backend's host logic and its kernels compiled as C, for a device layer
 # of plain memory. hone_cuda: libhone_cuda.so, only when nvcc, cuBLAS and cuDNN are found (HONE_CUDA=ON|OFF|AUTO).
-set(HN_GPU_KERNELS unary quantize binary dropout augment embedding gather dense panel mma norm strips strips_back layernorm softmax shape reduce matmul loss judge optim convert)
-set(HN_GPU_HOST backend build update choice dense panel operand fuse element augment library norm step data stream run)
+set(HN_GPU_KERNELS unary quantize binary dropout augment embedding gather dense panel mma chain norm strips strips_back layernorm softmax shape reduce matmul loss judge optim convert)
+set(HN_GPU_HOST backend build update choice dense chain panel operand fuse element augment library norm step data stream run)
 
 # The backend without a device: host logic, and every kernel as C once per element size, with these definitions and options.
 function(hn_gpu_as_c target definitions options)

@@ -295,11 +295,17 @@ struct hn_k_loss {
     int32_t
         both; /* forward writes the gradient, too: every row weighs 1, so that it needs no sums */
 };
-struct
-    hn_k_mma_loss { /* a product and the loss of what it makes, tile by tile: all classes are in one */
+struct hn_k_chain { /* a product with what stands around it: see chain.cu */
     struct hn_k_gemm product;
-    struct hn_k_loss loss; /* few */
+    struct hn_k_norm norm;            /* in front: the product reads norm.x, and writes norm.y */
+    struct hn_k_loss loss;            /* behind: few */
+    struct hn_k_ref in_front, behind; /* spreads of norm.x; of what the product makes, or NONE */
+    int32_t has_norm, has_loss;
 };
+enum {
+    HN_K_CHAIN = 128,
+    HN_K_LEFT = 17
+}; /* channels of a norm in front, at most; a row of results in shared memory */
 struct
     hn_k_commit { /* running = momentum running + (1 - momentum) batch, the batch's variance with its factor already */
     struct hn_k_ref stats, mean, var;
@@ -348,7 +354,7 @@ struct hn_k_average { /* n elements of slab W from `first` on */
     X(gather)                                                                                      \
     X(fill)                                                                                        \
     X(emit) X(convert) X(turn)                                                                     \
-    X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm) X(panel) X(mma) X(mma_loss) X(colsum) X(norm) X(norm_back)         \
+    X(unary) X(unary_back) X(quantize) X(quantize_back) X(binary) X(binary_back) X(gemm) X(panel) X(mma) X(chain) X(colsum) X(norm) X(norm_back)         \
     X(norm1) X(norm1_back) X(norm8) X(norm8_back) X(norm16) X(norm16_back) X(strips_sums) X(strips) X(strips_back_sums) X(strips_back) \
     X(norm_commit) X(layernorm) X(layernorm_back) X(layernorm_params) X(dropout) X(noise) X(mixup) X(onehot) X(embedding) X(embedding_back) X(softmax)    \
     X(softmax_back) X(span) X(transpose) X(reduce) X(reduce_back) X(matmul) X(matmul_back) \

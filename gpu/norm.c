@@ -125,7 +125,7 @@ static hone_status strips(struct hn_gpu_build *b, struct hn_k_norm *k)
     return HONE_OK;
 }
 
-static hone_status native(struct hn_gpu_build *b, struct hn_k_norm *k)
+hone_status hn_gpu_norm_alone(struct hn_gpu_build *b, struct hn_k_norm *k)
 {
     if (in_strips(b, k)) return strips(b, k);
     static const enum hn_k_id kernels[2][5] = {
@@ -161,7 +161,7 @@ static hone_status backward(struct hn_gpu_build *b, struct hn_k_norm *k)
     if (k->inner == 1 && k->dx.space != HN_KS_NONE && !(in_strips(b, k) && k->acc & 1) &&
         hn_gpu_bias_below(b, b->s->dx[0], &k->below, &acc, &k->below_scale))
         k->below_acc = acc;
-    return native(b, k);
+    return hn_gpu_norm_alone(b, k);
 }
 
 hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
@@ -182,7 +182,7 @@ hone_status hn_gpu_batchnorm(struct hn_gpu_build *b)
     if (way != HN_GPU_NORM_NATIVE) return hn_gpu_library_norm(b, way, &k);
     const struct hn_op *result = k.fuse_relu ? &b->p->ops[b->next->op] : b->op;
     if (k.inner == 1) leave_copy(b, &k, (struct hn_gpu_operand){ result->out[0], 0 });
-    return native(b, &k);
+    return hn_gpu_chain_norm(b, &k) ? HONE_OK : hn_gpu_norm_alone(b, &k);
 }
 
 /* ReLU's backward, given to the BatchNorm behind it where that is possible. */

@@ -148,5 +148,5 @@ HN_KERNEL_SOON(panel, hn_k_gemm, 2)
 #endif
     default: return;
     }
-    let_out(&a, &bases, &j, &is, sh, leaving);
+    let_out(&a, &bases, &j, &is, sh, 0, leaving);
 }

@@ -81,10 +81,10 @@ HN_DEVICE struct ahead look_ahead(const struct hn_k_gemm *g, const struct job *j
     return a;
 }
 
-/* off: of `dropped`; scale: of the mask. */
+/* off: of `dropped`; scale: of the mask; left: where results are left as well, HN_K_LEFT apart, or NULL. */
 HN_DEVICE void finish(const struct hn_k_gemm *g, const struct job *j, const struct way_out *o,
                       const struct ahead *a, uint32_t off, real scale, int row, int col,
-                      const real *sum)
+                      const real *sum, real *left)
 {
     const struct hn_k_product *p = &g->p[j->which];
     const struct hn_k_tail *tail = &p->tail;
@@ -95,6 +95,7 @@ HN_DEVICE void finish(const struct hn_k_gemm *g, const struct job *j, const stru
         real v = pick(sum, e) * (real)p->alpha;
         if (o->bias) v += (real)p->beta * a->bias;
         if (p->acc) v += pick(a->before, e);
+        if (left) left[e * HN_K_LEFT] = v;
         if (tail->backward) {
             if (tail->drops) v = drop ? 0 : v * scale;
             if (tail->how)

@@ -146,7 +146,7 @@ HN_DEVICE void add_parts(const struct parts *is, const struct strip *x, const re
 }
 
 HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct bases *bases, const struct job *j,
-                       const struct parts *is, const real *sh,
+                       const struct parts *is, const real *sh, real *left,
                        HN_PRIVATE(struct leaving, leaving, 1))
 {
     const struct way_out way = way_out_of(g, bases, j);
@@ -161,7 +161,8 @@ HN_DEVICE void let_out(const struct hn_k_gemm *g, const struct bases *bases, con
             HN_MINE(leaving, t)->ahead = look_ahead(g, j, &way, j->i0 + y.row, j->j0 + y.col, y.n);
         add_parts(is, &x, sh, sum);
         finish(g, j, &way, &now, HN_MINE(leaving, t)->chance.off >> at,
-               HN_MINE(leaving, t)->chance.scale, j->i0 + x.row, j->j0 + x.col, sum);
+               HN_MINE(leaving, t)->chance.scale, j->i0 + x.row, j->j0 + x.col, sum,
+               left ? left + x.row * HN_K_LEFT + x.col : 0);
     }
 }
 #endif

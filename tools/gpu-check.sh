@@ -47,7 +47,7 @@ export arch
 echo "== build"
 kernels=$(sed -n 's/^set(HN_GPU_KERNELS \(.*\))/\1/p' gpu/gpu.cmake)
 host="$(sed -n 's/^set(HN_GPU_HOST \(.*\))/\1/p' gpu/gpu.cmake) layer cudnn"
-tests="test_fake_rows test_fake_train test_fake_stream test_fake_cudnn test_fake_large test_fake_panel"
+tests="test_fake_rows test_fake_train test_fake_stream test_fake_cudnn test_fake_large test_fake_panel test_fake_chain"
 jobs=()
 for k in $kernels; do for b in 32 64; do
   jobs+=("$nvcc -c $arch -std=c++17 -O3 -lineinfo -DHN_BITS=$b -Xcompiler=-fPIC,-fvisibility=hidden,-fno-threadsafe-statics -diag-suppress=550 -I$root -o $build/k_${k}_$b.o gpu/$k.cu")
@@ -142,6 +142,7 @@ if part tests; then
   begin "BatchNormalization and Dropout by cuDNN: values, masks, replay, resume" 90 2 "$build/test_fake_cudnn"
   begin "ways of large layers: copied operands, wide norms, bias gradients" 60 4 "$build/test_fake_large"
   begin "products in panels, every shape, against the reference, and the same bits in company" 60 4 "$build/test_fake_panel"
+  begin "norms and losses in the launches of products, against the reference" 60 4 "$build/test_fake_chain"
   finish
 fi
 check "the module as the library loads it" 60 1 "$build/load"

@@ -210,8 +210,8 @@ START_TEST(with_loss)
         run(s, n, &u, company);
         u.b = wide ? &hn_backend_cuda_f64 : &hn_backend_cuda_f32;
         u.slots = slots, u.place = slots - 1;
-        u.options = "gemm-native=mma,loss=alone", u.kernel = HN_KN_loss;
-        v = u, v.options = "gemm-native=mma", v.kernel = HN_KN_mma_loss;
+        u.options = "gemm-native=mma,chain=off", u.kernel = HN_KN_loss;
+        v = u, v.options = "gemm-native=mma", v.kernel = HN_KN_chain;
         run(s, n, &u, want);
         run(s, n, &v, got);
         ck_assert_mem_eq(want, got, n->t.p.n_slab * sizeof *want);

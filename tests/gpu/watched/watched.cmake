@@ -5,7 +5,7 @@ if(HONE_SANITIZE OR HONE_FUZZ)
 endif()
 set(watch -fsanitize=thread -O0)  # only to compile: the calls are answered by watch.c
 hn_gpu_as_c(hn_gpu_watched HN_WATCHED "${watch}")
-foreach(topic rows train panel large)
+foreach(topic rows train panel large chain)
   set(t test_gpu_watched_${topic})
   add_executable(${t} tests/gpu/test_fake_${topic}.c tests/gpu/fake.c tests/gpu/fake_cudnn.c tests/gpu/watched/watch.c)
   target_include_directories(${t} PRIVATE tests/gpu/nocheck)
