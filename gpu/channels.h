@@ -22,7 +22,7 @@ HN_DEVICE void CN(part)(const struct hn_k_norm *a, const real *x, const real *ke
     } else if (ch < a->channels) {
         for (int64_t j = t / ACROSS; j < n; j += LANES) {
             real from[NEIGHBOURS];
-            move(from, x + place(a, ch, j), NEIGHBOURS);
+            hn_move(from, x + place(a, ch, j), NEIGHBOURS);
             HN_UNROLL
             for (int c = 0; c < NEIGHBOURS; c++) {
                 const double d = (double)from[c] - m[c];
@@ -75,9 +75,9 @@ FORWARD
         if (keeps(&a, n)) { /* what is not there is read from the block's beginning and not used */
             HN_UNROLL
             for (int e = 0; e < KEEP; e++)
-                move(HN_MINE(kept, t) + e * NEIGHBOURS,
-                     x + (ch < a.channels && own(t, e) < n ? own(t, e) * a.channels + ch : c0),
-                     NEIGHBOURS);
+                hn_move(HN_MINE(kept, t) + e * NEIGHBOURS,
+                        x + (ch < a.channels && own(t, e) < n ? own(t, e) * a.channels + ch : c0),
+                        NEIGHBOURS);
         }
         if (a.batch) CN(part)(&a, x, HN_MINE(kept, t), ch, n, t, 0, sum + t * NEIGHBOURS);
     }
@@ -112,7 +112,7 @@ FORWARD
                 f.m[c] = (real)mean[at + c], f.k[c] = (real)((double)f.k[c] * inv[at + c]);
             for (int64_t j = t / ACROSS; !keeps(&a, n) && j < n; j += LANES) {
                 real v[NEIGHBOURS];
-                move(v, x + place(&a, ch, j), NEIGHBOURS);
+                hn_move(v, x + place(&a, ch, j), NEIGHBOURS);
                 CN(put)(y + place(&a, ch, j), v, &f, a.fuse_relu, &copy, j, ch);
             }
             HN_UNROLL
@@ -131,8 +131,8 @@ struct CN(terms) { /* of a row backward: dy where the ReLU let it through, and x
 HN_DEVICE struct CN(terms) CN(terms_at)(const real *dy, const real *x, int64_t at)
 {
     struct CN(terms) k;
-    move(k.g, dy + at, NEIGHBOURS);
-    move(k.x, x + at, NEIGHBOURS);
+    hn_move(k.g, dy + at, NEIGHBOURS);
+    hn_move(k.x, x + at, NEIGHBOURS);
     return k;
 }
 /* Not there: zeros. Where the norm's result is not above 0 a ReLU behind it let nothing through: it is found again, as forward. */
@@ -166,7 +166,7 @@ HN_DEVICE void CN(give)(struct CN(slopes) * s, const struct CN(terms) * k, real 
                         const struct copy *copy, int64_t row, int64_t ch)
 {
     real v[NEIGHBOURS], before[NEIGHBOURS];
-    if (add) move(before, dx, NEIGHBOURS);
+    if (add) hn_move(before, dx, NEIGHBOURS);
     HN_UNROLL
     for (int c = 0; c < NEIGHBOURS; c++) {
         const real g = s->k[c] * (k->g[c] - s->g0[c] - k->x[c] * s->i[c] * s->g1[c]);

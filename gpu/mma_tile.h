@@ -76,15 +76,6 @@ HN_DEVICE void look_at_terms(const struct source *o, int k, struct view *v)
 struct way {
     int along, slow;
 };
-HN_DEVICE void load_two(real *to, const real *from)
-{
-#ifdef __CUDACC__
-    struct __align__(2 * sizeof(real)) two { real v[2]; };
-    *(two *)to = *(const two *)from;
-#else
-    to[0] = from[0], to[1] = from[1];
-#endif
-}
 /* The terms k … k + 3 of each slot's line: raw[4 * slot + term]. */
 HN_DEVICE void load_along(const struct source *o, int slots, int k, const struct view *v, real *raw)
 {
@@ -104,8 +95,7 @@ HN_DEVICE void load_across(const struct source *o, int slots, int k, const struc
         const int n = together(slots, s);
         const real *from = o->base + v->term[q] + v->line[s];
         HN_ALIGNED real x[4] = { 0 };
-        if (k + q < o->k && n == 4) hn_copy4(x, from);
-        if (k + q < o->k && n == 2) load_two(x, from);
+        if (k + q < o->k) hn_move(x, from, n);
         HN_UNROLL
         for (int e = 0; e < n; e++) raw[4 * (s + e) + q] = x[e];
     }

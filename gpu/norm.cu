@@ -29,23 +29,6 @@ HN_DEVICE int keeps(const struct hn_k_norm *a, int64_t n)
     return a->inner == 1 && n <= KEEP * LANES;
 }
 
-/* n neighbours, 1, 2 or 4, at once: both places are multiples of their size. */
-HN_DEVICE void move(real *to, const real *from, int n)
-{
-#ifdef __CUDACC__
-    struct __align__(2 * sizeof(real)) two { real v[2]; };
-    if (n == 2) {
-        *(two *)to = *(const two *)from;
-        return;
-    }
-#endif
-    if (n == 4) {
-        hn_copy4(to, from);
-        return;
-    }
-    for (int i = 0; i < n; i++) to[i] = from[i];
-}
-
 /* Sums over the lanes of `wide` columns, lane after lane in sh, in two rounds: end in sh[column]. */
 #define ADD_LANES(sh, wide)                                                                        \
     for (int w_ = 8 * (wide); w_ > 0; w_ = w_ > (wide) ? (wide) : 0)                               \

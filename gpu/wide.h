@@ -77,5 +77,21 @@ HN_DEVICE void hn_store(real *to, const real *v, int n)
     hn_at_once(to, 4 * (uintptr_t)n);
     for (int i = 0; i < n; i++) to[i] = v[i];
 }
+/* n neighbours, 1, 2 or 4, at once: both places are multiples of their size. */
+HN_DEVICE void hn_move(real *to, const real *from, int n)
+{
+#ifdef __CUDACC__
+    struct __align__(2 * sizeof(real)) two { real v[2]; };
+    if (n == 2) {
+        *(two *)to = *(const two *)from;
+        return;
+    }
+#endif
+    if (n == 4) {
+        hn_copy4(to, from);
+        return;
+    }
+    for (int i = 0; i < n; i++) to[i] = from[i];
+}
 HN_DEVICE int hn_is_aligned(const void *p) { return ((uintptr_t)p & 15) == 0; }
 #endif
