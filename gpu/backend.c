@@ -52,6 +52,7 @@ static const struct choice choices[] = {
     CHOICE("gemm-native=mma-64x16", native, HN_GPU_MMA_SHAPE + HN_KM_64x16),
     CHOICE("gemm-native=mma-64x32", native, HN_GPU_MMA_SHAPE + HN_KM_64x32),
     CHOICE("gemm-native=mma-32x48", native, HN_GPU_MMA_SHAPE + HN_KM_32x48),
+    CHOICE("gemm-native=mma-64x48", native, HN_GPU_MMA_SHAPE + HN_KM_64x48),
     CHOICE("overlap=on", no_overlap, 0),
     CHOICE("overlap=early", no_overlap, HN_GPU_BESIDE_EACH_OTHER),
     CHOICE("overlap=beside", no_overlap, HN_GPU_EARLY),

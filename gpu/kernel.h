@@ -397,9 +397,18 @@ enum hn_k_panel {
 
 /* Tiles of `mma`: rows, columns, slots of 8 columns a warp, shares of the terms, chunks a warp has on their way. */
 #define HN_K_MMAS_32(X)                                                                            \
-    X(16, 16, 2, 8, 4) X(16, 32, 4, 8, 2) X(64, 16, 2, 2, 4) X(64, 32, 4, 2, 2) X(32, 48, 6, 4, 1)
+    X(16, 16, 2, 8, 4)                                                                             \
+    X(16, 32, 4, 8, 2) X(64, 16, 2, 2, 4) X(64, 32, 4, 2, 2) X(32, 48, 6, 4, 1) X(64, 48, 6, 2, 1)
 #define HN_K_MMAS_64(X) X(16, 16, 2, 8, 2) X(16, 32, 4, 8, 1) X(64, 16, 2, 2, 2) X(64, 32, 4, 2, 1)
-enum hn_k_mma { HN_KM_16x16, HN_KM_16x32, HN_KM_64x16, HN_KM_64x32, HN_KM_32x48, HN_KM_COUNT };
+enum hn_k_mma {
+    HN_KM_16x16,
+    HN_KM_16x32,
+    HN_KM_64x16,
+    HN_KM_64x32,
+    HN_KM_32x48,
+    HN_KM_64x48,
+    HN_KM_COUNT
+};
 enum { HN_K_MMA_PAD = 4 }; /* behind each row of partial sums in shared memory */
 
 /* ---- inside kernels ------------------------------------------------------------------------------------------ */

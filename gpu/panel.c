@@ -38,15 +38,16 @@ static const struct shapes panel64 = {
       { HN_KP_32x16, 32, 16, 9.4, 11.3, 600 },
       { HN_KP_32x32, 32, 32, 19, 22.8, 1000 } },
 };
-/* without the last one for float64: its partial sums are too many */
+/* without the last two for float64: their partial sums are too many */
 static const struct shapes mma32 = {
-    5,
+    6,
     HN_GPU_MMA_SHAPE,
     { { HN_KM_16x16, 16, 16, 5.3, 3.5, 400 },
       { HN_KM_16x32, 16, 32, 8, 6, 500 },
       { HN_KM_64x16, 64, 16, 13.3, 11, 600 },
       { HN_KM_64x32, 64, 32, 17, 17, 800 },
-      { HN_KM_32x48, 32, 48, 14, 13, 800 } },
+      { HN_KM_32x48, 32, 48, 14, 13, 800 },
+      { HN_KM_64x48, 64, 48, 25, 25, 1000 } },
 };
 static const struct shapes mma64 = {
     4,

@@ -9,7 +9,7 @@
 #include "tests/cpu/rig.h"
 #include "tests/gpu/fake.h"
 
-enum { MOST = 1 << 16, SLOTS = 3, STEPS = 2, LAYERS = 4, WAYS = 14 };
+enum { MOST = 1 << 16, SLOTS = 3, STEPS = 2, LAYERS = 4, WAYS = 15 };
 
 struct shape {
     int width[LAYERS], trans, gathered;
@@ -33,6 +33,7 @@ static const char *const ways[WAYS] = {
     "gemm-impl=native,gemm-native=mma",       "gemm-impl=native,gemm-native=mma-16x16",
     "gemm-impl=native,gemm-native=mma-16x32", "gemm-impl=native,gemm-native=mma-64x16",
     "gemm-impl=native,gemm-native=mma-64x32", "gemm-impl=native,gemm-native=mma-32x48",
+    "gemm-impl=native,gemm-native=mma-64x48",
 };
 
 struct net {
@@ -236,7 +237,7 @@ START_TEST(choice)
         { 512, 48, 784, 1, 4, HN_KM_16x16, HN_KN_mma },
         { 128, 512, 784, 1, 4, HN_KM_16x32, HN_KN_mma },
         { 784, 512, 128, 1, 4, HN_KM_64x32, HN_KN_mma },
-        { 512, 48, 784, 64, 4, HN_KM_32x48, HN_KN_mma },
+        { 512, 48, 784, 64, 4, HN_KM_64x48, HN_KN_mma },
         { 512, 48, 784, 64, 8, HN_KM_64x32, HN_KN_mma },
         { 512, 48, 784, 1, 4, HN_KP_16x16, HN_KN_panel },
         { 128, 512, 784, 1, 4, HN_KP_32x16, HN_KN_panel },

@@ -201,14 +201,14 @@ static const char *const norm_ways[N_WAYS] = {
 };
 
 /* A layer's products in panels, of every shape */
-enum { N_PANELS = 13 };
+enum { N_PANELS = 14 };
 static const char *const panels[N_PANELS] = { "gemm-native=panels",    "gemm-native=16x16",
                                               "gemm-native=32x16",     "gemm-native=64x16",
                                               "gemm-native=64x32",     "gemm-native=64x48",
                                               "gemm-native=64x64",     "gemm-native=mma",
                                               "gemm-native=mma-16x16", "gemm-native=mma-16x32",
                                               "gemm-native=mma-64x16", "gemm-native=mma-64x32",
-                                              "gemm-native=mma-32x48" };
+                                              "gemm-native=mma-32x48", "gemm-native=mma-64x48" };
 
 START_TEST(rows)
 {

@@ -443,7 +443,7 @@ static void measure(const struct task *k)
         together(k, "gemm-native=mma", "fp32, products on the tensor cores in float64", seen->one,
                  0);
     if (strcmp(k->s->name, "A") == 0)
-        together(k, "gemm-native=mma-64x32", "fp32, the same in tiles of 64 x 32", seen->one, 0);
+        together(k, "gemm-native=mma-32x48", "fp32, the same in tiles of 32 x 48", seen->one, 0);
     if (strcmp(k->s->name, "A") == 0)
         together(k, "norm-width=4", "4 channels a block", seen->one, 0);
     streamed(k, both);
