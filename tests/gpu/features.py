@@ -554,6 +554,10 @@ def stays():
 
 def from_python():
     """The package: devices by their names, in training, evaluation and prediction; a predictor says that it is the CPU's."""
+    cache = build / "CMakeCache.txt"
+    if cache.exists() and "HONE_SANITIZE:BOOL=ON" in cache.read_text():
+        print("skipped: a library with sanitizers needs them in the interpreter too")
+        return
     script = """
 import sys
 try:
