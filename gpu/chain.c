@@ -25,15 +25,25 @@ static int same_place(struct hn_k_ref a, struct hn_k_ref b)
 }
 static int meet(struct hn_k_ref a, size_t a_bytes, struct hn_k_ref b, size_t b_bytes)
 {
-    return a.space == HN_KS_ARENA && b.space == HN_KS_ARENA && a.off < b.off + b_bytes &&
-           b.off < a.off + a_bytes;
+    const struct hn_ref x = { HN_SP_ARENA, a.off }, y = { HN_SP_ARENA, b.off };
+    return a.space == HN_KS_ARENA && b.space == HN_KS_ARENA &&
+           hn_gpu_overlap(x, a_bytes, y, b_bytes);
+}
+/* Does a place meet one that the norm reads or writes? The plan may give it to what comes behind the norm. */
+static int meets_norm(const struct hn_gpu_build *b, const struct hn_k_norm *k, struct hn_k_ref at,
+                      size_t bytes)
+{
+    const size_t each = (size_t)k->channels,
+                 all = (size_t)hn_gpu_n(k->outer, b->e->plan->max_rows) * each * b->e->dev->elem;
+    return meet(at, bytes, k->x, all) || meet(at, bytes, k->y, all) ||
+           meet(at, bytes, k->save_mean, each * sizeof(double)) ||
+           meet(at, bytes, k->save_inv, each * sizeof(double));
 }
 
 /* The product of the node in front, if it is one whose results leave as they are, in tiles of 16 x 16, at x. */
-static const struct hn_k_product *product_in_front(const struct hn_gpu_build *b, int at,
-                                                   struct hn_k_ref x)
+static const struct hn_k_product *product_in_front(const struct hn_gpu_build *b, struct hn_k_ref x)
 {
-    const struct hn_gpu_node *n = at > 0 ? &b->e->nodes[at - 1] : NULL;
+    const struct hn_gpu_node *n = b->e->n_nodes ? &b->e->nodes[b->e->n_nodes - 1] : NULL;
     if (!n || n->kind != HN_GPU_KERNEL || n->stage != HN_GPU_ALWAYS ||
         (n->kernel != HN_KN_mma && n->kernel != HN_KN_chain))
         return NULL;
@@ -45,10 +55,10 @@ static const struct hn_k_product *product_in_front(const struct hn_gpu_build *b,
                : NULL;
 }
 
-/* Node `at` as a chain; NULL: no memory. */
-static struct hn_k_chain *chain_at(struct hn_gpu_build *b, int at)
+/* The node in front as a chain; NULL: no memory. */
+static struct hn_k_chain *chain_in_front(struct hn_gpu_build *b)
 {
-    struct hn_gpu_node *n = &b->e->nodes[at];
+    struct hn_gpu_node *n = &b->e->nodes[b->e->n_nodes - 1];
     if (n->kernel == HN_KN_chain) return n->args;
     struct hn_k_chain *c = hn_arena_alloc(&b->e->mem, 1, sizeof *c);
     if (!c) return NULL;
@@ -63,10 +73,10 @@ int hn_gpu_chain_norm(struct hn_gpu_build *b, const struct hn_k_norm *k)
 {
     const struct hn_step *next = b->s + 1 + b->fused;
     const int64_t rows = hn_gpu_n(k->outer, b->e->plan->max_rows);
-    const struct hn_k_product *p = product_in_front(b, b->e->n_nodes, k->x);
+    const struct hn_k_product *p = product_in_front(b, k->x);
     if (b->e->dev->o.chain != HN_GPU_CHAIN_ALL || !hn_gpu_trains(b->e->plan->pass) || !k->batch ||
-        !p || k->inner != 1 || k->copy.space != HN_KS_NONE || k->channels > HN_K_CHAIN ||
-        (rows + 15) / 16 > MOST_TILES || !same_dim(p->m, k->outer) ||
+        !p || k->inner != 1 || k->copy.space != HN_KS_NONE || k->mean_out.space != HN_KS_NONE ||
+        k->channels > HN_K_CHAIN || (rows + 15) / 16 > MOST_TILES || !same_dim(p->m, k->outer) ||
         !same_dim(p->n, hn_gpu_fixed(k->channels)) || next >= b->end ||
         strcmp(b->p->ops[next->op].row->name, "dense") != 0)
         return 0;
@@ -86,17 +96,15 @@ static int fits(const struct hn_gpu_build *b, const struct hn_k_gemm *g)
 {
     const struct hn_k_norm *k = &b->norm;
     const struct hn_k_product *p = &g->p[0];
-    const int64_t rows = hn_gpu_n(k->outer, b->e->plan->max_rows);
-    const size_t elem = b->e->dev->elem, in = (size_t)(rows * k->channels) * elem,
-                 out = (size_t)(rows * p->n.fixed) * elem;
+    const size_t rows = (size_t)hn_gpu_n(k->outer, b->e->plan->max_rows), elem = b->e->dev->elem,
+                 out = rows * (size_t)p->n.fixed * elem;
     if (g->n != 1 || p->shape != HN_KM_16x16 || !p->a.along || p->a.column >= 0 ||
         !same_place(p->a.at, k->y) || !same_dim(p->m, k->outer) ||
         !same_dim(p->k, hn_gpu_fixed(k->channels)) || p->a.stride != k->channels)
         return 0;
-    const struct hn_k_ref writes[] = { p->tail.c, p->tail.y, p->tail.z, k->save_mean, k->save_inv };
-    for (int i = 0; i < 5; i++)
-        if (meet(writes[i], i < 3 ? out : (size_t)k->channels * sizeof(double), k->x, in)) return 0;
-    return !meet(k->x, in, k->y, in);
+    return !meets_norm(b, k, p->tail.c, out) && !meets_norm(b, k, p->tail.y, out) &&
+           !meets_norm(b, k, p->tail.z, out) &&
+           !meet(k->x, rows * (size_t)k->channels * elem, k->y, rows * (size_t)k->channels * elem);
 }
 
 hone_status hn_gpu_chain_product(struct hn_gpu_build *b, enum hn_k_id kernel,
@@ -106,7 +114,7 @@ hone_status hn_gpu_chain_product(struct hn_gpu_build *b, enum hn_k_id kernel,
     if (!b->pending) return HONE_OK;
     if (kernel != HN_KN_mma || b->s->backward || !fits(b, g)) return hn_gpu_chain_end(b);
     const int64_t rows = hn_gpu_n(b->norm.outer, e->plan->max_rows);
-    struct hn_k_chain *front = chain_at(b, e->n_nodes - 1);
+    struct hn_k_chain *front = chain_in_front(b);
     if (!front) return no_memory(b);
     front->behind = (struct hn_k_ref){
         HN_KS_ARENA,
@@ -126,23 +134,26 @@ hone_status hn_gpu_chain_product(struct hn_gpu_build *b, enum hn_k_id kernel,
 hone_status hn_gpu_chain_loss(struct hn_gpu_build *b, const struct hn_k_loss *k, int *taken)
 {
     struct hn_gpu_exec *e = b->e;
-    const struct hn_k_product *p = product_in_front(b, e->n_nodes, k->x);
+    const struct hn_k_product *p = product_in_front(b, k->x);
     if (e->dev->o.chain == HN_GPU_CHAIN_NONE || !k->few || !p || p->across != 1 || p->acc ||
         !same_dim(p->m, k->rows) || !same_dim(p->n, k->cols))
         return HONE_OK;
     const int back = e->plan->n_forward < e->plan->n_steps; /* somebody asks for what is saved */
-    const int64_t rows = e->plan->max_rows;
-    const size_t elem = e->dev->elem,
-                 in = (size_t)(hn_gpu_n(p->m, rows) * hn_gpu_n(p->k, rows)) * elem,
-                 out = (size_t)(hn_gpu_n(p->m, rows) * hn_gpu_n(p->n, rows)) * elem,
-                 w = (size_t)(hn_gpu_n(p->n, rows) * hn_gpu_n(p->k, rows)) * elem;
-    const struct hn_k_ref reads[] = { p->a.at, p->b.at, p->bias };
-    const size_t bytes[] = { in, w, (size_t)hn_gpu_n(p->n, rows) * elem };
-    for (int i = 0; i < 3; i++)
-        if ((k->both && meet(k->dx, out, reads[i], bytes[i])) ||
-            (back && meet(k->lse, (size_t)e->row_stride * sizeof(double), reads[i], bytes[i])))
-            return HONE_OK;
-    struct hn_k_chain *c = chain_at(b, e->n_nodes - 1);
+    const struct hn_k_chain *front = e->nodes[e->n_nodes - 1].args;
+    const int normed = e->nodes[e->n_nodes - 1].kernel == HN_KN_chain && front->has_norm;
+    const size_t elem = e->dev->elem, m = (size_t)hn_gpu_n(p->m, e->plan->max_rows),
+                 n = (size_t)hn_gpu_n(p->n, e->plan->max_rows),
+                 terms = (size_t)hn_gpu_n(p->k, e->plan->max_rows);
+    const struct hn_k_ref reads[] = { p->a.at, p->b.at, p->bias }, none = { HN_KS_NONE, 0 },
+                          writes[] = { k->both ? k->dx : none, back ? k->lse : none };
+    const size_t read[] = { m * terms * elem, n * terms * elem, n * elem },
+                 written[] = { m * n * elem, (size_t)e->row_stride * sizeof(double) };
+    for (int w = 0; w < 2; w++) {
+        if (normed && meets_norm(b, &front->norm, writes[w], written[w])) return HONE_OK;
+        for (int i = 0; i < 3; i++)
+            if (meet(writes[w], written[w], reads[i], read[i])) return HONE_OK;
+    }
+    struct hn_k_chain *c = chain_in_front(b);
     if (!c) return no_memory(b);
     c->loss = *k, c->has_loss = *taken = 1;
     if (!back) c->loss.lse.space = HN_KS_NONE;

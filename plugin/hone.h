@@ -322,8 +322,9 @@ HONE_CALL hone_lr_find(hone_model *m, hone_data *d, const hone_params *params,
 HONE_API int hone_train_needs_data(const hone_params *params);
 /* Continues the run in run_dir exactly. overrides (NULL allowed): "epochs" as +N, moved data
  * files, "out" (another file that is there is refused without "force"); "device" auto is the one it
- * was started on. The model comes back as if never interrupted. A finished run is HONE_OK with "finished": true in the result; false where its
- * model is not at "out", or one of an earlier end of the same run is: save it. */
+ * was started on. The model comes back as if never interrupted. A finished run is HONE_OK with
+ * "finished": true in the result; false where its model is not at "out", or one of an earlier end of
+ * the same run is: save it. */
 HONE_CALL hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
                       const hone_callbacks *cb, hone_model **model, hone_result **out,
                       hone_error *err);

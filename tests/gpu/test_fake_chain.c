@@ -6,37 +6,35 @@
 #include "tests/gpu/training.h"
 #include <stdio.h>
 
-enum { LAYERS = 4, NETS = 8 };
+enum { LAYERS = 4, NETS = 8, MASKS = 7 };
 
 struct net {
     int width[LAYERS], classes,
-        trans;               /* classes: of a cross-entropy; 0: numbers to come close to */
-    int acts[LAYERS];        /* behind each norm: 0 nothing, 1 ReLU, 2 tanh */
-    int rows, norms, frozen; /* frozen: layers whose parameters do not learn, from the first */
-    int fewer;               /* launches a step */
+        trans;        /* classes: of a cross-entropy; 0: numbers to come close to */
+    int acts[LAYERS]; /* behind each norm: 0 nothing, 1 ReLU, 2 tanh */
+    int rows, frozen; /* frozen: bits, layers whose parameters do not learn */
+    int fewer;        /* launches a step */
 };
 static const struct net nets[NETS] = {
-    { { 16, 24, 32, 10 }, 10, 1, { 1, 1, 0 }, 64, 1, 0, 3 },
-    { { 16, 24, 32, 10 }, 10, 0, { 1, 0, 0 }, 37, 1, 0, 3 },
-    { { 5, 9, 17, 3 }, 3, 1, { 1, 1, 0 }, 17, 1, 0, 3 },
-    { { 84, 48, 24, 10 }, 10, 1, { 1, 1, 0 }, 1, 1, 0, 3 },
-    { { 8, 36, 128, 2 }, 0, 0, { 0, 1, 0 }, 50, 1, 0, 2 },
+    { { 16, 24, 32, 10 }, 10, 1, { 1, 1, 0 }, 64, 0, 3 },
+    { { 16, 24, 32, 10 }, 10, 0, { 1, 0, 0 }, 37, 0, 3 },
+    { { 5, 9, 17, 3 }, 3, 1, { 1, 1, 0 }, 17, 0, 3 },
+    { { 84, 48, 24, 10 }, 10, 1, { 1, 1, 0 }, 1, 0, 3 },
+    { { 8, 36, 128, 2 }, 0, 0, { 0, 1, 0 }, 50, 0, 2 },
     { { 8, 20, 24, 16 },
       16,
       1,
       { 2, 2, 0 },
       33,
-      1,
       0,
       1 }, /* another function: the norm stays alone */
-    { { 8, 20, 132, 17 }, 17, 1, { 1, 1, 0 }, 40, 1, 0, 1 }, /* too many channels, and classes */
+    { { 8, 20, 132, 17 }, 17, 1, { 1, 1, 0 }, 40, 0, 1 }, /* too many channels, and classes */
     { { 12, 20, 24, 4 },
       4,
       1,
       { 1, 1, 0 },
       40,
-      1,
-      2,
+      6,
       1 }, /* nobody keeps a norm's input: its result lies there */
 };
 
@@ -49,7 +47,7 @@ static struct made *made_net(const struct net *s)
     m->classes = s->classes;
     int y = tb_input(t, tb_shape(2, TB_N, s->width[0]));
     for (int i = 1; i < LAYERS; i++) {
-        const int in = s->width[i - 1], out = s->width[i], learns = i > s->frozen;
+        const int in = s->width[i - 1], out = s->width[i], learns = !(s->frozen >> i & 1);
         const struct hn_shape row = tb_shape(1, out);
         m->dense[i] = (struct hn_dense){ 1, 1, s->trans };
         m->bn[i] = (struct hn_batchnorm){ 1e-3, 0.9, 0, 0 };
@@ -141,5 +139,31 @@ START_TEST(chains)
 }
 END_TEST
 
+/* Whatever learns: what nobody asks for any more may lie where something else of the same launch goes. */
+START_TEST(frozen)
+{
+    struct net s = nets[_i / MASKS ? 3 : 0];
+    s.frozen = _i % MASKS << 1, s.trans = _i & 1;
+    s.rows = 50;
+    struct made *m = made_net(&s);
+    struct rig_data d;
+    rig_data_init(&d, &m->t, s.classes, 9);
+    struct setup u = { .b = &hn_backend_reference, .hyper = &hypers[0], .slots = 1 };
+    u.rows = s.rows;
+    fake_reset();
+    train(m, &d, &u, &want);
+    u.b = &hn_backend_cuda_f64;
+    for (u.slots = 1; u.slots <= 3; u.slots += 2) {
+        u.options = "gemm-native=mma-16x16", u.place = u.slots - 1;
+        train(m, &d, &u, &got);
+        expect_near(&want, &got, m->t.p.n_slab, 1e-9, "frozen");
+    }
+    rig_data_free(&d);
+    tb_free(&m->t);
+    free(m);
+}
+END_TEST
+
 HN_TEST_MAIN("gpu, norms and losses in the launches of products",
-             tcase_add_loop_test(tc, chains, 0, NETS);)
+             tcase_add_loop_test(tc, chains, 0, NETS);
+             tcase_add_loop_test(tc, frozen, 0, 2 * MASKS);)
