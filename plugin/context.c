@@ -34,6 +34,7 @@ hone_status hn_context_create_with(const hone_context_opts *opts, const struct h
     ctx->log = o.log;
     ctx->log_user = o.log_user;
     atomic_init(&ctx->stop, 0);
+    atomic_init(&ctx->chose_gpu, 0);
     *out = ctx;
     return HONE_OK;
 }

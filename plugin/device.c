@@ -157,17 +157,26 @@ static hone_status try_training(hone_context *ctx, const struct hn_device *d,
     return st;
 }
 
+void hn_device_not_gpu(hone_context *ctx, const hone_error *why)
+{
+    hn_log(ctx, HONE_LOG_NOTE, "the CPU trains, since the GPU cannot: %s%s%s", why->where,
+           why->where[0] ? ": " : "", why->text);
+}
+
 hone_status hn_device_open_training(hone_context *ctx, const hone_params *params,
                                     enum hn_dtype dtype, const struct hn_training *t,
                                     struct hn_device *out, hone_error *err)
 {
     hone_error why = { 0 };
+    atomic_store(&ctx->chose_gpu, 0);
     if (strcmp(hn_param_s(params, "device"), "auto") == 0 && pays(t) &&
         open_gpu(ctx, params, 0, dtype, out, &why) == HONE_OK) {
-        if (try_training(ctx, out, t, &why) == HONE_OK) return HONE_OK;
+        if (try_training(ctx, out, t, &why) == HONE_OK) {
+            atomic_store(&ctx->chose_gpu, 1);
+            return HONE_OK;
+        }
         hn_device_close(out);
-        hn_log(ctx, HONE_LOG_NOTE, "the CPU trains, since the GPU cannot: %s%s%s", why.where,
-               why.where[0] ? ": " : "", why.text);
+        hn_device_not_gpu(ctx, &why);
     }
     return hn_device_open(ctx, params, dtype, out, err);
 }

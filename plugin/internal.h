@@ -16,6 +16,7 @@ struct hone_context {
     struct hn_mem mem;
     const struct hn_io *io; /* hn_io_system; tests put their own */
     atomic_int stop;
+    atomic_int chose_gpu; /* "auto" gave the training run opened last a GPU */
     void (*log)(void *user, hone_log_level level, const char *text);
     void *log_user;
     struct hn_plugin *plugins;  /* plugin/plugins.h */
@@ -94,10 +95,12 @@ struct hn_training { /* a training run, as far as a device is chosen by it */
     const struct hn_program *prog;
     int64_t batch, rows, epochs; /* batch: of these rows, at most all of them */
 };
-/* The same for a training run: "auto" is a GPU where it pays, and where the GPU can do it; if it cannot, that is said (a note). */
+/* The same for a training run: "auto" is a GPU where it pays, and where the GPU can do it; if it cannot, that is said (a note).
+ * Leaves in ctx->chose_gpu whether it was "auto" that gave a GPU. */
 hone_status hn_device_open_training(hone_context *ctx, const hone_params *params,
                                     enum hn_dtype dtype, const struct hn_training *t,
                                     struct hn_device *out, hone_error *err);
+void hn_device_not_gpu(hone_context *ctx, const hone_error *why); /* that note */
 hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dtype,
                                struct hn_device *out, hone_error *err);
 void hn_device_close(struct hn_device *d);

@@ -80,33 +80,79 @@ static hone_status open_and_train(struct hn_job *j, hone_data *d, const hone_cal
     return hn_param_b(j->params, "dry-run") ? dry_run(j, out, err) : train(j, out, err);
 }
 
+struct given { /* what hone_train was given */
+    hone_model *m;
+    hone_data *d;
+    const hone_callbacks *cb;
+    struct hn_model_mark *mark; /* of the model as it came */
+};
+
+/* One run, from opening to result; the model is what it was where that failed. *began: a run that
+ * failed has left something to go on from. */
+static hone_status run(const struct given *g, const hone_params *params, int *began,
+                       hone_result **out, hone_error *err)
+{
+    struct hn_job j;
+    hone_status st = hn_job_init(&j, g->m, params, err);
+    if (st == HONE_OK) st = open_and_train(&j, g->d, g->cb, out, err);
+    const int failed_there = st != HONE_OK && j.dir.dir;
+    const int kept = failed_there && hn_checkpoint_exists(j.ctx, j.dir.dir);
+    *began = kept || (j.fit && j.fit->done > 0);
+    if (failed_there && !kept) hn_rundir_remove(j.ctx, j.dir.dir); /* nothing in it to go on from */
+    const int undo = st != HONE_OK || hn_param_b(params, "dry-run");
+    hn_job_close(&j);
+    const hone_status back =
+        undo ? hn_model_rewind(g->m, g->mark, st == HONE_OK ? err : NULL) : HONE_OK;
+    if (st != HONE_OK || back == HONE_OK) return st;
+    hone_result_destroy(*out);
+    *out = NULL;
+    return back;
+}
+
+/* Is it the GPU that "auto" gave which failed, with nothing lost by beginning again without? */
+static int without_gpu(const hone_context *ctx, hone_status st, int began)
+{
+    return (st == HONE_E_NOMEM || st == HONE_E_DEVICE) && atomic_load(&ctx->chose_gpu) && !began;
+}
+
+static hone_status run_on_cpu(const struct given *g, const hone_params *params, hone_result **out,
+                              hone_error *err)
+{
+    hone_params *p = NULL;
+    int began;
+    hone_status st = params ? hn_params_copy(params, &p, err)
+                            : hone_params_create(hn_model_context(g->m), &p, err);
+    if (st == HONE_OK) st = hone_params_set(p, "device", "cpu", err);
+    if (st == HONE_OK) st = run(g, p, &began, out, err);
+    hone_params_destroy(p);
+    return st;
+}
+
 hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
                        const hone_callbacks *cb, hone_result **out, hone_error *err)
 {
-    struct hn_job j;
-    struct hn_model_mark *mark = NULL;
+    struct given g = { m, d, cb, NULL };
+    hone_context *ctx = hn_model_context(m);
+    hone_error why = { 0 };
+    int began;
     const char *path = hn_param_s(params, "out");
     *out = NULL;
-    atomic_store(&hn_model_context(m)->stop, 0);
+    atomic_store(&ctx->stop, 0);
+    atomic_store(&ctx->chose_gpu, 0);
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
     HN_TRY(hn_pretrain_check(params, d && d->role[HONE_PRETRAIN].n_x, err));
     if (!hone_train_needs_data(params)) return hn_train_nothing(m, params, out, err);
     if (!d) return hn_train_no_data(params, err);
     if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") != 0) /* that edit may free the batch */
         HN_TRY(hone_model_check(m, 1, err));
-    HN_TRY(hn_model_mark(m, &mark, err));
-    hone_status st = hn_job_init(&j, m, params, err);
-    if (st == HONE_OK) st = open_and_train(&j, d, cb, out, err);
-    if (st != HONE_OK && j.dir.dir && !hn_checkpoint_exists(j.ctx, j.dir.dir))
-        hn_rundir_remove(j.ctx, j.dir.dir); /* nothing in it to go on from */
-    int undo = st != HONE_OK || hn_param_b(params, "dry-run");
-    hn_job_close(&j);
-    hone_status back = undo ? hn_model_rewind(m, mark, st == HONE_OK ? err : NULL) : HONE_OK;
-    hn_model_mark_free(mark);
-    if (st == HONE_OK && back != HONE_OK) {
-        hone_result_destroy(*out);
-        *out = NULL;
-        st = back;
+    HN_TRY(hn_model_mark(m, &g.mark, err));
+    hone_status st = run(&g, params, &began, out, &why);
+    if (without_gpu(ctx, st, began)) {
+        hn_device_not_gpu(ctx, &why);
+        why = (hone_error){ 0 };
+        st = run_on_cpu(&g, params, out, &why);
     }
+    hn_model_mark_free(g.mark);
+    if (st != HONE_OK && err) *err = why;
     return st;
 }

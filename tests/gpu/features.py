@@ -527,13 +527,20 @@ def custom():
 
 
 def short():
-    """A device without the memory: said where it was asked for, and left to the CPU by auto. The fake device has as much as it is told."""
-    data, env["HONE_FAKE_BYTES"] = classes(), "100000"
+    """A device without the memory: said where it was asked for, and left to the CPU by auto, whatever it was that found no room: a step's
+    values, the evaluation's, the outputs of a call. The fake device has as much as it is told."""
+    data = classes()
     new("4-64-160-3 relu", "w.onnx")
-    told("too little memory", 5, ["memory"], "train", "w.onnx", *data, "--epochs", "1", "--quiet", "--device", "cuda")
-    said = json.loads(hone("train", "w.onnx", *data, *LITTLE, "--json", "--force", "-o", "auto.onnx")[0] or "{}")
-    if said.get("device") != "cpu":
-        bad.append(f"--device auto with too little memory: {said}")
+    hone("train", "w.onnx", *data, *LITTLE, "--device", "cpu", "--quiet", "--force", "-o", "cpu.onnx")
+    for room in (100000, 800000, 8000000):
+        env["HONE_FAKE_BYTES"] = str(room)
+        told(f"{room} bytes of memory", 5, ["memory"], "train", "w.onnx", *data, *LITTLE, "--quiet", "--device", "cuda")
+        text, err = hone("train", "w.onnx", *data, *LITTLE, "--json", "--force", "-o", "auto.onnx")
+        said = json.loads(text or "{}")
+        if said.get("device") != "cpu" or "the CPU trains, since the GPU cannot: out of memory" not in err or (folder / "auto.onnx.run").exists():
+            bad.append(f"--device auto with {room} bytes of memory: {said}: {err[-300:]}")
+        if (folder / "auto.onnx").read_bytes() != (folder / "cpu.onnx").read_bytes():
+            bad.append(f"--device auto with {room} bytes of memory: another file than the CPU's")
     del env["HONE_FAKE_BYTES"]
 
 
