@@ -81,7 +81,7 @@ static hone_status create_metric(struct hn_evaluator *e, int t, hone_error *err)
     int logits = g->loss == HN_LOSS_BCE && g->tail != HN_TAIL_SIGMOID;
     hn_metric_spec_of(g, g->per_row, logits, wanted_metrics(s->params), &spec);
     spec.elem = s->backend->elem;
-    spec.max_rows = most_rows(s);
+    spec.max_rows = most_rows(s) * g->places;
     e->output_of[t] = -1;
     for (int i = 0; i < s->prog->n_outputs; i++)
         if (!strcmp(s->prog->output_names[i], g->output_name)) e->output_of[t] = i;

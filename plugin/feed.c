@@ -165,7 +165,7 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
                            role == HONE_TRAIN ? "training"
                            : role == HONE_VAL ? "validation"
                                               : "test");
-        int64_t want = s->targets[t].dense ? s->targets[t].per_row : 1;
+        int64_t want = s->targets[t].dense ? s->targets[t].per_row : s->targets[t].places;
         if (a->dtype == HN_STR || a->per_row != want)
             return hn_fail(err, HONE_E_DATA, a->source,
                            "a row has %lld targets, output '%s' wants %lld", (long long)a->per_row,

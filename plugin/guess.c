@@ -18,9 +18,10 @@ struct guess {
     const struct hn_target *g;
     const struct hn_column *y, *w; /* w NULL: every row weighs 1 */
     int64_t n;                     /* numbers to guess: classes, or elements of a row */
-    int classes;                   /* a class index a row */
+    int classes;                   /* a class index a place */
+    int64_t places, each;          /* of a row, with a class each; numbers of a target's place */
     double *value, *target, *weight;
-    double *count; /* rows by class; yes by column */
+    double *count; /* places by class; yes by column */
 };
 
 static double element_loss(const struct hn_target *g, double p, double t)
@@ -75,8 +76,9 @@ static int fit(struct guess *u)
         const int64_t n = u->rows->n - at < PIECE ? u->rows->n - at : PIECE;
         gather(u, at, n);
         for (int64_t i = 0; i < n; i++) {
-            add_row(u, u->target + i * (u->classes ? 1 : u->n), u->weight[i]);
-            all += u->weight[i];
+            const double *t = u->target + i * u->places * u->each;
+            for (int64_t k = 0; k < u->places; k++) add_row(u, t + k * u->each, u->weight[i]);
+            all += u->weight[i] * (double)u->places;
         }
     }
     for (int64_t k = 0; k < u->n && all > 0; k++) u->value[k] /= all;
@@ -87,7 +89,7 @@ static double share_log(double f) { return f > 0 ? -f * log(f) : 0; }
 
 static void class_figures(const struct guess *u, struct hn_figures *f)
 {
-    double rows = (double)u->rows->n, sum = 0, most = 0;
+    double rows = (double)(u->rows->n * u->places), sum = 0, most = 0;
     const int by_column = !u->classes && u->g->loss == HN_LOSS_BCE;
     for (int64_t k = 0; k < u->n; k++) sum += u->value[k];
     for (int64_t k = 0; k < u->n; k++) {
@@ -141,14 +143,17 @@ static hone_status guess_target(const struct hn_session *s, hone_role role, int 
     const struct hn_dataset *set = s->sets[s->set_of[role]];
     const struct hn_target *g = &s->targets[t];
     const int index = !g->dense && g->n_classes > 1 && g->per_row > 1;
+    const int64_t numbers = index ? g->n_classes : g->per_row / g->places;
     struct guess u = { .s = s,
                        .rows = &s->rows[role],
                        .g = g,
                        .y = &set->targets[g->column],
                        .w = own->specs[t].row_weights ? &set->targets[g->column + 1] : NULL,
-                       .n = index ? g->n_classes : g->per_row,
-                       .classes = index };
-    const size_t n = (size_t)u.n, row = index ? 1 : n;
+                       .n = numbers,
+                       .classes = index,
+                       .places = g->places,
+                       .each = index ? 1 : numbers };
+    const size_t n = (size_t)u.n, row = (size_t)(u.places * u.each);
     u.value = hn_calloc(&s->ctx->mem, 2 * n + (row + 1) * PIECE, sizeof *u.value);
     if (!u.value) return hn_nomem(err, "a constant guess", n * sizeof *u.value);
     u.count = u.value + n;

@@ -42,7 +42,8 @@ static hone_status find_classes(const struct hn_predictor *p, struct hn_predicte
     for (size_t i = 0; i < g->n_outputs; i++)
         if (!strcmp(g->values[g->outputs[i]].name, c->name)) hn_graph_output(g, i, &info);
     c->half = info.tail == HN_TAIL_SIGMOID ? 0.5 : 0;
-    c->n_classes = c->per_row > 1 ? c->per_row : 2;
+    c->n_classes = c->per_row < 2 ? 2 : info.classes > 1 ? info.classes : c->per_row;
+    c->places = c->per_row < 2 ? 1 : c->per_row / c->n_classes;
     struct hn_class_list list;
     HN_TRY(hn_model_classes(p->s->model, c->name, &p->s->arena, &list, err));
     if ((int64_t)list.n == c->n_classes) c->classes = list.names;
@@ -92,9 +93,12 @@ static hone_status no_output(struct hn_predictor *p, const char *name, const cha
 static hone_status describe(const struct hn_predictor *p, struct hn_predicted *c, hone_error *err)
 {
     c->discrete = hn_discrete_find(hn_model_graph(p->s->model), c->name, &c->of);
-    c->width = p->argmax && !c->discrete ? 1 : c->per_row;
+    c->width = c->per_row;
     c->dtype = c->discrete ? c->of.dtype : p->s->backend->elem == 8 ? HN_F64 : HN_F32;
-    return c->discrete ? HONE_OK : find_classes(p, c, err);
+    if (c->discrete) return HONE_OK;
+    HN_TRY(find_classes(p, c, err));
+    if (p->argmax) c->width = c->places;
+    return HONE_OK;
 }
 
 /* Which outputs: those of --output, else choose_all's. */
@@ -164,16 +168,16 @@ static double element(const void *v, size_t elem, int64_t i)
     return hn_elem_get(v, elem, (size_t)i);
 }
 
-/* Class number of each row, in place at the front of the buffer: the largest of several, or one score against the half. */
+/* Class number of each place of the rows, in place at the front of the buffer: the largest of several, or one score against the half. */
 static void to_classes(const struct hn_predictor *p, const struct hn_predicted *c, void *v,
                        int64_t n)
 {
     size_t elem = p->s->backend->elem;
-    for (int64_t i = 0; i < n; i++) {
+    const int64_t each = c->per_row / c->places;
+    for (int64_t i = 0; i < n * c->places; i++) {
         int64_t best = 0;
-        for (int64_t j = 1; j < c->per_row; j++)
-            if (element(v, elem, i * c->per_row + j) > element(v, elem, i * c->per_row + best))
-                best = j;
+        for (int64_t j = 1; j < each; j++)
+            if (element(v, elem, i * each + j) > element(v, elem, i * each + best)) best = j;
         double label = c->per_row > 1 ? (double)best : element(v, elem, i) > c->half;
         if (elem == 8)
             ((double *)v)[i] = label;

@@ -13,14 +13,14 @@ struct hn_predicted { /* one output that is written */
     int output;       /* of the program */
     const char *name;
     int64_t per_row; /* as computed */
-    int64_t width;   /* as written: 1 for class numbers */
+    int64_t width;   /* as written: places for class numbers */
     int discrete;    /* what it is then: */
     struct hn_discrete of;
-    enum hn_dtype dtype; /* as written */
-    char *all;           /* every row, for formats that want whole arrays */
-    char *chunk;         /* discrete: some rows, as written */
-    double half;         /* one score a row: above it is class 1 */
-    int64_t n_classes;
+    enum hn_dtype dtype;        /* as written */
+    char *all;                  /* every row, for formats that want whole arrays */
+    char *chunk;                /* discrete: some rows, as written */
+    double half;                /* one score a row: above it is class 1 */
+    int64_t n_classes, places;  /* of a row that have a class each */
     const char *const *classes; /* their labels in order; NULL: 0, 1, ... */
 };
 

@@ -33,8 +33,9 @@ static hone_status column_names(struct hn_predictor *p, const struct hn_array *x
         const struct hn_predicted *c = &p->col[k];
         for (int64_t j = 0; j < c->width; j++)
             (*names)[at++] = c->width == 1 ? c->name
-                             : c->classes  ? hn_arena_printf(a, "%s_%s", c->name, c->classes[j])
-                                           : hn_arena_printf(a, "%s_%lld", c->name, (long long)j);
+                             : c->classes && c->width == c->n_classes
+                                 ? hn_arena_printf(a, "%s_%s", c->name, c->classes[j])
+                                 : hn_arena_printf(a, "%s_%lld", c->name, (long long)j);
     }
     for (int64_t j = 0; j < count; j++)
         if (!(*names)[j]) return hn_nomem(err, "column names", 64);
@@ -110,12 +111,12 @@ static hone_status class_array(struct hn_predictor *p, const struct hn_predicted
     struct hn_arena *a = &p->s->arena;
     struct hn_tensor numbers = whole(p, c);
     double *number = hn_arena_alloc(a, (size_t)c->n_classes, sizeof *number);
-    int64_t *out = hn_arena_alloc(a, (size_t)p->rows + 1, sizeof *out);
-    if (!number || !out) return hn_nomem(err, "the classes", (size_t)p->rows * sizeof *out);
+    int64_t *out = hn_arena_alloc(a, (size_t)numbers.n + 1, sizeof *out);
+    if (!number || !out) return hn_nomem(err, "the classes", (size_t)numbers.n * sizeof *out);
     *t = numbers;
     t->dtype = label_numbers(c, number);
     t->data = out;
-    for (int64_t i = 0; i < p->rows; i++) {
+    for (int64_t i = 0; i < numbers.n; i++) {
         double label = number[(int64_t)hn_tensor_f64(&numbers, i)];
         if (t->dtype == HN_I64)
             out[i] = (int64_t)label;

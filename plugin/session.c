@@ -86,8 +86,7 @@ static hone_status split_rows(struct hn_session *s, hone_error *err)
             HN_TRY(all_rows(s, role, hn_role_rows(&own->data->role[role]), err));
     if (whole || (o.test <= 0 && o.val <= 0)) return all_rows(s, HONE_TRAIN, n, err);
     HN_TRY(check_split(s, o.test, o.val, err));
-    const struct hn_array *labels = s->n_targets == 1 ? &own->labels[HONE_TRAIN][0] : NULL;
-    if (labels && labels->rows && !hn_param_b(s->params, "no-stratify")) o.classes = labels->data;
+    if (!hn_param_b(s->params, "no-stratify")) o.classes = hn_session_row_classes(s);
     HN_TRY(draw_split(s, &o, err));
     s->rows[HONE_TRAIN] = (struct hn_rows){ own->split.train, own->split.n_train };
     if (o.val > 0) s->rows[HONE_VAL] = (struct hn_rows){ own->split.val, own->split.n_val };

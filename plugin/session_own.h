@@ -37,6 +37,9 @@ hone_status hn_session_targets(struct hn_session *s, hone_error *err);
 /* The target array of role and target: labels, scaled or as opened; NULL when the role has none. */
 const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int target);
 
+/* The class of each row of the training role's arrays, for strata; NULL: the rows have no class, or several targets do. */
+const int32_t *hn_session_row_classes(const struct hn_session *s);
+
 /* weights.c: what the loss of each row is multiplied by; needs the row lists, and says in specs which losses have weights. */
 hone_status hn_session_weights(struct hn_session *s, hone_error *err);
 /* Those of the classes to the log, with a remark behind them, if there are any. */

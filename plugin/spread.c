@@ -27,10 +27,11 @@ static double log_sum_exp(const void *x, size_t elem, int64_t from, int64_t n)
     return top + log(sum);
 }
 
+/* Of one place of a row: place i of all. */
 static double class_loss(const struct hn_target *g, size_t elem, const void *x, const void *y,
                          int64_t i)
 {
-    const int64_t n = g->per_row, from = i * n;
+    const int64_t n = g->n_classes, from = i * n;
     const int probability = gives_probabilities(g);
     double lse = 0, sum = 0;
     if (!probability && g->loss == HN_LOSS_CE) lse = log_sum_exp(x, elem, from, n);
@@ -57,7 +58,11 @@ static double row_loss(const struct hn_target *g, size_t elem, const void *x, co
                        int64_t i)
 {
     double sum = 0;
-    if (g->loss == HN_LOSS_CE || g->loss == HN_LOSS_NLL) return class_loss(g, elem, x, y, i);
+    if (g->loss == HN_LOSS_CE || g->loss == HN_LOSS_NLL) {
+        for (int64_t k = i * g->places; k < (i + 1) * g->places; k++)
+            sum += class_loss(g, elem, x, y, k);
+        return sum / (double)g->places;
+    }
     for (int64_t k = i * g->per_row; k < (i + 1) * g->per_row; k++)
         sum += element_loss(g, at(x, elem, k), at(y, elem, k));
     return sum / (double)g->per_row;

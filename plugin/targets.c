@@ -120,6 +120,13 @@ const struct hn_array *hn_session_target_array(const struct hn_session *s, int r
     return i < 0 ? NULL : &own->data->role[role].y[i].a;
 }
 
+const int32_t *hn_session_row_classes(const struct hn_session *s)
+{
+    const struct hn_own *own = s->own;
+    const struct hn_array *labels = s->n_targets == 1 ? &own->labels[HONE_TRAIN][0] : NULL;
+    return labels && labels->rows && labels->per_row == 1 ? labels->data : NULL;
+}
+
 static int is_text(const struct hn_array *y) { return y->dtype == HN_STR; }
 
 /* Whole numbers only, and how many different ones up to 3. */
@@ -127,14 +134,21 @@ static int whole_numbers(const struct hn_array *y, int *different)
 {
     double seen[3];
     *different = 0;
-    for (int64_t i = 0; i < y->rows; i++) {
-        double v = hn_array_at(y, i, 0);
+    for (int64_t i = 0; i < y->rows * y->per_row; i++) {
+        double v = hn_array_at(y, i / y->per_row, i % y->per_row);
         if (!(v == floor(v)) || fabs(v) > 1e9) return 0;
         int k = 0;
         while (k < *different && seen[k] != v) k++;
         if (k == *different && k < 3) seen[(*different)++] = v;
     }
     return 1;
+}
+
+/* A class number for each of several places of a row: [rows, places] for an output [rows, places, classes]. */
+static int has_places(const struct hn_output_info *info, const struct hn_array *y)
+{
+    return y->per_row > 1 && info->classes > 1 && !is_text(y) &&
+           y->per_row * info->classes == info->per_row;
 }
 
 static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const struct hn_array *y)
@@ -145,6 +159,7 @@ static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const st
         return HN_LOSS_CE;
     if (info->tail == HN_TAIL_SIGMOID) return HN_LOSS_BCE;
     if (whole && info->per_row > 1 && (is_text(y) || y->per_row == 1)) return HN_LOSS_CE;
+    if (has_places(info, y) && whole_numbers(y, &different)) return HN_LOSS_CE;
     if (is_text(y) || (whole && info->per_row == 1 && different == 2)) return HN_LOSS_BCE;
     return HN_LOSS_MSE;
 }
@@ -175,6 +190,37 @@ static hone_status model_classes(struct hn_session *s, const char *output, struc
     return st;
 }
 
+/* The targets of a role as one label a row; those of several places lie one below the other, as messages call them. */
+static hone_status as_column(struct hn_session *s, const struct hn_array *y, struct hn_array *out,
+                             hone_error *err)
+{
+    *out = *y;
+    if (y->per_row == 1) return HONE_OK;
+    out->rows = y->rows * y->per_row, out->per_row = 1, out->rank = 1, out->dims[0] = out->rows;
+    out->source = hn_arena_printf(&s->arena, "%s, as one column", y->source);
+    return out->source ? HONE_OK : hn_nomem(err, "a name", strlen(y->source));
+}
+
+/* Class numbers of a role, as many a row as its targets have. */
+static hone_status map_role(struct hn_session *s, int role, int t, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    struct hn_array *labels = &own->labels[role][t], column;
+    const int64_t places = s->targets[t].places;
+    const int i = array_of(s, role, t);
+    if (i < 0) return HONE_OK;
+    const struct hn_array *y = &own->data->role[role].y[i].a;
+    if (y->per_row != places)
+        return hn_fail(err, HONE_E_DATA, y->source,
+                       "a row has %lld targets, output '%s' wants %lld", (long long)y->per_row,
+                       s->targets[t].output_name, (long long)places);
+    HN_TRY(as_column(s, y, &column, err));
+    HN_TRY(hn_labels_map(&own->classes[t], &s->ctx->mem, &column, labels, err));
+    labels->rows = y->rows, labels->per_row = places;
+    labels->rank = 2, labels->dims[0] = y->rows, labels->dims[1] = places;
+    return HONE_OK;
+}
+
 static hone_status map_labels(struct hn_session *s, int t, int n_classes, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -183,20 +229,32 @@ static hone_status map_labels(struct hn_session *s, int t, int n_classes, hone_e
     struct hn_note note = { 0 };
     int have = 0;
     HN_TRY(model_classes(s, s->targets[t].output_name, &mine, &have, err));
-    struct hn_label_request q = { &own->data->role[HONE_TRAIN].y[array_of(s, HONE_TRAIN, t)].a,
-                                  have ? &mine : NULL, n_classes, &note };
-    hone_status st = hn_labels_fit(&own->classes[t], m, &q, err);
-    for (int role = 0; st == HONE_OK && role < 3; role++) {
-        int i = array_of(s, role, t);
-        if (i < 0) continue;
-        st = hn_labels_map(&own->classes[t], m, &own->data->role[role].y[i].a,
-                           &own->labels[role][t], err);
-    }
+    struct hn_array column;
+    struct hn_label_request q = { &column, have ? &mine : NULL, n_classes, &note };
+    hone_status st =
+        as_column(s, &own->data->role[HONE_TRAIN].y[array_of(s, HONE_TRAIN, t)].a, &column, err);
+    if (st == HONE_OK) st = hn_labels_fit(&own->classes[t], m, &q, err);
+    for (int role = 0; st == HONE_OK && role < 3; role++) st = map_role(s, role, t, err);
     hn_classes_free(&mine);
     if (st != HONE_OK) return st;
     if (note.text[0] && says(own)) hn_log(s->ctx, HONE_LOG_NOTE, "%s", note.text);
     if (!own->classes[t].identity) s->targets[t].classes = own->classes[t].text;
     return HONE_OK;
+}
+
+/* Neither one value an output nor one class a place. */
+static hone_status wrong_width(const struct hn_target *g, const struct hn_output_info *info,
+                               const struct hn_array *y, hone_error *err)
+{
+    if (g->places < 2)
+        return hn_fail(err, HONE_E_DATA, y->source,
+                       "a row has %lld targets, output '%s' has %lld values", (long long)y->per_row,
+                       g->output_name, (long long)info->per_row);
+    return hn_fail(err, HONE_E_DATA, y->source,
+                   "a row has %lld targets, output '%s' has %lld places of %lld classes (its last "
+                   "axis): wanted %lld class numbers, or %lld values",
+                   (long long)y->per_row, g->output_name, (long long)g->places,
+                   (long long)info->classes, (long long)g->places, (long long)info->per_row);
 }
 
 /* Shape of the target against the output; decides between class numbers and dense targets. */
@@ -206,28 +264,29 @@ static hone_status fit_target(struct hn_session *s, int t, const struct hn_outpu
     struct hn_target *g = &s->targets[t];
     int classes = g->loss == HN_LOSS_CE || g->loss == HN_LOSS_NLL;
     g->per_row = info->per_row;
-    if (classes && info->per_row < 2)
+    g->places = 1;
+    if (classes && info->classes < 2)
         return hn_hint(err,
                        hn_fail(err, HONE_E_USAGE, g->output_name,
-                               "%s wants one output per class, found one output",
-                               kind_names[g->loss]),
+                               "%s wants one output per class, found one output%s",
+                               kind_names[g->loss],
+                               info->per_row > 1 ? " along the last axis" : ""),
                        "--loss bce for two classes on one output");
+    if (classes) g->places = info->per_row / info->classes;
     int different, named = is_text(y) || (y->per_row == 1 &&
                                           whole_numbers(y, &different)); /* else probabilities */
-    if (y->per_row == 1 && (classes || (g->loss == HN_LOSS_BCE && info->per_row == 1 && named))) {
-        g->n_classes = classes ? (int)info->per_row : 2;
+    if ((classes && y->per_row == g->places) ||
+        (y->per_row == 1 && g->loss == HN_LOSS_BCE && info->per_row == 1 && named)) {
+        g->n_classes = classes ? (int)info->classes : 2;
         g->dense = 0;
         return map_labels(s, t, g->n_classes, err);
     }
     if (is_text(y))
         return hn_fail(err, HONE_E_DATA, y->source, "targets of '%s' are text, %s wants numbers",
                        g->output_name, kind_names[g->loss]);
-    if (y->per_row != info->per_row)
-        return hn_fail(err, HONE_E_DATA, y->source,
-                       "a row has %lld targets, output '%s' has %lld values", (long long)y->per_row,
-                       g->output_name, (long long)info->per_row);
+    if (y->per_row != info->per_row) return wrong_width(g, info, y, err);
     g->dense = 1;
-    g->n_classes = classes ? (int)info->per_row : 0;
+    g->n_classes = classes ? (int)info->classes : 0;
     return HONE_OK;
 }
 

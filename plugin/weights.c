@@ -28,6 +28,10 @@ static hone_status no_classes(const struct hn_target *g, hone_error *err)
         return hn_fail(err, HONE_E_USAGE, "class-weights",
                        "output '%s' has %lld values of 0 or 1 a row, wanted one class a row",
                        g->output_name, (long long)g->per_row);
+    if (g->places > 1)
+        return hn_fail(err, HONE_E_USAGE, "class-weights",
+                       "output '%s' has %lld places with a class each, wanted one class a row",
+                       g->output_name, (long long)g->places);
     return hn_fail(err, HONE_E_USAGE, "class-weights",
                    "the targets of output '%s' are probabilities, wanted one class a row",
                    g->output_name);
@@ -45,7 +49,7 @@ static hone_status find_target(struct hn_session *s, int *out, hone_error *err)
                        "--sample-weights COLUMN weighs rows for all outputs");
     if (!n) *out = 0;
     const struct hn_target *g = &s->targets[*out];
-    return n && !g->dense && g->n_classes ? HONE_OK : no_classes(g, err);
+    return n && !g->dense && g->n_classes && g->places == 1 ? HONE_OK : no_classes(g, err);
 }
 
 /* ---- weights of classes ---------------------------------------------------------------------------------------------------- */

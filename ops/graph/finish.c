@@ -129,6 +129,8 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
     if (n.per_row > 0 && n.fixed == 0) info->per_row = n.per_row;
     if (n.per_row == 0 && g->fixed_batch > 0 && !g->batch_lifted && n.fixed % g->fixed_batch == 0)
         info->per_row = n.fixed / g->fixed_batch;
+    const struct hn_dim *last = &y->shape.d[y->shape.rank > 0 ? y->shape.rank - 1 : 0];
+    info->classes = y->shape.rank > 1 && !last->per_row ? last->fixed : info->per_row;
 }
 int hn_graph_heads(const struct hn_graph *g)
 {

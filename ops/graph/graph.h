@@ -210,6 +210,8 @@ struct hn_output_info { /* what the training side asks of output i */
     int as_given;      /* integers that come from an input, and are rounded to floats on the way */
     enum hn_tail tail; /* its last op */
     int64_t per_row;   /* elements of a row; 0: does not follow N */
+    int64_t
+        classes; /* of them along the last axis, over which a Softmax or a cross-entropy of it goes */
     int32_t value;
 };
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info);

@@ -39,7 +39,8 @@ void hn_metric_spec_of(const struct hn_target *t, int64_t per_row, int logits, u
     if (t->n_classes != 2 || many_yes_no) sensible &= ~(unsigned)HN_HAS_AUC;
     unsigned usual = HN_HAS_ACCURACY | HN_HAS_MAE | HN_HAS_R2;
     *spec = (struct hn_metric_spec){
-        .per_row = per_row,
+        .per_row = t->places > 1 ? t->n_classes : per_row,
+        .places = t->places,
         .n_classes = t->n_classes > 1 ? t->n_classes : 0,
         .multilabel = many_yes_no,
         .dense = t->dense,
@@ -163,6 +164,7 @@ static void add_number_row(struct hn_metric *m, const void *p, const void *y, in
 
 void hn_metric_add(struct hn_metric *m, const void *outputs, const void *targets, int64_t rows)
 {
+    if (m->spec.places > 1) rows *= m->spec.places;
     for (int64_t i = 0; i < rows; i++) {
         if (m->column)
             add_number_row(m, outputs, targets, i);

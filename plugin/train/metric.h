@@ -18,7 +18,8 @@
 #include "plugin/internal.h"
 
 struct hn_metric_spec {
-    int64_t per_row;  /* outputs of a row */
+    int64_t per_row;  /* outputs of a row, or of one of its places */
+    int64_t places;   /* of a row that have a class each, and count like rows; 0 is 1 */
     int n_classes;    /* 0: regression; else classes (2 with one output) */
     int multilabel;   /* every output is a yes or no of its own */
     int dense;        /* targets are per_row numbers a row, else one class index */

@@ -60,22 +60,20 @@ static hone_status split_inner(struct hn_tune *t, const struct hn_session *s, st
                                hone_error *err)
 {
     struct hn_mem *m = &t->ctx->mem;
-    const struct hn_own *own = s->own;
-    const struct hn_array *labels = s->n_targets == 1 ? &own->labels[HONE_TRAIN][0] : NULL;
+    const int32_t *labels = hn_session_row_classes(s);
     struct hn_given_rows *train = &o->rows[HONE_TRAIN];
     struct hn_split_options opts = { .seed = (uint64_t)hn_param_i(t->params, "seed"),
                                      .val = hn_param_f(t->params, "val-split") };
     struct hn_split split = { 0 };
     size_t n = (size_t)train->n;
-    int by_class = labels && labels->rows && !hn_param_b(t->params, "no-stratify"),
+    int by_class = labels && !hn_param_b(t->params, "no-stratify"),
         grouped = t->data->role[HONE_TRAIN].group.rows > 0;
     uint32_t *groups = grouped ? hn_alloc(m, n * sizeof *groups + 1) : NULL;
     int32_t *classes = by_class ? hn_alloc(m, n * sizeof *classes + 1) : NULL;
     hone_status st = HONE_OK;
     if ((grouped && !groups) || (by_class && !classes))
         st = hn_nomem(err, "the rows of an outer fold", n * sizeof *groups);
-    for (size_t i = 0; st == HONE_OK && classes && i < n; i++)
-        classes[i] = ((const int32_t *)labels->data)[train->rows[i]];
+    for (size_t i = 0; st == HONE_OK && classes && i < n; i++) classes[i] = labels[train->rows[i]];
     opts.classes = classes;
     if (st == HONE_OK && groups) st = groups_of(t, train, &opts, groups, err);
     if (st == HONE_OK) st = hn_split_rows(&split, m, train->n, &opts, err);

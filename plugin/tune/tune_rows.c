@@ -110,13 +110,10 @@ static hone_status group_numbers(struct hn_tune *t, const struct hn_rows *rows,
 static hone_status class_numbers(const struct hn_session *s, const struct hn_rows *rows,
                                  struct hn_fold_options *o, int32_t **out, hone_error *err)
 {
-    const struct hn_own *own = s->own;
-    const struct hn_array *labels = s->n_targets == 1 ? &own->labels[HONE_TRAIN][0] : NULL;
-    if (!labels || !labels->rows)
-        return hn_fail(err, HONE_E_USAGE, "stratified", "the target is not a class");
+    const int32_t *v = hn_session_row_classes(s);
+    if (!v) return hn_fail(err, HONE_E_USAGE, "stratified", "the target is not a class");
     *out = hn_alloc(&s->ctx->mem, (size_t)rows->n * sizeof **out);
     if (!*out) return hn_nomem(err, "the classes", (size_t)rows->n * sizeof **out);
-    const int32_t *v = labels->data;
     for (int64_t i = 0; i < rows->n; i++) (*out)[i] = v[rows->rows[i]];
     o->classes = *out;
     return HONE_OK;
