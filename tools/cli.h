@@ -109,6 +109,9 @@ people(const struct cli
 void print_report_hint(FILE *f, const char *dir); /* how to look at a run whose folder is there */
 void print_name(FILE *f, const char *s);          /* a name from a file, without control bytes */
 
+/* one_core.c: to be called first, as the process has begun with one core */
+void use_all_cores(void);
+
 /* main.c: those of --plugin, before a model is read that may have their operators; 0 or an exit code (the error is said) */
 int load_plugins(struct cli *c);
 

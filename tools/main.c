@@ -149,6 +149,7 @@ static void keep_streams(void)
 
 int main(int argc, char **argv)
 {
+    use_all_cores();
     keep_streams();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);

@@ -481,8 +481,8 @@ hone_status hn_cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_ste
         HN_TRY(check_slot(e, &slots[i], n_steps, err));
         live++;
     }
+    HN_TRY(hn_blas_hold(e->dev->threads, err));
     unsigned saved = hn_denormals_off();
-    hn_blas_hold();
     if (live > 1 && e->dev->pool) {
         struct cohort c = { e, slots, n_steps };
         hn_pool_run(e->dev->pool, n_slots, do_slot, &c);
@@ -493,7 +493,7 @@ hone_status hn_cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_ste
             if (slots[i].rows > 0) run_slot(l, &slots[i], n_steps);
         }
     }
-    hn_blas_release();
+    hn_blas_release(e->dev->threads);
     hn_denormals_restore(saved);
     return HONE_OK;
 }
@@ -529,11 +529,13 @@ hone_status hn_cpu_warm_up(struct hn_cpu_exec *e, hone_error *err)
     size_t n = (size_t)threads * 3 * WARM * WARM;
     e->warm = hn_calloc(e->dev->mem, n, sizeof *e->warm);
     if (!e->warm) return hn_nomem(err, "the cpu backend", n * sizeof *e->warm);
-    hn_blas_hold();
-    hn_pool_run(e->dev->pool, threads, warm, &r);
-    hn_blas_release();
+    hone_status st = hn_blas_hold(threads, err);
+    if (st == HONE_OK) {
+        hn_pool_run(e->dev->pool, threads, warm, &r);
+        hn_blas_release(threads);
+        e->dev->warm = 1;
+    }
     hn_free(e->dev->mem, e->warm);
     e->warm = NULL;
-    e->dev->warm = 1;
-    return HONE_OK;
+    return st;
 }

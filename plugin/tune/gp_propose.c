@@ -144,8 +144,8 @@ static hone_status propose(const struct hn_ask *ask, const struct hn_tried *trie
 hone_status hn_gp_propose(const struct hn_ask *ask, const struct hn_tried *tried, double *x,
                           struct hn_memo *memo, hone_error *err)
 {
-    hn_blas_hold();
+    HN_TRY(hn_blas_hold(1, err));
     hone_status st = propose(ask, tried, x, memo, err);
-    hn_blas_release();
+    hn_blas_release(1);
     return st;
 }

@@ -323,11 +323,14 @@ hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
     HN_TRY(hn_model_mark(m, &mark, err));
     hn_arena_init(&t.arena, &t.ctx->mem);
     hn_space_init(&t.space, &t.ctx->mem);
-    hn_blas_hold(); /* throughout, for the calls of workers and sampler alike */
     hone_error why = { 0 };
-    hone_status st = tune(&t, out, err ? err : &why);
+    /* throughout, for the calls of workers and sampler alike */
+    hone_status st = hn_blas_hold(0, err ? err : &why);
+    if (st == HONE_OK) {
+        st = tune(&t, out, err ? err : &why);
+        hn_blas_release(0);
+    }
     if (st != HONE_OK) hn_tune_failed(&t, err ? err : &why);
-    hn_blas_release();
     close_tune(&t);
     if (st != HONE_OK && hn_model_rewind(m, mark, NULL) != HONE_OK)
         hn_log(t.ctx, HONE_LOG_WARNING, "the model could not be put back as it was");

@@ -172,6 +172,51 @@ def test_data():
     check("an empty environment", r.returncode == 0 and (tmp / "bare.onnx").read_bytes() == whole.read_bytes(), r.stderr)
 
 
+def test_little_address_space():
+    """OpenBLAS wants 128 MiB a thread and would wait for them for ever. What computes nothing needs none of them."""
+    def limit(kilobytes):
+        return lambda: resource.setrlimit(resource.RLIMIT_AS, (kilobytes << 10, kilobytes << 10))
+    if call("--version", before=limit(160000)).returncode != 0:
+        print("  skipped: in 160 MB of address space this build does not start")
+        return
+    env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    r = call("inspect", NET, "--json", before=limit(200000), stdout=subprocess.PIPE, env=env)
+    check("inspect", r.returncode == 0 and json.loads(r.stdout)["ok"], (r.returncode, r.stderr))
+    out = tmp / "little.onnx"
+    for args in (["train", NET, "--data", DATA, *JOB[:-3], 2, "--epochs", 1, "-o", out], ["eval", NET, "--data", DATA, "--target", "label", "--threads", 2],
+                 ["tune", NET, "--data", DATA, *JOB[:-3], 2, "--epochs", 1, "--search", "lr=0.1,0.2", "--run-dir", tmp / "little", "-o", out]):
+        r = call(*args, "--json", before=limit(300000), stdout=subprocess.PIPE, env=env)
+        said = json.loads(r.stdout or "{}").get("error", {})
+        check(f"{args[0]} on two threads", r.returncode == 5 and said.get("code") == "HONE_E_NOMEM", (r.returncode, r.stdout, r.stderr))
+        check(f"{args[0]}: what is missing", "128 MiB" in said["text"] and "--threads" in said["hint"], said)
+    r = call("train", NET, "--data", DATA, *TRAIN, "-o", out, before=limit(300000), env=env)
+    check("on one", r.returncode == 0 and out.read_bytes() == (tmp / "whole.onnx").read_bytes(), (r.returncode, r.stderr))
+
+
+def test_no_threads():
+    """Where a process may have one thread, one is enough: OpenBLAS, which ends the process where it cannot have its own, starts none. The
+    cores that Hone may use are those of the process all the same."""
+    here = tmp / "nobody"
+    here.mkdir()
+    tmp.chmod(0o755)
+    here.chmod(0o777)
+    def alone():
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        if os.geteuid() == 0:  # no limit for root
+            os.setgid(65534)
+            os.setuid(65534)
+    env = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    try:
+        r = call("train", NET, "--data", DATA, *TRAIN, "-o", here / "o.onnx", before=alone, env=env, cwd=here)
+        check("one thread", r.returncode == 0 and (here / "o.onnx").read_bytes() == (tmp / "whole.onnx").read_bytes(), (r.returncode, r.stderr))
+    except PermissionError as e:
+        print("  skipped: another user may not run this build:", e)
+    cores = sorted(os.sched_getaffinity(0))
+    for some in (cores, cores[-1:]):
+        r = call("doctor", "--json", before=lambda: os.sched_setaffinity(0, some), stdout=subprocess.PIPE, env=env)
+        check(f"{len(some)} cores", json.loads(r.stdout)["cpu"]["cores"] == len(some), r.stdout)
+
+
 def test_place_of_a_continued_run():
     """Where the result cannot be written is known before the run goes on; what is there from an earlier end is replaced, what is not
     the run's is not."""
@@ -355,6 +400,8 @@ test_full_stdout()
 test_names()
 test_limits()
 test_data()
+test_little_address_space()
+test_no_threads()
 test_place_of_a_continued_run()
 test_no_leave_to_write()
 _hone.finish("surroundings", tmp)

@@ -252,12 +252,12 @@ END_TEST
 START_TEST(overlap)
 {
     openblas_set_num_threads(2);
-    hn_blas_hold();
-    hn_blas_hold();
+    ck_assert_int_eq(hn_blas_hold(1, NULL), HONE_OK);
+    ck_assert_int_eq(hn_blas_hold(0, NULL), HONE_OK);
     ck_assert_int_eq(openblas_get_num_threads(), 1);
-    hn_blas_release();
+    hn_blas_release(1);
     ck_assert_int_eq(openblas_get_num_threads(), 1);
-    hn_blas_release();
+    hn_blas_release(0);
     ck_assert_int_eq(openblas_get_num_threads(), 2);
 }
 END_TEST
