@@ -100,6 +100,7 @@ struct hn_param_info {      /* beside struct hn_gparam, same position */
 struct hn_state { /* a running statistic: one record per slot, never shared */
     int32_t root; /* -1: no initializer or Constant */
     int computed; /* the graph computes it from the batch: init stands in, and nobody reads it */
+    int fixed; /* no tensor of the file has these numbers, which are made of such: it cannot be written back, and stays */
     int32_t node, input;
     const char *name;
     const struct hn_tensor *init;

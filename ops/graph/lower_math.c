@@ -340,12 +340,11 @@ hone_status hn_lower_batchnorm(struct hn_lowering *l, const struct hn_node *n,
                                const struct hn_onnx_attrs *a)
 {
     const struct hn_node_fact *f = &l->g->facts->nodes[n - l->g->nodes];
+    const struct hn_state *mean = &l->g->facts->states[f->state_at], *var = mean + 1;
     int form = hn_batchnorm_form(n, a);
-    int batch_only = l->g->facts->states[f->state_at].computed || (form && l->opts->training_form);
-    struct hn_batchnorm attrs = { a->epsilon, a->momentum,
-                                  batch_only                  ? 2
-                                  : l->opts->freeze_batchnorm ? 1
-                                                              : 0,
+    int batch_only = mean->computed || (form && l->opts->training_form);
+    int frozen = l->opts->freeze_batchnorm || mean->fixed || var->fixed;
+    struct hn_batchnorm attrs = { a->epsilon, a->momentum, batch_only ? 2 : frozen,
                                   form && l->opts->training_form };
     int32_t in[5] = { -1, -1, -1, -1, -1 }, y;
     for (int i = 0; i < 3; i++) HN_TRY(hn_l_value(l, n->in[i], &in[i]));

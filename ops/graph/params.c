@@ -313,9 +313,11 @@ static hone_status note_state(struct hn_finder *f, const struct hn_node *n, int 
     struct hn_graph *g = f->g;
     struct hn_state *s = &g->facts->states[g->facts->n_states++];
     const struct hn_value *v = &g->values[n->in[k]];
-    int32_t root = v->constant ? g->facts->values[n->in[k]].root : -1;
+    const struct hn_value_fact *vf = &g->facts->values[n->in[k]];
+    int32_t root = v->constant && !vf->quant ? vf->root : -1;
     *s = (struct hn_state){ .root = root,
                             .computed = !v->constant,
+                            .fixed = v->constant && root < 0,
                             .node = (int32_t)(n - g->nodes),
                             .input = k,
                             .name = v->name,
@@ -334,9 +336,19 @@ static hone_status note_state(struct hn_finder *f, const struct hn_node *n, int 
 /* Has both statistics as constants, or needs none: states come in pairs, mean then variance. */
 static hone_status note_states(struct hn_finder *f, const struct hn_node *n)
 {
-    f->g->facts->nodes[n - f->g->nodes].state_at = (int32_t)f->g->facts->n_states;
+    const size_t at = f->g->facts->n_states;
+    f->g->facts->nodes[n - f->g->nodes].state_at = (int32_t)at;
     HN_TRY(note_state(f, n, 3));
-    return note_state(f, n, 4);
+    HN_TRY(note_state(f, n, 4));
+    const struct hn_state *mean = &f->g->facts->states[at], *var = mean + 1;
+    if (!mean->fixed && !var->fixed) return HONE_OK;
+    const char *by = f->g->nodes[f->g->values[n->in[mean->fixed ? 3 : 4]].producer].type;
+    hone_status st = hn_graph_issue(
+        f->g, HN_WARNING, (int32_t)(n - f->g->nodes), HONE_OK,
+        "export with running statistics in floats to have them follow the data",
+        "the running %s '%s' is what %s makes of other numbers: both statistics stay as they are",
+        mean->fixed ? "mean" : "variance", (mean->fixed ? mean : var)->name, by);
+    return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
 }
 
 static hone_status visit(struct hn_finder *f, const struct hn_node *n)

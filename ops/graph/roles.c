@@ -391,8 +391,8 @@ static hone_status warn_absorbed_statistics(struct judge *j)
     for (size_t i = 0; i + 1 < g->facts->n_states; i += 2) {
         const struct hn_state *mean = &g->facts->states[i], *var = mean + 1;
         const struct hn_tensor *scale = g->values[g->nodes[mean->node].in[1]].constant;
-        if (mean->computed || !all_are(mean->init, 0) || !all_are(var->init, 1) || !scale ||
-            all_are(scale, 1))
+        if (mean->computed || mean->fixed || !all_are(mean->init, 0) || !all_are(var->init, 1) ||
+            !scale || all_are(scale, 1))
             continue;
         HN_TRY(issue(
             j, hn_graph_issue(g, HN_WARNING, mean->node, HONE_OK,

@@ -8,7 +8,7 @@ Writes tests/data/quant/NAME.onnx and NAME/input_0.pb, output_0.pb. What onnxrun
 a MatMul + Add network: weights in int8 by tensor and by channel, biases in int32 or uint8, activations asymmetric (the Relu is left
 out: the range begins at 0) and symmetric, a Softmax behind them, the operators in the domain com.microsoft with 16 bits. `torch_fake`:
 PyTorch's fake quantisation of weights stored in floats, as quantisation-aware training exports them; `uint8_in`: data that come
-quantised. The outputs are ONNX Runtime's without graph optimizations, which would compute with whole numbers.
+quantised; `batchnorm`: running statistics in int8 by channel and in uint8. The outputs are ONNX Runtime's without graph optimizations, which would compute with whole numbers.
 """
 import io
 import pathlib
@@ -127,6 +127,41 @@ def uint8_in():
     vectors("uint8_in", rng.integers(0, 256, size=(ROWS, IN)).astype(np.uint8))
 
 
+def batchnorm():
+    """A hidden layer normalised by statistics in whole numbers, between layers with weights in int8."""
+    own, nodes, init = np.random.default_rng(11), [], []
+
+    def dequantized(name, q, scale, zero):
+        init.extend(numpy_helper.from_array(v, f"{name}{end}") for v, end in ((q, "_quantized"), (np.float32(scale), "_scale"), (zero, "_zero_point")))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"], [name], axis=0))
+
+    def rounded(x, y, scale):
+        init.extend([numpy_helper.from_array(np.float32(scale), f"{y}_scale"), numpy_helper.from_array(np.uint8(128), f"{y}_zero_point")])
+        nodes.append(helper.make_node("QuantizeLinear", [x, f"{y}_scale", f"{y}_zero_point"], [f"{y}_codes"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{y}_codes", f"{y}_scale", f"{y}_zero_point"], [y]))
+
+    for i, (n, m, scale) in enumerate(((IN, HIDDEN, 0.025), (HIDDEN, CLASSES, 0.02))):
+        dequantized(f"w{i}", own.integers(-127, 128, (n, m)).astype(np.int8), 0.008, np.int8(0))
+        dequantized(f"b{i}", own.integers(-1000, 1000, m).astype(np.int32), np.float32(0.008) * np.float32(scale), np.int32(0))
+    dequantized("mean", own.integers(-90, 90, HIDDEN).astype(np.int8), own.uniform(0.002, 0.004, HIDDEN), own.integers(-5, 5, HIDDEN).astype(np.int8))
+    dequantized("var", own.integers(40, 255, HIDDEN).astype(np.uint8), 0.01, np.uint8(3))
+    init += [numpy_helper.from_array(own.uniform(0.5, 1.5, HIDDEN).astype(np.float32), "gamma"),
+             numpy_helper.from_array(own.normal(size=HIDDEN).astype(np.float32) * 0.2, "beta")]
+    rounded("x", "x8", 0.025)
+    nodes.append(helper.make_node("Gemm", ["x8", "w0", "b0"], ["a0"], "fc0"))
+    nodes.append(helper.make_node("BatchNormalization", ["a0", "gamma", "beta", "mean", "var"], ["n"], "norm"))
+    nodes.append(helper.make_node("Relu", ["n"], ["r"], "relu"))
+    rounded("r", "h", 0.02)
+    nodes.append(helper.make_node("Gemm", ["h", "w1", "b1"], ["a1"], "fc1"))
+    rounded("a1", "y", 0.04)
+    g = helper.make_graph(nodes, "mlp", [helper.make_tensor_value_info("x", T.FLOAT, ["N", IN])],
+                          [helper.make_tensor_value_info("y", T.FLOAT, ["N", CLASSES])], init)
+    m = helper.make_model(g, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(m, full_check=True)
+    onnx.save(m, OUT / "batchnorm.onnx")
+    vectors("batchnorm", own.normal(size=(ROWS, IN)).astype(np.float32))
+
+
 OUT.mkdir(exist_ok=True)
 static("gemm_u8")
 static("gemm_i8_channel", activations=QuantType.QInt8, per_channel=True, ActivationSymmetric=True)
@@ -136,3 +171,4 @@ static("matmul_i8_channel", matmul=True, activations=QuantType.QInt8, per_channe
 static("gemm_u16_microsoft", activations=QuantType.QUInt16, UseQDQContribOps=True)
 torch_fake()
 uint8_in()
+batchnorm()

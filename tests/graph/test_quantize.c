@@ -220,6 +220,37 @@ START_TEST(a_relu_inside_the_rounding)
 }
 END_TEST
 
+/* Running statistics behind a DequantizeLinear are what it makes of them, and nothing is written into the whole numbers. */
+START_TEST(statistics_in_whole_numbers)
+{
+    struct tb t;
+    struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1 };
+    start(&t);
+    tb_floats(&t, "w", 2, 4, 3);
+    tb_floats(&t, "scale", 1, 3);
+    tb_floats(&t, "bias", 1, 3);
+    tb_floats(&t, "mean", 1, 3);
+    whole(&t, "vq", HN_I32, 1, 3, 0);
+    tb_node(&t, "DequantizeLinear", "vq s", "var", NULL);
+    tb_node(&t, "MatMul", "x w", "h", NULL);
+    tb_node(&t, "BatchNormalization", "h scale bias mean var", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, NULL);
+    const struct hn_issue *issue = tb_issue(&t, "the running variance 'var'");
+    ck_assert_ptr_nonnull(issue);
+    ck_assert_int_eq(issue->severity, HN_WARNING);
+    struct hn_program *p = tb_lower(&t, &opts);
+    const struct hn_param *mean = param(p, "mean"), *var = param(p, "var");
+    ck_assert_int_ge(mean->tensor_id, 0);
+    ck_assert_int_lt(var->tensor_id, 0);
+    ck_assert_double_eq(hn_tensor_f64(var->init, 0), -15); /* -30 of scale 0.5 */
+    ck_assert_double_eq(hn_tensor_f64(var->init, 1), 20);
+    ck_assert_int_eq(((const struct hn_batchnorm *)tb_op(p, "batchnorm")->attrs)->mode, 1);
+    hn_program_destroy(p, &t.mem);
+    tb_close(&t);
+}
+END_TEST
+
 /* One node on x (or on int8 w) as the whole model: refused with these words. */
 static void refused(const char *type, const char *in, const char *attrs, const char *words)
 {
@@ -313,6 +344,7 @@ HN_TEST_MAIN("quantize", {
     tcase_add_test(tc, halves_that_do_not_match);
     tcase_add_test(tc, a_tail_is_seen_through_its_rounding);
     tcase_add_test(tc, a_relu_inside_the_rounding);
+    tcase_add_test(tc, statistics_in_whole_numbers);
     tcase_add_test(tc, an_output_of_whole_numbers);
     tcase_add_test(tc, refusals);
     tcase_add_test(tc, shared_with_other_scales);
