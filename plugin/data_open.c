@@ -17,16 +17,23 @@ int64_t hn_role_rows(const struct hn_role_data *r)
     return r->n_x ? r->x[0].a.rows : r->n_y ? r->y[0].a.rows : 0;
 }
 
+static void cut(struct hn_named_array *list, size_t *n, size_t keep, struct hn_mem *m)
+{
+    for (; *n > keep; --*n) {
+        hn_array_close(&list[*n - 1].a);
+        hn_free(m, list[*n - 1].value);
+    }
+}
+
+void hn_role_keep(struct hn_mem *m, struct hn_role_data *r, size_t n_x, size_t n_y)
+{
+    cut(r->x, &r->n_x, n_x, m);
+    cut(r->y, &r->n_y, n_y, m);
+}
+
 static void role_close(struct hn_role_data *r, struct hn_mem *m)
 {
-    for (size_t i = 0; i < r->n_x; i++) {
-        hn_array_close(&r->x[i].a);
-        hn_free(m, r->x[i].value);
-    }
-    for (size_t i = 0; i < r->n_y; i++) {
-        hn_array_close(&r->y[i].a);
-        hn_free(m, r->y[i].value);
-    }
+    hn_role_keep(m, r, 0, 0);
     hn_free(m, r->x);
     hn_free(m, r->y);
     hn_array_close(&r->group);

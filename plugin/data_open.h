@@ -56,6 +56,8 @@ int64_t hn_role_rows(const struct hn_role_data *r); /* 0: the role has no data *
 /* A place for one more array, zeroed; the list owns it from now on. */
 hone_status hn_role_add(struct hn_mem *m, struct hn_role_data *r, int is_target, const char *value,
                         struct hn_named_array **out, hone_error *err);
+/* Gives up the arrays behind the first n_x inputs and n_y targets. */
+void hn_role_keep(struct hn_mem *m, struct hn_role_data *r, size_t n_x, size_t n_y);
 /* Inputs and targets have rows, and as many of each. */
 hone_status hn_role_check(const struct hn_role_data *r, hone_role role, hone_error *err);
 #endif

@@ -3,34 +3,66 @@
  * hone_data of arrays that the host holds: wrapped where they lie, nothing is copied or converted. */
 #include "ops/base/status.h"
 #include "plugin/data_open.h"
+#include <stdio.h>
 
-static hone_status tensor_of(const hone_array *h, struct hn_tensor *t, hone_error *err)
+/* Elements of a number type, or a label of text a row. */
+static hone_status tensor_of(const hone_array *h, const char *name, struct hn_tensor *t,
+                             hone_error *err)
 {
     *t = (struct hn_tensor){ .dtype = (enum hn_dtype)h->dtype,
                              .rank = 2,
                              .dims = { h->rows, h->per_row },
                              .data = h->data };
     const int text = t->dtype == HN_STR && h->per_row == 1;
-    if (!hn_numel(2, t->dims, &t->n) || (!h->data && t->n) || (!text && !hn_dtype_size(t->dtype)))
-        return hn_fail(err, HONE_E_USAGE, h->name,
-                       "an array with %lld rows of %lld elements of type %d", (long long)h->rows,
-                       (long long)h->per_row, (int)h->dtype);
+    if (!text && t->dtype == HN_STR)
+        return hn_fail(err, HONE_E_USAGE, name,
+                       "found HONE_STR with %lld elements a row, wanted numbers or one label a row",
+                       (long long)h->per_row);
+    if (!text && !hn_dtype_size(t->dtype))
+        return hn_fail(err, HONE_E_USAGE, name,
+                       "found dtype %d, wanted one of hone_dtype, such as HONE_F32", (int)h->dtype);
+    if (!hn_numel(2, t->dims, &t->n))
+        return hn_fail(err, HONE_E_USAGE, name,
+                       "found %lld rows of %lld elements, wanted as many as memory can hold",
+                       (long long)h->rows, (long long)h->per_row);
+    if (!h->data && t->n)
+        return hn_fail(err, HONE_E_USAGE, name,
+                       "found NULL as data, wanted %lld rows of %lld elements of %s",
+                       (long long)h->rows, (long long)h->per_row, hn_dtype_name(t->dtype));
     return HONE_OK;
 }
 
-static hone_status wrap_one(hone_data *d, hone_role role, const hone_array *h, int is_target,
-                            hone_error *err)
+struct array_list { /* the inputs or targets of one call */
+    hone_role role;
+    int is_target;
+    const hone_array *of;
+    size_t n;
+};
+
+/* What messages call the i-th one: "validation x", "x[1]" of several, or the name that the caller gave it. */
+static const char *name_of(const struct array_list *l, size_t i, char *buf, size_t size)
 {
-    struct hn_named_array *a;
-    struct hn_tensor t;
     static const char *const said[HN_ROLES][2] = { { "x", "y" },
                                                    { "validation x", "validation y" },
                                                    { "test x", "test y" },
                                                    { "x without targets", "" } };
-    const char *name = h->name ? h->name : said[role][is_target != 0];
-    HN_TRY(tensor_of(h, &t, err));
-    HN_TRY(hn_role_add(&d->ctx->mem, &d->role[role], is_target, h->name, &a, err));
-    if (is_target && t.dtype == HN_STR)
+    if (l->of[i].name) return l->of[i].name;
+    const char *name = said[l->role][l->is_target];
+    if (l->n == 1) return name;
+    snprintf(buf, size, "%s[%zu]", name, i);
+    return buf;
+}
+
+static hone_status wrap_one(hone_data *d, const struct array_list *l, size_t i, hone_error *err)
+{
+    char buf[64];
+    struct hn_named_array *a;
+    struct hn_tensor t;
+    const hone_array *h = &l->of[i];
+    const char *name = name_of(l, i, buf, sizeof buf);
+    HN_TRY(tensor_of(h, name, &t, err));
+    HN_TRY(hn_role_add(&d->ctx->mem, &d->role[l->role], l->is_target, h->name, &a, err));
+    if (l->is_target && t.dtype == HN_STR)
         HN_TRY(hn_array_wrap_text(&a->a, &d->ctx->mem, name, h->data, h->rows, err));
     else
         HN_TRY(hn_array_wrap(&a->a, &d->ctx->mem, name, &t, 0, err));
@@ -39,44 +71,59 @@ static hone_status wrap_one(hone_data *d, hone_role role, const hone_array *h, i
     return hn_array_check_finite(&a->a, err);
 }
 
-/* Has the role targets, or, with `bare`, may it be one without? */
-static hone_status check_number(hone_role role, int bare, hone_error *err)
+static hone_status wrap_list(hone_data *d, const struct array_list *l, hone_error *err)
 {
-    if (role >= HONE_TRAIN && role <= HONE_TEST) return HONE_OK;
-    if (role == HONE_PRETRAIN && bare) return HONE_OK;
-    return hn_fail(err, HONE_E_USAGE, "role", "found %d, wanted HONE_TRAIN, HONE_VAL or HONE_TEST",
-                   (int)role);
+    for (size_t i = 0; i < l->n; i++) HN_TRY(wrap_one(d, l, i, err));
+    return HONE_OK;
+}
+
+static hone_status check_role(hone_role role, hone_error *err)
+{
+    if ((int)role >= 0 && (int)role < HN_ROLES) return HONE_OK;
+    return hn_fail(err, HONE_E_USAGE, "role",
+                   "found %d, wanted HONE_TRAIN, HONE_VAL, HONE_TEST or HONE_PRETRAIN", (int)role);
 }
 
 hone_status hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
                            const hone_array *y, size_t n_y, hone_data **data, hone_error *err)
 {
-    HN_TRY(check_number(role, n_y == 0, err));
+    HN_TRY(check_role(role, err));
+    if (role == HONE_PRETRAIN && n_y)
+        return hn_fail(err, HONE_E_USAGE, "role",
+                       "found %zu arrays of targets with HONE_PRETRAIN, wanted none", n_y);
     hone_data *d = *data ? *data : hn_calloc(&ctx->mem, 1, sizeof *d);
     if (!d) return hn_nomem(err, "the data", sizeof *d);
-    if (!d->ctx) hn_arena_init(&d->arena, &ctx->mem);
-    d->ctx = ctx;
-    hone_status st = HONE_OK;
-    for (size_t i = 0; st == HONE_OK && i < n_x; i++) st = wrap_one(d, role, &x[i], 0, err);
-    for (size_t i = 0; st == HONE_OK && i < n_y; i++) st = wrap_one(d, role, &y[i], 1, err);
-    if (st == HONE_OK) st = hn_role_check(&d->role[role], role, err);
-    if (st != HONE_OK) {
-        if (!*data) hone_data_destroy(d);
-        return st;
+    if (!*data) {
+        d->ctx = ctx;
+        hn_arena_init(&d->arena, &ctx->mem);
     }
-    *data = d;
-    return HONE_OK;
+    struct hn_role_data *r = &d->role[role];
+    const size_t had_x = r->n_x, had_y = r->n_y;
+    hone_status st = wrap_list(d, &(struct array_list){ role, 0, x, n_x }, err);
+    if (st == HONE_OK) st = wrap_list(d, &(struct array_list){ role, 1, y, n_y }, err);
+    if (st == HONE_OK) st = hn_role_check(r, role, err);
+    if (st == HONE_OK) {
+        *data = d;
+        return HONE_OK;
+    }
+    hn_role_keep(&d->ctx->mem, r, had_x, had_y);
+    if (!*data) hone_data_destroy(d);
+    return st;
 }
 
 hone_status hone_data_weights(hone_data *d, hone_role role, const hone_array *w, hone_error *err)
 {
     struct hn_tensor t;
     struct hn_array a = { 0 };
-    HN_TRY(check_number(role, 0, err));
+    HN_TRY(check_role(role, err));
+    if (role == HONE_PRETRAIN)
+        return hn_fail(err, HONE_E_USAGE, "role",
+                       "found HONE_PRETRAIN, wanted a role whose rows have a loss to weigh: "
+                       "HONE_TRAIN, HONE_VAL or HONE_TEST");
     struct hn_role_data *r = &d->role[role];
     if (!r->n_x)
         return hn_fail(err, HONE_E_USAGE, "weights", "found no rows of this role to weigh");
-    HN_TRY(tensor_of(w, &t, err));
+    HN_TRY(tensor_of(w, HN_WEIGHTS_NAME, &t, err));
     HN_TRY(hn_array_wrap(&a, &d->ctx->mem, HN_WEIGHTS_NAME, &t, 0, err));
     hone_status st = hn_array_check_weights(&a, &r->x[0].a, err);
     if (st != HONE_OK) {

@@ -224,7 +224,7 @@ typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
 /* clang-format on */
 /* Wraps arrays in memory without copying: n_x inputs and n_y targets of as many rows each; whether they fit a model is seen when
  * one is trained on them. Class labels are one element a row: integers from 0, other numbers or text. y may be NULL with n_y 0 (prediction). Call again for
- * other roles: *data is created when NULL, extended otherwise. HONE_PRETRAIN takes no targets (HONE_E_USAGE); its rows are
+ * other roles: *data is created when NULL, extended otherwise; a call that fails leaves it as it was. HONE_PRETRAIN takes no targets (HONE_E_USAGE); its rows are
  * read where "pretrain" is above 0, instead of the training rows; hone_train refuses them where it is not. */
 HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
                          const hone_array *y, size_t n_y, hone_data **data, hone_error *err);
