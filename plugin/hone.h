@@ -523,7 +523,7 @@ HONE_CALL hone_tune(hone_model *m, hone_data *d, const hone_params *params,
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-/* The whole result as one JSON object ("schema" first). indent 0: one line. */
+/* The whole result as one JSON object ("schema" first). indent: spaces a level; 0 or less: one line. */
 HONE_CALL hone_result_json(const hone_result *r, int indent,
                            int (*write)(void *user, const void *p, size_t n), void *user,
                            hone_error *err);

@@ -22,7 +22,7 @@ static void new_line(struct hn_json *j, int depth)
     static const char blanks[] = "                                ";
     if (!j->indent) return;
     put(j, "\n", 1);
-    for (size_t n = (size_t)(j->indent * depth), k; n; n -= k) {
+    for (size_t n = (size_t)j->indent * (size_t)depth, k; n && j->status == HONE_OK; n -= k) {
         k = n < sizeof blanks - 1 ? n : sizeof blanks - 1;
         put(j, blanks, k);
     }
@@ -92,7 +92,7 @@ static void open_level(struct hn_json *j, const char *key, char begin, char end)
 
 void hn_json_begin(struct hn_json *j, struct hn_sink *sink, int indent, hone_error *err)
 {
-    *j = (struct hn_json){ .sink = sink, .err = err, .indent = indent };
+    *j = (struct hn_json){ .sink = sink, .err = err, .indent = indent > 0 ? indent : 0 };
 }
 
 void hn_json_object(struct hn_json *j, const char *key) { open_level(j, key, '{', '}'); }

@@ -20,6 +20,7 @@ struct hn_json {
     } level[64];
     int indent; /* 0: one line; else spaces per level */
 };
+/* indent below 0 is 0 */
 void hn_json_begin(struct hn_json *j, struct hn_sink *sink, int indent, hone_error *err);
 void hn_json_object(struct hn_json *j, const char *key);
 void hn_json_array(struct hn_json *j, const char *key);

@@ -6,6 +6,7 @@
 #include "plugin/internal.h"
 #include "tests/fault.h"
 #include "tests/harness.h"
+#include <limits.h>
 #include <math.h>
 
 static hone_error err;
@@ -130,6 +131,30 @@ START_TEST(a_failing_writer_is_an_error)
 }
 END_TEST
 
+START_TEST(no_indent_below_none)
+{
+    static const int below[] = { -1, -7, INT_MIN };
+    hone_context *ctx;
+    hone_result *r;
+    char line[4096] = "", full[4096] = "";
+    HN_OK(hone_context_create(NULL, &ctx, &err), err);
+    HN_OK(hn_result_create(ctx, "hone.test/1", &r, &err), err);
+    build(r);
+    HN_OK(hn_result_done(r, &err), err);
+    HN_OK(hone_result_json(r, 0, into_text, line, &err), err);
+    ck_assert_ptr_null(strchr(line, '\n'));
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        char text[4096] = "";
+        HN_OK(hone_result_json(r, below[i], into_text, text, &err), err);
+        ck_assert_str_eq(text, line);
+    }
+    /* many more blanks than the writer takes: it is not asked again */
+    ck_assert_int_eq(hone_result_json(r, INT_MAX, into_text, full, &err), HONE_E_IO);
+    hone_result_destroy(r);
+    hone_context_destroy(ctx);
+}
+END_TEST
+
 static hone_status job(struct hn_fault *f)
 {
     hone_context_opts o = HONE_CONTEXT_OPTS;
@@ -199,5 +224,6 @@ END_TEST
 HN_TEST_MAIN("result", tcase_add_test(tc, tree_json_and_paths);
              tcase_add_test(tc, figures_are_its_numbers_under_some_keys);
              tcase_add_test(tc, a_failing_writer_is_an_error);
+             tcase_add_test(tc, no_indent_below_none);
              tcase_add_test(tc, every_allocation_may_fail);
              tcase_add_test(tc, contexts_take_options);)
