@@ -247,9 +247,12 @@ hone_status hone_model_load_bytes(hone_context *ctx, const void *bytes, size_t n
 {
     struct hn_onnx *onnx;
     *out = NULL;
+    if (!bytes && n)
+        return hn_fail(err, HONE_E_USAGE, "bytes", "found NULL, wanted the %zu bytes of a model",
+                       n);
     void *copy = hn_alloc(&ctx->mem, n);
     if (!copy) return hn_nomem(err, "a copy of the model", n);
-    memcpy(copy, bytes, n);
+    if (n) memcpy(copy, bytes, n);
     hone_status st = hn_onnx_open_bytes(&onnx, &ctx->mem, ctx->io, copy, n, dir, NULL, err);
     if (st == HONE_OK) return finish_load(ctx, onnx, copy, out, err);
     hn_free(&ctx->mem, copy);

@@ -59,6 +59,10 @@ START_TEST(what_cannot_be_loaded_says_why)
     ck_assert_int_eq(hone_model_load(ctx, scratch("text.onnx"), &m, &err), HONE_E_MODEL);
     ck_assert_ptr_null(m);
     ck_assert_int_eq(hone_model_load_bytes(ctx, "", 0, NULL, &m, &err), HONE_E_MODEL);
+    ck_assert_int_eq(hone_model_load_bytes(ctx, NULL, 0, NULL, &m, &err), HONE_E_MODEL);
+    ck_assert_int_eq(hone_model_load_bytes(ctx, NULL, 9, NULL, &m, &err), HONE_E_USAGE);
+    ck_assert_str_eq(err.text, "found NULL, wanted the 9 bytes of a model");
+    ck_assert_ptr_null(m);
     struct hn_buffer b = b_mlp();
     ck_assert_int_eq(hone_model_load_bytes(ctx, b.p, b.n - 3, NULL, &m, &err), HONE_E_MODEL);
     hn_buffer_free(&b);
