@@ -173,7 +173,8 @@ HONE_CALL hone_model_describe(hone_model *m, hone_result **out, hone_error *err)
  * bytes. Written aside, synced, read back, compared, renamed: an existing file stays untouched
  * on failure. A symbolic link at path stays: what it points to is replaced or made, unless that is
  * write-protected (HONE_E_IO). Weights of half types and quantised ones, trained in float32, are rounded to what the
- * file has. An existing path is refused unless parameter "force" is true; params may be NULL. */
+ * file has. An existing path is refused unless parameter "force" is true; params may be NULL.
+ * One that ends in .gz is refused, too, here and as "out": models are read compressed, not written so (HONE_E_USAGE). */
 HONE_CALL hone_model_save(hone_model *m, const char *path, const hone_params *params,
                           hone_error *err);
 /* The same bytes handed to write() piece by piece (external data become inline). write returns 0

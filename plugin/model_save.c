@@ -8,6 +8,7 @@
 #include "plugin/model.h"
 #include "plugin/train/rundir.h"
 #include <string.h>
+#include <strings.h>
 
 /* ---- before training: could it be written? --------------------------------------------------- */
 
@@ -16,6 +17,20 @@ static int same_file(const struct hn_io *io, const char *a, const char *b)
     struct hn_stat x, y;
     if (!a || io->stat_path(io->user, a, &x) < 0 || io->stat_path(io->user, b, &y) < 0) return 0;
     return x.dev == y.dev && x.ino == y.ino;
+}
+
+/* What is written is never compressed, and a name that says so would lie to whoever reads it. */
+static hone_status refuse_gz(const char *path, hone_error *err)
+{
+    const size_t n = strlen(path);
+    if (n < 3 || strcasecmp(path + n - 3, ".gz") != 0) return HONE_OK;
+    return hn_hint(
+        err,
+        hn_fail(err, HONE_E_USAGE, path,
+                "found the name of a compressed file, wanted one without %s: such models "
+                "are read, not written",
+                path + n - 3),
+        "leave %s out: %.*s", path + n - 3, (int)(n - 3), path);
 }
 
 static hone_status refuse_existing(const hone_model *m, const char *path, int force,
@@ -37,6 +52,7 @@ hone_status hn_model_check_output(hone_model *m, const char *path, int force, ho
 {
     struct hn_atomic probe = { 0 };
     if (!path[0]) return hn_fail(err, HONE_E_USAGE, "out", "found an empty file name");
+    HN_TRY(refuse_gz(path, err));
     HN_TRY(refuse_existing(m, path, force, err));
     HN_TRY(hn_onnx_check_place(hn_model_onnx(m), path, err));
     /* The surest way to know that a file can be made there is to make one: the temporary of the
@@ -125,6 +141,7 @@ hone_status hone_model_save(hone_model *m, const char *path, const hone_params *
 {
     struct hn_changes c;
     int force = hn_param_b(params, "force");
+    HN_TRY(refuse_gz(path, err));
     HN_TRY(refuse_existing(m, path, force, err));
     HN_TRY(check_bytes(m, err));
     HN_TRY(hn_model_changes(m, &c, err));

@@ -52,6 +52,19 @@ def test_help():
     check("nothing came of it", not (tmp / "x.onnx").exists())
 
 
+def test_no_compressed_output():
+    out = tmp / "small.onnx.gz"
+    code("new", hone("new", "2-4-2 relu softmax", "-o", tmp / "small.onnx"), 0)
+    rows = table("small.csv", "a,b,c\n" + "".join(f"{i % 7},{i % 5},{i % 2}\n" for i in range(40)))
+    given = [tmp / "small.onnx", "--data", rows, "--target", "c", "--epochs", "2", "-o", out]
+    for name, args in (("new", ["new", "2-2", "-o", out]), ("train", ["train", *given]), ("without epochs", ["train", *given, "--epochs", "0", "--force"]),
+                       ("tune", ["tune", *given, "--folds", "2", "--search", "lr=0.1,0.2", "--sampler", "grid"])):
+        r = hone(*args)
+        code(f"{name} writes no .gz", r, 2, "small.onnx.gz", "wanted one without .gz", "leave .gz out")
+        check(f"{name} says so before it begins", "epoch" not in r.out + r.err and "trial" not in r.out + r.err, r.out + r.err)
+    check("nothing is there", not out.exists() and not list(tmp.glob("small.onnx.gz*")), list(tmp.glob("small*")))
+
+
 def test_inspect():
     r = hone("inspect", MNIST, "--json")
     code("inspect --json", r, 0)

@@ -129,6 +129,23 @@ START_TEST(weights_keep_their_bits)
 }
 END_TEST
 
+START_TEST(no_file_is_called_compressed)
+{
+    static const char *const names[] = { "out.onnx.gz", "out.gz", "OUT.ONNX.GZ", ".gz" };
+    hone_model *m = nudged();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ck_assert_int_eq(hone_model_save(m, scratch(names[i]), NULL, &err), HONE_E_USAGE);
+        ck_assert_str_eq(err.where, scratch(names[i]));
+        ck_assert_ptr_nonnull(strstr(err.text, "compressed"));
+        ck_assert_int_eq(hn_model_check_output(m, scratch(names[i]), 1, &err), HONE_E_USAGE);
+        ck_assert_ptr_nonnull(strstr(err.hint, "out: "));
+    }
+    ck_assert_int_eq(scratch_count(), 0);
+    HN_OK(hone_model_save(m, scratch("gz"), NULL, &err), err);
+    hone_model_destroy(m);
+}
+END_TEST
+
 START_TEST(an_existing_file_is_refused_and_kept)
 {
     hone_params *force;
@@ -375,6 +392,7 @@ HN_TEST_MAIN("model", tcase_add_checked_fixture(tc, setup, teardown);
              tcase_add_test(tc, what_cannot_be_loaded_says_why);
              tcase_add_test(tc, unchanged_is_the_same_bytes);
              tcase_add_test(tc, weights_keep_their_bits);
+             tcase_add_test(tc, no_file_is_called_compressed);
              tcase_add_test(tc, an_existing_file_is_refused_and_kept);
              tcase_add_test(tc, edits_are_recorded_and_all_or_nothing);
              tcase_add_test(tc, marks_bring_everything_back);
