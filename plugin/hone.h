@@ -518,7 +518,8 @@ typedef struct hone_tune_callbacks {
  * what it would give is judged by the fold's rows (Cawley and Talbot, JMLR 11, 2010): "nested.mean", "nested.se", the values
  * and a comparison as above. It costs K searches more, each with a study of its own in the run folder. "folds" of a
  * "comparison" is 1 for one validation split: then there is no spread, and se, t and p are null.
- * cb may be NULL. Stopped by request: "stop_reason" is "interrupted", and the model is what it was. */
+ * cb may be NULL. "stop_reason" is "trials", "time" or "callback", which are its end; or, stopped by request, "interrupted": then
+ * the model is what it was. */
 HONE_CALL hone_tune(hone_model *m, hone_data *d, const hone_params *params,
                     const hone_tune_callbacks *cb, hone_result **out, hone_error *err);
 

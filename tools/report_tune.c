@@ -68,6 +68,7 @@ static void put_heading(FILE *f, const json_t *study)
     if (!strcmp(reason, "interrupted"))
         fputs(" <strong>Interrupted: the same command goes on.</strong>", f);
     if (!strcmp(reason, "time")) fputs(" The time was up.", f);
+    if (!strcmp(reason, "callback")) fputs(" The program that asked for it ended it.", f);
     if (!strcmp(reason, "error")) {
         const json_t *why = json_object_get(study, "error");
         fputs(" <strong>An error ended it: ", f);

@@ -162,6 +162,7 @@ static void put_search(const struct hn_tune *t, hone_result *r)
                      : t->running     ? "running"
                      : t->interrupted ? "interrupted"
                      : t->out_of_time ? "time"
+                     : t->told        ? "callback"
                                       : "trials");
 }
 

@@ -67,6 +67,7 @@ class Callbacks(Case):
         space = {"search": {"lr": (1e-4, 1e-2, "log")}, "sampler": "random", "trials": 50, "jobs": 1, "epochs": 2}
         found = hone.Model.load(SOURCE).tune(X, y, folds=2, progress=second, **space)
         self.assertLess(len(found["trials"]), 50)
+        self.assertEqual(found["stop_reason"], "callback")
 
     def test_its_exceptions_come_back(self):
         X, y = rows()

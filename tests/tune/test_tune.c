@@ -183,6 +183,7 @@ START_TEST(callback_ends_it)
     one_by_one(&g);
     HN_OK(hone_tune(g.model, g.data, g.params, &cb, &r, &err), err);
     ck_assert_int_eq(calls, 1);
+    ck_assert_str_eq(hone_result_text(r, "stop_reason"), "callback");
     ck_assert(hone_result_number(r, "best_trial", &v) && v == 0);
     hone_result_destroy(r);
     /* run again on the same model it goes on: the study has trial 0 */
@@ -190,6 +191,7 @@ START_TEST(callback_ends_it)
     g.model = NULL;
     HN_OK(hone_model_new(g.ctx, "4-6-3 relu softmax", 1, &g.model, &err), err);
     HN_OK(hone_tune(g.model, g.data, g.params, NULL, &r, &err), err);
+    ck_assert_str_eq(hone_result_text(r, "stop_reason"), "trials");
     ck_assert(hone_result_number(r, "trials.2.number", &v) && v == 2);
     ck_assert(!hone_result_number(r, "trials.3.number", &v));
     hone_result_destroy(r);
@@ -236,6 +238,7 @@ START_TEST(nested_in_order)
         ck_assert_int_eq(hone_result_number(r, "nested.values.2", &v), !stop);
         ck_assert(stop || hone_result_number(r, "nested.mean", &v));
         ck_assert_int_eq(model_hash(g.model) == before, stop != 0);
+        ck_assert_str_eq(hone_result_text(r, "stop_reason"), stop ? "callback" : "trials");
         hone_result_destroy(r);
         rig_close(&g);
     }
