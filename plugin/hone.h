@@ -365,7 +365,7 @@ HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, c
  * itself: the model may be trained, edited or destroyed, and it goes on giving what the model was when it was created; who wants
  * the new weights creates another. Destroy it before the context.
  * Parameters read (NULL: defaults, and only during the call): "output", "argmax" as in hone_predict; "threads", which is 1 unless
- * it is set (0: the cores), and then stays with the predictor until it is destroyed, so that a fork loses them; "device" cpu or auto
+ * it is set, and then stays with the predictor until it is destroyed, so that a fork loses them; "device" cpu or auto
  * (HONE_E_UNSUPPORTED for a GPU). HONE_E_MODEL, HONE_E_UNSUPPORTED, HONE_E_USAGE.
  * Threads: creation belongs to the context's thread, as everything. After that each predictor may be used, and destroyed, by any
  * one thread at a time, many of them side by side, also while the context's thread trains: nothing of the context is touched. */
