@@ -25,7 +25,7 @@ struct hn_given_rows { /* rows of one role: in which role's arrays, and which of
     int64_t n; /* 0: the role has none */
     int set;
 };
-enum { HN_TABLES = 32 }; /* x arrays that may come from a table */
+enum { HN_TABLES = 256 }; /* x arrays that may come from a table */
 /* Which sessions over the data say what losses and classes they found: all but judging ones; in a search the one that judges
  * the imported model at its beginning, then none. */
 enum hn_saying { HN_SAY_UNLESS_JUDGING, HN_SAY, HN_SAY_NOTHING };

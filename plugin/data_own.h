@@ -15,6 +15,7 @@ struct hn_opener {
     struct hn_note note;
     int role;
     int weight_column; /* --sample-weights is a column of --data */
+    int by_name;       /* --data fed each input from the column of its name */
     const char *na[64], *ignore[1024];
 };
 

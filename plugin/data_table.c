@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * --data: one CSV file whose columns become inputs (--features, --input), targets, groups and weights (--target, --group,
- * --sample-weights). */
+ * --data: one CSV file whose columns become inputs (--features, --input, or each by the name of a column), targets, groups and
+ * weights (--target, --group, --sample-weights). */
 #include "ops/base/status.h"
 #include "plugin/data_own.h"
+#include "plugin/session_own.h"
 #include <string.h>
 
-enum { MAX_PARTS = 35, MAX_COLUMNS = 16384 };
+enum { MAX_PARTS = HN_TABLES + 4, MAX_COLUMNS = 16384 };
 
 struct table { /* the parts of one CSV file and where each goes */
     struct hn_csv_part part[MAX_PARTS];
@@ -15,8 +16,9 @@ struct table { /* the parts of one CSV file and where each goes */
     char *value[MAX_PARTS];
     const char **columns; /* room for all column names of all parts */
     size_t n_columns;
-    int n_inputs, n_arrays; /* the first parts are inputs, then a target */
-    int group, weight;      /* the parts of --group and --sample-weights; -1: none */
+    int n_named, n_inputs,
+        n_arrays; /* the first parts go by name or not at all, then come other inputs, then a target */
+    int group, weight; /* the parts of --group and --sample-weights; -1: none */
 };
 
 static void table_free(struct table *t, struct hn_mem *m)
@@ -51,8 +53,8 @@ static hone_status part_of_list(struct table *t, const hone_params *p, const cha
 static hone_status part_of_input(struct table *t, struct hn_mem *m, const char *item,
                                  hone_error *err)
 {
-    if (t->n == MAX_PARTS - 3)
-        return hn_fail(err, HONE_E_BUDGET, "input", "more than %d inputs are named", MAX_PARTS - 3);
+    if (t->n == HN_TABLES)
+        return hn_fail(err, HONE_E_BUDGET, "input", "more than %d inputs are named", HN_TABLES);
     char *text = t->text[t->n] = hn_strdup(m, item);
     if (!text) return hn_nomem(err, "an input's columns", strlen(item));
     char *eq = strchr(text, '=');
@@ -69,6 +71,39 @@ static hone_status part_of_input(struct table *t, struct hn_mem *m, const char *
     }
     t->n++;
     return HONE_OK;
+}
+
+/* Each input from the column of its name, where there are several and every one wants one value; soft: if the table has them all. */
+static hone_status parts_by_name(struct hn_opener *o, struct table *t, int soft, hone_error *err)
+{
+    const struct hn_graph *g = o->model ? hn_model_graph((hone_model *)(uintptr_t)o->model) : NULL;
+    if (!g || g->n_inputs < 2 || g->n_inputs > HN_TABLES) return HONE_OK;
+    for (size_t i = 0; i < g->n_inputs; i++)
+        if (hn_input_per_row(g, i) != 1) return HONE_OK;
+    for (size_t i = 0; i < g->n_inputs; i++) {
+        const char *name = g->values[g->inputs[i]].name;
+        t->value[t->n] = t->text[t->n] = hn_strdup(&o->ctx->mem, name);
+        if (!t->value[t->n]) return hn_nomem(err, "an input's column", strlen(name));
+        if (!soft) name = o->d->role[HONE_TRAIN].x[i].a.columns[0].name;
+        t->part[t->n].by_name = soft;
+        HN_TRY(add_column(t, soft ? t->value[t->n] : name, err));
+        t->n++;
+    }
+    if (soft) t->n_named = (int)t->n;
+    return HONE_OK;
+}
+
+static hone_status input_parts(struct hn_opener *o, struct table *t, hone_error *err)
+{
+    const hone_params *p = o->params;
+    const int first = o->role == HONE_TRAIN || !hn_param_s(p, "data")[0];
+    const char *item;
+    for (size_t i = 0; (item = hone_params_get(p, "input", i)); i++)
+        HN_TRY(part_of_input(t, &o->ctx->mem, item, err));
+    if (t->n) return HONE_OK;
+    if ((first || o->by_name) && !hone_params_get(p, "features", 0))
+        HN_TRY(parts_by_name(o, t, first, err));
+    return t->n && !first ? HONE_OK : part_of_list(t, p, "features", HN_PART_NUMBERS, err);
 }
 
 /* A part of one column that is on every file, so that it never becomes a feature. */
@@ -97,13 +132,9 @@ static hone_status part_of_weights(struct hn_opener *o, struct table *t, hone_er
 static hone_status table_parts(struct hn_opener *o, struct table *t, hone_error *err)
 {
     const hone_params *p = o->params;
-    struct hn_mem *m = &o->ctx->mem;
-    const char *item;
-    t->columns = hn_calloc(m, MAX_COLUMNS, sizeof *t->columns);
+    t->columns = hn_calloc(&o->ctx->mem, MAX_COLUMNS, sizeof *t->columns);
     if (!t->columns) return hn_nomem(err, "column names", MAX_COLUMNS * sizeof *t->columns);
-    for (size_t i = 0; (item = hone_params_get(p, "input", i)); i++)
-        HN_TRY(part_of_input(t, m, item, err));
-    if (t->n == 0) HN_TRY(part_of_list(t, p, "features", HN_PART_NUMBERS, err));
+    HN_TRY(input_parts(o, t, err));
     t->n_inputs = t->n_arrays = (int)t->n;
     if (o->role == HONE_PRETRAIN) return HONE_OK; /* the rest does not count: ignore_the_rest */
     if (hone_params_get(p, "target", 0)) HN_TRY(part_of_list(t, p, "target", HN_PART_VALUES, err));
@@ -177,30 +208,50 @@ static hone_status check_order(const struct hn_opener *o, const struct hn_array 
 static hone_status take_array(struct hn_opener *o, struct table *t, int i, hone_error *err)
 {
     struct hn_named_array *a;
+    const size_t at = o->d->role[o->role].n_x;
     int is_target = i >= t->n_inputs;
+    if (!is_target && t->n_named && (i < t->n_named) != o->by_name) return HONE_OK;
     HN_TRY(hn_role_add(&o->ctx->mem, &o->d->role[o->role], is_target, t->value[i], &a, err));
     take(t, i, &a->a);
     if (is_target) return HONE_OK;
-    HN_TRY(check_order(o, &a->a, (size_t)i, err));
+    HN_TRY(check_order(o, &a->a, at, err));
     a->a.scale = hn_param_f(o->params, "x-scale");
-    return o->role == HONE_TRAIN && i < HN_TABLES ? hn_table_fit(o->d, (size_t)i, &a->a, err)
-                                                  : HONE_OK;
+    return o->role == HONE_TRAIN && at < HN_TABLES ? hn_table_fit(o->d, at, &a->a, err) : HONE_OK;
+}
+
+/* After a table that may have fed inputs by name. If it has not, what the model knows of their columns is of no use. */
+static void see_names(struct hn_opener *o, const struct table *t)
+{
+    if (!t->n_named) return;
+    o->by_name = t->part[0].array.rows > 0;
+    if (o->by_name) {
+        hn_note_add(&o->note,
+                    "%s: the %d inputs '%s' ... '%s' come from the columns of their names",
+                    t->part[0].array.source, t->n_named, t->value[0], t->value[t->n_named - 1]);
+        return;
+    }
+    for (int i = 0; i < t->n_named; i++) hn_recipe_free(&o->d->recipe[i]);
+    o->d->table_known = 0;
 }
 
 hone_status hn_open_table(struct hn_opener *o, const char *path, hone_error *err)
 {
-    struct table t = { .group = -1, .weight = -1 };
+    struct table *t = hn_calloc(&o->ctx->mem, 1, sizeof *t);
     struct hn_role_data *role = &o->d->role[o->role];
+    if (!t) return hn_nomem(err, "the parts of a table", sizeof *t);
+    t->group = t->weight = -1;
     if (o->role == HONE_PRETRAIN) ignore_the_rest(o);
-    hone_status st = table_parts(o, &t, err);
+    hone_status st = table_parts(o, t, err);
     struct hn_source src = hn_opener_source(o, path);
-    if (st == HONE_OK) st = find_recipes(o, &t, err);
-    if (st == HONE_OK) st = hn_csv_read(&src, &o->table, t.part, t.n, err);
-    for (int i = 0; st == HONE_OK && i < t.n_arrays; i++) st = take_array(o, &t, i, err);
-    if (st == HONE_OK && t.group >= 0 && o->role == HONE_TRAIN) take(&t, t.group, &role->group);
-    if (st == HONE_OK && t.weight >= 0 && !hn_opener_weights(o)[0])
-        take(&t, t.weight, &role->weight);
+    if (st == HONE_OK) st = find_recipes(o, t, err);
+    if (st == HONE_OK) st = hn_csv_read(&src, &o->table, t->part, t->n, err);
+    if (st == HONE_OK) see_names(o, t);
+    for (int i = 0; st == HONE_OK && i < t->n_arrays; i++) st = take_array(o, t, i, err);
+    if (st == HONE_OK && t->group >= 0 && o->role == HONE_TRAIN) take(t, t->group, &role->group);
+    if (st == HONE_OK && t->weight >= 0 && !hn_opener_weights(o)[0])
+        take(t, t->weight, &role->weight);
     if (o->role == HONE_TRAIN) o->weight_column = role->weight.rows > 0;
-    table_free(&t, &o->ctx->mem);
+    table_free(t, &o->ctx->mem);
+    hn_free(&o->ctx->mem, t);
     return st;
 }

@@ -62,6 +62,28 @@ static hone_status check_factor(struct hn_session *s, size_t input, const struct
         g->values[g->inputs[input]].name, (long long)found, (long long)a->per_row);
 }
 
+/* Of columns that do not fit: how to say which are meant. A model with several inputs has one column for each, or is told. */
+static hone_status hint_columns(const struct hn_graph *g, size_t input, const struct hn_array *a,
+                                hone_status st, hone_error *err)
+{
+    const char *name = g->values[g->inputs[input]].name;
+    if (g->n_inputs < 2) return hn_hint(err, st, "--features or --ignore choose among the columns");
+    for (size_t i = 0; i < g->n_inputs; i++) {
+        const char *other = g->values[g->inputs[i]].name;
+        int64_t j = 0;
+        while (j < a->per_row && strcmp(a->columns[j].name, other) != 0 &&
+               !hn_is_spelled(a->columns[j].name, other))
+            j++;
+        if (j == a->per_row)
+            return hn_hint(err, st,
+                           "--input %s=COLUMN,… names the columns of an input, once for each of "
+                           "the %zu: not all of them have a column of their name, such as '%s'",
+                           name, g->n_inputs, other);
+    }
+    return hn_hint(err, st, "--input %s=COLUMN,… names the columns of an input, once for each",
+                   name);
+}
+
 static hone_status check_role_inputs(struct hn_session *s, int role, hone_error *err)
 {
     const struct hn_own *own = s->own;
@@ -96,8 +118,7 @@ static hone_status check_role_inputs(struct hn_session *s, int role, hone_error 
         hone_status st =
             hn_fail(err, HONE_E_DATA, a->source, "a row has %lld values, input '%s' wants %lld",
                     (long long)a->per_row, name, (long long)want);
-        return a->columns ? hn_hint(err, st, "--features or --ignore choose among the columns")
-                          : st;
+        return a->columns ? hint_columns(g, i, a, st, err) : st;
     }
     return HONE_OK;
 }

@@ -17,18 +17,30 @@ static struct hn_tensor whole(const struct hn_predictor *p, const struct hn_pred
     return t;
 }
 
+/* The arrays that go in front of a CSV's outputs: none, or all that were read. */
+static const struct hn_named_array *with_input(const struct hn_predictor *p, size_t *n)
+{
+    const struct hn_role_data *r = &((const struct hn_own *)p->s->own)->data->role[HONE_TRAIN];
+    *n = hn_param_b(p->params, "with-input") ? r->n_x : 0;
+    return r->x;
+}
+
 /* Names of a CSV's columns: the output's, with a class or a number behind it where a row has several values. */
-static hone_status column_names(struct hn_predictor *p, const struct hn_array *x,
-                                const char ***names, int64_t *n, hone_error *err)
+static hone_status column_names(struct hn_predictor *p, const char ***names, int64_t *n,
+                                hone_error *err)
 {
     struct hn_arena *a = &p->s->arena;
-    int64_t count = x ? x->per_row : 0, at = 0;
+    size_t n_x;
+    const struct hn_named_array *x = with_input(p, &n_x);
+    int64_t count = 0, at = 0;
+    for (size_t i = 0; i < n_x; i++) count += x[i].a.per_row;
     for (int k = 0; k < p->n_col; k++) count += p->col[k].width;
     *names = hn_arena_alloc(a, (size_t)count + 1, sizeof **names);
     if (!*names) return hn_nomem(err, "column names", (size_t)count * sizeof **names);
-    for (int64_t j = 0; x && j < x->per_row; j++)
-        (*names)[at++] =
-            x->columns ? x->columns[j].name : hn_arena_printf(a, "x%lld", (long long)j);
+    for (size_t i = 0; i < n_x; i++)
+        for (int64_t j = 0; j < x[i].a.per_row; j++, at++)
+            (*names)[at] = x[i].a.columns ? x[i].a.columns[j].name
+                                          : hn_arena_printf(a, "x%lld", (long long)at);
     for (int k = 0; k < p->n_col; k++) {
         const struct hn_predicted *c = &p->col[k];
         for (int64_t j = 0; j < c->width; j++)
@@ -53,21 +65,31 @@ static hone_status write_cell(const struct hn_predictor *p, struct hn_sink *sink
     return hn_csv_write_number(sink, t, i, err);
 }
 
-static hone_status write_row(const struct hn_predictor *p, struct hn_sink *sink,
-                             const struct hn_array *x, const struct hn_tensor *t, int64_t row,
-                             hone_error *err)
+static hone_status write_inputs(const struct hn_predictor *p, struct hn_sink *sink, int64_t row,
+                                hone_error *err)
 {
     float single;
     double number;
     struct hn_tensor input = { .n = 1, .dtype = HN_F64, .data = &number };
+    size_t n_x;
+    const struct hn_named_array *x = with_input(p, &n_x);
     if (p->s->backend->elem == 4) input.dtype = HN_F32, input.data = &single;
-    int64_t written = 0;
-    for (int64_t j = 0; x && j < x->per_row; j++) {
-        number = hn_array_at(x, row, j);
-        single = (float)number;
-        if (written++) HN_TRY(sink->write(sink, ",", 1, err));
-        HN_TRY(hn_csv_write_number(sink, &input, 0, err));
-    }
+    for (size_t i = 0; i < n_x; i++)
+        for (int64_t j = 0; j < x[i].a.per_row; j++) {
+            if (i || j) HN_TRY(sink->write(sink, ",", 1, err));
+            number = hn_array_at(&x[i].a, row, j);
+            single = (float)number;
+            HN_TRY(hn_csv_write_number(sink, &input, 0, err));
+        }
+    return HONE_OK;
+}
+
+static hone_status write_row(const struct hn_predictor *p, struct hn_sink *sink,
+                             const struct hn_tensor *t, int64_t row, hone_error *err)
+{
+    size_t written;
+    (void)with_input(p, &written);
+    HN_TRY(write_inputs(p, sink, row, err));
     for (int k = 0; k < p->n_col; k++)
         for (int64_t j = 0; j < p->col[k].width; j++) {
             if (written++) HN_TRY(sink->write(sink, ",", 1, err));
@@ -78,16 +100,13 @@ static hone_status write_row(const struct hn_predictor *p, struct hn_sink *sink,
 
 static hone_status write_csv(struct hn_predictor *p, struct hn_sink *sink, hone_error *err)
 {
-    const struct hn_array *x = hn_param_b(p->params, "with-input")
-                                   ? &((struct hn_own *)p->s->own)->data->role[HONE_TRAIN].x[0].a
-                                   : NULL;
     const char **names;
     int64_t n = 0;
-    HN_TRY(column_names(p, x, &names, &n, err));
+    HN_TRY(column_names(p, &names, &n, err));
     HN_TRY(hn_csv_write_names(sink, names, n, err));
     struct hn_tensor t[HN_PREDICT_OUTPUTS];
     for (int k = 0; k < p->n_col; k++) t[k] = whole(p, &p->col[k]);
-    for (int64_t i = 0; i < p->rows; i++) HN_TRY(write_row(p, sink, x, t, i, err));
+    for (int64_t i = 0; i < p->rows; i++) HN_TRY(write_row(p, sink, t, i, err));
     return HONE_OK;
 }
 

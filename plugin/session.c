@@ -328,18 +328,22 @@ static hone_status open_device(struct hn_session *s, hone_error *err)
 hone_status hn_session_data_hash(const struct hn_session *s, unsigned char out[16], hone_error *err)
 {
     const struct hn_own *own = s->own;
-    const struct hn_array *list[256];
-    size_t n = 0;
+    size_t n = 0, most = 0;
+    for (int role = 0; role < HN_ROLES; role++)
+        most += own->data->role[role].n_x + own->data->role[role].n_y + 1;
+    const struct hn_array **list = hn_alloc(&s->ctx->mem, most * sizeof *list);
+    if (!list) return hn_nomem(err, "the data's fingerprint", most * sizeof *list);
     for (int role = 0; role < HN_ROLES; role++) {
         const struct hn_role_data *r = &own->data->role[role];
-        for (size_t i = 0; i < r->n_x && n < 256; i++) list[n++] = &r->x[i].a;
-        for (size_t i = 0; i < r->n_y && n < 256; i++) list[n++] = &r->y[i].a;
-        if (r->weight.rows && n < 256) list[n++] = &r->weight;
+        for (size_t i = 0; i < r->n_x; i++) list[n++] = &r->x[i].a;
+        for (size_t i = 0; i < r->n_y; i++) list[n++] = &r->y[i].a;
+        if (r->weight.rows) list[n++] = &r->weight;
     }
     uint64_t hash[2];
-    HN_TRY(hn_data_fingerprint(list, n, &s->ctx->mem, hash, err));
-    memcpy(out, hash, 16);
-    return HONE_OK;
+    hone_status st = hn_data_fingerprint(list, n, &s->ctx->mem, hash, err);
+    hn_free(&s->ctx->mem, list);
+    if (st == HONE_OK) memcpy(out, hash, 16);
+    return st;
 }
 
 hone_status hn_session_load(struct hn_session *s, struct hn_replica *r, hone_error *err)

@@ -94,6 +94,7 @@ struct hn_csv_reader {
     struct hn_csv_matrix *matrix; /* one a part */
     struct hn_csv_run *runs;
     size_t n_runs;
+    int named; /* the parts marked by_name are taken */
     int again; /* a part turned out to be text: start over */
 };
 

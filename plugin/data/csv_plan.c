@@ -174,6 +174,39 @@ static hone_status resolve(struct hn_csv_reader *r, const char *ref, int64_t *co
     return has_column(r, ref, column) ? HONE_OK : unknown_column(r, ref);
 }
 
+int hn_is_spelled(const char *column, const char *name)
+{
+    if (name[0] == '_' && column[0] >= '0' && column[0] <= '9') name++;
+    for (; *column && *name; column++, name++) {
+        const unsigned char c = (unsigned char)*column;
+        const int kept =
+            c >= 0x80 || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+        if (*name != *column && (kept || *name != '_')) return 0;
+    }
+    return !*column && !*name;
+}
+
+/* A column of this name, else the only one that is spelled so, for a part marked by_name; -1: there is none to be had. */
+static int64_t find_named(const struct hn_csv_reader *r, const char *name)
+{
+    int64_t column = hn_words_find(&r->names, name, strlen(name)), n = 0;
+    for (int64_t j = 0; column < 0 && j < r->n_columns; j++)
+        if (hn_is_spelled(r->columns[j].name, name)) n++;
+    if (n > 1) return -1;
+    for (int64_t j = 0; column < 0 && j < r->n_columns; j++)
+        if (hn_is_spelled(r->columns[j].name, name)) column = j;
+    const struct hn_csv_column *c = column >= 0 ? &r->columns[column] : NULL;
+    return c && c->part < 0 && !c->ignored ? column : -1;
+}
+
+static hone_status resolve_for(struct hn_csv_reader *r, const struct hn_csv_part *part,
+                               const char *ref, int64_t *column)
+{
+    if (!part->by_name) return resolve(r, ref, column);
+    *column = find_named(r, ref);
+    return *column >= 0 ? HONE_OK : unknown_column(r, ref);
+}
+
 static hone_status assign(struct hn_csv_reader *r, size_t part, int64_t column)
 {
     struct hn_csv_column *c = &r->columns[column];
@@ -212,22 +245,21 @@ static hone_status assign_part(struct hn_csv_reader *r, size_t i)
     int64_t column;
     for (int64_t k = 0; part->like && k < part->like->n_columns; k++) {
         const struct hn_table_column *raw = &part->like->columns[k].raw;
-        HN_TRY(resolve(r, raw->name, &column));
+        HN_TRY(resolve_for(r, part, raw->name, &column));
         HN_TRY(assign(r, i, column));
         begin_words(r, &r->columns[column]);
         HN_TRY(know(r, &r->columns[column], raw));
     }
     for (size_t k = 0; !part->like && part->columns && k < part->n_columns; k++) {
         if (part->optional && !has_column(r, part->columns[k], &column)) continue;
-        HN_TRY(resolve(r, part->columns[k], &column));
+        HN_TRY(resolve_for(r, part, part->columns[k], &column));
         HN_TRY(assign(r, i, column));
         begin_words(r, &r->columns[column]);
     }
     return HONE_OK;
 }
 
-/* The part that takes what no other part named and nobody ignores. */
-static hone_status assign_rest(struct hn_csv_reader *r, size_t i)
+static hone_status mark_ignored(struct hn_csv_reader *r)
 {
     int64_t column;
     for (size_t k = 0; k < r->o->n_ignore; k++) {
@@ -235,7 +267,35 @@ static hone_status assign_rest(struct hn_csv_reader *r, size_t i)
         HN_TRY(resolve(r, r->o->ignore[k], &column));
         r->columns[column].ignored = 1;
     }
-    for (column = 0; column < r->n_columns; column++) {
+    return HONE_OK;
+}
+
+static const char *named(const struct hn_csv_part *p, size_t k)
+{
+    return p->like ? p->like->columns[k].raw.name : p->columns[k];
+}
+
+/* The parts that go by name, when all of their columns are there to be had. */
+static hone_status assign_named(struct hn_csv_reader *r)
+{
+    int some = 0, all = 1;
+    for (size_t i = 0; i < r->n_parts; i++) {
+        const struct hn_csv_part *p = &r->parts[i];
+        const size_t n = p->like ? (size_t)p->like->n_columns : p->n_columns;
+        if (!p->by_name) continue;
+        some = 1;
+        for (size_t k = 0; k < n; k++) all &= find_named(r, named(p, k)) >= 0;
+    }
+    r->named = some && all;
+    for (size_t i = 0; i < r->n_parts && r->named; i++)
+        if (r->parts[i].by_name) HN_TRY(assign_part(r, i));
+    return HONE_OK;
+}
+
+/* The part that takes what no other part named and nobody ignores. */
+static hone_status assign_rest(struct hn_csv_reader *r, size_t i)
+{
+    for (int64_t column = 0; column < r->n_columns; column++) {
         if (r->columns[column].part >= 0 || r->columns[column].ignored) continue;
         HN_TRY(assign(r, i, column));
         begin_words(r, &r->columns[column]);
@@ -295,7 +355,8 @@ static hone_status choose_types(struct hn_csv_reader *r)
     for (size_t i = 0; i < r->n_parts; i++) {
         struct hn_csv_matrix *m = &r->matrix[i];
         struct hn_csv_part *part = &r->parts[i];
-        if (m->width == 0 && !part->optional)
+        const int passed_over = r->named ? !part->columns && !part->like : part->by_name;
+        if (m->width == 0 && !part->optional && !passed_over)
             return hn_fail(
                 r->err, HONE_E_DATA, r->t.path, "no columns are left for %s (the file has %lld)",
                 *part->array.name ? part->array.name : "the data", (long long)r->n_columns);
@@ -318,13 +379,16 @@ hone_status hn_csv_plan(struct hn_csv_reader *r)
         r->matrix[i].columns = hn_arena_alloc(&r->arena, (size_t)r->n_columns, sizeof(int64_t));
         if (!r->matrix[i].columns)
             return hn_nomem(r->err, "the columns of a table", (size_t)r->n_columns);
+        if (r->parts[i].by_name) continue;
         HN_TRY(assign_part(r, i));
         if (r->parts[i].columns || r->parts[i].like) continue;
         if (rest < r->n_parts)
             return hn_fail(r->err, HONE_E_USAGE, r->t.path, "two parts take the remaining columns");
         rest = i;
     }
-    if (rest < r->n_parts) HN_TRY(assign_rest(r, rest));
+    if (rest < r->n_parts) HN_TRY(mark_ignored(r));
+    HN_TRY(assign_named(r));
+    if (rest < r->n_parts && !r->named) HN_TRY(assign_rest(r, rest));
     HN_TRY(assign_encodings(r));
     HN_TRY(choose_types(r));
     lay_out_runs(r);

@@ -167,8 +167,13 @@ struct hn_csv_part {
     size_t n_columns;
     const struct hn_recipe *like;
     int optional; /* the columns may be missing from the file: then the array has no rows */
+    int by_name; /* parts with this mark are taken together or not at all: when the file has all of their columns by name (else by hn_is_spelled, if only one is), no other
+                     part names one and none is ignored. Then the part without `columns` gets no rows, else these get none */
     struct hn_array array; /* the result; zeroed on failure */
 };
+
+/* Is `name` the column's, as exporters that want identifiers spell it? skl2onnx's "education_num" is "education-num", "_3d" is "3d". */
+int hn_is_spelled(const char *column, const char *name);
 
 /* Reads a CSV file once into several parts (all of them have the same rows). At most one part may leave `columns` out.
  * hn_csv_parse is the same over bytes in memory. */

@@ -4,6 +4,7 @@
 from the training rows alone; eval and predict take both from the exported model, also when the columns stand in another order;
 a search is the same for any --jobs; what does not fit is said with its place."""
 import csv
+import pathlib
 import random
 import statistics
 import struct
@@ -13,6 +14,7 @@ from _hone import check, code, hone
 
 _hone.need_hone()
 tmp = _hone.folder()
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 NET, TRAIN, VAL = tmp / "net.onnx", tmp / "train.csv", tmp / "val.csv"
 COLOURS, SIZES = ["blue", "green", "red, dark"], ["L", "S"]
 TABLE = ["--target", "label", "--encode", "colour=onehot,size=ordinal"]
@@ -162,12 +164,51 @@ def test_refusals(val):
                                                "--impute", "mean", "--epochs", "1", "-o", tmp / "z.onnx"), 4, "a row has 3 values", "wants 6")
 
 
+def test_inputs_by_name():
+    """A model of several inputs that want one value each: columns of their names feed them, spelled as an exporter spells them."""
+    net, table = DATA / "frames" / "numbers.onnx", DATA / "frames" / "table.csv"
+    named = ["age=age", "hours_a_week=hours-a-week", "zip=zip", "kind=kind"]
+    told = [part for item in named for part in ("--input", item)]
+    rows = list(csv.DictReader(open(table)))
+    write(tmp / "turned.csv", rows, ("y", "kind", "city", "zip", "hours-a-week", "age"))
+    few = [dict(row, **{"hours-a-week": row["age"]}) for row in rows]
+    write(tmp / "few.csv", few, ("age", "kind", "zip", "y"))
+    want = hone("eval", net, "--data", table, "--target", "y", *told, "--json")
+    code("eval, told", want, 0)
+    for what, file in (("by name", table), ("in another order", tmp / "turned.csv")):
+        got = hone("eval", net, "--data", file, "--target", "y", "--json")
+        code(f"eval {what}", got, 0)
+        check(f"eval {what}: the same", got.json["loss"] == want.json["loss"], (got.json, want.json))
+        check(f"eval {what}: it is said", "the 4 inputs 'age' ... 'kind' come from the columns of their names" in got.err, got.err)
+    a = hone("train", net, "--data", table, "--target", "y", "--val-data", tmp / "turned.csv", "--epochs", "2", "--json", "-o", tmp / "n1.onnx")
+    b = hone("train", net, "--data", table, "--target", "y", *told, "--val-data", table, "--epochs", "2", "--json", "-o", tmp / "n2.onnx")
+    code("train by name", a, 0)
+    check("the same model", (tmp / "n1.onnx").read_bytes() == (tmp / "n2.onnx").read_bytes() and a.json["val"] == b.json["val"])
+    code("lr-find by name", hone("lr-find", net, "--data", table, "--target", "y", "--json"), 0)
+    p = hone("predict", net, "--data", table, "--with-input", "-o", tmp / "w.csv")
+    code("predict by name", p, 0)
+    lines = list(csv.reader(open(tmp / "w.csv")))
+    check("all inputs are beside the outputs", lines[0] == ["age", "hours-a-week", "zip", "kind", "label", "probabilities_hi", "probabilities_lo"], lines[0])
+    check("with their numbers", [float(v) for v in lines[1][:4]] == [float(f"{float(rows[0][k]):.7g}") for k in ("age", "hours-a-week", "zip", "kind")], lines[1])
+    code("no column for an input", hone("eval", net, "--data", tmp / "few.csv", "--target", "y"), 4, "input 'age' wants 1", "--input age=COLUMN", "'hours_a_week'")
+    code("a column is ignored", hone("eval", net, "--data", table, "--target", "y", "--ignore", "zip,city,grade"), 4, "--input age=COLUMN", "'zip'")
+    code("validation lacks one", hone("train", net, "--data", table, "--target", "y", "--val-data", tmp / "few.csv", "--epochs", "1", "-o", tmp / "z.onnx"), 4, "few.csv", "no column 'hours-a-week'")
+    holes = [dict(row, age="") if i % 9 == 4 else row for i, row in enumerate(rows)]
+    write(tmp / "holes.csv", holes, list(rows[0]))
+    filled = hone("train", net, "--data", tmp / "holes.csv", "--target", "y", "--impute", "median", "--epochs", "1", "--json", "-o", tmp / "n3.onnx")
+    code("gaps are filled", filled, 0)
+    again = hone("eval", tmp / "n3.onnx", "--data", tmp / "holes.csv", "--target", "y", "--json")
+    code("by the model's record later", again, 0)
+    check("as in training", abs(again.json["loss"] - filled.json["train"]["loss"]) < 1e-6, (again.json, filled.json["train"]))
+
+
 train, val = make_rows(1, 300), make_rows(2, 80)
 write(TRAIN, train)
 write(VAL, val)
 code("a model", hone("new", "6-8-2 tanh", "-o", NET), 0)
 test_numbers(train, val)
 test_order()
+test_inputs_by_name()
 test_fills(train)
 test_tune()
 test_labels()

@@ -295,6 +295,40 @@ START_TEST(columns_that_may_be_missing)
 }
 END_TEST
 
+/* Parts by name come together, also as exporters spell a name; else the part that takes the rest has all. */
+static const struct {
+    const char *text, *ignore;
+    int named;
+} by_name[] = {
+    { "b-c,x,a,y\n1,2,3,4\n", "x", 1 },    { "a,b_c,y\n3,1,4\n", NULL, 1 },
+    { "a,b,y\n1,2,4\n", NULL, 0 },         { "a,b-c,b c,y\n3,1,1,4\n", NULL, 0 },
+    { "a,b-c,b_c,y\n3,5,1,4\n", NULL, 1 }, { "a,b-c,y\n3,1,4\n", "a", 0 },
+    { "b_c,y\n3,4\n", NULL, 0 },
+};
+
+START_TEST(parts_by_name)
+{
+    static const char *const a = "a", *const bc = "b_c", *const y = "y";
+    struct hn_csv_options o = { .ignore = &by_name[_i].ignore,
+                                .n_ignore = by_name[_i].ignore != NULL };
+    struct hn_csv_part p[4] = {
+        { .name = "a", .columns = &a, .n_columns = 1, .by_name = 1 },
+        { .name = "b", .columns = &bc, .n_columns = 1, .by_name = 1 },
+        { .name = "rest" },
+        { .name = "y", .kind = HN_PART_VALUES, .columns = &y, .n_columns = 1 },
+    };
+    HN_OK(csv(by_name[_i].text, &o, p, 4), err);
+    ck_assert_int_eq(p[0].array.rows, by_name[_i].named);
+    ck_assert_int_eq(p[1].array.rows, by_name[_i].named);
+    ck_assert_int_eq(p[2].array.rows, !by_name[_i].named);
+    if (by_name[_i].named) {
+        ck_assert(f32(&p[0].array, 0, 0) == 3);
+        ck_assert(f32(&p[1].array, 0, 0) == 1);
+    }
+    for (int i = 0; i < 4; i++) hn_array_close(&p[i].array);
+}
+END_TEST
+
 START_TEST(values_are_numbers_or_text)
 {
     HN_OK(with_target("a,y\n1,16777217\n2,3\n", NULL, "y"), err);
@@ -512,6 +546,7 @@ HN_TEST_MAIN("csv", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, numbers_are_exact); tcase_add_test(tc, random_numbers_are_exact);
              tcase_add_test(tc, columns_by_name_and_index);
              tcase_add_test(tc, columns_that_may_be_missing);
+             tcase_add_loop_test(tc, parts_by_name, 0, sizeof by_name / sizeof *by_name);
              tcase_add_test(tc, values_are_numbers_or_text); tcase_add_test(tc, either_kind);
              tcase_add_test(tc, missing_cells); tcase_add_test(tc, text_is_encoded_on_request);
              tcase_add_loop_test(tc, bad_files, 0, sizeof bad / sizeof *bad);
