@@ -125,9 +125,10 @@ static int root_kind(const struct tracer *t, int32_t v)
     return (int)t->p->values[root >= 0 ? root : v].kind;
 }
 
-/* Does node n of the file ask which integer something is? */
+/* Does node n of the file ask which integer, or which of its keys, something is? */
 static int names_integers(const struct hn_graph *g, const struct hn_node *n)
 {
+    if (!strcmp(n->type, "OneHotEncoder") || !strcmp(n->type, "LabelEncoder")) return 1;
     return !strcmp(n->type, "Equal") && n->n_in == 2 && n->in[0] >= 0 &&
            (g->values[n->in[0]].dtype == HN_I64 || g->values[n->in[0]].dtype == HN_I32);
 }

@@ -20,7 +20,7 @@ struct
     int64_t axis, spatial, trans_a, trans_b, keepdims, training_mode, allowzero, to, num_outputs,
         noop, start, end, value_int, p, last, largest, sorted, k, block, output_dtype;
     double replaced;
-    struct hn_int_list offset, scale, cats, imputed;
+    struct hn_int_list offset, scale, imputed;
     struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
     const struct hn_tensor *value;
     const char *approximate, *norm, *equation;

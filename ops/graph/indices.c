@@ -27,7 +27,7 @@ static int only_indices(const struct hn_graph *g, int32_t v, int outputs, int *l
         if (u->node < 0 && outputs) continue;
         if (u->node < 0 || (*left)-- <= 0) return 0;
         const struct hn_node *n = &g->nodes[u->node];
-        if (strcmp(n->type, "OneHotEncoder") == 0) continue;
+        if (strcmp(n->type, "OneHotEncoder") == 0 || strcmp(n->type, "LabelEncoder") == 0) continue;
         if (!hn_is_default_domain(n->domain)) return 0;
         if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "OneHot") == 0 && u->input == 0) ||
             (strcmp(n->type, "Gather") == 0 && u->input == 1) || one_of(n->type, compares))

@@ -341,9 +341,7 @@ static const struct hn_attr *attr(const struct hn_node *n, const char *what, con
 {
     char name[32];
     (void)snprintf(name, sizeof name, "%s%s", what, type);
-    for (int i = 0; i < n->n_attrs; i++)
-        if (strcmp(n->attrs[i].name, name) == 0) return &n->attrs[i];
-    return NULL;
+    return hn_attr_of(n, name);
 }
 
 /* Where in the keys is what position i stands for? -1: nowhere. */
@@ -397,11 +395,7 @@ hone_status hn_infer_label_encoder(struct hn_infer *c)
     const struct hn_attr *keys = attr(c->n, "keys_", x->dtype == HN_STR ? "strings" : "int64s");
     struct hn_tensor values = { 0 };
     char *data;
-    if (!f->n_positions || x->constant)
-        return hn_fail(
-            c->err, HONE_E_UNSUPPORTED, c->label,
-            "LabelEncoder of what is no label of ArgMax or its like: --encode COLUMN=ordinal "
-            "does it outside the graph");
+    if (!f->n_positions || x->constant) return hn_infer_encode(c);
     HN_TRY(values_of(c, &values));
     if (!keys || (int64_t)keys->n != values.n || (x->dtype != HN_STR && x->dtype != HN_I64))
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,

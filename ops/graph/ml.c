@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Operators of the domain ai.onnx.ml that scikit-learn's converters put in front of a network and behind it: scalers and encoders, which
- * become ordinary program ops, and ZipMap, whose maps are rows of numbers here. */
+ * Operators of the domain ai.onnx.ml that scikit-learn's converters put in front of a network and behind it: scalers, which become
+ * ordinary program ops (encoders: encode.c), and ZipMap, whose maps are rows of numbers here. */
 #include "ops/graph/lower.h"
 
 #include "ops/base/status.h"
@@ -23,7 +23,7 @@ static hone_status width_of(struct hn_infer *c, int input, int64_t *n)
     return HONE_OK;
 }
 
-static hone_status no_doubles(struct hn_infer *c)
+hone_status hn_no_doubles(struct hn_infer *c)
 {
     for (int i = 0; i < c->n->n_in; i++)
         if (hn_in_value(c, i)->dtype == HN_F64)
@@ -40,7 +40,7 @@ hone_status hn_infer_scaler(struct hn_infer *c)
     const struct hn_int_list *lists[] = { &c->a->offset, &c->a->scale };
     int64_t n = 0;
     HN_TRY(width_of(c, 0, &n));
-    HN_TRY(no_doubles(c));
+    HN_TRY(hn_no_doubles(c));
     for (int i = 0; i < 2; i++)
         if (lists[i]->n > 1 && (int64_t)lists[i]->n != n)
             return hn_fail(c->err, HONE_E_MODEL, c->label,
@@ -81,7 +81,7 @@ hone_status hn_infer_normalizer(struct hn_infer *c)
 {
     int64_t n = 0;
     HN_TRY(width_of(c, 0, &n));
-    HN_TRY(no_doubles(c));
+    HN_TRY(hn_no_doubles(c));
     if (c->a->norm && strcmp(c->a->norm, "L1") != 0 && strcmp(c->a->norm, "L2") != 0 &&
         strcmp(c->a->norm, "MAX") != 0)
         return hn_fail(c->err, HONE_E_MODEL, c->label, "Normalizer by %s, wanted MAX, L1 or L2",
@@ -201,7 +201,7 @@ hone_status hn_infer_vectorizer(struct hn_infer *c)
 {
     struct hn_shape y = *hn_in_shape(c, 0);
     int64_t n = 0, sum = 0;
-    HN_TRY(no_doubles(c));
+    HN_TRY(hn_no_doubles(c));
     for (int i = 0; i < c->n->n_in; i++) {
         const struct hn_shape *x = hn_in_shape(c, i);
         HN_TRY(width_of(c, i, &n));
@@ -222,47 +222,11 @@ hone_status hn_lower_vectorizer(struct hn_lowering *l, const struct hn_node *n,
     return hn_lower_concat(l, n, &columns);
 }
 
-/* ---- OneHotEncoder: of integers that follow each other ----------------------------------------------------------- */
-
-hone_status hn_infer_onehot(struct hn_infer *c)
-{
-    struct hn_shape y = *hn_in_shape(c, 0);
-    const struct hn_int_list *cats = &c->a->cats;
-    HN_TRY(no_doubles(c));
-    if (cats->n < 1 || y.rank >= HN_MAX_RANK || hn_in_value(c, 0)->dtype == HN_STR)
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "OneHotEncoder of text is not supported: --encode COLUMN=onehot does it "
-                       "outside the graph");
-    for (size_t i = 1; i < cats->n; i++)
-        if (cats->i[i] != cats->i[0] + (int64_t)i)
-            return hn_fail(
-                c->err, HONE_E_UNSUPPORTED, c->label,
-                "OneHotEncoder: category %lld behind %lld, wanted integers that follow each other",
-                (long long)cats->i[i], (long long)cats->i[i - 1]);
-    y.d[y.rank++] = (struct hn_dim){ 0, (int64_t)cats->n };
-    return hn_out(c, 0, HN_F32, &y);
-}
-
-hone_status hn_lower_onehot(struct hn_lowering *l, const struct hn_node *n,
-                            const struct hn_onnx_attrs *a)
-{
-    const struct hn_shape one = { .rank = 0 };
-    const struct hn_onehot attrs = { (int64_t)a->cats.n };
-    int32_t y, first;
-    HN_TRY(hn_l_value(l, n->in[0], &y));
-    if (a->cats.i[0] != 0) {
-        HN_TRY(hn_l_fill(l, &one, (double)a->cats.i[0], &first));
-        HN_TRY(hn_l_binary(l, HN_B_SUB, y, first, &y));
-    }
-    HN_TRY(hn_l_op(l, &hn_op_onehot, &attrs, &y, 1, &y));
-    return hn_l_bind(l, n->out[0], y);
-}
-
 /* ---- Binarizer: 1 above the threshold, else 0 -------------------------------------------------------------------- */
 
 hone_status hn_infer_binarizer(struct hn_infer *c)
 {
-    HN_TRY(no_doubles(c));
+    HN_TRY(hn_no_doubles(c));
     HN_TRY(hn_out(c, 0, HN_F32, hn_in_shape(c, 0)));
     if (hn_in_value(c, 0)->dtype != HN_F32)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Binarizer of %s, wanted float32",

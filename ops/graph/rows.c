@@ -88,7 +88,7 @@ SCHEMA(a_imputer, F(replaced, __builtin_nan(""), "replaced_value_float"),
        { "imputed_value_floats", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, imputed) },
        IGNORED(HN_ATTR_I64S, "imputed_value_int64s"));
 SCHEMA(a_vectorizer, IGNORED(HN_ATTR_I64S, "inputdimensions"));
-SCHEMA(a_onehot, LIST(cats, "cats_int64s"), IGNORED(HN_ATTR_STRS, "cats_strings"),
+SCHEMA(a_onehot, IGNORED(HN_ATTR_I64S, "cats_int64s"), IGNORED(HN_ATTR_STRS, "cats_strings"),
        IGNORED(HN_ATTR_I64, "zeros"));
 SCHEMA(a_binarizer, F(alpha, 0, "threshold"));
 SCHEMA(a_zipmap, IGNORED(HN_ATTR_I64S, "classlabels_int64s"),
@@ -340,7 +340,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     ML("Normalizer", 1, 0, a_normalizer, hn_infer_normalizer, hn_lower_normalizer),
     ML("Imputer", 1, 0, a_imputer, hn_infer_imputer, hn_lower_imputer),
     { HN_ML, "ArrayFeatureExtractor", V(1), 2, 2, 1, 0, HN_ROW_LABELS, 3, 0, NULL, hn_infer_extractor, NULL, hn_lower_extractor },
-    { HN_ML, "LabelEncoder", V(1, 2, 4), 1, 1, 1, 0, HN_ROW_LABELS, 1, 0, a_encoder, hn_infer_label_encoder, NULL, hn_lower_view },
+    { HN_ML, "LabelEncoder", V(1, 2, 4), 1, 1, 1, 0, HN_ROW_LABELS, 1, 0, a_encoder, hn_infer_label_encoder, NULL, hn_lower_label_encoder },
     ML("FeatureVectorizer", 255, 0, a_vectorizer, hn_infer_vectorizer, hn_lower_vectorizer),
     ML("OneHotEncoder", 1, 0, a_onehot, hn_infer_onehot, hn_lower_onehot),
     ML("Binarizer", 1, 0, a_binarizer, hn_infer_binarizer, hn_lower_binarizer),
@@ -418,12 +418,14 @@ static hone_status read_one(const struct hn_infer *c, const struct hn_attr *at,
     return HONE_OK;
 }
 
-int hn_has_attr(const struct hn_node *n, const char *name)
+const struct hn_attr *hn_attr_of(const struct hn_node *n, const char *name)
 {
     for (int i = 0; i < n->n_attrs; i++)
-        if (strcmp(n->attrs[i].name, name) == 0) return 1;
-    return 0;
+        if (strcmp(n->attrs[i].name, name) == 0) return &n->attrs[i];
+    return NULL;
 }
+
+int hn_has_attr(const struct hn_node *n, const char *name) { return hn_attr_of(n, name) != NULL; }
 
 hone_status hn_onnx_attrs_read(const struct hn_infer *c, struct hn_onnx_attrs *a)
 {

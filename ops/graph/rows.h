@@ -73,6 +73,7 @@ hone_status hn_onnx_attrs_read(const struct hn_infer *c, struct hn_onnx_attrs *a
 int hn_needless(const struct hn_onnx_row *row, int k);
 int hn_has_attr(const struct hn_node *n,
                 const char *name); /* for attributes whose presence matters */
+const struct hn_attr *hn_attr_of(const struct hn_node *n, const char *name); /* NULL: it has none */
 
 /* Helpers of infer functions. Input i: value number or -1. */
 int32_t hn_in(const struct hn_infer *c, int i);
@@ -112,6 +113,10 @@ hone_status hn_pick_labels(struct hn_infer *c, int i, const struct hn_tensor *ta
 hone_status hn_cast_labels(struct hn_infer *c, enum hn_dtype to);
 hone_status hn_wants_numbers(const struct hn_infer *c);
 int hn_arg_axis(const struct hn_graph *g, const struct hn_node *n, const struct hn_onnx_attrs *a);
+
+/* ml.c, encode.c: an operator that rounds float64 to float32; LabelEncoder of data. */
+hone_status hn_no_doubles(struct hn_infer *c);
+hone_status hn_infer_encode(struct hn_infer *c);
 
 /* einsum.c: does input k, a matrix, have what is summed over in its last dim? */
 int hn_einsum_flip(const struct hn_onnx_attrs *a, int k);
@@ -277,6 +282,7 @@ HN_LOWER(normalizer);
 HN_LOWER(extractor);
 HN_LOWER(vectorizer);
 HN_LOWER(onehot);
+HN_LOWER(label_encoder);
 HN_LOWER(binarizer);
 HN_LOWER(one_hot);
 HN_LOWER(expand);

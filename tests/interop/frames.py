@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""scikit-learn's pipelines over data frames (tests/data/make_frame_models.py): one model input a column, encoders in front of the network. A
+CSV file's columns feed the inputs of their names; predicted as ONNX Runtime does, trained, written back with the same nodes."""
+import csv
+
+import _common
+from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, run, session
+
+HERE = DATA / "frames"
+TABLE = HERE / "table.csv"
+tmp = folder()
+NAMES = ("numbers", "any_integers", "integers", "ordinal", "ordinal_integers")
+ROWS = list(csv.DictReader(open(TABLE)))
+SPELLED = {name.replace("-", "_"): name for name in ROWS[0]}
+TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
+
+
+def answers(path, rows):
+    """(labels, probabilities) by ONNX Runtime."""
+    s = session(path)
+    feeds = {}
+    for i in s.get_inputs():
+        cells = [row[SPELLED[i.name]] for row in rows]
+        kind = TYPES[i.type]
+        feeds[i.name] = np.array(cells if kind is object else np.array(cells, np.float64).astype(kind), kind).reshape(-1, 1)
+    return s.run(None, feeds)
+
+
+def predicted(what, path, table, *options):
+    out = tmp / "p.npy"
+    run(what, "predict", path, "--data", table, *options, "--output", "probabilities", "--force", "-o", out)
+    return np.load(out)
+
+
+def one(name):
+    path, out, order = HERE / f"{name}.onnx", tmp / f"{name}.onnx", ["hi", "lo"]
+    data = ["--data", TABLE, "--target", "y"]
+    want = answers(path, ROWS)[1]
+    got = predicted(f"{name}: predict", path, TABLE, "--ignore", "y")
+    check(f"{name}: predicted as ONNX Runtime does", got.shape == want.shape and apart(got, want) <= 1e-6, (got[:2], want[:2]))
+    before = run(f"{name}: eval", "eval", path, *data, "--json")
+    j = run(f"{name}: train", "train", path, *data, "--epochs", "12", "--monitor", "train_loss", "--lr", "3e-3", "--json", "--progress", "none", "--force", "-o", out)
+    if not before or not j:
+        return
+    p = np.clip(want.astype(np.float64), 1e-7, 1)[np.arange(len(ROWS)), [order.index(row["y"]) for row in ROWS]]
+    check(f"{name}: the loss is that of its probabilities", abs(-np.log(p).mean() - before["loss"]) < 1e-5, (-np.log(p).mean(), before))
+    check(f"{name}: it learns", j["train"]["loss"] < before["loss"], (before["loss"], j["train"]))
+    check(f"{name}: onnx.checker", checker(load(out)))
+    a, b = load(path).graph, load(out).graph
+    check(f"{name}: the same nodes", [n.SerializeToString() for n in a.node] == [n.SerializeToString() for n in b.node])
+    labels, want = answers(out, ROWS)
+    check(f"{name}: the exported file, predicted", apart(predicted(f"{name}: predict again", out, TABLE, "--ignore", "y"), want) <= 1e-6)
+    right = float(np.mean([label == row["y"] for label, row in zip(labels.ravel(), ROWS)]))
+    check(f"{name}: accuracy of the file's own labels", abs(right - j["train"]["accuracy"]) < 1e-9, (right, j["train"]))
+    run(f"{name}: a search", "tune", path, *data, "--folds", "2", "--trials", "2", "--epochs", "2", "--search", "lr=log:1e-3..1e-2", "--force", "--quiet", "-o", tmp / "t.onnx")
+
+
+def unseen():
+    """Categories that the encoders do not know: none of theirs, or the default, as ONNX Runtime has it."""
+    rows = [dict(row, zip=str(z), kind=str(k)) for row, z, k in zip(ROWS, (4, 3, 9, -7, 5, 6), (0, 7, 2, -1, 3, 1))]
+    odd = tmp / "odd.csv"
+    write(odd, rows)
+    for name in ("any_integers", "integers", "ordinal", "ordinal_integers"):
+        got = predicted(f"{name}: predict others", HERE / f"{name}.onnx", odd)
+        want = answers(HERE / f"{name}.onnx", rows)[1]
+        check(f"{name}: others as ONNX Runtime has them", apart(got, want) <= 1e-6, (got, want))
+
+
+def write(path, rows):
+    with open(path, "w", newline="") as f:
+        out = csv.DictWriter(f, list(rows[0]))
+        out.writeheader()
+        out.writerows(rows)
+
+
+def written_out():
+    """Encoders as nobody's pipeline has them: floats towards zero, keys and values of both kinds, the same key twice."""
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    x = np.array([[-2.0], [0.5], [0.0], [3.0], [3.9], [7.0], [-0.9]], np.float32)
+    encoders = {
+        "OneHotEncoder of floats": ([make("OneHotEncoder", ["x"], ["h"], cats_int64s=[7, 0, 3], zeros=1, domain="ai.onnx.ml")], 3),
+        "OneHotEncoder of floats in order": ([make("OneHotEncoder", ["x"], ["h"], cats_int64s=[-1, 0, 1, 2, 3], zeros=1, domain="ai.onnx.ml")], 5),
+        "floats for floats": ([make("LabelEncoder", ["x"], ["h"], keys_floats=[0.5, 3.0, 7.0], values_floats=[1.25, -3e8, 0.1], default_float=0.7, domain="ai.onnx.ml")], 1),
+        "a key twice": ([make("LabelEncoder", ["x"], ["h"], keys_floats=[3.0, 0.5, 3.0], values_floats=[1.0, 2.0, 5.0], domain="ai.onnx.ml")], 1),
+        "integers for floats": ([make("LabelEncoder", ["x"], ["i"], keys_floats=[0.5, 3.0], values_int64s=[7, 8], default_int64=-3, domain="ai.onnx.ml"), make("Cast", ["i"], ["h"], to=1)], 1),
+        "floats for integers": ([make("Cast", ["x"], ["i"], to=7), make("LabelEncoder", ["i"], ["h"], keys_int64s=[3, -2], values_floats=[0.5, 4.5], domain="ai.onnx.ml")], 1),
+    }
+    np.save(tmp / "x.npy", x)
+    for what, (nodes, width) in encoders.items():
+        w = onnx.numpy_helper.from_array(np.arange(1, 2 * width + 1, dtype=np.float32).reshape(width, 2), "w")
+        shape = onnx.numpy_helper.from_array(np.array([-1, width], np.int64), "shape")
+        nodes = [*nodes, make("Reshape", ["h", "shape"], ["r"]), make("MatMul", ["r", "w"], ["y"])]
+        g = onnx.helper.make_graph(nodes, "g", [value("x", 1, ["n", 1])], [value("y", 1, ["n", 2])], [w, shape])
+        m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+        path = tmp / "encoder.onnx"
+        path.write_bytes(m.SerializeToString())
+        run(f"{what}: predict", "predict", path, "--x", tmp / "x.npy", "--force", "-o", tmp / "y.npy")
+        got, want = np.load(tmp / "y.npy"), session(path).run(None, {"x": x})[0]
+        check(f"{what}: as ONNX Runtime", apart(got, want) <= 1e-6, (got, want))
+        run(f"{what}: gradcheck", "gradcheck", path)
+        run(f"{what}: scaled, the categories left alone", "train", path, "--x", tmp / "x.npy", "--y", tmp / "y.npy", "--scale", "standard", "--epochs", "0", "--force", "-o", tmp / "s.onnx")
+        check(f"{what}: the same answers", apart(session(tmp / "s.onnx").run(None, {"x": x})[0], want) <= 1e-6)
+
+
+def refusals():
+    def told(what, *words, **attributes):
+        make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+        w = onnx.numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
+        nodes = [make(what, ["x"], ["h"], domain="ai.onnx.ml", **attributes), make("Cast", ["h"], ["f"], to=1), make("MatMul", ["f", "w"], ["y"])]
+        g = onnx.helper.make_graph(nodes, "g", [value("x", 7, ["n", 1])], [value("y", 1, ["n", None])], [w])
+        m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+        (tmp / "refused.onnx").write_bytes(m.SerializeToString())
+        r = hone("inspect", tmp / "refused.onnx")
+        check(f"{what} of {attributes}", all(word in r.stdout + r.stderr for word in words), (r.stdout + r.stderr)[-500:])
+
+    told("OneHotEncoder", "OneHotEncoder: category 3 twice", cats_int64s=[3, 5, 3])
+    told("OneHotEncoder", "16777216 in 'cats_int64s', wanted integers below 2^24", cats_int64s=[3, 1 << 24])
+    told("LabelEncoder", "16777216 in 'values_int64s'", keys_int64s=[3, 5], values_int64s=[0, 1 << 24])
+    told("LabelEncoder", "default 16777216", keys_int64s=[3, 5], values_int64s=[0, 1], default_int64=1 << 24)
+    told("LabelEncoder", "wanted keys of its type, int64", keys_floats=[3.0, 5.0], values_int64s=[0, 1])
+
+
+for case in NAMES:
+    one(case)
+unseen()
+written_out()
+refusals()
+_common.finish("frames", tmp)
