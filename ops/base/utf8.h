@@ -23,4 +23,12 @@ static inline size_t hn_utf8_len(const char *text, size_t n)
     if (s[0] == 0xF4 && s[1] > 0x8F) return 0; /* above U+10FFFF */
     return len;
 }
+
+/* Whether all n bytes are. */
+static inline int hn_utf8_all(const char *text, size_t n)
+{
+    for (size_t at = 0, len; at < n; at += len)
+        if (!(len = hn_utf8_len(text + at, n - at))) return 0;
+    return 1;
+}
 #endif

@@ -3,6 +3,7 @@
  * Arrays of rows: made, wrapped, gathered into batches, checked, fingerprinted. An array either borrows (a host's
  * memory), points into a mapped file it owns, or owns a block. Nothing here knows a file format. */
 #include "ops/base/format.h"
+#include "ops/base/utf8.h"
 #include "plugin/data/internal.h"
 
 #include <math.h>
@@ -30,8 +31,11 @@ const char *hn_show(struct hn_shown *s, const char *text, size_t n)
     size_t keep = n > 40 ? 40 : n;
     while (n > 40 && keep > 0 && ((unsigned char)text[keep] & 0xC0) == 0x80)
         keep--; /* whole UTF-8 */
-    for (size_t i = 0; i < keep; i++)
-        s->text[i] = (unsigned char)text[i] < 32 || text[i] == 127 ? '.' : text[i];
+    for (size_t i = 0, len; i < keep; i += len ? len : 1) {
+        len = hn_utf8_len(text + i, keep - i);
+        memcpy(s->text + i, text + i, len);
+        if (!len || (unsigned char)text[i] < 32 || text[i] == 127) s->text[i] = '.';
+    }
     memcpy(s->text + keep, n > 40 ? "..." : "", n > 40 ? 4 : 1);
     return s->text;
 }
@@ -162,6 +166,9 @@ hone_status hn_array_wrap_text(struct hn_array *a, struct hn_mem *mem, const cha
     for (int64_t i = 0; st == HONE_OK && i < rows; i++)
         if (!text[i])
             st = hn_fail(err, HONE_E_DATA, a->source, "%s: found no text, wanted a label",
+                         hn_array_row_name(a, i, row));
+        else if (!hn_utf8_all(text[i], strlen(text[i])))
+            st = hn_fail(err, HONE_E_DATA, a->source, "%s: found a label that is not UTF-8",
                          hn_array_row_name(a, i, row));
     if (st != HONE_OK) hn_array_close(a);
     return st;

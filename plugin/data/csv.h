@@ -106,7 +106,10 @@ static inline void hn_csv_store(struct hn_csv_matrix *m, char *row, int64_t at, 
         ((double *)(void *)row)[at] = v;
 }
 
-/* csv_cells.c: a cell of the row at t.line, and where its number, category number or text belongs. A number sets `again` and
+/* csv_cells.c: text that is kept (labels, categories, names of columns) must be UTF-8; `column` may be the name's own. */
+hone_status hn_csv_check_text(struct hn_csv_reader *r, int64_t line, int64_t column, const char *s,
+                              size_t n);
+/* A cell of the row at t.line, and where its number, category number or text belongs. A number sets `again` and
  * fails without a message when the column turns out to be text. */
 const char *hn_csv_column_name(const struct hn_csv_reader *r, int64_t column, struct hn_shown *s);
 hone_status hn_csv_take_number(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c,

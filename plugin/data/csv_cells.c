@@ -2,6 +2,7 @@
  *
  * What a cell of a table means where it is no plain number: missing, a category, a label, or an error with its place. Cells
  * come from the text of a file, or from a plug-in that reads one. */
+#include "ops/base/utf8.h"
 #include "plugin/data/csv.h"
 
 #include <math.h>
@@ -23,6 +24,22 @@ static int is_missing(const struct hn_csv_reader *r, const struct hn_csv_cell *c
 static long long line_of(const struct hn_csv_reader *r, const struct hn_csv_cell *c)
 {
     return (long long)(r->t.line - (c->end == HN_CSV_LINE));
+}
+
+hone_status hn_csv_check_text(struct hn_csv_reader *r, int64_t line, int64_t column, const char *s,
+                              size_t n)
+{
+    struct hn_shown a;
+    size_t at = 0, len;
+    while (at < n && (len = hn_utf8_len(s + at, n - at))) at += len;
+    if (at == n) return HONE_OK;
+    return hn_hint(r->err,
+                   hn_fail(r->err, HONE_E_DATA, r->t.path,
+                           "row %lld, column %lld (from 0): found the byte 0x%02X in '%s', wanted "
+                           "text in UTF-8",
+                           (long long)line, (long long)column, (unsigned char)s[at],
+                           hn_show(&a, s, n)),
+                   "iconv -f latin1 -t utf8 OLD.csv > NEW.csv, or the encoding it has for latin1");
 }
 
 static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column,
@@ -89,8 +106,11 @@ hone_status hn_csv_take_code(struct hn_csv_reader *r, const struct hn_csv_run *r
         hn_csv_store(&r->matrix[run->part], row, run->at, (double)NAN);
         return HONE_OK;
     }
+    const int64_t before = (int64_t)col->words.n;
     int64_t id =
         col->known ? hn_words_find(&col->words, c->s, c->n) : hn_words_add(&col->words, c->s, c->n);
+    if (id < 0 || id == before)
+        HN_TRY(hn_csv_check_text(r, line_of(r, c), run->column, c->s, c->n));
     if (id < 0 && col->known)
         return hn_fail(r->err, HONE_E_DATA, r->t.path,
                        "row %lld, column '%s': found '%s', wanted one of the %lld categories of "
@@ -112,8 +132,10 @@ hone_status hn_csv_take_text(struct hn_csv_reader *r, const struct hn_csv_run *r
 {
     struct hn_csv_column *col = &r->columns[run->column];
     if (is_missing(r, c)) return refuse_missing(r, run->column, c, "a label");
+    const int64_t before = (int64_t)col->words.n;
     int64_t id = hn_words_add(&col->words, c->s, c->n);
     if (id < 0) return hn_nomem(r->err, "the texts of a column", c->n);
+    if (id == before) HN_TRY(hn_csv_check_text(r, line_of(r, c), run->column, c->s, c->n));
     ((const char **)(void *)row)[run->at] = col->words.word[id].text;
     return HONE_OK;
 }

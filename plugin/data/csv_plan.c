@@ -97,6 +97,7 @@ static hone_status name_columns(struct hn_csv_reader *r, const struct cells *fir
         const char *name = r->header ? first->s[j] : "";
         if (!*name && !(name = hn_arena_printf(&r->arena, "c%lld", (long long)j)))
             return hn_nomem(r->err, "a column name", 0);
+        HN_TRY(hn_csv_check_text(r, 1, j, name, strlen(name)));
         int64_t id = hn_words_add(&r->names, name, strlen(name));
         if (id < 0) return hn_nomem(r->err, "the column names", 0);
         if (id != j) {

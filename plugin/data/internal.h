@@ -41,7 +41,7 @@ hone_status hn_npy_put_header(struct hn_sink *s, const char *descr, int rank, co
 struct hn_shown {
     char text[64];
 };
-/* A cell as messages quote it: at most 40 bytes, control bytes as '.', "…" when cut. */
+/* A cell as messages quote it: at most 40 bytes, control bytes and what is no UTF-8 as '.', "…" when cut. */
 const char *hn_show(struct hn_shown *s, const char *text, size_t n);
 
 /* ---- Distinct strings, numbered in order of appearance (words.c) ---- */

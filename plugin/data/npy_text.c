@@ -46,9 +46,7 @@ static int64_t read_text(const struct texts *t, int64_t row)
         else
             n += put_char(t->utf8 + n, c);
     }
-    for (size_t at = 0, len; at < n; at += len)
-        if (!(len = hn_utf8_len(t->utf8 + at, n - at))) return -1;
-    return (int64_t)n;
+    return hn_utf8_all(t->utf8, n) ? (int64_t)n : -1;
 }
 
 static hone_status read_rows(struct hn_array *a, struct hn_words *w, const struct texts *t,

@@ -471,6 +471,39 @@ START_TEST(nul_bytes)
 }
 END_TEST
 
+/* What is kept of a file goes into models and messages: it must be UTF-8. What is not kept does not matter. */
+START_TEST(other_encodings)
+{
+    static const char *const labels[] = { "y" };
+    two[0] = (struct hn_csv_part){ .name = "x" };
+    two[1] = (struct hn_csv_part){
+        .name = "y", .kind = HN_PART_VALUES, .columns = labels, .n_columns = 1
+    };
+    REFUSED(csv("x,y\n1,ja\n2,ja\n3,f\xFCr\n", NULL, two, 2), HONE_E_DATA, "t.csv",
+            "row 4, column 1 (from 0): found the byte 0xFC in 'f.r', wanted text in UTF-8",
+            "iconv -f latin1");
+    REFUSED(csv("gr\xF6\xDF"
+                "e,y\n1,ja\n",
+                NULL, two, 2),
+            HONE_E_DATA, "row 1, column 0 (from 0): found the byte 0xF6");
+    struct hn_csv_options o = { .encode = (const struct hn_encode[]){ { "x", HN_ENCODE_ORDINAL } },
+                                .n_encode = 1 };
+    REFUSED(csv("x,y\na,1\n\xE9,2\n", &o, two, 2), HONE_E_DATA, "row 3, column 0");
+    HN_OK(csv("gr\xC3\xB6\xC3\x9F"
+              "e,y\n1,f\xC3\xBCr\n",
+              NULL, two, 2),
+          err);
+    ck_assert_str_eq(str(&two[1].array, 0), "f\xC3\xBCr");
+    for (int i = 0; i < 2; i++) hn_array_close(&two[i].array);
+    o = (struct hn_csv_options){ .ignore = (const char *const[]){ "note" }, .n_ignore = 1 };
+    HN_OK(csv("x,note,y\n1,f\xFCr,2\n", &o, two, 2), err);
+    for (int i = 0; i < 2; i++) hn_array_close(&two[i].array);
+    const char *const text[] = { "ja", "f\xFCr" };
+    struct hn_array a;
+    REFUSED(hn_array_wrap_text(&a, &mem, "y", text, 2, &err), HONE_E_DATA, "row 2", "not UTF-8");
+}
+END_TEST
+
 START_TEST(bad_requests)
 {
     const char *text = "age,income,label\n1,2,0\n3,4,1\n";
@@ -550,5 +583,6 @@ HN_TEST_MAIN("csv", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, values_are_numbers_or_text); tcase_add_test(tc, either_kind);
              tcase_add_test(tc, missing_cells); tcase_add_test(tc, text_is_encoded_on_request);
              tcase_add_loop_test(tc, bad_files, 0, sizeof bad / sizeof *bad);
-             tcase_add_test(tc, nul_bytes); tcase_add_test(tc, bad_requests);
-             tcase_add_test(tc, matrices_grow); tcase_add_test(tc, every_prefix);)
+             tcase_add_test(tc, nul_bytes); tcase_add_test(tc, other_encodings);
+             tcase_add_test(tc, bad_requests); tcase_add_test(tc, matrices_grow);
+             tcase_add_test(tc, every_prefix);)
