@@ -73,11 +73,13 @@ static hone_status from_extractor(struct hn_import *im, const struct hn_node *n)
     return HONE_OK;
 }
 
+/* As a program writes it: 007 is text. */
 static int is_integer(const char *s)
 {
-    if (*s == '-') s++;
+    const int minus = *s == '-';
+    s += minus;
     size_t n = strspn(s, "0123456789");
-    return n > 0 && n < 19 && s[n] == 0;
+    return n > 0 && n < 19 && s[n] == 0 && (*s != '0' || (n == 1 && !minus));
 }
 
 /* One class per line; "\\" and "\n" stand for a backslash and a line feed. */

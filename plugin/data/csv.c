@@ -27,7 +27,10 @@ static hone_status reader_begin(struct hn_csv_reader *r)
 static void reader_end(struct hn_csv_reader *r)
 {
     for (int64_t j = 0; r->columns && j < r->n_columns; j++) hn_words_free(&r->columns[j].words);
-    for (size_t i = 0; i < r->n_parts; i++) hn_free(r->src->mem, r->matrix[i].block);
+    for (size_t i = 0; i < r->n_parts; i++) {
+        hn_csv_spelling_end(r, &r->matrix[i]);
+        hn_free(r->src->mem, r->matrix[i].block);
+    }
     hn_words_free(&r->missing);
     hn_words_free(&r->names);
     hn_free(r->src->mem, r->t.scratch);
@@ -87,6 +90,7 @@ static hone_status finish_part(struct hn_csv_reader *r, size_t i)
     }
     HN_TRY(hn_array_shape(a, m->dtype, part->kind == HN_PART_VALUES && m->width == 1 ? 1 : 2, dims,
                           NULL, r->err));
+    HN_TRY(hn_csv_spelling_keep(r, m, a));
     if (!r->t.broken_lines && !r->input->foreign) a->first_line = r->header ? 2 : 1;
     a->data = a->block = m->block;
     m->block = NULL;

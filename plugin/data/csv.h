@@ -2,7 +2,7 @@
  *
  * The pieces of the CSV reader. One file's way: csv.c opens it → csv_text.c looks at the bytes (BOM, NUL, delimiter) and
  * cuts cells → csv_plan.c finds the header, resolves column references and lays out runs → csv_rows.c fills matrices
- * (csv_cells.c: with what is no plain number), or foreign_rows.c does with a plug-in's cells → csv.c sorts categories and hands out arrays. */
+ * (csv_cells.c: with what is no plain number; csv_spelling.c: remembers 007), or foreign_rows.c does with a plug-in's cells → csv.c sorts categories and hands out arrays. */
 #ifndef HN_DATA_CSV_H
 #define HN_DATA_CSV_H
 
@@ -67,6 +67,17 @@ struct hn_csv_matrix { /* a part while it grows */
     int text;         /* the one column of values is not all numbers */
     int64_t *columns; /* file column of each place */
     char *block;
+    struct hn_csv_spelling *spelled; /* one column of values that are numbers so far, and few */
+};
+
+/* How whole numbers are spelled that may turn out to be labels. */
+enum { HN_SPELLED_INT = 1, HN_SPELLED_FLOAT = 2, HN_SPELLED_ODD = 4 }; /* 7, 7.0, 007 */
+struct hn_csv_spelling {
+    struct hn_words words; /* distinct cells */
+    int64_t *row;          /* the first of each */
+    size_t cap;
+    int fraction; /* 0.5 was there: 7 beside 7.0 says nothing */
+    unsigned seen;
 };
 
 /* The text, or the header alone and a plug-in's reader for the rows. */
@@ -118,6 +129,15 @@ hone_status hn_csv_take_code(struct hn_csv_reader *r, const struct hn_csv_run *r
                              const struct hn_csv_cell *c, char *row);
 hone_status hn_csv_take_text(struct hn_csv_reader *r, const struct hn_csv_run *run,
                              const struct hn_csv_cell *c, char *row);
+
+/* csv_spelling.c: the cell s[0,n) of m was read as v; blanks, quotes and what ends the cell may stand around it. */
+hone_status hn_csv_spell(struct hn_csv_reader *r, struct hn_csv_matrix *m, const char *s, size_t n,
+                         double v);
+hone_status hn_csv_spelling_begin(struct hn_csv_reader *r, struct hn_csv_matrix *m);
+/* What a class could be named by goes into the finished array. */
+hone_status hn_csv_spelling_keep(struct hn_csv_reader *r, const struct hn_csv_matrix *m,
+                                 struct hn_array *a);
+void hn_csv_spelling_end(struct hn_csv_reader *r, struct hn_csv_matrix *m);
 
 /* Room for `rows` rows in every matrix. */
 hone_status hn_csv_reserve(struct hn_csv_reader *r, int64_t rows);

@@ -368,6 +368,8 @@ static hone_status choose_types(struct hn_csv_reader *r)
         m->dtype = part->kind == HN_PART_VALUES || r->o->real == HN_F64 ? HN_F64 : HN_F32;
         if (m->text) m->dtype = HN_STR;
         m->row_bytes = (size_t)m->width * (m->text ? sizeof(char *) : hn_dtype_size(m->dtype));
+        if (part->kind == HN_PART_VALUES && m->width == 1 && !m->text)
+            HN_TRY(hn_csv_spelling_begin(r, m));
     }
     return HONE_OK;
 }

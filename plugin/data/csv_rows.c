@@ -189,8 +189,10 @@ static hone_status numbers(struct hn_csv_reader *r, const struct hn_csv_run *run
             k += fast_floats(&r->t, (float *)(void *)row + run->at + k, run->count - run->last - k);
             if (k == run->count) break;
         }
+        const char *cell = r->t.p;
         double v;
         HN_TRY(one_number(r, run->column + k, run->last && k == run->count - 1, &v));
+        if (m->spelled) HN_TRY(hn_csv_spell(r, m, cell, (size_t)(r->t.p - cell), v));
         if (m->dtype == HN_F32 && !isfinite((float)v) && isfinite(v)) {
             struct hn_shown s;
             return hn_fail(r->err, HONE_E_DATA, r->t.path,

@@ -52,6 +52,13 @@ struct hn_table_column {
     int64_t n_category;
 };
 
+/* A whole number as a text file spells it, and the first row that does. */
+struct hn_spelling {
+    const char *text;
+    double number;
+    int64_t row;
+};
+
 /* Rows of equal size. dims[0] = rows; per_row = product of the other dims (1 for rank 1). Element type as in the source:
  * u8 images stay u8 and are converted when a batch is gathered. Row-major, data aligned to its element size. Tables are
  * HN_F32 (HN_F64 on request); label, group and target columns HN_F64, or HN_STR (data: const char *const *).
@@ -69,6 +76,10 @@ struct hn_array {
     int64_t first_line; /* line of row 0 in a text file whose rows are one line each; 0: unknown */
     int64_t n_missing;  /* cells that are NaN because keep_missing was asked */
     struct hn_table_column *columns; /* per_row of them when it came from a table, else NULL */
+    const struct hn_spelling
+        *spelling; /* one column of numbers that names could be, too: 007, or 1 beside 2.0;
+                                           all that stand in it, by number. Else none */
+    int64_t n_spelling;
     /* private */
     struct hn_mem *mem;
     void *block;           /* owned data, else data points into file or belongs to the caller */
@@ -236,12 +247,13 @@ hone_status hn_recipe_read(struct hn_recipe *r, struct hn_mem *mem, const char *
 
 /* ---- Class labels -------------------------------------------------------------------------------------------------- */
 
-/* Class number → label. text is always there ("1", "Iris-setosa"); number when numeric is set. */
+/* Class number → label. text is always there ("1", "Iris-setosa"); number when numeric is set. Numbers are what labels are
+ * found by then ("1" is class "01"), but only those spelled 0, 1, … are class numbers: "00" and "0.0" are names. */
 struct hn_classes {
     struct hn_arena arena;
     int64_t n;
     int numeric;  /* every label is a number */
-    int identity; /* labels are the class numbers 0…n-1 themselves */
+    int identity; /* labels are the class numbers 0…n-1 themselves, spelled so */
     double *number;
     const char **text;
     uint32_t *order; /* private: class numbers in the order of their labels */
@@ -259,6 +271,9 @@ void hn_classes_free(struct hn_classes *c);
  *  3. the model has a list: that list (a label outside it is an error);
  *  4. the distinct labels, sorted by number when all are numbers, else by bytes; there must be n_classes of them, because
  *     nobody knows where the missing ones belong.
+ * Labels that a file spells otherwise than 0, 1, 2 (00, 01, or 1 beside 2.0) are no class numbers: 1, 3 or 4; a column of
+ * 0.0, 1.0, 2.0 alone, as pandas writes integers once a value was missing, has numbers. Two spellings of one number in a
+ * column are an error naming both rows.
  * 3 and 4 are said in the note, 1 when it is not the identity. What fits none of them is an error naming a row. */
 struct hn_label_request {
     const struct hn_array *y;

@@ -56,6 +56,7 @@ static hone_status one_number(struct hn_csv_reader *r, const struct hn_csv_run *
     if (!plain_number(r, m, in, &v)) {
         HN_TRY(text_of(r, run->column + k, in, &c, buf));
         HN_TRY(hn_csv_take_number(r, run->column + k, &c, &v));
+        if (m->spelled) HN_TRY(hn_csv_spell(r, m, c.s, c.n, v));
     }
     hn_csv_store(m, row, run->at + k, v);
     return HONE_OK;

@@ -33,6 +33,14 @@ static hone_status classes_begin(struct hn_classes *c, struct hn_mem *mem, int64
     return hn_nomem(err, "a class list", (size_t)n * sizeof *c->text);
 }
 
+/* Whether a label is spelled as the class number k is. */
+static int spells(const char *text, size_t k)
+{
+    char buf[32];
+    (void)snprintf(buf, sizeof buf, "%zu", k);
+    return strcmp(text, buf) == 0;
+}
+
 /* From words that are all different: sorted (class i is the i-th in order) or kept in the order they have. */
 static hone_status finish(struct hn_classes *c, const struct hn_words *w, int sorted,
                           hone_error *err)
@@ -51,7 +59,7 @@ static hone_status finish(struct hn_classes *c, const struct hn_words *w, int so
         c->order[i] = (uint32_t)at;
         c->text[at] = w->word[order[i]].text;
         c->number[at] = c->numeric ? number[order[i]] : 0;
-        if (c->numeric && number[order[i]] != (double)at) c->identity = 0;
+        if (c->identity && !spells(c->text[at], at)) c->identity = 0;
     }
     return HONE_OK;
 }
@@ -105,16 +113,11 @@ static int compare(const struct hn_classes *c, int64_t k, double number, const c
 /* The class of a label given as a number, or as text; -1 when it has none. */
 static int64_t find(const struct hn_classes *c, double number, const char *text)
 {
-    char buf[32];
     if (c->numeric && text && !hn_cell_number(text, strlen(text), &number)) return -1;
     if (c->identity)
         return number >= 0 && number < (double)c->n && number == floor(number) ? (int64_t)number
                                                                                : -1;
     if (c->numeric) text = NULL;
-    if (!c->numeric && !text) {
-        hn_format_double(buf, number);
-        text = buf;
-    }
     int64_t low = 0, high = c->n - 1;
     while (low <= high) {
         int64_t mid = (low + high) / 2;
@@ -128,9 +131,34 @@ static int64_t find(const struct hn_classes *c, double number, const char *text)
     return -1;
 }
 
+/* How number v is spelled in y's file, where that matters; else NULL. */
+static const char *spelling_of(const struct hn_array *y, double v)
+{
+    int64_t low = 0, high = y->n_spelling;
+    while (low < high) {
+        const int64_t mid = (low + high) / 2;
+        if (y->spelling[mid].number < v)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < y->n_spelling && y->spelling[low].number == v ? y->spelling[low].text : NULL;
+}
+
+/* The label of a row as text; buf >= 32 bytes holds it where it is but a number. */
+static const char *label_text(const struct hn_array *y, int64_t row, char *buf)
+{
+    if (y->dtype == HN_STR) return ((const char *const *)y->data)[row];
+    const char *spelled = spelling_of(y, hn_array_at(y, row, 0));
+    if (spelled) return spelled;
+    hn_format_double(buf, hn_array_at(y, row, 0));
+    return buf;
+}
+
 static int64_t find_row(const struct hn_classes *c, const struct hn_array *y, int64_t row)
 {
-    if (y->dtype == HN_STR) return find(c, 0, ((const char *const *)y->data)[row]);
+    char buf[32];
+    if (y->dtype == HN_STR || !c->numeric) return find(c, 0, label_text(y, row, buf));
     return find(c, hn_array_at(y, row, 0), NULL);
 }
 
@@ -138,12 +166,8 @@ static int64_t find_row(const struct hn_classes *c, const struct hn_array *y, in
 static const char *shown_label(const struct hn_array *y, int64_t row, struct hn_shown *s)
 {
     char buf[32];
-    if (y->dtype == HN_STR) {
-        const char *text = ((const char *const *)y->data)[row];
-        return hn_show(s, text, strlen(text));
-    }
-    hn_format_double(buf, hn_array_at(y, row, 0));
-    return hn_show(s, buf, strlen(buf));
+    const char *text = label_text(y, row, buf);
+    return hn_show(s, text, strlen(text));
 }
 
 /* "a, b, c" or "a, b, ... z" */
@@ -177,6 +201,41 @@ static hone_status unknown_label(const struct hn_classes *c, const struct hn_arr
                    hn_array_row_name(y, row, name), shown_label(y, row, &s), (long long)c->n, list);
 }
 
+static hone_status refuse_two(const struct hn_array *y, const struct hn_spelling *a,
+                              const struct hn_spelling *b, hone_error *err)
+{
+    char first[48], second[48];
+    struct hn_shown s, t;
+    if (a->row > b->row) {
+        const struct hn_spelling *swapped = a;
+        a = b, b = swapped;
+    }
+    return hn_hint(
+        err,
+        hn_fail(err, HONE_E_DATA, y->source,
+                "found label '%s' in %s and '%s' in %s, wanted one spelling of a number",
+                hn_show(&s, a->text, strlen(a->text)), hn_array_row_name(y, a->row, first),
+                hn_show(&t, b->text, strlen(b->text)), hn_array_row_name(y, b->row, second)),
+        "different classes need names that are no numbers");
+}
+
+/* Whether both are numbers with a point or an exponent: 1.0 and 1.00 are no names. */
+static int are_floats(const char *a, const char *b)
+{
+    return strpbrk(a, ".eE") && strpbrk(b, ".eE");
+}
+
+/* Labels of a file as they are spelled there: 1 and 01 may be one class or two. */
+static hone_status check_spelling(const struct hn_array *y, hone_error *err)
+{
+    for (int64_t i = 1; i < y->n_spelling; i++) {
+        const struct hn_spelling *a = &y->spelling[i - 1], *b = &y->spelling[i];
+        if (a->number == b->number && !are_floats(a->text, b->text))
+            return refuse_two(y, a, b, err);
+    }
+    return HONE_OK;
+}
+
 static hone_status check_labels(const struct hn_array *y, hone_error *err)
 {
     if (y->per_row != 1)
@@ -192,6 +251,7 @@ hone_status hn_labels_map(const struct hn_classes *c, struct hn_mem *mem, const 
     size_t bytes;
     memset(out, 0, sizeof *out);
     HN_TRY(check_labels(y, err));
+    HN_TRY(check_spelling(y, err));
     HN_TRY(hn_array_begin(out, mem, y->name, y->source, err));
     out->first_line = y->first_line;
     hone_status st = hn_array_shape(out, HN_I32, 1, &y->rows, &bytes, err);
@@ -245,8 +305,10 @@ static hone_status distinct(const struct hn_array *y, struct hn_words *w, int64_
         if (y->dtype != HN_STR) {
             double v;
             memcpy(&v, seen.word[k].text, sizeof v);
-            hn_format_double(buf, v);
-            text = buf;
+            if (!(text = spelling_of(y, v))) {
+                hn_format_double(buf, v);
+                text = buf;
+            }
         }
         if (hn_words_add(w, text, strlen(text)) < 0) st = hn_nomem(err, "the class labels", 0);
     }
@@ -276,12 +338,38 @@ static int all_class_numbers(const struct hn_array *y, int64_t n_classes, int64_
 {
     *largest = 0;
     for (*bad = 0; *bad < y->rows; ++*bad) {
-        if (y->dtype == HN_STR) return 0;
+        if (y->dtype == HN_STR || y->n_spelling) return 0;
         double v = hn_array_at(y, *bad, 0);
         if (v < 0 || v != floor(v) || v >= (double)(n_classes ? n_classes : CLASSES_MAX)) return 0;
         if ((int64_t)v > *largest) *largest = (int64_t)v;
     }
     return 1;
+}
+
+/* The row of the first label that reads so. */
+static int64_t row_of(const struct hn_array *y, const char *text)
+{
+    char buf[32];
+    int64_t i = 0;
+    while (i < y->rows && strcmp(label_text(y, i, buf), text) != 0) i++;
+    return i;
+}
+
+/* Two of y's labels that are one number, named by their rows. */
+static hone_status check_different(const struct hn_array *y, const struct hn_words *w,
+                                   hone_error *err)
+{
+    double *number = hn_arena_alloc(w->arena, w->n + 1, sizeof *number);
+    uint32_t *order = hn_arena_alloc(w->arena, w->n + 1, sizeof *order);
+    if (!number || !order) return hn_nomem(err, "the class labels", w->n * sizeof *number);
+    if (!hn_words_sort(w, order, number)) return HONE_OK;
+    for (size_t i = 1; i < w->n; i++) {
+        if (number[order[i]] != number[order[i - 1]]) continue;
+        const char *a = w->word[order[i - 1]].text, *b = w->word[order[i]].text;
+        return refuse_two(y, &(struct hn_spelling){ .text = a, .row = row_of(y, a) },
+                          &(struct hn_spelling){ .text = b, .row = row_of(y, b) }, err);
+    }
+    return HONE_OK;
 }
 
 /* Rule 4: the labels themselves. `bad` is a row that is no class number. */
@@ -306,6 +394,7 @@ static hone_status sorted_classes(struct hn_classes *c, struct hn_mem *mem,
                      (int64_t)w.n > limit ? "at least " : "", w.n, (long long)limit,
                      (long long)limit - 1);
     }
+    if (st == HONE_OK) st = check_different(q->y, &w, err);
     if (st == HONE_OK) st = classes_begin(c, mem, (int64_t)w.n, err);
     if (st == HONE_OK) {
         struct hn_words kept;
@@ -345,6 +434,7 @@ hone_status hn_labels_fit(struct hn_classes *c, struct hn_mem *mem,
     int64_t largest, bad, unknown = 0;
     memset(c, 0, sizeof *c);
     HN_TRY(check_labels(y, err));
+    HN_TRY(check_spelling(y, err));
     if (model && q->n_classes && model->n != q->n_classes)
         return hn_fail(err, HONE_E_DATA, y->source,
                        "the model lists %lld classes for outputs that tell %lld apart",

@@ -403,10 +403,8 @@ def _labels(rows: np.ndarray, output: dict) -> np.ndarray:
     numbers, classes = rows.reshape(-1).astype(np.int64), output["classes"]
     if classes is None or len(classes) != max(output["per_row"], 2):
         return numbers
-    try:
-        return np.array([int(c) for c in classes])[numbers]
-    except ValueError:
-        return np.array(classes)[numbers]
+    whole = all(c.removeprefix("-").isdecimal() and str(int(c)) == c for c in classes)  # 007 is a name
+    return np.array([int(c) for c in classes] if whole else classes)[numbers]
 
 
 def resume(

@@ -17,6 +17,7 @@ import copy
 import difflib
 import inspect
 import numbers
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -100,6 +101,19 @@ def _takes_parameters(init):
     more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in NAMES]
     init.__signature__ = inspect.Signature(own + more)
     return init
+
+
+def _number(text: str) -> float | None:
+    """A label of digits, as Hone reads it."""
+    return float(text) if re.fullmatch(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*", text) else None
+
+
+def _sorted(labels: list) -> list:
+    """In the order of Hone's classes: by number where all are numbers, else by bytes."""
+    numbers = [_number(str(label)) for label in labels]
+    if None in numbers:
+        return sorted(labels, key=lambda label: str(label).encode())
+    return [label for _, label in sorted(zip(numbers, labels, strict=True), key=lambda pair: pair[0])]
 
 
 class _Hone(BaseEstimator):
@@ -224,7 +238,7 @@ class HoneClassifier(ClassifierMixin, _Hone):
         head = next(v for v in model.outputs if v.learns)
         n = max(head.per_row, 2)
         numbered = not coded and seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < n
-        names = [str(name) for name in (not coded and head.classes) or (range(n) if numbered else seen.tolist())]
+        names = [str(name) for name in (not coded and head.classes) or (range(n) if numbered else _sorted(seen.tolist()))]
         weights = {str(label): float(w) for label, w in self.class_weights.items()}
         if set(weights) - set(names):
             raise ValueError(f"class_weights has {sorted(set(weights) - set(names))}, wanted labels among {names}")
@@ -235,7 +249,9 @@ class HoneClassifier(ClassifierMixin, _Hone):
         known = {str(label): label for label in seen}
         names = self.output_.classes or tuple(str(i) for i in range(max(self.output_.per_row, 2)))
         if dtype.kind in "UOST":
-            return np.array([known.get(name, name) for name in names], object if dtype.kind == "O" else str)
+            same = {_number(name): label for name, label in known.items() if _number(name) is not None}
+            found = [known.get(name, same.get(_number(name), name)) for name in names]  # "1" of the model may be "1.0" of y
+            return np.array(found, object if dtype.kind == "O" else str)
         if dtype.kind == "b":
             return np.array([False, True]) if len(names) == 2 else np.arange(len(names))
         try:

@@ -86,6 +86,15 @@ class AsTheCommand(Case):
         few = model.evaluate(self.X[:9], ["cat" if k == "cat" else "bee" for k in names[self.y[:9]]])
         self.assertEqual(few["rows"], 9)
 
+    def test_labels_keep_their_spelling(self):
+        for names in (["00", "01", "02"], ["0.0", "1.0", "2.0"]):
+            labels = np.array(names)[self.y]
+            model = hone.Model.load(self.source)
+            model.train(self.X, labels, epochs=20, lr=0.01)
+            for one in (model, hone.Model.load(model.to_bytes())):
+                self.assertEqual(one.outputs[0].classes, tuple(names))
+                self.assertGreater((one.predict(self.X, argmax=True) == labels).mean(), 0.6)
+
     def test_tables_are_as_files(self):
         try:
             import pandas as pd

@@ -47,6 +47,34 @@ class Checks(Case):
 
 
 class Classifier(Case):
+    def test_labels_come_back_as_they_were(self):
+        X, k = rows()
+        for names in (["00", "01", "02"], ["0.0", "1.0", "2.0"], ["0", "1", "2"], ["10", "9", "8"], ["+1", "0", "-1"], ["1", "2", "a"]):
+            for kind in (str, object):
+                y = np.array(names, kind)[k]
+                est = HoneClassifier("hidden 8 relu", epochs=12, lr=0.03).fit(X, y)
+                self.assertEqual(est.classes_.tolist(), np.unique(y).tolist())
+                self.assertEqual(set(est.predict(X)) | set(names), set(names))
+                self.assertGreater(est.score(X, y), 0.8)
+        with self.assertRaisesRegex(hone.DataError, "'1' in row 1 and '01' in row 2"):
+            HoneClassifier("hidden 8 relu").fit(X[:6], np.array(["1", "01", "2"] * 2))
+
+    def test_a_model_with_numbers_takes_text(self):
+        X, k = rows()
+        model = hone.Model.new("6-8-3 relu softmax")
+        model.train(X, k + 1, epochs=12, lr=0.03)
+        y = np.array(["1.0", "2.0", "3.0"])[k]
+        est = HoneClassifier(model, epochs=1).fit(X, y)
+        self.assertEqual(est.classes_.tolist(), ["1.0", "2.0", "3.0"])
+        self.assertGreater(est.score(X, y), 0.8)
+
+    def test_weights_of_labels_that_are_text(self):
+        X, k = rows()
+        for names in (["10", "9", "8"], ["b", "a", "c"]):
+            y = np.array(names)[k]
+            heavy = HoneClassifier("hidden 8 relu", epochs=12, lr=0.03, class_weights={names[1]: 1e4}).fit(X, y)
+            self.assertGreater((heavy.predict(X) == names[1]).mean(), 0.9)
+
     def test_a_file_is_trained_as_by_model(self):
         X, y = rows()
         before = SOURCE.read_bytes()

@@ -149,6 +149,25 @@ def test_labels():
     check("numbers of text classes", b"'<i8'" in raw[:128] and list(values) == [["no", "yes"].index(v) for v in labels], values[:5])
 
 
+def test_spelling():
+    """Labels that are numbers in a spelling of their own come back in it; which class is meant is never guessed."""
+    table, out = tmp / "spelled.csv", tmp / "spelled.onnx"
+    code("a net", hone("new", "1-2 softmax", "-o", tmp / "two.onnx"), 0)
+    made = {"00 and 01": ("00", "01"), "-1 and +1": ("-1", "+1"), "1.0 and 2.0": ("1.0", "2.0"), "0.0 and 1.0": ("0.0", "1.0")}
+    told = {"1.0 and 2.0": ("1", "2"), "0.0 and 1.0": ("0", "1")}  # plain numbers
+    for what, names in made.items():
+        table.write_text("a,y\n" + "".join(f"{k - 0.5},{names[k]}\n" for k in (0, 1) * 20))
+        code(what, hone("train", tmp / "two.onnx", "--data", table, "--target", "y", "--lr", "0.3", "--force", "-o", out), 0)
+        code("labels", hone("predict", out, "--data", table, "--ignore", "y", "--argmax", "--force", "-o", tmp / "l.csv"), 0)
+        labels = [line[0] for line in list(csv.reader(open(tmp / "l.csv")))[1:]]
+        check(f"{what} come back", labels == list(told.get(what, names)) * 20, labels[:4])
+    table.write_text("a,y\n1,01\n2,0\n3,1\n")
+    where = ["train", tmp / "two.onnx", "--data", table, "--target", "y", "--force", "-o", out]
+    code("1 and 01", hone(*where), 4, "label '01' in row 2 and '1' in row 4, wanted one spelling")
+    table.write_bytes("a,y\n1,ja\n2,für\n".encode("latin1"))
+    code("latin1", hone(*where), 4, "row 3, column 1 (from 0): found the byte 0xFC", "iconv -f latin1")
+
+
 def test_refusals(val):
     base = ["train", NET, "--data", TRAIN, "--target", "label", "--epochs", "1", "-o", tmp / "z.onnx"]
     code("text without --encode", hone(*base), 4, "column 'colour'", "--encode colour=onehot|ordinal")
@@ -212,5 +231,6 @@ test_inputs_by_name()
 test_fills(train)
 test_tune()
 test_labels()
+test_spelling()
 test_refusals(val)
 _hone.finish("tables", tmp)

@@ -138,6 +138,95 @@ START_TEST(model_lists)
 }
 END_TEST
 
+/* The classes are called so, and are no class numbers. */
+static void names_are(const char *text, int64_t n, const char *const *wanted)
+{
+    labels(text);
+    HN_OK(fit(NULL, n), err);
+    ck_assert_int_eq(classes.n, n);
+    ck_assert_int_eq(classes.identity, 0);
+    for (int64_t k = 0; k < n; k++) ck_assert_str_eq(classes.text[k], wanted[k]);
+    hn_array_close(&y);
+    hn_classes_free(&classes);
+}
+
+START_TEST(spelling_stays)
+{
+    names_are("02\n00\n01\n02\n", 3, (const char *const[]){ "00", "01", "02" });
+    names_are("\"01\"\n 02\n02\n", 2, (const char *const[]){ "01", "02" });
+    names_are("+1\n-1\n+1\n", 2, (const char *const[]){ "-1", "+1" });
+    names_are("007\n1.5\n", 2, (const char *const[]){ "1.5", "007" });
+    names_are("0\n1.0\n2\n", 3, (const char *const[]){ "0", "1.0", "2" });
+    FITS("02\n00\n01\n02\n", NULL, 3, 2, 0, 1, 2);
+    FAILS("00\n01\n", NULL, 3, "found label '00'", "2 different ones, wanted 3 labels");
+    labels("01\n00\n");
+    HN_OK(fit(NULL, 2), err);
+    hn_array_close(&y);
+    labels("0\n1\n"); /* the zeros were lost on the way: nothing else can be meant */
+    map_is((const int32_t[]){ 0, 1 });
+    hn_array_close(&y);
+    hn_classes_free(&classes);
+}
+END_TEST
+
+START_TEST(numbers_stay_numbers)
+{
+    FITS("0.0\n2.0\n1.0\n", NULL, 3, 0, 2,
+         1); /* as pandas writes integers once a value was missing */
+    labels("1.000000000000000000e+00\n0.000000000000000000e+00\n"); /* numpy.savetxt */
+    HN_OK(fit(NULL, 2), err);
+    ck_assert_int_eq(classes.identity, 1);
+    hn_array_close(&y);
+    hn_classes_free(&classes);
+    labels("1\n2.5\n3.0\n007\n");
+    ck_assert_int_eq(y.dtype, HN_F64); /* targets of a regression, whatever they look like */
+    ck_assert(f64(&y, 3, 0) == 7);
+    hn_array_close(&y);
+    labels("1\n2.5\n3.0\n");
+    ck_assert_int_eq(y.n_spelling, 0);
+    hn_array_close(&y);
+}
+END_TEST
+
+START_TEST(two_spellings_are_refused)
+{
+    FAILS("01\n2\n1\n", NULL, 2, "t.csv", "found label '01' in row 1 and '1' in row 3",
+          "wanted one spelling");
+    FAILS("0\n1.0\n2\n1\n", NULL, 3, "found label '1.0' in row 2 and '1' in row 4");
+    const char *const texts[] = { "2", "1", "01" };
+    HN_OK(hn_array_wrap_text(&y, &mem, "y", texts, 3, &err), err);
+    REFUSED(fit(NULL, 3), HONE_E_DATA, "found label '1' in row 2 and '01' in row 3");
+    hn_array_close(&y);
+    labels("1\n2\n");
+    HN_OK(fit(NULL, 2), err);
+    hn_array_close(&y);
+    struct hn_array out;
+    labels("1\n02\n2\n");
+    REFUSED(hn_labels_map(&classes, &mem, &y, &out, &err), HONE_E_DATA,
+            "found label '02' in row 2 and '2' in row 3");
+    hn_array_close(&y);
+    hn_classes_free(&classes);
+}
+END_TEST
+
+START_TEST(text_stays_text)
+{
+    const char *const texts[] = { "1.0", "0.0", "2.0" };
+    HN_OK(hn_array_wrap_text(&y, &mem, "y", texts, 3, &err), err);
+    HN_OK(fit(NULL, 3), err);
+    ck_assert_int_eq(classes.identity, 0);
+    ck_assert_str_eq(classes.text[1], "1.0");
+    map_is((const int32_t[]){ 1, 0, 2 });
+    hn_array_close(&y);
+    hn_classes_free(&classes);
+    struct hn_classes model; /* what a column of numbers is called, in a list that is text */
+    HN_OK(hn_classes_from_text(&model, &mem, (const char *const[]){ "01", "02", "other" }, 3, &err),
+          err);
+    FITS("02\n01\n", &model, 3, 1, 0);
+    hn_classes_free(&model);
+}
+END_TEST
+
 START_TEST(validation_uses_the_training_list)
 {
     labels("b\na\nc\n");
@@ -194,5 +283,7 @@ END_TEST
 HN_TEST_MAIN("labels", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, class_numbers_stay); tcase_add_test(tc, other_sets_are_sorted);
              tcase_add_test(tc, ambiguous_sets_are_refused); tcase_add_test(tc, model_lists);
+             tcase_add_test(tc, spelling_stays); tcase_add_test(tc, numbers_stay_numbers);
+             tcase_add_test(tc, two_spellings_are_refused); tcase_add_test(tc, text_stays_text);
              tcase_add_test(tc, validation_uses_the_training_list);
              tcase_add_test(tc, integer_arrays); tcase_add_test(tc, groups);)

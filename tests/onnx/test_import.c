@@ -323,6 +323,11 @@ START_TEST(class_lists)
     p = import(m);
     ck_assert(p.g->classes.n == 2 && p.g->classes.are_int);
     close_graph(p);
+    m = b_mlp();
+    b_sub(&m, M_META, b_entry("hone.classes", "00\n01")); /* no numbers: 0 is spelled 0 */
+    p = import(m);
+    ck_assert(p.g->classes.n == 2 && !p.g->classes.are_int);
+    close_graph(p);
 
     int64_t classes[3] = { 3, 5, 9 };
     g = b_mlp_graph();
