@@ -273,7 +273,7 @@ void hn_classes_free(struct hn_classes *c);
  *     nobody knows where the missing ones belong.
  * Labels that a file spells otherwise than 0, 1, 2 (00, 01, or 1 beside 2.0) are no class numbers: 1, 3 or 4; a column of
  * 0.0, 1.0, 2.0 alone, as pandas writes integers once a value was missing, has numbers. Two spellings of one number in a
- * column are an error naming both rows.
+ * column are an error naming both rows. false and true in any case are the labels 0 and 1 of a list that has just those.
  * 3 and 4 are said in the note, 1 when it is not the identity. What fits none of them is an error naming a row. */
 struct hn_label_request {
     const struct hn_array *y;

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <strings.h>
 
 enum { CLASSES_MAX = 65536 };
 
@@ -110,10 +111,19 @@ static int compare(const struct hn_classes *c, int64_t k, double number, const c
     return strcmp(text, c->text[k]);
 }
 
+/* The number that a label is, of a list of numbers. A list of 0 and 1 is of yes and no: what Python writes for them. */
+static int label_number(const struct hn_classes *c, const char *text, double *number)
+{
+    if (hn_cell_number(text, strlen(text), number)) return 1;
+    if (c->n != 2 || c->number[c->order[0]] != 0 || c->number[c->order[1]] != 1) return 0;
+    *number = strcasecmp(text, "true") == 0;
+    return *number == 1 || strcasecmp(text, "false") == 0;
+}
+
 /* The class of a label given as a number, or as text; -1 when it has none. */
 static int64_t find(const struct hn_classes *c, double number, const char *text)
 {
-    if (c->numeric && text && !hn_cell_number(text, strlen(text), &number)) return -1;
+    if (c->numeric && text && !label_number(c, text, &number)) return -1;
     if (c->identity)
         return number >= 0 && number < (double)c->n && number == floor(number) ? (int64_t)number
                                                                                : -1;

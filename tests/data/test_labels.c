@@ -227,6 +227,22 @@ START_TEST(text_stays_text)
 }
 END_TEST
 
+START_TEST(yes_and_no_of_python)
+{
+    struct hn_classes model;
+    HN_OK(hn_classes_from_i64(&model, &mem, (const int64_t[]){ 0, 1 }, 2, &err), err);
+    FITS("True\nFalse\nTRUE\n", &model, 2, 1, 0, 1);
+    FAILS("True\nyes\n", &model, 2, "row 2: found label yes");
+    hn_classes_free(&model);
+    HN_OK(hn_classes_from_i64(&model, &mem, (const int64_t[]){ 1, 0 }, 2, &err), err);
+    FITS("true\nfalse\n", &model, 2, 0, 1);
+    hn_classes_free(&model);
+    HN_OK(hn_classes_from_i64(&model, &mem, (const int64_t[]){ 1, 2 }, 2, &err), err);
+    FAILS("True\nFalse\n", &model, 2, "row 1: found label 'True'");
+    hn_classes_free(&model);
+}
+END_TEST
+
 START_TEST(validation_uses_the_training_list)
 {
     labels("b\na\nc\n");
@@ -285,5 +301,6 @@ HN_TEST_MAIN("labels", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, ambiguous_sets_are_refused); tcase_add_test(tc, model_lists);
              tcase_add_test(tc, spelling_stays); tcase_add_test(tc, numbers_stay_numbers);
              tcase_add_test(tc, two_spellings_are_refused); tcase_add_test(tc, text_stays_text);
+             tcase_add_test(tc, yes_and_no_of_python);
              tcase_add_test(tc, validation_uses_the_training_list);
              tcase_add_test(tc, integer_arrays); tcase_add_test(tc, groups);)
