@@ -26,7 +26,7 @@ hone_status hn_context_create_with(const hone_context_opts *opts, const struct h
     hn_mem_init(&mem, o.memory_budget);
     if (o.alloc) mem.alloc = o.alloc, mem.release = o.release, mem.user = o.alloc_user;
     hone_context *ctx = hn_calloc(&mem, 1, sizeof *ctx);
-    if (!ctx) return hn_nomem(err, "the context", sizeof *ctx);
+    if (!ctx) return hn_nomem_why(&mem, hn_nomem(err, "the context", sizeof *ctx), err);
     hn_mem_init(&ctx->mem, mem.budget);
     ctx->mem.alloc = mem.alloc, ctx->mem.release = mem.release, ctx->mem.user = mem.user;
     atomic_store(&ctx->mem.used, atomic_load(&mem.used)); /* the context itself counts too */

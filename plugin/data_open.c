@@ -259,8 +259,8 @@ static void csv_options(struct hn_opener *o)
     o->csv.ignore = o->ignore;
 }
 
-hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_params *params,
-                           hone_data **out, hone_error *err)
+static hone_status open_data(hone_context *ctx, const hone_model *m, const hone_params *params,
+                             hone_data **out, hone_error *err)
 {
     *out = NULL;
     HN_TRY(hn_plugins_open(ctx, params, err));
@@ -289,4 +289,10 @@ hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_pa
     }
     *out = d;
     return HONE_OK;
+}
+
+hone_status hone_data_open(hone_context *ctx, const hone_model *m, const hone_params *params,
+                           hone_data **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, open_data(ctx, m, params, out, err), err);
 }

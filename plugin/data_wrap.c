@@ -84,8 +84,8 @@ static hone_status check_role(hone_role role, hone_error *err)
                    "found %d, wanted HONE_TRAIN, HONE_VAL, HONE_TEST or HONE_PRETRAIN", (int)role);
 }
 
-hone_status hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
-                           const hone_array *y, size_t n_y, hone_data **data, hone_error *err)
+static hone_status wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
+                        const hone_array *y, size_t n_y, hone_data **data, hone_error *err)
 {
     HN_TRY(check_role(role, err));
     if (role == HONE_PRETRAIN && n_y)
@@ -111,7 +111,13 @@ hone_status hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *
     return st;
 }
 
-hone_status hone_data_weights(hone_data *d, hone_role role, const hone_array *w, hone_error *err)
+hone_status hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x, size_t n_x,
+                           const hone_array *y, size_t n_y, hone_data **data, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, wrap(ctx, role, x, n_x, y, n_y, data, err), err);
+}
+
+static hone_status weigh(hone_data *d, hone_role role, const hone_array *w, hone_error *err)
 {
     struct hn_tensor t;
     struct hn_array a = { 0 };
@@ -133,4 +139,9 @@ hone_status hone_data_weights(hone_data *d, hone_role role, const hone_array *w,
     hn_array_close(&r->weight);
     r->weight = a;
     return HONE_OK;
+}
+
+hone_status hone_data_weights(hone_data *d, hone_role role, const hone_array *w, hone_error *err)
+{
+    return hn_nomem_why(&d->ctx->mem, weigh(d, role, w, err), err);
 }

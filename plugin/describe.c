@@ -300,7 +300,7 @@ static hone_status describe(hone_model *m, hone_result *r, struct hn_arena *a, h
     return hn_result_done(r, err);
 }
 
-hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err)
+static hone_status describe_model(hone_model *m, hone_result **out, hone_error *err)
 {
     hone_context *ctx = hn_model_context(m);
     struct hn_arena lists;
@@ -312,4 +312,9 @@ hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *er
     hone_result_destroy(*out);
     *out = NULL;
     return st;
+}
+
+hone_status hone_model_describe(hone_model *m, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem, describe_model(m, out, err), err);
 }

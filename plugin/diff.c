@@ -45,8 +45,8 @@ static hone_status compare(const struct hn_onnx *a, const struct hn_onnx *b, hon
     return hn_result_done(r, err);
 }
 
-hone_status hone_diff(hone_context *ctx, const char *path_a, const char *path_b, hone_result **out,
-                      hone_error *err)
+static hone_status diff(hone_context *ctx, const char *path_a, const char *path_b,
+                        hone_result **out, hone_error *err)
 {
     struct hn_onnx *a = NULL, *b = NULL;
     *out = NULL;
@@ -60,4 +60,10 @@ hone_status hone_diff(hone_context *ctx, const char *path_a, const char *path_b,
     hone_result_destroy(*out);
     *out = NULL;
     return st;
+}
+
+hone_status hone_diff(hone_context *ctx, const char *path_a, const char *path_b, hone_result **out,
+                      hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, diff(ctx, path_a, path_b, out, err), err);
 }

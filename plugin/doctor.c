@@ -53,7 +53,7 @@ static void put_gpu(hone_result *r)
     hn_result_close(r);
 }
 
-hone_status hone_doctor(hone_context *ctx, hone_result **out, hone_error *err)
+static hone_status doctor(hone_context *ctx, hone_result **out, hone_error *err)
 {
     struct hn_device d;
     *out = NULL;
@@ -72,4 +72,9 @@ hone_status hone_doctor(hone_context *ctx, hone_result **out, hone_error *err)
     hone_result_destroy(*out);
     *out = NULL;
     return st;
+}
+
+hone_status hone_doctor(hone_context *ctx, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, doctor(ctx, out, err), err);
 }

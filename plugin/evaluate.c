@@ -54,8 +54,8 @@ static hone_status figures_of(struct hn_session *s, struct hn_figures *f, hone_e
     return st;
 }
 
-hone_status hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
-                          hone_error *err)
+static hone_status evaluate(hone_model *m, hone_data *d, const hone_params *params,
+                            hone_result **out, hone_error *err)
 {
     *out = NULL;
     struct hn_session *s = NULL;
@@ -65,4 +65,10 @@ hone_status hone_evaluate(hone_model *m, hone_data *d, const hone_params *params
     if (st == HONE_OK) st = result_of(m, s, &f, out, err);
     hn_session_close(s);
     return st;
+}
+
+hone_status hone_evaluate(hone_model *m, hone_data *d, const hone_params *params, hone_result **out,
+                          hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem, evaluate(m, d, params, out, err), err);
 }

@@ -293,8 +293,8 @@ static hone_status check_model(struct check *c, hone_error *err)
     return st == HONE_OK ? hn_result_done(c->result, err) : st;
 }
 
-hone_status hone_gradcheck(hone_model *m, const hone_params *params, hone_result **out,
-                           hone_error *err)
+static hone_status gradcheck(hone_model *m, const hone_params *params, hone_result **out,
+                             hone_error *err)
 {
     struct check c = { .ctx = hn_model_context(m), .model = m, .params = params };
     *out = NULL;
@@ -307,4 +307,10 @@ hone_status hone_gradcheck(hone_model *m, const hone_params *params, hone_result
     else
         hone_result_destroy(c.result);
     return st;
+}
+
+hone_status hone_gradcheck(hone_model *m, const hone_params *params, hone_result **out,
+                           hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem, gradcheck(m, params, out, err), err);
 }

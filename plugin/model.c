@@ -234,7 +234,7 @@ done:
     return st;
 }
 
-hone_status hone_model_load(hone_context *ctx, const char *path, hone_model **out, hone_error *err)
+static hone_status load(hone_context *ctx, const char *path, hone_model **out, hone_error *err)
 {
     struct hn_onnx *onnx;
     *out = NULL;
@@ -242,8 +242,13 @@ hone_status hone_model_load(hone_context *ctx, const char *path, hone_model **ou
     return finish_load(ctx, onnx, NULL, out, err);
 }
 
-hone_status hone_model_load_bytes(hone_context *ctx, const void *bytes, size_t n, const char *dir,
-                                  hone_model **out, hone_error *err)
+hone_status hone_model_load(hone_context *ctx, const char *path, hone_model **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, load(ctx, path, out, err), err);
+}
+
+static hone_status load_bytes(hone_context *ctx, const void *bytes, size_t n, const char *dir,
+                              hone_model **out, hone_error *err)
 {
     struct hn_onnx *onnx;
     *out = NULL;
@@ -257,6 +262,12 @@ hone_status hone_model_load_bytes(hone_context *ctx, const void *bytes, size_t n
     if (st == HONE_OK) return finish_load(ctx, onnx, copy, out, err);
     hn_free(&ctx->mem, copy);
     return st;
+}
+
+hone_status hone_model_load_bytes(hone_context *ctx, const void *bytes, size_t n, const char *dir,
+                                  hone_model **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, load_bytes(ctx, bytes, n, dir, out, err), err);
 }
 
 void hone_model_destroy(hone_model *m)
@@ -338,7 +349,8 @@ hone_status hn_model_apply(hone_model *m, const struct hn_edit_line *line, hone_
 
 hone_status hone_model_edit(hone_model *m, const char *line, hone_error *err)
 {
-    return hn_model_apply(m, &(struct hn_edit_line){ .text = line }, err);
+    return hn_nomem_why(&m->ctx->mem,
+                        hn_model_apply(m, &(struct hn_edit_line){ .text = line }, err), err);
 }
 
 /* ---- inner doors ----------------------------------------------------------------------------- */

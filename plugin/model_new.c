@@ -27,8 +27,8 @@ static hone_status draw_weights(hone_model *m, uint64_t seed, hone_error *err)
     return st;
 }
 
-hone_status hone_model_new(hone_context *ctx, const char *spec, uint64_t seed, hone_model **out,
-                           hone_error *err)
+static hone_status new_model(hone_context *ctx, const char *spec, uint64_t seed, hone_model **out,
+                             hone_error *err)
 {
     struct hn_new_spec parsed;
     struct hn_buffer empty, full;
@@ -46,4 +46,10 @@ hone_status hone_model_new(hone_context *ctx, const char *spec, uint64_t seed, h
     hn_buffer_free(&empty);
     hn_buffer_free(&full);
     return st;
+}
+
+hone_status hone_model_new(hone_context *ctx, const char *spec, uint64_t seed, hone_model **out,
+                           hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, new_model(ctx, spec, seed, out, err), err);
 }

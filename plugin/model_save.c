@@ -136,8 +136,7 @@ static hone_status check_bytes(hone_model *m, hone_error *err)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-hone_status hone_model_save(hone_model *m, const char *path, const hone_params *params,
-                            hone_error *err)
+static hone_status save(hone_model *m, const char *path, const hone_params *params, hone_error *err)
 {
     struct hn_changes c;
     int force = hn_param_b(params, "force");
@@ -149,6 +148,12 @@ hone_status hone_model_save(hone_model *m, const char *path, const hone_params *
     hn_model_changes_free(m, &c);
     if (st == HONE_OK) hn_rundir_saved(hn_model_context(m), path);
     return st;
+}
+
+hone_status hone_model_save(hone_model *m, const char *path, const hone_params *params,
+                            hone_error *err)
+{
+    return hn_nomem_why(&m->ctx->mem, save(m, path, params, err), err);
 }
 
 struct host_writer {
@@ -164,8 +169,8 @@ static hone_status write_to_host(struct hn_sink *s, const void *p, size_t n, hon
     return hn_fail(err, HONE_E_IO, "model", "the caller's write function failed");
 }
 
-hone_status hone_model_save_bytes(hone_model *m, int (*write)(void *user, const void *p, size_t n),
-                                  void *user, hone_error *err)
+static hone_status save_bytes(hone_model *m, int (*write)(void *user, const void *p, size_t n),
+                              void *user, hone_error *err)
 {
     struct host_writer h = { { write_to_host }, write, user };
     struct hn_changes c;
@@ -174,4 +179,10 @@ hone_status hone_model_save_bytes(hone_model *m, int (*write)(void *user, const 
     hone_status st = hn_onnx_write(hn_model_onnx(m), &c, 1, &h.sink, err);
     hn_model_changes_free(m, &c);
     return st;
+}
+
+hone_status hone_model_save_bytes(hone_model *m, int (*write)(void *user, const void *p, size_t n),
+                                  void *user, hone_error *err)
+{
+    return hn_nomem_why(&m->ctx->mem, save_bytes(m, write, user, err), err);
 }

@@ -173,7 +173,7 @@ static hone_status check(const struct row *r, const char *text, size_t n, hone_e
 hone_status hone_params_create(hone_context *ctx, hone_params **out, hone_error *err)
 {
     *out = hn_calloc(&ctx->mem, 1, sizeof **out);
-    if (!*out) return hn_nomem(err, "the parameters", sizeof **out);
+    if (!*out) return hn_nomem_why(&ctx->mem, hn_nomem(err, "the parameters", sizeof **out), err);
     (*out)->mem = &ctx->mem;
     return HONE_OK;
 }
@@ -231,7 +231,7 @@ static hone_status unknown(const char *name, hone_error *err)
     return near ? hn_hint(err, st, "did you mean '%s'?", near) : st;
 }
 
-hone_status hone_params_set(hone_params *p, const char *name, const char *value, hone_error *err)
+static hone_status set(hone_params *p, const char *name, const char *value, hone_error *err)
 {
     int i = find(name);
     if (i < 0) return unknown(name, err);
@@ -247,6 +247,11 @@ hone_status hone_params_set(hone_params *p, const char *name, const char *value,
     clear(p->mem, &p->values[i]);
     p->values[i] = fresh;
     return HONE_OK;
+}
+
+hone_status hone_params_set(hone_params *p, const char *name, const char *value, hone_error *err)
+{
+    return hn_nomem_why(p->mem, set(p, name, value, err), err);
 }
 
 hone_status hn_params_copy(const hone_params *from, hone_params **out, hone_error *err)

@@ -339,9 +339,9 @@ static void check_offers(struct hn_check *c, const char *const *samples, size_t 
     hone_context_destroy(ctx);
 }
 
-hone_status hone_plugin_check(hone_context *ctx, const char *path, const char *const *samples,
-                              size_t n_samples, void (*step)(void *user, const char *what),
-                              void *user, hone_result **out, hone_error *err)
+static hone_status check_plugin(hone_context *ctx, const char *path, const char *const *samples,
+                                size_t n_samples, void (*step)(void *user, const char *what),
+                                void *user, hone_result **out, hone_error *err)
 {
     struct hn_check c = { .ctx = ctx, .path = path, .step = step, .user = user };
     hone_context *shown;
@@ -361,4 +361,12 @@ hone_status hone_plugin_check(hone_context *ctx, const char *path, const char *c
     hone_result_destroy(*out);
     *out = NULL;
     return st;
+}
+
+hone_status hone_plugin_check(hone_context *ctx, const char *path, const char *const *samples,
+                              size_t n_samples, void (*step)(void *user, const char *what),
+                              void *user, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem,
+                        check_plugin(ctx, path, samples, n_samples, step, user, out, err), err);
 }

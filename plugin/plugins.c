@@ -337,7 +337,7 @@ static void link_all(hone_context *ctx)
     }
 }
 
-hone_status hone_plugin_load(hone_context *ctx, const char *path, hone_error *err)
+static hone_status load_plugin(hone_context *ctx, const char *path, hone_error *err)
 {
     size_t n;
     const char *wanted = split_item(path, &n);
@@ -368,6 +368,11 @@ hone_status hone_plugin_load(hone_context *ctx, const char *path, hone_error *er
     *end = p;
     link_all(ctx);
     return HONE_OK;
+}
+
+hone_status hone_plugin_load(hone_context *ctx, const char *path, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, load_plugin(ctx, path, err), err);
 }
 
 hone_status hn_plugins_open(hone_context *ctx, const hone_params *p, hone_error *err)
@@ -470,7 +475,7 @@ void hn_plugins_json(struct hn_json *j, const hone_context *ctx)
     hn_json_close(j);
 }
 
-hone_status hone_plugin_list(hone_context *ctx, hone_result **out, hone_error *err)
+static hone_status list(hone_context *ctx, hone_result **out, hone_error *err)
 {
     HN_TRY(hn_result_create(ctx, "hone.plugins/1", out, err));
     hn_plugins_result(*out, ctx);
@@ -479,4 +484,9 @@ hone_status hone_plugin_list(hone_context *ctx, hone_result **out, hone_error *e
     hone_result_destroy(*out);
     *out = NULL;
     return st;
+}
+
+hone_status hone_plugin_list(hone_context *ctx, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, list(ctx, out, err), err);
 }

@@ -247,8 +247,8 @@ void hn_predict_close(struct hn_predictor *p)
     p->s = NULL;
 }
 
-hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
-                         hone_predict_fn each, void *user, hone_result **out, hone_error *err)
+static hone_status predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
+                           hone_predict_fn each, void *user, hone_result **out, hone_error *err)
 {
     *out = NULL;
     hone_context *ctx = hn_model_context(m);
@@ -278,4 +278,11 @@ hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params,
     hn_predict_close(&p);
     if (st == HONE_OK) *out = r;
     return st;
+}
+
+hone_status hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,
+                         hone_predict_fn each, void *user, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem,
+                        predict(m, d, params, path, each, user, out, err), err);
 }

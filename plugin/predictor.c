@@ -170,8 +170,8 @@ static hone_status make(hone_predictor *q, hone_model *m, const hone_params *par
     return HONE_OK;
 }
 
-hone_status hone_predictor_create(hone_model *m, const hone_params *params, int64_t max_rows,
-                                  hone_predictor **out, hone_error *err)
+static hone_status create(hone_model *m, const hone_params *params, int64_t max_rows,
+                          hone_predictor **out, hone_error *err)
 {
     struct hn_mem *mem = &hn_model_context(m)->mem;
     *out = NULL;
@@ -196,6 +196,12 @@ hone_status hone_predictor_create(hone_model *m, const hone_params *params, int6
     else
         hone_predictor_destroy(q);
     return st;
+}
+
+hone_status hone_predictor_create(hone_model *m, const hone_params *params, int64_t max_rows,
+                                  hone_predictor **out, hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem, create(m, params, max_rows, out, err), err);
 }
 
 void hone_predictor_destroy(hone_predictor *q)

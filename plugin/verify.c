@@ -368,8 +368,8 @@ static hone_status verify_all(struct verify *v, const char *const *dirs, size_t 
     return hn_result_done(result, err);
 }
 
-hone_status hone_verify(hone_model *m, const char *const *dirs, size_t n_dirs,
-                        const hone_params *params, hone_result **out, hone_error *err)
+static hone_status verify(hone_model *m, const char *const *dirs, size_t n_dirs,
+                          const hone_params *params, hone_result **out, hone_error *err)
 {
     struct verify v = { .model = m, .ctx = m->ctx, .params = params };
     v.rtol = hn_param_f(params, "rtol");
@@ -385,4 +385,10 @@ hone_status hone_verify(hone_model *m, const char *const *dirs, size_t n_dirs,
     hone_result_destroy(*out);
     *out = NULL;
     return st;
+}
+
+hone_status hone_verify(hone_model *m, const char *const *dirs, size_t n_dirs,
+                        const hone_params *params, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&m->ctx->mem, verify(m, dirs, n_dirs, params, out, err), err);
 }

@@ -5,6 +5,7 @@
  * poisoned, because the alignment would hide short overruns. */
 #include "ops/base/memory.h"
 #include "ops/base/format.h"
+#include "ops/base/status.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,8 @@ void hn_mem_init(struct hn_mem *m, size_t budget)
     atomic_init(&m->used, 0);
     atomic_init(&m->peak, 0);
     atomic_init(&m->count, 0);
+    atomic_init(&m->over, 0);
+    atomic_init(&m->over_used, 0);
 }
 
 static struct head *head_of(void *p) { return (struct head *)p - 1; }
@@ -63,7 +66,11 @@ static int reserve(struct hn_mem *m, size_t total)
     size_t limit = m->budget ? m->budget : PTRDIFF_MAX;
     size_t old = atomic_load_explicit(&m->used, memory_order_relaxed);
     do {
-        if (total > limit || old > limit - total) return 0;
+        if (total > limit || old > limit - total) {
+            atomic_store_explicit(&m->over_used, old, memory_order_relaxed);
+            atomic_store_explicit(&m->over, m->budget ? total : 0, memory_order_relaxed);
+            return 0;
+        }
     } while (!atomic_compare_exchange_weak_explicit(&m->used, &old, old + total,
                                                     memory_order_relaxed, memory_order_relaxed));
     size_t peak = atomic_load_explicit(&m->peak, memory_order_relaxed);
@@ -82,6 +89,7 @@ void *hn_alloc(struct hn_mem *m, size_t size)
     atomic_fetch_add_explicit(&m->count, 1, memory_order_relaxed);
     char *raw = m->alloc(m->user, total);
     if (!raw) {
+        atomic_store_explicit(&m->over, 0, memory_order_relaxed);
         atomic_fetch_sub_explicit(&m->used, total, memory_order_relaxed);
         return NULL;
     }
@@ -127,6 +135,17 @@ char *hn_strdup(struct hn_mem *m, const char *s)
     size_t n = strlen(s) + 1;
     char *p = hn_alloc(m, n);
     return p ? memcpy(p, s, n) : NULL;
+}
+
+hone_status hn_nomem_why(struct hn_mem *m, hone_status st, hone_error *err)
+{
+    if (st != HONE_E_NOMEM) return st;
+    const size_t over = atomic_load(&m->over);
+    if (!over) return st;
+    hn_fail(err, HONE_E_BUDGET, err ? err->where : "",
+            "%s (memory_budget is %zu bytes: %zu were in use, %zu more were asked for)",
+            err ? err->text : "", m->budget, atomic_load(&m->over_used), over);
+    return hn_hint(err, HONE_E_BUDGET, "a larger memory_budget of hone_context_opts, or 0");
 }
 
 /* ---- arena ---- */

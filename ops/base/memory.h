@@ -18,6 +18,9 @@ struct hn_mem {
     atomic_size_t used; /* live bytes */
     atomic_size_t peak;
     atomic_size_t count; /* allocations ever made: a training step must not move it */
+    /* of the allocation that failed last: bytes, administration included, and live ones then, where the budget refused it; 0
+     * where it did not */
+    atomic_size_t over, over_used;
 };
 
 void hn_mem_init(struct hn_mem *m, size_t budget); /* malloc and free */
@@ -28,6 +31,10 @@ void *hn_realloc(struct hn_mem *m, void *p, size_t n,
                  size_t size);           /* p may be NULL; old block kept on failure */
 void hn_free(struct hn_mem *m, void *p); /* NULL allowed */
 char *hn_strdup(struct hn_mem *m, const char *s);
+
+/* At the end of every public call: HONE_E_BUDGET in place of HONE_E_NOMEM, and the numbers added to what err says, where it was
+ * the budget that refused the last allocation. Within the library both are HONE_E_NOMEM. */
+hone_status hn_nomem_why(struct hn_mem *m, hone_status st, hone_error *err);
 
 /* Bump arena for things that die together (a graph, a program, a run's names). Cleared memory, 16-byte aligned. */
 struct hn_arena {

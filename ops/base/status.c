@@ -65,6 +65,7 @@ hone_status hn_hint(hone_error *err, hone_status code, const char *fmt, ...)
 
 hone_status hn_nomem(hone_error *err, const char *what, size_t n)
 {
+    if (!n) return hn_fail(err, HONE_E_NOMEM, "", "out of memory for %s", what);
     return hn_fail(err, HONE_E_NOMEM, "", "out of memory: %zu bytes for %s", n, what);
 }
 

@@ -16,7 +16,7 @@ hone_status hn_fail(hone_error *err, hone_status code, const char *where, const 
 hone_status hn_hint(hone_error *err, hone_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Out of memory for `what` ("the activation arena"), n bytes. */
+/* Out of memory for `what` ("the activation arena"), n bytes; 0: not known. */
 hone_status hn_nomem(hone_error *err, const char *what, size_t n);
 
 /* "HONE_E_IO" and "reading or writing a file failed". Never NULL. */

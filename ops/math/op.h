@@ -422,7 +422,7 @@ struct hn_plan {
     int32_t *zero_params;
     int n_zero_params; /* trained params no step writes a gradient of (zeroed, TRAIN and GRAD) */
 };
-/* HONE_E_NOMEM beyond max_bytes (0 = no limit). The plan keeps a pointer to the program. */
+/* HONE_E_BUDGET beyond max_bytes (0 = no limit). The plan keeps a pointer to the program. */
 hone_status hn_plan_create(struct hn_mem *m, const struct hn_program *p, enum hn_pass pass,
                            int64_t max_rows, size_t elem, size_t max_bytes, struct hn_plan **out,
                            hone_error *err);

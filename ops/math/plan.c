@@ -429,7 +429,7 @@ static hone_status build(struct build *b, size_t max_bytes)
     HN_TRY(hn_place(b->mem, b->spans, (size_t)b->n_spans, &b->plan->arena_bytes, b->err));
     if (max_bytes && b->plan->arena_bytes > max_bytes)
         return hn_fail(
-            b->err, HONE_E_NOMEM, "the plan",
+            b->err, HONE_E_BUDGET, "the plan",
             "the %s pass with %lld rows needs %zu bytes for activations, %zu are allowed",
             names[b->plan->pass], (long long)b->plan->max_rows, b->plan->arena_bytes, max_bytes);
     return fill_plan(b);

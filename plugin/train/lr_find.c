@@ -175,8 +175,8 @@ static hone_status find(struct hn_job *j, hone_data *d, const hone_callbacks *cb
     return result(&f, out, err);
 }
 
-hone_status hone_lr_find(hone_model *m, hone_data *d, const hone_params *params,
-                         const hone_callbacks *cb, hone_result **out, hone_error *err)
+static hone_status lr_find(hone_model *m, hone_data *d, const hone_params *params,
+                           const hone_callbacks *cb, hone_result **out, hone_error *err)
 {
     struct hn_job j;
     struct hn_model_mark *mark = NULL;
@@ -195,4 +195,10 @@ hone_status hone_lr_find(hone_model *m, hone_data *d, const hone_params *params,
     hone_result_destroy(*out);
     *out = NULL;
     return back;
+}
+
+hone_status hone_lr_find(hone_model *m, hone_data *d, const hone_params *params,
+                         const hone_callbacks *cb, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem, lr_find(m, d, params, cb, out, err), err);
 }

@@ -204,9 +204,9 @@ static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
     return hn_job_result(j, !ran && written, out, err);
 }
 
-hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
-                        const hone_callbacks *cb, hone_model **model, hone_result **out,
-                        hone_error *err)
+static hone_status resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
+                          const hone_callbacks *cb, hone_model **model, hone_result **out,
+                          hone_error *err)
 {
     struct hn_checkpoint c;
     struct hn_job j = { 0 };
@@ -234,4 +234,11 @@ hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_param
         *model = NULL;
     }
     return st;
+}
+
+hone_status hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
+                        const hone_callbacks *cb, hone_model **model, hone_result **out,
+                        hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, resume(ctx, run_dir, overrides, cb, model, out, err), err);
 }

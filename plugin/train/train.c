@@ -128,8 +128,8 @@ static hone_status run_on_cpu(const struct given *g, const hone_params *params, 
     return st;
 }
 
-hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
-                       const hone_callbacks *cb, hone_result **out, hone_error *err)
+static hone_status train_model(hone_model *m, hone_data *d, const hone_params *params,
+                               const hone_callbacks *cb, hone_result **out, hone_error *err)
 {
     struct given g = { m, d, cb, NULL };
     hone_context *ctx = hn_model_context(m);
@@ -155,4 +155,10 @@ hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
     hn_model_mark_free(g.mark);
     if (st != HONE_OK && err) *err = why;
     return st;
+}
+
+hone_status hone_train(hone_model *m, hone_data *d, const hone_params *params,
+                       const hone_callbacks *cb, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem, train_model(m, d, params, cb, out, err), err);
 }

@@ -369,8 +369,8 @@ static hone_status export(struct exporter *e, const char *study, const hone_para
     return st == HONE_OK ? result_of(e, path, journal, out, err) : st;
 }
 
-hone_status hone_study_export(hone_context *ctx, const char *study, const hone_params *params,
-                              hone_result **out, hone_error *err)
+static hone_status export_study(hone_context *ctx, const char *study, const hone_params *params,
+                                hone_result **out, hone_error *err)
 {
     struct exporter e = { .ctx = ctx };
     *out = NULL;
@@ -379,4 +379,10 @@ hone_status hone_study_export(hone_context *ctx, const char *study, const hone_p
     hn_study_close(e.study);
     hn_arena_clear(&e.arena);
     return st;
+}
+
+hone_status hone_study_export(hone_context *ctx, const char *study, const hone_params *params,
+                              hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, export_study(ctx, study, params, out, err), err);
 }

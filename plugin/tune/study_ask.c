@@ -28,8 +28,8 @@ static hone_status open_study(hone_study *s, const char *path, const hone_params
     return st == HONE_OK ? hn_study_enqueue_settings(s->study, params, err) : st;
 }
 
-hone_status hone_study_open(hone_context *ctx, const char *path, const hone_params *params,
-                            hone_study **out, hone_error *err)
+static hone_status open_handle(hone_context *ctx, const char *path, const hone_params *params,
+                               hone_study **out, hone_error *err)
 {
     hone_study *s = hn_calloc(&ctx->mem, 1, sizeof *s);
     *out = NULL;
@@ -41,6 +41,12 @@ hone_status hone_study_open(hone_context *ctx, const char *path, const hone_para
     else
         hone_study_close(s);
     return st;
+}
+
+hone_status hone_study_open(hone_context *ctx, const char *path, const hone_params *params,
+                            hone_study **out, hone_error *err)
+{
+    return hn_nomem_why(&ctx->mem, open_handle(ctx, path, params, out, err), err);
 }
 
 void hone_study_close(hone_study *s)
@@ -59,7 +65,7 @@ static hone_status done(hone_result **out, hone_status st, hone_error *err)
     return st;
 }
 
-hone_status hone_study_ask(hone_study *s, hone_result **out, hone_error *err)
+static hone_status ask(hone_study *s, hone_result **out, hone_error *err)
 {
     struct hn_claimed c;
     HN_TRY(hn_result_create(s->ctx, "hone.ask/1", out, err));
@@ -73,6 +79,11 @@ hone_status hone_study_ask(hone_study *s, hone_result **out, hone_error *err)
         hn_result_bool(*out, "exhausted", 1);
     }
     return done(out, st, err);
+}
+
+hone_status hone_study_ask(hone_study *s, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&s->ctx->mem, ask(s, out, err), err);
 }
 
 static void put_best(hone_study *s, hone_result *r, const struct hn_trial *trials, size_t n)
@@ -89,8 +100,8 @@ static void put_best(hone_study *s, hone_result *r, const struct hn_trial *trial
     hn_result_close(r);
 }
 
-hone_status hone_study_tell(hone_study *s, int64_t trial, double value, hone_result **out,
-                            hone_error *err)
+static hone_status tell(hone_study *s, int64_t trial, double value, hone_result **out,
+                        hone_error *err)
 {
     const struct hn_trial *trials;
     size_t n;
@@ -106,7 +117,13 @@ hone_status hone_study_tell(hone_study *s, int64_t trial, double value, hone_res
     return done(out, HONE_OK, err);
 }
 
-hone_status hone_study_describe(hone_study *s, hone_result **out, hone_error *err)
+hone_status hone_study_tell(hone_study *s, int64_t trial, double value, hone_result **out,
+                            hone_error *err)
+{
+    return hn_nomem_why(&s->ctx->mem, tell(s, trial, value, out, err), err);
+}
+
+static hone_status describe(hone_study *s, hone_result **out, hone_error *err)
 {
     const struct hn_study_opts *o = hn_study_settings(s->study);
     const struct hn_trial *trials;
@@ -135,4 +152,9 @@ hone_status hone_study_describe(hone_study *s, hone_result **out, hone_error *er
     hn_result_close(r);
     put_best(s, r, trials, n);
     return done(out, HONE_OK, err);
+}
+
+hone_status hone_study_describe(hone_study *s, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&s->ctx->mem, describe(s, out, err), err);
 }

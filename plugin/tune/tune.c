@@ -293,8 +293,8 @@ static void close_tune(struct hn_tune *t)
     hn_arena_clear(&t->arena);
 }
 
-hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
-                      const hone_tune_callbacks *cb, hone_result **out, hone_error *err)
+static hone_status tune_model(hone_model *m, hone_data *d, const hone_params *params,
+                              const hone_tune_callbacks *cb, hone_result **out, hone_error *err)
 {
     struct hn_tune t = { .ctx = hn_model_context(m),
                          .model = m,
@@ -336,4 +336,10 @@ hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
         hn_log(t.ctx, HONE_LOG_WARNING, "the model could not be put back as it was");
     hn_model_mark_free(mark);
     return st;
+}
+
+hone_status hone_tune(hone_model *m, hone_data *d, const hone_params *params,
+                      const hone_tune_callbacks *cb, hone_result **out, hone_error *err)
+{
+    return hn_nomem_why(&hn_model_context(m)->mem, tune_model(m, d, params, cb, out, err), err);
 }

@@ -319,6 +319,7 @@ static hone_status finish_trial(struct round *o, struct running *r, enum verdict
     struct hn_score s = { .n = r->judged, .k = t->judging.k, .fold = r->fold };
     struct hn_fold_result *last = &r->fold[r->judged - 1];
     struct hn_outcome_report report = { .state = HN_TRIAL_DONE };
+    last->why.code = hn_nomem_why(&t->ctx->mem, last->why.code, &last->why);
     if (v == FAILED && last->state == HN_FOLD_FAILED && r->is_default) {
         if (err) *err = last->why; /* the fixed settings themselves are wrong */
         return last->why.code;

@@ -2,6 +2,7 @@
  *
  * Blocks, budgets, the arena, growable arrays, checked arithmetic; every allocation failing in turn. */
 #include "ops/base/memory.h"
+#include "ops/base/status.h"
 #include "tests/fault.h"
 #include "tests/harness.h"
 #include <pthread.h>
@@ -79,6 +80,42 @@ START_TEST(budget_holds)
     ck_assert_int_lt(tiny, 10000 / 64);
     while (tiny > 0) hn_free(&m, blocks[--tiny]);
     ck_assert_uint_le(m.peak, 10000);
+}
+END_TEST
+
+static void *refused(void *user, size_t size)
+{
+    (void)user, (void)size;
+    return NULL;
+}
+
+START_TEST(who_refused_is_known)
+{
+    struct hn_mem m;
+    hone_error e = { 0 };
+    hn_mem_init(&m, 10000);
+    void *p = hn_alloc(&m, 6000);
+    ck_assert_ptr_null(hn_alloc(&m, 5000));
+    ck_assert_int_eq(hn_nomem_why(&m, HONE_OK, &e), HONE_OK);
+    ck_assert_int_eq(hn_nomem_why(&m, HONE_E_DATA, &e), HONE_E_DATA);
+    ck_assert_int_eq(hn_nomem_why(&m, HONE_E_NOMEM, NULL), HONE_E_BUDGET);
+    ck_assert_int_eq(hn_nomem_why(&m, hn_nomem(&e, "a block", 5000), &e), HONE_E_BUDGET);
+    ck_assert_int_eq(e.code, HONE_E_BUDGET);
+    char text[200];
+    snprintf(text, sizeof text,
+             "out of memory: 5000 bytes for a block (memory_budget is 10000 bytes: %zu were in "
+             "use, %zu more were asked for)",
+             atomic_load(&m.used), atomic_load(&m.used) - 1000);
+    ck_assert_str_eq(e.text, text);
+    ck_assert(e.hint[0]);
+    m.alloc = refused; /* within the budget, but there is none */
+    ck_assert_ptr_null(hn_alloc(&m, 100));
+    ck_assert_int_eq(hn_nomem_why(&m, hn_nomem(&e, "a block", 0), &e), HONE_E_NOMEM);
+    ck_assert_str_eq(e.text, "out of memory for a block");
+    hn_free(&m, p);
+    hn_mem_init(&m, 0); /* no budget refuses what nobody could have */
+    ck_assert_ptr_null(hn_alloc(&m, PTRDIFF_MAX - 4096));
+    ck_assert_int_eq(hn_nomem_why(&m, HONE_E_NOMEM, &e), HONE_E_NOMEM);
 }
 END_TEST
 
@@ -188,6 +225,6 @@ END_TEST
 HN_TEST_MAIN("memory", tcase_add_test(tc, blocks_are_aligned_and_counted);
              tcase_add_test(tc, realloc_keeps_the_bytes);
              tcase_add_test(tc, absurd_sizes_are_refused); tcase_add_test(tc, budget_holds);
-             tcase_add_test(tc, threads_share_a_budget);
+             tcase_add_test(tc, who_refused_is_known); tcase_add_test(tc, threads_share_a_budget);
              tcase_add_test(tc, arena_gives_cleared_separate_memory);
              tcase_add_test(tc, every_allocation_may_fail); tcase_add_test(tc, arithmetic);)

@@ -422,7 +422,7 @@ START_TEST(budget_and_overflow_are_refused)
     tb_output(&t, y);
     tb_finish(&t);
     ck_assert_int_eq(hn_plan_create(&t.mem, &t.p, HN_PASS_PREDICT, 100, 8, 1000000, &p, &err),
-                     HONE_E_NOMEM);
+                     HONE_E_BUDGET);
     ck_assert_ptr_null(p);
     ck_assert_msg(strstr(err.text, "1000000") && strstr(err.text, "prediction"), "%s", err.text);
     HN_OK(hn_plan_create(&t.mem, &t.p, HN_PASS_PREDICT, 100, 8, 2000000, &p, &err), err);
