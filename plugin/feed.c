@@ -163,6 +163,15 @@ static hone_status head_over(struct hn_head *h, const struct hn_dataset *raw, vo
 
 /* ---- data sets -------------------------------------------------------------------------------------------------------- */
 
+/* What is finite in the file's type may not be in that of the program. */
+static hone_status check_range(const struct hn_session *s, const struct hn_array *a, double factor,
+                               hone_error *err)
+{
+    struct hn_array used = *a; /* looked at only */
+    used.scale = factor;
+    return hn_array_check_range(&used, s->backend->elem == 8 ? HN_F64 : HN_F32, err);
+}
+
 static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **out, hone_error *err)
 {
     const struct hn_own *own = s->own;
@@ -175,8 +184,10 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
     int n = 0;
     if (!set || !x || !y) return hn_nomem(err, "a data set", sizeof *set);
     for (size_t i = 0; i < g->n_inputs; i++) {
-        x[i] = column_of(&r->x[hn_session_input_array(s, role, i)].a);
+        const struct hn_array *a = &r->x[hn_session_input_array(s, role, i)].a;
+        x[i] = column_of(a);
         if (own->spared[i]) x[i].scale = 1;
+        HN_TRY(check_range(s, a, x[i].scale, err));
     }
     for (size_t t = 0; t < n_y; t++) {
         const struct hn_array *a = hn_session_target_array(s, role, (int)t);
@@ -191,6 +202,7 @@ static hone_status raw_set(struct hn_session *s, int role, struct hn_dataset **o
             return hn_fail(err, HONE_E_DATA, a->source,
                            "a row has %lld targets, output '%s' wants %lld", (long long)a->per_row,
                            s->targets[t].output_name, (long long)want);
+        HN_TRY(check_range(s, a, a->scale, err));
         y[n++] = column_of(a);
         if (own->specs[t].row_weights) y[n++] = hn_session_weight_column(s, role, (int)t);
     }

@@ -390,8 +390,8 @@ HONE_API int hone_predictor_output(const hone_predictor *p, size_t i, hone_outpu
 /* The first rows rows of every input (an array each, by name or position, with at least so many rows) to the outputs that are
  * listed, by name or position; those that are not listed are not handed out. Arrays are aligned as their type is, and no output
  * lies over an input or another output. rows 0 does nothing. HONE_E_USAGE for a wrong number of rows or arrays, an unknown name,
- * and places of another dtype, width or too few rows; HONE_E_DATA, naming the input, for rows of another width, too few rows, NaN
- * or infinity, and indices outside of a table. After an error the places hold anything. */
+ * and places of another dtype, width or too few rows; HONE_E_DATA, naming the input, for rows of another width, too few rows, NaN,
+ * infinity or what the model's type makes one of, and indices outside of a table. After an error the places hold anything. */
 HONE_CALL hone_predictor_run(hone_predictor *p, int64_t rows, const hone_array *inputs,
                              size_t n_inputs, const hone_output *outputs, size_t n_outputs,
                              hone_error *err);

@@ -311,6 +311,7 @@ static hone_status take_inputs(hone_predictor *q, const hone_array *inputs, size
         q->x[i] = (struct hn_column){ a->data, (enum hn_dtype)a->dtype, a->per_row, 1 };
         const struct hn_array whole = array_of(q, i);
         HN_TRY(hn_array_check_finite(&whole, err));
+        HN_TRY(hn_array_check_range(&whole, q->p.s->backend->elem == 8 ? HN_F64 : HN_F32, err));
     }
     const struct hn_array first = array_of(q, 0);
     return hn_check_lookups(q->head.prog ? q->head.prog : q->p.s->prog, &q->rows, &first, err);

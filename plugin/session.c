@@ -206,6 +206,8 @@ static hone_status scale_target(struct hn_session *s, int t, enum hn_scaling kin
             return hn_fail(err, HONE_E_DATA, a->source,
                            "a row has %lld targets, the training data have %lld",
                            (long long)a->per_row, (long long)own->scaler.n);
+        HN_TRY(hn_array_check_range(a, hn_model_graph(s->model)->dtype == HN_F64 ? HN_F64 : HN_F32,
+                                    err)); /* the exported graph has to give them */
         size_t n = (size_t)(a->rows * a->per_row);
         double *v = hn_alloc(m, n * sizeof *v);
         if (!v) return hn_nomem(err, "the scaled targets", n * sizeof *v);

@@ -271,6 +271,44 @@ hone_status hn_array_check_finite(const struct hn_array *a, hone_error *err)
     return HONE_OK;
 }
 
+static hone_status bad_range(const struct hn_array *a, int64_t i, enum hn_dtype to, hone_error *err)
+{
+    const int64_t r = i / a->per_row, j = i % a->per_row;
+    struct hn_array plain = *a;
+    char row[48], column[80];
+    plain.scale = 1;
+    const double v = hn_array_at(&plain, r, j);
+    (void)hn_array_row_name(a, r, row);
+    (void)hn_array_column_name(a, j, column, sizeof column);
+    if (to == HN_F32 && !isfinite((float)v))
+        return hn_fail(err, HONE_E_DATA, a->source,
+                       "%s, column %s: found %.9g, wanted a number that %s can hold", row, column,
+                       v, hn_dtype_name(to));
+    return hn_fail(err, HONE_E_DATA, a->source,
+                   "%s, column %s: found %.9g times x-scale %.9g, wanted a number that %s can hold",
+                   row, column, v, a->scale, hn_dtype_name(to));
+}
+
+hone_status hn_array_check_range(const struct hn_array *a, enum hn_dtype to, hone_error *err)
+{
+    enum { SOME = 256 };
+    double some[SOME];
+    const size_t size = hn_dtype_size(a->dtype), wide = hn_dtype_size(to);
+    const int64_t n = a->rows * a->per_row;
+    if (a->dtype == HN_STR) return HONE_OK;
+    if (!(to == HN_F32 && a->dtype == HN_F64) && fabs(a->scale) <= 1) return HONE_OK;
+    for (int64_t at = 0; at < n; at += SOME) {
+        const int64_t k = n - at < SOME ? n - at : SOME;
+        hn_convert_scaled(some, to, (const char *)a->data + (size_t)at * size, a->dtype, k,
+                          a->scale);
+        if (!any_nonfinite(some, to, k)) continue;
+        int64_t i = 0;
+        while (!any_nonfinite((const char *)some + (size_t)i * wide, to, 1)) i++;
+        return bad_range(a, at + i, to, err);
+    }
+    return HONE_OK;
+}
+
 hone_status hn_array_check_rows(const struct hn_array *x, const struct hn_array *y, hone_error *err)
 {
     if (x->rows == y->rows) return HONE_OK;

@@ -115,6 +115,8 @@ double hn_array_at(const struct hn_array *a, int64_t row,
 /* "row 17" as the messages count (see above); buf >= 48 bytes; returns buf. */
 const char *hn_array_row_name(const struct hn_array *a, int64_t row, char *buf);
 hone_status hn_array_check_finite(const struct hn_array *a, hone_error *err);
+/* Whether all elements are finite as `to` (HN_F32, HN_F64), the factor included, as hn_array_gather makes them of finite ones. */
+hone_status hn_array_check_range(const struct hn_array *a, enum hn_dtype to, hone_error *err);
 /* x and y must have as many rows as each other; names both files and both counts. */
 hone_status hn_array_check_rows(const struct hn_array *x, const struct hn_array *y,
                                 hone_error *err);

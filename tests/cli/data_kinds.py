@@ -79,9 +79,21 @@ def test_same_rows():
     code("not finite", hone("train", NET, *JOB, "--x", tmp / "nan.pb", "--y", tmp / "y.pb", "-o", tmp / "no.onnx"), 4, "nan.pb", "row 1")
     r = hone("train", NET, *JOB, "--x", tmp / "short.pb", "--y", tmp / "y.pb", "-o", tmp / "no.onnx")
     check("too short", r.code in (3, 4) and "short.pb" in r.err, (r.code, r.err))
+    doubles = [v for row in X for v in row]
+    doubles[4] = 1e300
+    (tmp / "wide.npy").write_bytes(npy("<f8", [ROWS, 3], struct.pack(f"<{3 * ROWS}d", *doubles)))
+    doubles[4] = 3e38
+    (tmp / "edge.npy").write_bytes(npy("<f4", [ROWS, 3], struct.pack(f"<{3 * ROWS}f", *doubles)))
+    place = "row 2, column 1 (from 0): found"
+    for command in (["train", NET, *JOB, "-o", tmp / "no.onnx"], ["eval", NET], ["predict", NET, "-o", tmp / "no.csv"]):
+        y = ["--y", tmp / "y.npy"] if command[0] != "predict" else []
+        code(f"{command[0]}: beyond float32", hone(*command, "--x", tmp / "wide.npy", *y), 4, "wide.npy", f"{place} 1e+300, wanted a number that float32 can hold")
+        code(f"{command[0]}: beyond it by the factor", hone(*command, "--x", tmp / "edge.npy", *y, "--x-scale", 10), 4, "edge.npy",
+             f"{place} 3.00000001e+38 times x-scale 10, wanted a number that float32 can hold")
+    code("a factor that keeps it inside", hone("eval", NET, "--x", tmp / "edge.npy", "--y", tmp / "y.npy", "--x-scale", 0.1), 0)
     weighted = train("weighted", "--x", tmp / "x.pb", "--y", tmp / "y.pb", "--sample-weights", tmp / "w.pb")
     check("weights from a .pb", weighted is not None and weighted != want)
-    check("nothing was written", not (tmp / "no.onnx").exists())
+    check("nothing was written", not (tmp / "no.onnx").exists() and not (tmp / "no.csv").exists())
 
 
 def on_terminal(*args):

@@ -207,7 +207,103 @@ START_TEST(which_of_several_and_which_weights)
 }
 END_TEST
 
+/* ---- what a float cannot hold ---- */
+
+static const char too_large[] =
+    "row 8, column 1 (from 0): found -1e+300, wanted a number that float32 can hold";
+
+static int no_rows(void *user, const hone_array *o, size_t n, int64_t first)
+{
+    (void)user, (void)o, (void)n, (void)first;
+    return 0;
+}
+
+static void refused_for(const char *what, hone_status st, const char *where, const char *text)
+{
+    ck_assert_msg(st == HONE_E_DATA, "%s: %d %s", what, (int)st, err.text);
+    ck_assert_msg(!strcmp(err.where, where) && !strcmp(err.text, text), "%s: %s: %s", what,
+                  err.where, err.text);
+}
+
+START_TEST(numbers_beyond_float)
+{
+    static double wide[ROWS * IN], out[ROWS * 3];
+    hone_context *ctx;
+    hone_model *m;
+    hone_data *d = NULL;
+    hone_result *r = NULL;
+    hone_predictor *p;
+    fill();
+    for (int i = 0; i < ROWS * IN; i++) wide[i] = x_rows[i];
+    wide[7 * IN + 1] = -1e300;
+    HN_OK(hone_context_create(NULL, &ctx, &err), err);
+    HN_OK(hone_model_new(ctx, "4-5-3 relu softmax", 1, &m, &err), err);
+    struct hn_buffer before = bytes_of(m);
+    hone_array x = rows_of(ROWS), y = labels_of(ROWS);
+    x.dtype = HONE_F64, x.data = wide;
+    HN_OK(hone_data_wrap(ctx, HONE_TRAIN, &x, 1, &y, 1, &d, &err),
+          err); /* a double model has room */
+    refused_for("train", hone_train(m, d, NULL, NULL, &r, &err), "x", too_large);
+    refused_for("evaluate", hone_evaluate(m, d, NULL, &r, &err), "x", too_large);
+    refused_for("predict", hone_predict(m, d, NULL, NULL, no_rows, NULL, &r, &err), "x", too_large);
+    refused_for("lr_find", hone_lr_find(m, d, NULL, NULL, &r, &err), "x", too_large);
+    HN_OK(hone_predictor_create(m, NULL, ROWS, &p, &err), err);
+    hone_output to = { sizeof to, NULL, HONE_F32, ROWS, 3, out };
+    refused_for("predictor", hone_predictor_run(p, ROWS, &x, 1, &to, 1, &err), "x", too_large);
+    HN_OK(hone_predictor_run(p, 7, &x, 1, &to, 1, &err), err); /* the rows before it */
+    struct hn_buffer after = bytes_of(m);
+    ck_assert(before.n == after.n && !memcmp(before.p, after.p, before.n));
+    hn_buffer_free(&before);
+    hn_buffer_free(&after);
+    hone_predictor_destroy(p);
+    hone_data_destroy(d);
+    hone_model_destroy(m);
+    hone_context_destroy(ctx);
+}
+END_TEST
+
+/* As targets, scaled or not; a double model takes them. */
+START_TEST(targets_beyond_float)
+{
+    static double wide[ROWS], in[ROWS * 12];
+    hone_context *ctx;
+    hone_model *m;
+    hone_data *d = NULL;
+    hone_params *p;
+    hone_result *r = NULL;
+    fill();
+    for (int i = 0; i < ROWS; i++) wide[i] = i;
+    wide[59] = 4e38;
+    HN_OK(hone_context_create(NULL, &ctx, &err), err);
+    HN_OK(hone_model_new(ctx, "4-5-1 relu", 1, &m, &err), err);
+    HN_OK(hone_params_create(ctx, &p, &err), err);
+    hone_array x = rows_of(ROWS), y = labels_of(ROWS);
+    y.dtype = HONE_F64, y.data = wide;
+    HN_OK(hone_data_wrap(ctx, HONE_TRAIN, &x, 1, &y, 1, &d, &err), err);
+    static const char text[] =
+        "row 60, column 0 (from 0): found 4e+38, wanted a number that float32 can hold";
+    refused_for("train", hone_train(m, d, p, NULL, &r, &err), "y", text);
+    refused_for("evaluate", hone_evaluate(m, d, p, &r, &err), "y", text);
+    HN_OK(hone_params_set(p, "scale-target", "standard", &err), err);
+    refused_for("scaled", hone_train(m, d, p, NULL, &r, &err), "y", text);
+    hone_data_destroy(d);
+    hone_model_destroy(m);
+    d = NULL;
+    HN_OK(hone_model_load(ctx, HN_SOURCE_DIR "/tests/data/parity/one_f64.onnx", &m, &err), err);
+    in[3] = 1e200;
+    x = (hone_array){ sizeof x, NULL, HONE_F64, ROWS, 12, in };
+    HN_OK(hone_data_wrap(ctx, HONE_TRAIN, &x, 1, &y, 1, &d, &err), err);
+    HN_OK(hone_evaluate(m, d, NULL, &r, &err), err);
+    hone_result_destroy(r);
+    hone_params_destroy(p);
+    hone_data_destroy(d);
+    hone_model_destroy(m);
+    hone_context_destroy(ctx);
+}
+END_TEST
+
 HN_TEST_MAIN("wrap", tcase_add_loop_test(tc, a_refused_call_leaves_the_set_as_it_was, 0, 5);
              tcase_add_test(tc, nor_does_one_without_memory);
              tcase_add_loop_test(tc, what_is_wrong_is_said, 0, sizeof refused / sizeof *refused);
-             tcase_add_test(tc, which_of_several_and_which_weights);)
+             tcase_add_test(tc, which_of_several_and_which_weights);
+             tcase_add_test(tc, numbers_beyond_float); tcase_add_test(tc, targets_beyond_float);)
