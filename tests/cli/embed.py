@@ -36,19 +36,23 @@ env = {**os.environ, "PKG_CONFIG_PATH": str(libraries / "pkgconfig"), "LD_LIBRAR
 net = tmp / "ring.onnx"
 code("a network", hone("new", "2-16-2 relu softmax", "-o", net), 0)
 shared = run("pkg-config", "--cflags", "--libs", "hone", env=env).stdout.split()
-static = run("pkg-config", "--static", "--cflags", "--libs", "hone", env=env).stdout.split()
-archive = [str(libraries / "libhone.a") if flag == "-lhone" else flag for flag in static]
 strict = ["-Wall", "-Wextra", "-pedantic", "-Wconversion", "-Wshadow", "-Werror"]
 built = {
     "C17": ["cc", "-std=c17", *strict, SOURCE, *shared],
     "C++17": ["c++", "-std=c++17", *strict, "-x", "c++", SOURCE, "-x", "none", *shared],
-    "static": ["cc", "-std=c17", *strict, SOURCE, *archive],
 }
 programs = {}
 for name, line in built.items():
     programs[name] = tmp / name
     r = run(*line, "-lm", "-pthread", "-o", tmp / name, env=env)
     check(f"built as {name}", r.returncode == 0, r.stderr)
+shutil.copy(SOURCE, tmp)
+commands = re.findall(r"^cc [^#\n]*", (SOURCE.parent / "README.md").read_text(), re.M)
+for name, line in zip(("page", "page, static"), commands):
+    r = run("sh", "-c", line, env=env, cwd=tmp)
+    check(f"the page's command: {line}", r.returncode == 0, r.stderr)
+    programs[name] = tmp / re.search(r"-o (\S+)", line)[1]
+check("the page has two commands", len(commands) == 2 and len(set(programs.values())) == 4, commands)
 r = run("cmake", "-S", SOURCE.parent, "-B", tmp / "by-cmake", f"-DCMAKE_PREFIX_PATH={prefix}")
 check("found by CMake", r.returncode == 0, r.stderr)
 r = run("cmake", "--build", tmp / "by-cmake")
@@ -68,8 +72,9 @@ for name, program in programs.items():
     check(f"{name}: the log arrives", "loss of output 'y': ce" in r.stderr, r.stderr)
     written.add(out.read_bytes() if out.exists() else b"")
 check("all of them write the same model", len(written) == 1 and written != {net.read_bytes()})
-used = run("ldd", programs["static"]).stdout
-check("the static one needs no libhone.so", "libhone" not in used, used)
+for name, static in (("page", False), ("page, static", True)):
+    used = run("ldd", programs[name], env=env).stdout
+    check(f"{name}: {'no ' if static else ''}libhone.so is needed", ("libhone" in used) != static and "libm" in used, used)
 r = run(programs["C17"], net, tmp / "C17.onnx", env=env)
 check("a file that is there is refused, with the reason", r.returncode == 1 and "exists already" in r.stderr, r.stderr)
 r = run(programs["C17"], tmp / "nowhere.onnx", tmp / "o.onnx", env=env)

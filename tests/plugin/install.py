@@ -77,6 +77,9 @@ def main():
     r = run("cmake", "--build", tmp / "embed")
     if check("builds as C and C++, shared and static", ok and r.returncode == 0, r.stdout):
         results += [use(p, tmp / "embed" / p, env, tmp) for p in ("train_c", "train_cpp", "train_static")]
+        for program, static in (("train_c", False), ("train_static", True)):
+            used = run("ldd", tmp / "embed" / program, env=env).stdout
+            check(f"{program} needs {'no ' if static else ''}libhone.so", ("libhone" in used) != static and "libc" in used, used)
 
     if shutil.which("pkg-config"):
         flags = run("pkg-config", "--cflags", "--libs", "hone", env=env).stdout.split()
