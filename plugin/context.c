@@ -34,6 +34,7 @@ hone_status hn_context_create_with(const hone_context_opts *opts, const struct h
     ctx->log = o.log;
     ctx->log_user = o.log_user;
     atomic_init(&ctx->stop, 0);
+    atomic_init(&ctx->begun, 0);
     atomic_init(&ctx->chose_gpu, 0);
     *out = ctx;
     return HONE_OK;
@@ -55,7 +56,17 @@ void hone_context_destroy(hone_context *ctx)
     hn_free(&mem, ctx);
 }
 
-void hone_request_stop(hone_context *ctx) { atomic_store(&ctx->stop, 1); }
+int hone_request_stop(hone_context *ctx)
+{
+    atomic_store(&ctx->stop, 1);
+    return atomic_load(&ctx->begun);
+}
+
+void hn_context_enter(hone_context *ctx)
+{
+    atomic_store(&ctx->begun, 0);
+    atomic_store(&ctx->stop, 0);
+}
 
 void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
 {

@@ -98,9 +98,10 @@ HONE_CALL hone_context_create(const hone_context_opts *opts, hone_context **out,
 HONE_API void hone_context_destroy(hone_context *ctx);
 /* Asks a running hone_train, hone_resume, hone_lr_find or hone_tune of this context to stop after
  * the current batch, to leave a checkpoint where there is a run folder, and to return HONE_OK with
- * stop_reason "interrupted". One atomic store: any thread, any signal handler. Cleared when a run
- * starts. */
-HONE_API void hone_request_stop(hone_context *ctx);
+ * stop_reason "interrupted". Two atomic accesses: any thread, any signal handler. Cleared when a run
+ * starts. Returns 1 when a run has begun, 0 when none has: the call still reads its data or waits
+ * for a file, nothing is worth a checkpoint, and what was asked may be forgotten. */
+HONE_API int hone_request_stop(hone_context *ctx);
 /* Devices, libraries, versions, core type, plug-ins of the context as a result (see hone_result_json). */
 HONE_CALL hone_doctor(hone_context *ctx, hone_result **out, hone_error *err);
 

@@ -16,6 +16,7 @@ struct hone_context {
     struct hn_mem mem;
     const struct hn_io *io; /* hn_io_system; tests put their own */
     atomic_int stop;
+    atomic_int begun; /* the run has something to stop: it reads and waits for nothing any more */
     atomic_int chose_gpu; /* "auto" gave the training run opened last a GPU */
     void (*log)(void *user, hone_log_level level, const char *text);
     void *log_user;
@@ -27,6 +28,8 @@ struct hone_context {
 };
 /* A hash of 128 bits as 32 hexadecimal digits; returns text. */
 const char *hn_hash_text(const unsigned char hash[16], char text[33]);
+void hn_context_enter(
+    hone_context *ctx); /* a call that may be stopped: nothing is asked, nothing has begun */
 void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Tests: a context over a given memory and io. */

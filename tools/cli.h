@@ -136,8 +136,11 @@ void progress_free(struct progress *p);
 int is_search(const char *dir);
 int resume_search(struct cli *c);
 
-/* signals.c: the first SIGINT, SIGTERM or SIGUSR1 requests a stop, the second ends the process at once */
+/* signals.c: the first SIGINT, SIGTERM or SIGUSR1 requests a stop, or ends the process where there is no run to stop yet; the
+ * second ends it at once */
 void catch_signals(hone_context *ctx);
+void say_in_json(
+    const char *schema);    /* what ends the process from a handler is said in JSON, too */
 void release_signals(void); /* before that context goes */
 int caught_signal(void);    /* 0: none */
 void catch_cut_files(

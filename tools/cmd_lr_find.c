@@ -180,8 +180,10 @@ static int run(struct cli *c)
         json_decref(tree);
         return code;
     }
+    int interrupted = !strcmp(jtext(tree, "stop_reason"), "interrupted"), signal = caught_signal();
     code = print_tree(c, tree);
-    return code ? code : caught_signal() ? 128 + caught_signal() : 0;
+    if (code) return code;
+    return interrupted && signal ? 128 + signal : 0;
 }
 
 const struct command cmd_lr_find = {

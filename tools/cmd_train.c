@@ -158,10 +158,11 @@ static void say_interrupted(const struct cli *c, const json_t *t)
 int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,
                     const char *out)
 {
-    int diverged = 0, missed = 0, dry = 0;
+    int diverged = 0, interrupted = 0, missed = 0, dry = 0;
     const char *reason = hone_result_text(r, "stop_reason");
     double flag;
     if (reason) diverged = !strcmp(reason, "diverged");
+    if (reason) interrupted = !strcmp(reason, "interrupted");
     if (hone_result_number(r, "require_met", &flag)) missed = flag == 0;
     if (hone_result_number(r, "dry_run", &flag)) dry = flag != 0;
     int saved = out && !dry;
@@ -174,7 +175,7 @@ int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct p
     if (saved) json_object_set_new(tree, "model", json_name(out));
     board_result(p->board, tree);
     if (!c->quiet) dry ? print_dry(people(c), tree) : print_summary(people(c), tree, p);
-    int signal = caught_signal();
+    int signal = interrupted ? caught_signal() : 0;
     if (signal)
         say_interrupted(c, tree);
     else if (diverged)
@@ -206,7 +207,6 @@ static int train(struct cli *c, hone_model *m)
     cb.user = &p;
     c->hide = progress_hide;
     c->hide_user = &p;
-    catch_signals(c->ctx);
     const char *batch = hone_params_get(c->params, "batch-dim", 0);
     int freed = batch && !strcmp(batch, "symbolic"); /* an edit may lift what blocks training */
     hone_status st =
@@ -229,6 +229,7 @@ static int train(struct cli *c, hone_model *m)
 static int run(struct cli *c)
 {
     hone_model *m = NULL;
+    catch_signals(c->ctx);
     if (hone_params_set(c->params, "out", c->out, &c->err) != HONE_OK ||
         hone_model_load(c->ctx, c->args[0], &m, &c->err) != HONE_OK)
         return report_error(c);

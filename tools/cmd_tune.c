@@ -302,7 +302,6 @@ static int tune(struct cli *c, hone_model *m)
     hone_result *r = NULL;
     cb.trial = print_trial;
     cb.user = &w;
-    catch_signals(c->ctx);
     hone_status st = hone_data_open(c->ctx, m, c->params, &d, &c->err);
     if (st == HONE_OK) st = board_open(c, hone_params_get(c->params, "tensorboard", 0), &w.board);
     if (st == HONE_OK) st = hone_tune(m, d, c->params, &cb, &r, &c->err);
@@ -317,6 +316,7 @@ static int tune(struct cli *c, hone_model *m)
 static int run(struct cli *c)
 {
     hone_model *m = NULL;
+    catch_signals(c->ctx);
     if (hone_params_set(c->params, "out", c->out, &c->err) != HONE_OK || read_space(c) != HONE_OK ||
         hone_model_load(c->ctx, c->args[0], &m, &c->err) != HONE_OK)
         return report_error(c);

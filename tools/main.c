@@ -117,6 +117,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     int code = 0;
     for (int i = 0; i < argc; i++) /* needed before the first error can be reported */
         if (!strcmp(argv[i], "--json")) c.json = 1;
+    if (c.json) say_in_json(cmd->schema);
     c.args = calloc((size_t)argc + 1, sizeof *c.args);
     if (!c.args)
         c.err.code = HONE_E_NOMEM;

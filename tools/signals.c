@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signals belong to the command, never to the library. First SIGINT, SIGTERM or SIGUSR1: ask for a stop at the next batch
- * with a durable checkpoint. Second: end at once. One that comes when the work is done changes nothing.
+ * with a durable checkpoint; before a run has begun (it reads data, waits for a pipe) there is nothing to keep, and the process
+ * ends. Second: end at once. One that comes when the work is done changes nothing.
  *
  * SIGBUS: files are read where they are mapped (models, data, the index of a study's log), and one that another process cuts
  * off meanwhile has no bytes there. Said by its name, which /proc/self/maps knows; exit 6, as of a file that cannot be read. */
@@ -13,6 +14,64 @@
 
 static hone_context *volatile target;
 static volatile sig_atomic_t caught;
+static char schema[48]; /* "": nothing is said in JSON */
+
+void say_in_json(const char *name) { snprintf(schema, sizeof schema, "%s", name); }
+
+/* ---- the last words: only what a signal handler may call ------------------------------------------------------------------ */
+
+struct words {
+    size_t n;
+    char text[2048];
+};
+
+static void put(struct words *w, const char *s)
+{
+    for (; *s && w->n < sizeof w->text; s++) w->text[w->n++] = *s;
+}
+
+/* The name of a file, which may be any bytes, inside a JSON string. */
+static void put_name(struct words *w, const char *s)
+{
+    for (; *s && w->n < sizeof w->text; s++)
+        w->text[w->n++] = *s < 32 || *s == 127 || *s == '"' || *s == '\\' ? '?' : *s;
+}
+
+static void put_number(struct words *w, int number)
+{
+    const char digits[] = { (char)('0' + number / 10 % 10), (char)('0' + number % 10), '\0' };
+    put(w, number < 10 ? digits + 1 : digits);
+}
+
+static void say(int fd, const struct words *w)
+{
+    if (write(fd, w->text, w->n) < 0) return; /* nobody is left to hear it */
+}
+
+static void say_error(const char *code, const char *where, const char *text)
+{
+    struct words w = { 0 };
+    if (!schema[0]) return;
+    put(&w, "{\"schema\": \""), put(&w, schema);
+    put(&w, "\", \"ok\": false, \"error\": {\"code\": \""), put(&w, code);
+    put(&w, "\", \"where\": \""), put_name(&w, where);
+    put(&w, "\", \"text\": \""), put(&w, text);
+    put(&w, "\", \"hint\": \"\"}}\n");
+    say(STDOUT_FILENO, &w);
+}
+
+/* ---- stopping ------------------------------------------------------------------------------------------------------------- */
+
+static void end_before_the_run(int number)
+{
+    struct words text = { 0 }, line = { 0 };
+    put(&text, "stopped by signal "), put_number(&text, number);
+    put(&text, " before the run had begun"), text.text[text.n] = '\0';
+    put(&line, "\nhone: "), put(&line, text.text), put(&line, "\n");
+    say(STDERR_FILENO, &line);
+    say_error("interrupted", "", text.text);
+    _exit(128 + number);
+}
 
 static void on_signal(int number)
 {
@@ -22,7 +81,7 @@ static void on_signal(int number)
         _exit(128 + number);
     }
     caught = number;
-    if (target) hone_request_stop(target);
+    if (target && !hone_request_stop(target)) end_before_the_run(number);
 }
 
 void catch_signals(hone_context *ctx)
@@ -42,7 +101,7 @@ void release_signals(void) { target = NULL; }
 
 int caught_signal(void) { return caught; }
 
-/* ---- a file that was cut off: only what a signal handler may call --------------------------------------------------------- */
+/* ---- a file that was cut off ---------------------------------------------------------------------------------------------- */
 
 struct maps { /* /proc/self/maps, byte by byte */
     int fd;
@@ -93,28 +152,24 @@ static size_t file_at(uintptr_t address, char *name, size_t size)
     return n;
 }
 
-static void say(const char *text, size_t n)
-{
-    if (write(STDERR_FILENO, text, n) < 0) return; /* nobody is left to hear it */
-}
-
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
-    static const char after[] = ": was cut off by another process while it was in use\n"
-                                "      hint: the same command again; a search, and a run whose "
-                                "folder was kept (hone resume), go on where they were\n";
+    static const char text[] = "was cut off by another process while it was in use";
     static char name[1024];
+    struct words w = { 0 };
     (void)context;
     size_t n =
-        info->si_code == BUS_ADRERR ? file_at((uintptr_t)info->si_addr, name, sizeof name) : 0;
+        info->si_code == BUS_ADRERR ? file_at((uintptr_t)info->si_addr, name, sizeof name - 1) : 0;
     if (!n) { /* not a file: as if nobody had caught it */
         signal(number, SIG_DFL);
         raise(number);
         return;
     }
-    say("\nhone: ", 7);
-    say(name, n);
-    say(after, sizeof after - 1);
+    put(&w, "\nhone: "), put(&w, name), put(&w, ": "), put(&w, text);
+    put(&w, "\n      hint: the same command again; a search, and a run whose folder was kept (hone "
+            "resume), go on where they were\n");
+    say(STDERR_FILENO, &w);
+    say_error("HONE_E_IO", name, text);
     _exit(EXIT_IO);
 }
 

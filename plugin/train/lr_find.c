@@ -79,6 +79,7 @@ static hone_status test(struct finder *f, hone_error *err)
                                         .steps_per_epoch = f->range.steps };
     const double start = hn_seconds();
     hn_schedule_init(&m->schedule, &o);
+    atomic_store(&f->j->ctx->begun, 1);
     while (f->range.n < f->range.steps && f->ending == WHOLE) {
         double loss;
         HN_TRY(take_step(f, &loss, err));
@@ -181,7 +182,7 @@ static hone_status lr_find(hone_model *m, hone_data *d, const hone_params *param
     struct hn_job j;
     struct hn_model_mark *mark = NULL;
     *out = NULL;
-    atomic_store(&hn_model_context(m)->stop, 0);
+    hn_context_enter(hn_model_context(m));
     if (!d) return hn_train_no_data(params, err);
     if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") != 0)
         HN_TRY(hone_model_check(m, 1, err));

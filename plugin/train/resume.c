@@ -196,6 +196,7 @@ static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
     int ran = j->fit->reason == HN_STOP_NONE;
     const char *path = hn_param_s(j->params, "out");
     if (ran) {
+        atomic_store(&j->ctx->begun, 1);
         HN_TRY(hn_rundir_begin(&j->dir, j->fit, &j->origin, err));
         HN_TRY(hn_job_run(j, err));
     }
@@ -215,7 +216,7 @@ static hone_status resume(hone_context *ctx, const char *run_dir, const hone_par
     hone_data *d = NULL;
     *model = NULL;
     *out = NULL;
-    atomic_store(&ctx->stop, 0);
+    hn_context_enter(ctx);
     HN_TRY(hn_checkpoint_open(&c, ctx, run_dir, err));
     hone_status st = build_params(ctx, &c, overrides, &p, err);
     if (st == HONE_OK) st = hn_plugins_open(ctx, p, err);

@@ -103,17 +103,17 @@ hone_status hn_rundir_open(struct hn_rundir *d, hone_context *ctx, const char *d
     hn_buffer_init(&d->metric_lines, &ctx->mem);
     hn_buffer_init(&d->event_lines, &ctx->mem);
     hone_status st = HONE_OK;
-    if (dir) {
+    if (events[0]) { /* first: a pipe is waited for, with nothing made yet */
+        st = hn_appender_open(&d->extra, ctx->io, events, 0, err);
+        d->has_extra = st == HONE_OK;
+    }
+    if (st == HONE_OK && dir) {
         d->dir = hn_strdup(&ctx->mem, dir);
         st = d->dir ? make_folder(ctx, dir, mode, err) : hn_nomem(err, "a name", strlen(dir));
         if (st == HONE_OK) st = open_lines(d, "metrics.csv", 1, &d->metrics, err);
-        d->has_metrics = dir && st == HONE_OK;
+        d->has_metrics = st == HONE_OK;
         if (st == HONE_OK) st = open_lines(d, "events.jsonl", 0, &d->events, err);
-        d->has_events = dir && st == HONE_OK;
-    }
-    if (st == HONE_OK && events[0]) {
-        st = hn_appender_open(&d->extra, ctx->io, events, 0, err);
-        d->has_extra = st == HONE_OK;
+        d->has_events = st == HONE_OK;
     }
     if (st != HONE_OK) hn_rundir_close(d);
     return st;

@@ -62,6 +62,7 @@ static hone_status dry_run(struct hn_job *j, hone_result **out, hone_error *err)
 static hone_status train(struct hn_job *j, hone_result **out, hone_error *err)
 {
     HN_TRY(open_folder(j, err));
+    atomic_store(&j->ctx->begun, 1);
     HN_TRY(hn_fit_start(j->fit, err));
     HN_TRY(hn_rundir_begin(&j->dir, j->fit, &j->origin, err));
     HN_TRY(hn_job_run(j, err));
@@ -137,7 +138,7 @@ static hone_status train_model(hone_model *m, hone_data *d, const hone_params *p
     int began;
     const char *path = hn_param_s(params, "out");
     *out = NULL;
-    atomic_store(&ctx->stop, 0);
+    hn_context_enter(ctx);
     atomic_store(&ctx->chose_gpu, 0);
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
     HN_TRY(hn_pretrain_check(params, d && d->role[HONE_PRETRAIN].n_x, err));

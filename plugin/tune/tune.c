@@ -270,6 +270,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(name_files(t, err));
     HN_TRY(open_study(t, err));
     HN_TRY(hn_tune_write_settings(t, err));
+    atomic_store(&t->ctx->begun, 1);
     if (t->nested.k) HN_TRY(hn_nested_run(t, err));
     if (!t->interrupted) HN_TRY(hn_tune_run(t, err));
     HN_TRY(hn_tune_finish(t, err));
@@ -315,7 +316,7 @@ static hone_status tune_model(hone_model *m, hone_data *d, const hone_params *pa
         return hn_fail(err, HONE_E_USAGE, "data", "found none, wanted rows and a search space");
     data = *d; /* arrays are read only */
     t.data = &data;
-    atomic_store(&t.ctx->stop, 0);
+    hn_context_enter(t.ctx);
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
     if (t.jobs < 1) t.jobs = hn_cpu_count();
     if (seconds > 0) t.deadline = t.start + seconds;

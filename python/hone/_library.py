@@ -187,7 +187,7 @@ _PLAIN: dict[str, tuple] = {  # the others
     "hone_predictor_input": (c_int, [c_void_p, c_size_t, _ARRAYS]),
     "hone_predictor_output": (c_int, [c_void_p, c_size_t, POINTER(Output)]),
     "hone_predictor_destroy": (None, [c_void_p]),
-    "hone_request_stop": (None, [c_void_p]),
+    "hone_request_stop": (c_int, [c_void_p]),
     "hone_context_destroy": (None, [c_void_p]),
     "hone_params_destroy": (None, [c_void_p]),
     "hone_model_destroy": (None, [c_void_p]),

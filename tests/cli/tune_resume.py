@@ -57,7 +57,7 @@ def test_cut_off():
     """The index of a study's log, mapped, is cut off by another process: said by name, and the search goes on."""
     out = tmp / "cut.onnx"
     job = [HONE, "tune", *JOB, "--trials", 100000, "--epochs", 400, "--jobs", 1, "--quiet", "-o", out]
-    p = subprocess.Popen([str(a) for a in job], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    p = subprocess.Popen([*(str(a) for a in job), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     index = tmp / "cut.onnx.run" / "study.db-shm"
     for _ in range(2000):
         if p.poll() is not None or (tmp / "cut.onnx.run" / "study.json").exists():
@@ -65,7 +65,9 @@ def test_cut_off():
         time.sleep(0.005)
     with open(index, "r+b") as f:
         f.truncate(0)
-    said = p.communicate(timeout=300)[1].decode()
+    result, said = (text.decode() for text in p.communicate(timeout=300))
+    error = json.loads(result or "{}").get("error", {})
+    check("its JSON", error.get("code") == "HONE_E_IO" and error["where"] == str(index.resolve()), result)
     check("a study's index cut off", p.returncode == 6 and f"hone: {index.resolve()}: was cut off" in said, f"exit {p.returncode}: {said}")
     before = len(json.loads((tmp / "cut.onnx.run" / "study.json").read_text())["trials"])
     r = hone(*[before + 3 if a == 100000 else a for a in job[1:]], "--json")
