@@ -55,6 +55,13 @@ static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column,
     return hn_hint(r->err, st, "--impute mean|median|most|VALUE, or --ignore %s", a.text);
 }
 
+static int reads_values(const struct hn_csv_reader *r)
+{
+    size_t i = 0;
+    while (i < r->n_parts && r->parts[i].kind != HN_PART_VALUES) i++;
+    return i < r->n_parts;
+}
+
 static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c)
 {
     struct hn_shown a, b;
@@ -66,6 +73,10 @@ static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const st
     if (line == 1 && !r->header)
         return hn_hint(r->err, st,
                        "--header yes if row 1 holds names; text: --encode %s=onehot|ordinal",
+                       a.text);
+    if (!reads_values(r)) /* then this may be the target, left in a file to predict from */
+        return hn_hint(r->err, st,
+                       "--ignore %s if it is no feature, else --encode %s=onehot|ordinal", a.text,
                        a.text);
     return hn_hint(r->err, st, "--encode %s=onehot|ordinal, or --ignore %s", a.text, a.text);
 }

@@ -504,6 +504,21 @@ START_TEST(other_encodings)
 }
 END_TEST
 
+START_TEST(text_among_numbers_may_be_the_target)
+{
+    static const char *const target[] = { "y" };
+    all = (struct hn_csv_part){ .name = "x" };
+    REFUSED(csv("a,y\n1,ja\n2,nein\n", NULL, &all, 1), HONE_E_DATA, "row 2, column 'y'",
+            "--ignore y if it is no feature, else --encode y=onehot|ordinal");
+    two[0] = (struct hn_csv_part){ .name = "x" };
+    two[1] = (struct hn_csv_part){
+        .name = "y", .kind = HN_PART_VALUES, .columns = target, .n_columns = 1
+    };
+    REFUSED(csv("a,b,y\n1,red,ja\n", NULL, two, 2), HONE_E_DATA, "column 'b'",
+            "--encode b=onehot|ordinal, or --ignore b");
+}
+END_TEST
+
 START_TEST(bad_requests)
 {
     const char *text = "age,income,label\n1,2,0\n3,4,1\n";
@@ -584,5 +599,6 @@ HN_TEST_MAIN("csv", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, missing_cells); tcase_add_test(tc, text_is_encoded_on_request);
              tcase_add_loop_test(tc, bad_files, 0, sizeof bad / sizeof *bad);
              tcase_add_test(tc, nul_bytes); tcase_add_test(tc, other_encodings);
+             tcase_add_test(tc, text_among_numbers_may_be_the_target);
              tcase_add_test(tc, bad_requests); tcase_add_test(tc, matrices_grow);
              tcase_add_test(tc, every_prefix);)
