@@ -4,6 +4,7 @@
  * rows were cut into pieces. */
 #include "plugin/train/metric.h"
 #include "ops/base/status.h"
+#include "plugin/train/auc.h"
 #include <math.h>
 #include <string.h>
 
@@ -13,10 +14,6 @@ struct column { /* of a regression target; y sums are taken around the column's 
 struct confusion {
     double hit, false_alarm, miss; /* true positives, false positives, false negatives of a class */
 };
-struct score {
-    double value;
-    int yes;
-};
 
 struct hn_metric {
     struct hn_metric_spec spec;
@@ -25,27 +22,37 @@ struct hn_metric {
     double right, absolute, squared;
     struct column *column;   /* per_row of them: regression */
     struct confusion *class; /* n_classes, or per_row when multi-label */
-    struct score *score;     /* max_rows: auc */
+    struct hn_auc
+        *auc;     /* a column a class, or one of two classes; a column an output when multi-label */
+    double *odds; /* n_classes: logits of a row */
 };
 
 static int binary(const struct hn_metric_spec *s) { return s->n_classes == 2 && !s->multilabel; }
 
+static int many_yes_no(const struct hn_target *t, int64_t per_row)
+{
+    return t->loss == HN_LOSS_BCE && per_row > 1;
+}
+
+unsigned hn_metric_sensible(const struct hn_target *t, int64_t per_row)
+{
+    return t->n_classes > 1 || many_yes_no(t, per_row) ? HN_HAS_ACCURACY | HN_HAS_F1 | HN_HAS_AUC
+                                                       : HN_HAS_MAE | HN_HAS_RMSE | HN_HAS_R2;
+}
+
 void hn_metric_spec_of(const struct hn_target *t, int64_t per_row, int logits, unsigned want,
                        struct hn_metric_spec *spec)
 {
-    int many_yes_no = t->loss == HN_LOSS_BCE && per_row > 1;
-    unsigned sensible = t->n_classes > 1 || many_yes_no ? HN_HAS_ACCURACY | HN_HAS_F1 | HN_HAS_AUC
-                                                        : HN_HAS_MAE | HN_HAS_RMSE | HN_HAS_R2;
-    if (t->n_classes != 2 || many_yes_no) sensible &= ~(unsigned)HN_HAS_AUC;
     unsigned usual = HN_HAS_ACCURACY | HN_HAS_MAE | HN_HAS_R2;
     *spec = (struct hn_metric_spec){
         .per_row = t->places > 1 ? t->n_classes : per_row,
         .places = t->places,
         .n_classes = t->n_classes > 1 ? t->n_classes : 0,
-        .multilabel = many_yes_no,
+        .multilabel = many_yes_no(t, per_row),
+        .softmax = t->tail != HN_TAIL_SOFTMAX,
         .dense = t->dense,
         .threshold = logits ? 0 : 0.5,
-        .want = (want ? want | usual : usual) & sensible,
+        .want = (want ? want | usual : usual) & hn_metric_sensible(t, per_row),
     };
 }
 
@@ -57,21 +64,22 @@ hone_status hn_metric_create(struct hn_mem *mem, const struct hn_metric_spec *sp
     if (!m) return hn_nomem(err, "a metric", sizeof *m);
     m->spec = *spec;
     m->mem = mem;
-    if (!binary(spec)) m->spec.want &= ~(unsigned)HN_HAS_AUC;
     int classes = spec->n_classes > 0 || spec->multilabel;
     size_t n = (size_t)(classes && !spec->multilabel ? spec->n_classes : spec->per_row);
     if (classes)
         m->class = hn_calloc(mem, n, sizeof *m->class);
     else
         m->column = hn_calloc(mem, n, sizeof *m->column);
-    int ok = m->class || m->column;
-    if (m->spec.want & HN_HAS_AUC) {
-        m->score = hn_calloc(mem, (size_t)spec->max_rows, sizeof *m->score);
-        ok = ok && m->score;
+    hone_status st =
+        m->class || m->column ? HONE_OK : hn_nomem(err, "a metric's sums", n * sizeof *m->class);
+    if (st == HONE_OK && classes && (spec->want & HN_HAS_AUC)) {
+        st = hn_auc_create(mem, binary(spec) ? 1 : (int64_t)n, spec->max_rows, &m->auc, err);
+        m->odds = hn_calloc(mem, n, sizeof *m->odds);
+        if (st == HONE_OK && !m->odds) st = hn_nomem(err, "a metric's sums", n * sizeof *m->odds);
     }
-    if (!ok) {
+    if (st != HONE_OK) {
         hn_metric_destroy(m);
-        return hn_nomem(err, "a metric's sums", n * sizeof *m->class);
+        return st;
     }
     *out = m;
     return HONE_OK;
@@ -82,7 +90,8 @@ void hn_metric_destroy(struct hn_metric *m)
     if (!m) return;
     hn_free(m->mem, m->column);
     hn_free(m->mem, m->class);
-    hn_free(m->mem, m->score);
+    hn_free(m->mem, m->odds);
+    hn_auc_destroy(m->auc);
     hn_free(m->mem, m);
 }
 
@@ -117,6 +126,21 @@ static void count(struct hn_metric *m, int64_t found, int64_t wanted)
     if (wanted >= 0 && wanted < m->spec.n_classes) m->class[wanted].miss++;
 }
 
+static void keep_scores(struct hn_metric *m, const void *p, int64_t i, int64_t wanted)
+{
+    const struct hn_metric_spec *s = &m->spec;
+    const int64_t n = s->per_row;
+    if (binary(s)) {
+        const double one = at(p, s->elem, i * n + (n > 1));
+        hn_auc_put(m->auc, 0, m->rows, n > 1 ? one - at(p, s->elem, i * n) : one, wanted == 1);
+        return;
+    }
+    for (int64_t k = 0; k < s->n_classes; k++) m->odds[k] = at(p, s->elem, i * n + k);
+    if (s->softmax) hn_auc_odds(m->odds, s->n_classes);
+    for (int64_t k = 0; k < s->n_classes; k++)
+        hn_auc_put(m->auc, k, m->rows, m->odds[k], wanted == k);
+}
+
 static void add_class_row(struct hn_metric *m, const void *p, const void *y, int64_t i)
 {
     const struct hn_metric_spec *s = &m->spec;
@@ -128,9 +152,7 @@ static void add_class_row(struct hn_metric *m, const void *p, const void *y, int
         wanted = s->dense ? largest(y, s->elem, i * n, n) : (int64_t)at(y, s->elem, i);
     found = n == 1 ? at(p, s->elem, i) > s->threshold : largest(p, s->elem, i * n, n);
     if (found < s->n_classes) count(m, found, wanted);
-    if (!m->score || m->rows >= s->max_rows) return;
-    double score = n == 1 ? at(p, s->elem, i) : at(p, s->elem, i * n + 1) - at(p, s->elem, i * n);
-    m->score[m->rows] = (struct score){ score, wanted == 1 };
+    if (m->auc) keep_scores(m, p, i, wanted);
 }
 
 static void add_label_row(struct hn_metric *m, const void *p, const void *y, int64_t i)
@@ -139,6 +161,7 @@ static void add_label_row(struct hn_metric *m, const void *p, const void *y, int
     for (int64_t j = 0; j < s->per_row; j++) {
         int found = at(p, s->elem, i * s->per_row + j) > s->threshold;
         int wanted = at(y, s->elem, i * s->per_row + j) > 0.5;
+        if (m->auc) hn_auc_put(m->auc, j, m->rows, at(p, s->elem, i * s->per_row + j), wanted);
         m->right += found == wanted;
         m->class[j].hit += found && wanted;
         m->class[j].false_alarm += found && !wanted;
@@ -210,48 +233,6 @@ static double r2(const struct hn_metric *m)
     return sum / (double)m->spec.per_row;
 }
 
-/* Heap sort: no memory, and the same order on every machine (equal scores are treated alike below). */
-static void sift(struct score *a, int64_t i, int64_t n)
-{
-    struct score x = a[i];
-    for (int64_t c; (c = 2 * i + 1) < n; i = c) {
-        if (c + 1 < n && a[c + 1].value > a[c].value) c++;
-        if (!(a[c].value > x.value)) break;
-        a[i] = a[c];
-    }
-    a[i] = x;
-}
-
-static void sort(struct score *a, int64_t n)
-{
-    for (int64_t i = n / 2; i-- > 0;) sift(a, i, n);
-    for (int64_t last = n - 1; last > 0; last--) {
-        struct score top = a[0];
-        a[0] = a[last];
-        a[last] = top;
-        sift(a, 0, last);
-    }
-}
-
-/* By ranks: every yes counts the noes below it, and half of those level with it. */
-static int auc(const struct hn_metric *m, double *out)
-{
-    int64_t n = m->rows < m->spec.max_rows ? m->rows : m->spec.max_rows;
-    double yes = 0, no = 0, won = 0;
-    sort(m->score, n);
-    for (int64_t i = 0, end; i < n; i = end) {
-        double level_yes = 0, level_no = 0;
-        for (end = i; end < n && !(m->score[end].value > m->score[i].value); end++)
-            level_yes += m->score[end].yes, level_no += !m->score[end].yes;
-        won += level_yes * (no + level_no / 2);
-        yes += level_yes;
-        no += level_no;
-    }
-    if (yes == 0 || no == 0) return 0;
-    *out = won / (yes * no);
-    return 1;
-}
-
 static const char *const names[] = { "loss", "accuracy", "mae", "rmse", "r2", "f1", "auc" };
 enum { N_NAMES = sizeof names / sizeof *names };
 static const unsigned bits[N_NAMES] = { 0,         HN_HAS_ACCURACY, HN_HAS_MAE, HN_HAS_RMSE,
@@ -262,7 +243,7 @@ static int value_of(const struct hn_metric *m, unsigned bit, double *out)
 {
     double rows = (double)m->rows, cells = rows * (double)m->spec.per_row;
     if (!(m->spec.want & bit) || m->rows == 0) return 0;
-    if (bit == HN_HAS_AUC) return auc(m, out);
+    if (bit == HN_HAS_AUC) return m->auc && hn_auc_mean(m->auc, m->rows, out);
     if (bit == HN_HAS_ACCURACY || bit == HN_HAS_F1) {
         if (!m->class) return 0;
         *out = bit == HN_HAS_F1 ? f1(m) : m->right / (m->spec.multilabel ? cells : rows);

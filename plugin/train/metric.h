@@ -10,8 +10,9 @@
  *             when it is met exactly, else 0. Absent below two rows.
  *   f1        two classes: 2 tp / (2 tp + fp + fn) of class 1; more: the mean over the classes seen in targets or
  *             predictions; multi-label: the mean over the columns. 0 / 0 counts 0.
- *   auc       two classes: the chance that a row of class 1 scores above one of class 0, ties half. Absent when a class
- *             is missing. */
+ *   auc       two classes: the chance that a row of class 1 scores above one of class 0, ties half; more: the mean over the
+ *             classes, each against the rest by its probability; multi-label: the mean over the columns. A class or column
+ *             without both kinds of rows does not count; absent when none is left. */
 #ifndef HN_METRIC_H
 #define HN_METRIC_H
 
@@ -22,6 +23,7 @@ struct hn_metric_spec {
     int64_t places;   /* of a row that have a class each, and count like rows; 0 is 1 */
     int n_classes;    /* 0: regression; else classes (2 with one output) */
     int multilabel;   /* every output is a yes or no of its own */
+    int softmax;      /* outputs of several classes lie before a Softmax, or are logarithms */
     int dense;        /* targets are per_row numbers a row, else one class index */
     double threshold; /* one output, multi-label: yes above it (0.5 probabilities, 0 logits) */
     unsigned want;    /* HN_HAS_… bits; those that make no sense for the target are left out */
@@ -33,6 +35,9 @@ struct hn_metric_spec {
  * want 0 it is what the contract prints: accuracy for classes, else mae and r2. */
 void hn_metric_spec_of(const struct hn_target *t, int64_t per_row, int logits, unsigned want,
                        struct hn_metric_spec *spec);
+
+/* What means something for such a target: HN_HAS_… bits. */
+unsigned hn_metric_sensible(const struct hn_target *t, int64_t per_row);
 
 struct hn_metric;
 hone_status hn_metric_create(struct hn_mem *mem, const struct hn_metric_spec *spec,

@@ -68,6 +68,26 @@ class Classifier(Case):
         self.assertEqual(est.classes_.tolist(), ["1.0", "2.0", "3.0"])
         self.assertGreater(est.score(X, y), 0.8)
 
+    def test_auc_is_scikit_learns(self):
+        from sklearn.metrics import roc_auc_score
+
+        X, k = rows()
+        for tail in ("softmax", ""):  # probabilities, and what a Softmax would make them of
+            model = hone.Model.new(f"6-8-3 relu {tail}")
+            model.train(X, k, epochs=2)
+            p = model.predict(X).astype(float)
+            if not tail:
+                raw = np.mean([roc_auc_score(k == j, p[:, j]) for j in range(3)])
+                p = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
+            wanted = roc_auc_score(k, p / p.sum(axis=1, keepdims=True), multi_class="ovr", average="macro")
+            self.assertAlmostEqual(model.evaluate(X, k, metric="auc")["auc"], wanted, places=4)
+        self.assertGreater(abs(raw - wanted), 1e-3)
+        flags = np.stack([X[:, 0] > 0, X[:, 1] > 1], axis=1).astype(np.float32)
+        model = hone.Model.new("6-8-2 relu sigmoid")
+        model.train(X, flags, epochs=2)
+        wanted = roc_auc_score(flags, model.predict(X), average="macro")
+        self.assertAlmostEqual(model.evaluate(X, flags, metric="auc")["auc"], wanted, places=4)
+
     def test_weights_of_labels_that_are_text(self):
         X, k = rows()
         for names in (["10", "9", "8"], ["b", "a", "c"]):

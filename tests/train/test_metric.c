@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Metrics against closed forms and against values computed by hand. */
+#include "plugin/train/auc.h"
 #include "plugin/train/metric.h"
 #include "tests/fault.h"
 #include "tests/harness.h"
@@ -41,7 +42,7 @@ START_TEST(classes)
         .per_row = 3, .n_classes = 3, .want = ALL, .elem = 8, .max_rows = 5
     };
     struct hn_figures f = figures_of(&spec, p, y, 5, 2);
-    ck_assert_uint_eq(f.has, HN_HAS_ACCURACY | HN_HAS_F1); /* no AUC with three classes */
+    ck_assert_uint_eq(f.has, HN_HAS_ACCURACY | HN_HAS_F1 | HN_HAS_AUC);
     ck_assert_double_eq_tol(f.accuracy, 3.0 / 5, 1e-15);
     /* class 0: hit 1, false alarm 1; class 1: hit 1, false alarm 1, miss 1; class 2: hit 1, miss 1 */
     ck_assert_double_eq_tol(f.f1, (2.0 / 3 + 0.5 + 2.0 / 3) / 3, 1e-15);
@@ -199,6 +200,60 @@ START_TEST(auc_against_all_pairs)
 }
 END_TEST
 
+/* scikit-learn's roc_auc_score(y, p, multi_class="ovr", average="macro") of these very numbers */
+START_TEST(auc_of_three_classes)
+{
+    static const double y[] = { 0, 1, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 1, 2 };
+    static const double p[] = { 0.5, 0.3, 0.2, 0.1, 0.8, 0.1, 0.2, 0.2, 0.6, 0.4, 0.2,
+                                0.4, 0.3, 0.4, 0.3, 0.6, 0.2, 0.2, 0.4, 0.4, 0.2, 0.2,
+                                0.5, 0.3, 0.2, 0.3, 0.5, 0.5, 0.2, 0.3, 0.3, 0.3, 0.4,
+                                0.5, 0.4, 0.1, 0.1, 0.7, 0.2, 0.2, 0.4, 0.4 };
+    static const double z[] = { -2.5, -3.1, -4.2, -1.6, 0.5,  -1.8, 4.2,  6.8,  4.3,  -5.9, -3.7,
+                                -2.7, 2.8,  1.9,  2.5,  2.9,  -2.3, -0.6, -4.5, -4.5, -5.6, 5.5,
+                                4.7,  6.5,  2.6,  1.9,  -1.5, -4.7, -3.7, -2.2, -2.8, 0.5,  -1.7,
+                                1.3,  3.9,  0.1,  -0.6, 2.4,  -1.7, 1.8,  2.3,  3.4 };
+    struct hn_metric_spec spec = {
+        .per_row = 3, .n_classes = 3, .want = HN_HAS_AUC, .elem = 8, .max_rows = 14
+    };
+    ck_assert_double_eq_tol(figures_of(&spec, p, y, 14, 5).auc, 0.9162037037037036, 1e-15);
+    spec.softmax = 1; /* of z itself it would be 0.561 */
+    ck_assert_double_eq_tol(figures_of(&spec, z, y, 14, 14).auc, 0.6814814814814815, 1e-15);
+}
+END_TEST
+
+START_TEST(auc_of_many_yes_or_no)
+{
+    static const double y[] = { 0, 0, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0,
+                                0, 1, 1, 0, 0, 1, 0, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1 };
+    static const double p[] = { -1.7, -2.0, 0.7,  -0.9, 0.2,  3.2,  0.2,  0.4, 1.2,  0.5, 0.8,
+                                -0.2, 1.7,  0.5,  -0.0, -0.1, 0.0,  -0.1, 0.3, -0.9, 1.0, 0.2,
+                                1.1,  0.4,  -0.1, -2.0, -0.1, 0.4,  -2.1, 1.8, -1.7, 1.8, 0.2,
+                                1.8,  0.1,  -0.5, 1.2,  2.4,  -0.1, 0.7,  0.8, 0.0 };
+    double flat[42];
+    struct hn_metric_spec spec = {
+        .per_row = 3, .multilabel = 1, .dense = 1, .want = HN_HAS_AUC, .elem = 8, .max_rows = 14
+    };
+    ck_assert_double_eq_tol(figures_of(&spec, p, y, 14, 3).auc, 0.8361111111111111, 1e-15);
+    for (int i = 0; i < 42; i++) flat[i] = i % 3 == 1 ? 1 : y[i];
+    ck_assert_double_eq_tol(figures_of(&spec, p, flat, 14, 3).auc, 0.7645833333333334, 1e-15);
+    for (int i = 0; i < 42; i++) flat[i] = 1; /* no column has both */
+    ck_assert_uint_eq(figures_of(&spec, p, flat, 14, 3).has, 0);
+}
+END_TEST
+
+START_TEST(odds_go_on_where_probabilities_end)
+{
+    double sure[] = { 800, 0, -5 }, surer[] = { -5, 0, 900 }, level[] = { 1, 1, 1 };
+    hn_auc_odds(sure, 3);
+    hn_auc_odds(surer, 3);
+    hn_auc_odds(level, 3);
+    ck_assert_double_eq_tol(sure[0], 800, 0.01);
+    ck_assert_double_eq_tol(surer[2], 900, 0.01);
+    ck_assert_double_eq_tol(surer[0], -905, 0.01);
+    for (int k = 0; k < 3; k++) ck_assert_double_eq_tol(level[k], log(0.5), 1e-15);
+}
+END_TEST
+
 START_TEST(spec_of_targets)
 {
     struct hn_target t = { .loss = HN_LOSS_CE, .n_classes = 10 };
@@ -206,7 +261,11 @@ START_TEST(spec_of_targets)
     hn_metric_spec_of(&t, 10, 0, 0, &s);
     ck_assert_uint_eq(s.want, HN_HAS_ACCURACY);
     hn_metric_spec_of(&t, 10, 0, ALL, &s);
-    ck_assert_uint_eq(s.want, HN_HAS_ACCURACY | HN_HAS_F1);
+    ck_assert_uint_eq(s.want, HN_HAS_ACCURACY | HN_HAS_F1 | HN_HAS_AUC);
+    ck_assert_int_eq(s.softmax, 1);
+    t.tail = HN_TAIL_SOFTMAX;
+    hn_metric_spec_of(&t, 10, 0, ALL, &s);
+    ck_assert_int_eq(s.softmax, 0);
     t = (struct hn_target){ .loss = HN_LOSS_MSE, .dense = 1 };
     hn_metric_spec_of(&t, 1, 0, HN_HAS_RMSE | HN_HAS_AUC, &s);
     ck_assert_uint_eq(s.want, HN_HAS_MAE | HN_HAS_RMSE | HN_HAS_R2);
@@ -217,7 +276,7 @@ START_TEST(spec_of_targets)
     hn_metric_spec_of(&t, 5, 0, HN_HAS_AUC, &s);
     ck_assert_int_eq(s.multilabel, 1);
     ck_assert_double_eq(s.threshold, 0.5);
-    ck_assert_uint_eq(s.want, HN_HAS_ACCURACY);
+    ck_assert_uint_eq(s.want, HN_HAS_ACCURACY | HN_HAS_AUC);
 }
 END_TEST
 
@@ -271,5 +330,7 @@ HN_TEST_MAIN("metric", tcase_add_test(tc, classes);
              tcase_add_test(tc, labels_that_are_no_class); tcase_add_test(tc, many_yes_or_no);
              tcase_add_test(tc, numbers); tcase_add_test(tc, constant_columns_and_single_rows);
              tcase_add_test(tc, floats_too); tcase_add_test(tc, auc_against_all_pairs);
+             tcase_add_test(tc, auc_of_three_classes); tcase_add_test(tc, auc_of_many_yes_or_no);
+             tcase_add_test(tc, odds_go_on_where_probabilities_end);
              tcase_add_test(tc, spec_of_targets); tcase_add_test(tc, names);
              tcase_add_test(tc, out_of_memory);)
