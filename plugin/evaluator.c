@@ -65,6 +65,47 @@ static unsigned wanted_metrics(const hone_params *p)
     return want;
 }
 
+/* The option that asked for a metric: those of train are all in --metric, too (hn_options_metrics). */
+static const char *asked_by(const hone_params *p, const char *name)
+{
+    static const char *const options[] = { "require", "target-metric", "monitor" };
+    for (size_t k = 0; k < sizeof options / sizeof *options; k++)
+        for (size_t i = 0; i < hn_param_count(p, options[k]); i++) {
+            const char *text = hone_params_get(p, options[k], i), *under = strchr(text, '_');
+            const size_t n = strlen(name);
+            if (under) text = under + 1;
+            if (strncmp(text, name, n) == 0 && (!text[n] || text[n] == ':')) return options[k];
+        }
+    return "metric";
+}
+
+static hone_status refuse_metric(const struct hn_session *s, const char *name, unsigned sensible,
+                                 hone_error *err)
+{
+    const char *option = asked_by(s->params, name);
+    if (!hn_metric_bit(name))
+        return hn_fail(err, HONE_E_USAGE, option,
+                       "found '%s', wanted accuracy, mae, rmse, r2, f1 or auc", name);
+    return hn_fail(err, HONE_E_USAGE, option, "found '%s' for targets that are %s", name,
+                   sensible & HN_HAS_ACCURACY ? "classes, wanted accuracy, f1 or auc"
+                                              : "numbers, wanted mae, rmse or r2");
+}
+
+/* Every metric that is asked for means something for one target at least. */
+static hone_status check_metrics(const struct hn_session *s, hone_error *err)
+{
+    const char *name;
+    unsigned sensible = 0;
+    for (int t = 0; t < s->n_targets; t++)
+        sensible |= hn_metric_sensible(&s->targets[t], s->targets[t].per_row);
+    for (size_t i = 0; (name = hone_params_get(s->params, "metric", i)); i++) {
+        const unsigned bit = hn_metric_bit(name);
+        if (strcmp(name, "loss") == 0 || (bit & sensible)) continue;
+        return refuse_metric(s, name, sensible, err);
+    }
+    return HONE_OK;
+}
+
 static int64_t most_rows(const struct hn_session *s)
 {
     int64_t n = 1;
@@ -118,6 +159,7 @@ hone_status hn_evaluator_create(struct hn_session *s, struct hn_evaluator **out,
 {
     *out = NULL;
     struct hn_mem *m = &s->ctx->mem;
+    HN_TRY(check_metrics(s, err));
     struct hn_evaluator *e = hn_calloc(m, 1, sizeof *e);
     if (!e) return hn_nomem(err, "the evaluator", sizeof *e);
     e->s = s;

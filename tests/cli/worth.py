@@ -118,6 +118,12 @@ def numbers():
     noise = lambda x, r: f"{50 + 10 * r.gauss(0, 1):.6g}"
     table("level.csv", 300, noise, 7)
     val = [float(v) for v in table("level_val.csv", 200, noise, 18)]
+    where = [tmp / "number.onnx", "--data", tmp / "level.csv", "--target", "y"]
+    tuned = ["--search", "lr=0.1,0.2", "--trials", "2", "--folds", "2", "-o", tmp / "never.onnx"]
+    for what, args in {"eval": ["--metric", "mae,auc"], "train": ["--require", "accuracy:0.5", "-o", tmp / "never.onnx"],
+                       "tune": ["--monitor", "val_f1", *tuned]}.items():
+        code(f"{what}: no metric of numbers", hone(what, *where, *args), 2, "for targets that are numbers, wanted mae, rmse or r2", f"hone: {args[0][2:]}:")
+    code("no metric at all", hone("eval", *where, "--metric", "acuracy"), 2, "found 'acuracy', wanted accuracy")
     mean = sum(val) / 200
     for scale in ([], ["--scale-target", "standard"]):
         r, d, _ = train("number.onnx", "level", "--lr", "0.05", *scale)

@@ -383,7 +383,10 @@ START_TEST(refusals)
         { 0, { "monitor", "val_loss" }, "validation data", "--monitor train_loss" },
         { 0, { "target-metric", "val_loss:1" }, "validation data", "--val-split" },
         { 10, { "monitor", "val_acuracy" }, "no metric 'val_acuracy'", "accuracy" },
-        { 10, { "monitor", "val_accuracy" }, "cannot be computed", "" },
+        { 10, { "monitor", "val_accuracy" }, "'accuracy' for targets that are numbers", "" },
+        { 10, { "metric", "auc" }, "for targets that are numbers, wanted mae, rmse or r2", "" },
+        { 10, { "require", "val_f1:0.5" }, "found 'f1' for targets that are numbers", "" },
+        { 10, { "target-metric", "train_auc:1" }, "found 'auc' for targets", "" },
         { 10, { "monitor", "test_loss" }, "for the end", "" },
         { 10, { "target-metric", "val_loss" }, "METRIC:VALUE", "" },
         { 10, { "require", "val_los:1" }, "no metric", "" },
@@ -405,6 +408,7 @@ START_TEST(refusals)
         ck_assert_msg(st != HONE_OK, "%s %s was taken", cases[i].pair.name, cases[i].pair.value);
         ck_assert_msg(strstr(err.text, cases[i].text), "%s: %s", cases[i].pair.name, err.text);
         ck_assert_msg(strstr(err.hint, cases[i].hint), "%s: %s", cases[i].pair.name, err.hint);
+        if (strstr(err.text, "for targets")) ck_assert_str_eq(err.where, cases[i].pair.name);
         ck_assert_ptr_null(r);
         ck_assert_uint_eq(kit_hash(k.model), before);
         kit_close(&k);

@@ -73,7 +73,7 @@ static void child(const char *model, const char *threads, const char *swa, const
     static const struct kit_pair pairs[] = { { "epochs", "9" },     { "batch-size", "7" },
                                              { "dropout", "0.3" },  { "clip-norm", "1" },
                                              { "accumulate", "2" }, { "early-stop-patience", "99" },
-                                             { "metric", "f1" },    { NULL, NULL } };
+                                             { NULL, NULL } };
     struct kit k;
     struct hn_job j;
     hone_error err;
@@ -81,6 +81,8 @@ static void child(const char *model, const char *threads, const char *swa, const
     HN_OK(kit_open(&k, model, 10, NULL, NULL, &err), err);
     HN_OK(kit_set(&k, pairs, &err), err);
     HN_OK(hone_params_set(k.params, "threads", threads, &err), err);
+    const int classes = strncmp(model, "ln", 2) != 0;
+    HN_OK(hone_params_set(k.params, "metric", classes ? "f1,auc" : "rmse", &err), err);
     HN_OK(hone_params_set(k.params, "swa-start", swa, &err), err);
     HN_OK(hone_params_set(k.params, "ema", ema, &err), err);
     HN_OK(hn_job_init(&j, k.model, k.params, &err), err);
