@@ -208,6 +208,27 @@ static hone_status read_target(const hone_params *p, int has_val, struct hn_trai
     return HONE_OK;
 }
 
+/* What is required of rows that are not there is never met. */
+static hone_status check_required(const hone_params *p, const struct hn_session *s, hone_error *err)
+{
+    static const char *const rows[3] = { "training", "validation", "test" };
+    static const char *const ways[3] = { "", "--val-split 0.2, or --val-data FILE",
+                                         "--test-split 0.2, or --test-data FILE" };
+    char name[32];
+    const char *plain;
+    double value;
+    for (size_t i = 0; i < hn_param_count(p, "require"); i++) {
+        HN_TRY(hn_parse_goal("require", hone_params_get(p, "require", i), name, &value, err));
+        const int role = role_of(name, &plain);
+        if (role < 0 || s->rows[role].n > 0) continue;
+        return hn_hint(
+            err,
+            hn_fail(err, HONE_E_USAGE, "require", "%s needs %s data: found none", name, rows[role]),
+            "%s", ways[role]);
+    }
+    return HONE_OK;
+}
+
 static void read_member(const hone_params *p, const struct hn_session *s, struct hn_train_opts *o)
 {
     struct hn_member_opts *m = &o->member;
@@ -244,6 +265,7 @@ hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
     o->fit.save_best = strcmp(hn_param_s(p, "save"), "best") == 0;
     HN_TRY(read_monitor(p, has_val, o, err));
     HN_TRY(read_target(p, has_val, o, err));
+    HN_TRY(check_required(p, s, err));
     o->fit.judge_start =
         o->init == HN_INIT_KEEP && o->fit.monitor && strcmp(o->fit.monitor, "train_loss") != 0;
     read_member(p, s, o);

@@ -355,7 +355,7 @@ def test_stopping():
           r.json["require"][0]["found"] == r.json["val"]["accuracy"], r.out[:300])
     check("still a result", r.json["ok"] is True and (tmp / "rq.onnx").exists())
     r = hone("train", MNIST, *quick, "--val-split", "0.2", "--require", "test_loss:1", "--force", "-o", tmp / "rq.onnx")
-    code("--require of what is not there", r, 8, "there is no test_loss")
+    code("--require of what is not there", r, 2, "test_loss needs test data: found none", "--test-split")
     r = hone("train", MNIST, *data, "--quiet", "--epochs", "3", "--optimizer", "sgd", "--lr", "1e30", "--json", "-o", tmp / "dv.onnx")
     code("diverged: where, though quiet", r, 7, "hone: training diverged in epoch 1: ")
     check("diverged is a result", r.json["ok"] is True and r.json["stop_reason"] == "diverged", r.out[:300])

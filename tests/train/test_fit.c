@@ -390,6 +390,8 @@ START_TEST(refusals)
         { 10, { "monitor", "test_loss" }, "for the end", "" },
         { 10, { "target-metric", "val_loss" }, "METRIC:VALUE", "" },
         { 10, { "require", "val_los:1" }, "no metric", "" },
+        { 10, { "require", "test_loss:1" }, "test_loss needs test data", "--test-split" },
+        { 0, { "require", "val_loss:1" }, "needs validation data", "--val-split" },
         { 10, { "init", "orthogonal" }, "normal=STD", "" },
         { 10, { "lr-schedule", "multistep" }, "1 to 64", "" },
         { 10, { "lr-milestones", "3,x" }, "found 'x'", "" },
