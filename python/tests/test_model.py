@@ -128,6 +128,56 @@ class AsTheCommand(Case):
         with self.assertRaisesRegex(hone.DataError, "row 1, column 0"):
             model.predict(rows[["n"] * 7].shift(1))
 
+    def test_frames_whose_names_could_be_rows(self):
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        X = self.X[:, :3]
+        mixed, counted = pd.DataFrame(X).assign(target=self.y), pd.DataFrame(X).assign(**{"3": self.y})
+        counted.columns = range(4)
+        words = pd.DataFrame({"x": ["x", "b", "x", "s"] * 30, "e": ["e", "p", "p", "e"] * 30})  # a name that is a value, too
+        net = "3-6-3 relu softmax"
+        wanted = hone.Model.new(net, seed=2)
+        wanted.train(X[:200], self.y[:200], val=(X[200:], self.y[200:]), epochs=3)
+        for table, target in ((mixed, "target"), (counted, 3)):
+            model = hone.Model.new(net, seed=2)
+            model.train(data=table[:200], val_data=table[200:], target=target, epochs=3)
+            np.testing.assert_array_equal(model.predict(X), wanted.predict(X))
+            np.testing.assert_array_equal(model.predict(data=table.drop(columns=target)), wanted.predict(X))
+            self.assertEqual(model.evaluate(data=table, target=target)["rows"], len(X))
+            found = model.tune(data=table, target=target, search={"lr": [0.01, 0.02]}, folds=3, trials=2, epochs=1)
+            self.assertEqual(len(found["trials"]), 2)
+        model = hone.Model.new("3-2 softmax")
+        model.train(data=words, target="e", encode={"x": "onehot"}, epochs=1)
+        self.assertEqual(len(model.predict(data=words[["x"]])), 120)
+        nameless = hone.Model.new(net, seed=2)
+        nameless.train(data=mixed, target=3, header="no", epochs=1)
+        self.assertEqual(len(nameless.predict(data=mixed, ignore=3, header="no")), len(X))
+
+    def test_frames_beside_files(self):
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        table = pd.DataFrame(self.X, columns=list("abcdef")).assign(y=self.y)
+        file = self.folder / "v.csv"
+        table[200:].to_csv(file, index=False)
+        model = hone.Model.load(self.source)
+        self.assertIsNotNone(model.train(data=table[:200], val_data=file, target="y", epochs=1)["val"])
+        table.columns = range(7)
+        table[200:].to_csv(file, index=False, header=False)
+        with self.assertRaisesRegex(hone.UsageError, "header: val_data is a file and data a table .*header='yes'"):
+            model.train(data=table[:200], val_data=file, target=6, epochs=1)
+        self.assertIsNotNone(model.train(data=table[:200], val_data=file, target=6, header="no", epochs=1)["val"])
+        with self.assertRaisesRegex(hone.DataError, "^val_data: row 5, column 'b': found 'no'"):
+            table.columns = list("abcdefy")
+            odd = table[200:].astype({"b": object})
+            odd.iloc[3, 1] = "no"
+            model.train(data=table[:200], val_data=odd, target="y", epochs=1)
+        with self.assertRaisesRegex(hone.DataError, "^data: its columns have 2 levels"):
+            model.predict(data=pd.concat({"a": table}, axis=1))
+
     def test_tune_gives_the_same_bytes(self):
         search = ["lr=log:0.0001..0.1", "batch_size=16,32"]
         fixed = {"folds": 3, "trials": 4, "sampler": "random", "epochs": 3, "seed": 5}
