@@ -18,15 +18,17 @@ static int exact(const struct hn_infer *c, int i)
     return t != NULL;
 }
 
-/* Integers are chosen between at import only, and at run time compared with constants only, such as the classes of a written-out
- * one-hot encoding. */
+/* Integers are chosen between at import only, or on their way to the indices of a table; at run time they are compared with
+ * constants only, such as the classes of a written-out one-hot encoding. */
 static hone_status no_integers(struct hn_infer *c, int from)
 {
     const int compares = c->row->lower == hn_lower_compare;
     for (int i = from; i < c->n->n_in; i++) {
         const struct hn_value *v = hn_in_value(c, i);
         if (!hn_comes_as_integers(c, i) || v->dtype == HN_BOOL) continue;
-        if (!compares || !(v->dtype == HN_I64 || v->dtype == HN_I32)) return hn_wants_floats(c, i);
+        const int index = v->dtype == HN_I64 || v->dtype == HN_I32;
+        if (!compares && index && hn_feeds_indices(c->g, c->n->out[0])) continue;
+        if (!compares || !index) return hn_wants_floats(c, i);
         if (!exact(c, i))
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                            "%s of '%s', which is %s, with '%s': wanted constants below 2^24",

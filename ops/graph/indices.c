@@ -4,6 +4,8 @@
  * floats, so that only what keeps whole numbers exact is allowed, and nothing else may read them. */
 #include "ops/graph/rows.h"
 
+#include "ops/math/row.h"
+
 #include <string.h>
 
 static int one_of(const char *type, const char *const *list)
@@ -32,11 +34,32 @@ static int only_indices(const struct hn_graph *g, int32_t v, int outputs, int *l
         if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "OneHot") == 0 && u->input == 0) ||
             (strcmp(n->type, "Gather") == 0 && u->input == 1) || one_of(n->type, compares))
             continue;
-        if (!(u->input == 0 && one_of(n->type, moves)) && !one_of(n->type, joins)) return 0;
+        const int chosen = strcmp(n->type, "Where") == 0 && u->input > 0;
+        if (!(u->input == 0 && one_of(n->type, moves)) && !one_of(n->type, joins) && !chosen)
+            return 0;
         for (int k = 0; k < n->n_out; k++)
             if (n->out[k] >= 0 && !only_indices(g, n->out[k], outputs, left)) return 0;
     }
     return 1;
+}
+
+/* Where(i < 0, i + n, i) */
+int32_t hn_counted_from_end(const struct hn_graph *g, int32_t v, int64_t n)
+{
+    const struct hn_node *where =
+        g->values[v].producer >= 0 ? &g->nodes[g->values[v].producer] : NULL;
+    double zero, len;
+    if (!where || strcmp(where->type, "Where") != 0 || where->n_in != 3) return -1;
+    const int32_t less_at = g->values[where->in[0]].producer, i = where->in[2],
+                  add_at = g->values[where->in[1]].producer;
+    const struct hn_node *less = less_at >= 0 ? &g->nodes[less_at] : NULL,
+                         *add = add_at >= 0 ? &g->nodes[add_at] : NULL;
+    if (!less || !add || strcmp(less->type, "Less") != 0 || strcmp(add->type, "Add") != 0 ||
+        less->in[0] != i || !hn_value_scalar(g, less->in[1], &zero) || zero != 0)
+        return -1;
+    const int k = add->in[0] == i;
+    if (add->in[1 - k] != i || !hn_value_scalar(g, add->in[k], &len) || len != (double)n) return -1;
+    return hn_same_shape(&g->values[i].shape, &g->values[v].shape) ? i : -1;
 }
 
 int hn_feeds_indices(const struct hn_graph *g, int32_t v)

@@ -120,8 +120,10 @@ static int64_t index_at(const struct hn_tensor *t, int64_t i, int64_t len)
 static hone_status lower_embedding(struct hn_lowering *l, const struct hn_node *n)
 {
     const struct hn_embedding attrs = { l->g->values[n->in[0]].shape.d[0].fixed };
+    const int32_t given = hn_counted_from_end(l->g, n->in[1], attrs.rows);
     int32_t in[2], y;
-    HN_TRY(hn_l_value(l, n->in[1], &in[0]));
+    HN_TRY(
+        hn_l_value(l, given >= 0 ? given : n->in[1], &in[0])); /* an Embedding counts so itself */
     HN_TRY(hn_l_value(l, n->in[0], &in[1]));
     HN_TRY(hn_l_op(l, &hn_op_embedding, &attrs, in, 2, &y));
     return hn_l_bind(l, n->out[0], y);

@@ -102,6 +102,8 @@ hone_status hn_fold_node(struct hn_infer *c);
 
 /* indices.c: does v end as indices of a Gather or a OneHotEncoder alone, through what moves or adds integers? */
 int hn_feeds_indices(const struct hn_graph *g, int32_t v);
+/* v is i with n added where it is below 0, as exporters write an index that may count from the end: i; else -1. */
+int32_t hn_counted_from_end(const struct hn_graph *g, int32_t v, int64_t n);
 
 /* Or as outputs of the graph? */
 int hn_feeds_outputs(const struct hn_graph *g, int32_t v);

@@ -342,6 +342,39 @@ START_TEST(fixed_indices_are_lifted)
 }
 END_TEST
 
+/* Where(i < 0, i + 5, i) on the way to a table of 5 is i, which an Embedding counts from the end itself; of another table not. */
+START_TEST(indices_from_the_end)
+{
+    for (int rows = 5; rows < 7; rows++) {
+        struct tb t;
+        tb_open(&t, 13);
+        tb_input(&t, "i", HN_I64, 1, -1);
+        tb_ints(&t, "zero", 1, 0);
+        tb_ints(&t, "n", 1, 5);
+        tb_floats(&t, "table", 2, rows, 3);
+        tb_node(&t, "Less", "i zero", "less", NULL);
+        tb_node(&t, "Add", "i n", "moved", NULL);
+        tb_node(&t, "Where", "less moved i", "at", NULL);
+        tb_node(&t, "Gather", "table at", "y", NULL);
+        tb_output(&t, "y");
+        tb_finish(&t, NULL);
+        ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_OK);
+        struct hn_program *p = tb_lower(&t, NULL);
+        ck_assert_int_eq(p->n_ops == 1, rows == 5);
+        const double at[] = { -1, 4, -5, 0 }, *in[] = { at };
+        double *y = tb_run(&t, p, 4, in);
+        for (int k = 0; k < 3; k++) {
+            ck_assert_double_eq(y[k], y[3 + k]);
+            ck_assert_double_eq(y[6 + k], y[9 + k]);
+            ck_assert_double_ne(y[k], y[6 + k]);
+        }
+        hn_free(&t.mem, y);
+        hn_program_destroy(p, &t.mem);
+        tb_close(&t);
+    }
+}
+END_TEST
+
 START_TEST(baked_batch_is_named)
 {
     struct tb t;
@@ -489,7 +522,7 @@ HN_TEST_MAIN("infer", tcase_add_test(tc, flatten_by_shape_arithmetic);
              tcase_add_test(tc, fixed_batch_is_lifted); tcase_add_test(tc, fixed_batch_can_be_kept);
              tcase_add_test(tc, batch_in_a_reshape_is_lifted);
              tcase_add_test(tc, fixed_indices_are_lifted); tcase_add_test(tc, fixed_row_is_lifted);
-             tcase_add_test(tc, baked_batch_is_named);
+             tcase_add_test(tc, baked_batch_is_named); tcase_add_test(tc, indices_from_the_end);
              tcase_add_test(tc, an_unknown_operator_does_not_bake);
              tcase_add_test(tc, single_rows_get_a_batch); tcase_add_test(tc, no_batch_at_all);
              tcase_add_test(tc, only_the_first_dim_may_be_open);
