@@ -94,6 +94,8 @@ struct hn_param_info {      /* beside struct hn_gparam, same position */
     enum hn_slot_kind slot; /* of the use that decided */
     uint8_t of_batchnorm;   /* scale or bias of a BatchNormalization */
     double fan_in, fan_out;
+    double start;                  /* what initialisation begins with, where `starts` is 1 */
+    uint8_t starts;                /* 0: no use is known yet; 2: none that all uses agree on */
     int32_t feeds;                 /* enum hn_unary_kind behind the layer, -1 */
     const struct hn_quant *stored; /* the file has it in whole numbers: what they stand for */
 };

@@ -465,6 +465,36 @@ static int is_of_size(const struct hn_tensor *t, const struct hn_shape *w)
            (t->dims[0] == w->d[0].fixed || t->dims[0] == w->d[1].fixed);
 }
 
+/* What a scale, shift or slope begins with, being input k of n: 1 and *x; 0: nothing that is known. */
+static int start_of(const struct hn_graph *g, const struct hn_node *n, int k,
+                    enum hn_slot_kind slot, double *x)
+{
+    const int32_t other = n->n_in == 2 ? n->in[1 - k] : -1;
+    const int add = is_type(n, "Add") || is_type(n, "Sub"),
+              mul = is_type(n, "Mul") || is_type(n, "Div");
+    if (slot == HN_SLOT_SLOPE) return *x = 0.25, 1;
+    if (slot == HN_SLOT_NORM && is_norm(n)) return *x = k == 1 + is_skip_norm(n), 1;
+    if ((slot != HN_SLOT_NORM && slot != HN_SLOT_ELEMENT) || (!add && !mul)) return 0;
+    if (slot == HN_SLOT_ELEMENT &&
+        !by_element(g, n, k, hn_shape_count(&g->values[n->in[k]].shape).fixed).trained)
+        return 0;
+    *x = add ? 0 : slot == HN_SLOT_ELEMENT && negative_part(g, other) ? -0.25 : 1;
+    return 1;
+}
+
+/* Where several uses do not agree there is none. */
+static void describe_start(struct hn_graph *g, const struct hn_use *u, enum hn_slot_kind slot)
+{
+    struct hn_param_info *info = &g->facts->info[u->param];
+    double x;
+    if (slot == HN_SLOT_FACTOR || info->slot == HN_SLOT_FACTOR) return;
+    if (!start_of(g, node_of(g, u->at_node), u->at_input, slot, &x) ||
+        (info->starts && info->start != x))
+        info->starts = 2;
+    else if (!info->starts)
+        info->starts = 1, info->start = x;
+}
+
 static void describe_use(struct hn_graph *g, const struct hn_use *u, enum hn_slot_kind slot)
 {
     struct hn_param_info *info = &g->facts->info[u->param];
@@ -522,7 +552,9 @@ hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts 
     for (size_t i = 0; i < g->n_nodes; i++)
         pass_on(g, node_of(g, g->order[i])); /* now that all decisions are known */
     find_before_dense(g);
-    for (size_t i = 0; i < facts->params.n_uses; i++)
+    for (size_t i = 0; i < facts->params.n_uses; i++) {
+        describe_start(g, &facts->params.uses[i], facts->use_slot[i]);
         describe_use(g, &facts->params.uses[i], facts->use_slot[i]);
+    }
     return HONE_OK;
 }

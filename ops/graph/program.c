@@ -77,6 +77,7 @@ static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
                             .decay_mult = 1,
                             .fan_in = info->fan_in,
                             .fan_out = info->fan_out,
+                            .start = info->start,
                             .feeds = info->feeds,
                             .tensor_id = v->tensor_id,
                             .init = v->constant,
@@ -85,7 +86,8 @@ static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
     memcpy(q->dims, v->constant->dims, sizeof q->dims);
     q->flags = (hn_cut_learns(c, param) ? HN_PARAM_TRAINED : 0) |
                (info->slot == HN_SLOT_BIAS ? HN_PARAM_BIAS : 0) |
-               (info->slot == HN_SLOT_NORM ? HN_PARAM_NORM : 0);
+               (info->slot == HN_SLOT_NORM ? HN_PARAM_NORM : 0) |
+               (info->starts == 1 ? HN_PARAM_STARTS : 0);
 }
 
 static void fill_state(const struct hn_cutter *c, struct hn_param *q, const struct hn_state *s)

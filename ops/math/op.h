@@ -345,9 +345,10 @@ struct hn_op {
 };
 enum hn_param_flag {
     HN_PARAM_TRAINED = 1,
-    HN_PARAM_STATE = 2, /* BatchNorm running statistics: in the slab, never optimized */
-    HN_PARAM_BIAS = 4,  /* for --no-decay bias */
-    HN_PARAM_NORM = 8   /* scale and bias of a normalisation: --no-decay norm */
+    HN_PARAM_STATE = 2,  /* BatchNorm running statistics: in the slab, never optimized */
+    HN_PARAM_BIAS = 4,   /* for --no-decay bias */
+    HN_PARAM_NORM = 8,   /* scale and bias of a normalisation: --no-decay norm */
+    HN_PARAM_STARTS = 16 /* initialisation sets it to `start` */
 };
 struct hn_quant; /* ops/base/quant.h */
 struct hn_param {
@@ -358,6 +359,7 @@ struct hn_param {
     uint32_t flags;
     float lr_mult, decay_mult;
     double fan_in, fan_out; /* for initialisation; 0 where it makes no sense */
+    double start;           /* of a scale, shift or slope, with HN_PARAM_STARTS */
     int32_t feeds;     /* enum hn_unary_kind that follows the layer (He or Xavier), -1 unknown */
     int32_t tensor_id; /* where it came from in the file; -1: made here */
     const struct hn_tensor *init; /* the file's values */

@@ -118,6 +118,9 @@ void hn_init_weights(const struct hn_program *prog, enum hn_init kind, double st
     if (kind == HN_INIT_KEEP) return;
     for (int32_t i = 0; i < prog->n_params; i++) {
         const struct hn_param *p = &prog->params[i];
+        if ((p->flags & (HN_PARAM_TRAINED | HN_PARAM_STARTS)) ==
+            (HN_PARAM_TRAINED | HN_PARAM_STARTS))
+            fill(p, w, elem, p->start);
         if (!(p->flags & HN_PARAM_TRAINED) || (p->flags & (HN_PARAM_STATE | HN_PARAM_NORM)))
             continue;
         if (p->flags & HN_PARAM_BIAS) {
@@ -136,4 +139,24 @@ void hn_init_weights(const struct hn_program *prog, enum hn_init kind, double st
     }
     init_tables(prog, kind == HN_INIT_NORMAL ? std : 1, key, w, elem);
     init_norms(prog, w, elem);
+}
+
+/* Input 1 or 2 of a normalisation, or the table of an embedding. */
+static int has_place(const struct hn_program *prog, const struct hn_param *p)
+{
+    for (int32_t k = 0; k < prog->n_ops; k++) {
+        const struct hn_op *op = &prog->ops[k];
+        const int norm = op->row == &hn_op_batchnorm || op->row == &hn_op_layernorm;
+        if (!norm && op->row != &hn_op_embedding) continue;
+        for (int i = 1; i < (norm ? 3 : 2); i++)
+            if (param_of(prog, op, i) == p) return 1;
+    }
+    return 0;
+}
+
+int hn_init_leaves(const struct hn_program *prog, int param)
+{
+    const struct hn_param *p = &prog->params[param];
+    if (!(p->flags & HN_PARAM_TRAINED) || (p->flags & (HN_PARAM_STARTS | HN_PARAM_BIAS))) return 0;
+    return (p->fan_in <= 0 || (p->flags & HN_PARAM_NORM)) && !has_place(prog, p);
 }

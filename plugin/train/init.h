@@ -8,9 +8,9 @@
  *   xavier  uniform in ±sqrt(6 / (fan_in + fan_out))
  *   normal  normal with standard deviation std
  *
- * Biases 0; scale and shift of a BatchNormalization or LayerNormalization 1 and 0; running mean and variance 0 and 1. Frozen
- * parameters, running statistics of a frozen BatchNormalization, and trained tensors without a fan (a learned factor) keep
- * what they have. */
+ * Biases 0; scale and shift of a normalisation, or beside a layer, 1 and 0; slopes of PRelu 0.25; running mean and variance 0
+ * and 1. Frozen parameters, running statistics of a frozen BatchNormalization, and trained tensors of no known kind (a learned
+ * factor) keep what they have. */
 #ifndef HN_INIT_H
 #define HN_INIT_H
 
@@ -23,4 +23,6 @@ hone_status hn_init_parse(const char *text, enum hn_init *kind, double *std, hon
 /* Fills host slab w of elem-byte elements (4 or 8). */
 void hn_init_weights(const struct hn_program *prog, enum hn_init kind, double std,
                      const uint32_t key[2], void *w, size_t elem);
+/* Does it leave a trained parameter as it is? */
+int hn_init_leaves(const struct hn_program *prog, int param);
 #endif

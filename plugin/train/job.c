@@ -7,6 +7,7 @@
 #include "plugin/plugins.h"
 #include "plugin/session_own.h"
 #include "plugin/train/calibrate.h"
+#include <stdio.h>
 #include <string.h>
 
 hone_status hn_job_init(struct hn_job *j, hone_model *m, const hone_params *params, hone_error *err)
@@ -210,6 +211,23 @@ hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err)
     return starts_changed(j->params) ? judge(j, d, 0, j->before, err) : HONE_OK;
 }
 
+void hn_job_say_left(hone_context *ctx, const struct hn_program *prog)
+{
+    char names[512] = "";
+    int n = 0;
+    for (int i = 0; i < prog->n_params; i++) {
+        if (!hn_init_leaves(prog, i)) continue;
+        const size_t used = strlen(names);
+        if (n < 4)
+            (void)snprintf(names + used, sizeof names - used, "%s%.100s", n ? ", " : "",
+                           prog->params[i].name);
+        n++;
+    }
+    if (n)
+        hn_log(ctx, HONE_LOG_NOTE, "--init leaves %d tensor%s of no known kind as %s: %s%s", n,
+               n > 1 ? "s" : "", n > 1 ? "they are" : "it is", names, n > 4 ? ", …" : "");
+}
+
 /* The slab's host copy holds the imported weights. */
 hone_status hn_job_weights(struct hn_job *j, hone_error *err)
 {
@@ -218,9 +236,10 @@ hone_status hn_job_weights(struct hn_job *j, hone_error *err)
     size_t elem = j->s->backend->elem;
     void *w = j->fit->host;
     int inserted = strcmp(hn_param_s(j->params, "batchnorm"), "insert") == 0;
-    if (o->init != HN_INIT_KEEP)
+    if (o->init != HN_INIT_KEEP) {
         hn_init_weights(j->s->prog, o->init, o->init_std, o->member.key, w, elem);
-    else if (inserted)
+        hn_job_say_left(j->s->ctx, j->s->prog);
+    } else if (inserted)
         HN_TRY(hn_calibrate(j->s, r, w, elem, err));
     else
         return HONE_OK;

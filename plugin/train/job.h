@@ -42,6 +42,8 @@ hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb
 hone_status hn_job_start(struct hn_job *j, hone_error *err);
 /* The second half of it alone: --init, and BatchNormalization that was put into what is kept. */
 hone_status hn_job_weights(struct hn_job *j, hone_error *err);
+/* Notes which trained tensors fresh weights leave as they are. */
+void hn_job_say_left(hone_context *ctx, const struct hn_program *prog);
 /* Trains until there is a reason to stop, leaving checkpoints in j->dir. */
 hone_status hn_job_run(struct hn_job *j, hone_error *err);
 /* The resulting weights, statistics and provenance go into the model; figures of the result. */

@@ -48,6 +48,7 @@ static hone_status fill(hone_model *m, const struct hn_program *prog, const stru
     hone_status st = hn_model_get_weights(m, prog, w, elem, err);
     if (st == HONE_OK) {
         hn_init_weights(prog, o->init, o->init_std, o->member.key, w, elem);
+        hn_job_say_left(hn_model_context(m), prog);
         st = hn_model_put_weights(m, prog, w, elem, err);
     }
     hn_free(mem, w);

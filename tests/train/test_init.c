@@ -5,7 +5,7 @@
 #include "tests/harness.h"
 #include <math.h>
 
-enum { W, B, SCALE, SHIFT, MEAN, VAR, LN_SCALE, LN_SHIFT, FROZEN, FACTOR, N_PARAMS };
+enum { W, B, SCALE, SHIFT, MEAN, VAR, LN_SCALE, LN_SHIFT, FROZEN, FACTOR, SLOPE, N_PARAMS };
 enum { IN = 300, OUT = 200 };
 
 /* dense(w, b) → batchnorm → layernorm, beside a frozen weight and a factor without a fan. */
@@ -21,7 +21,7 @@ struct toy {
 
 static void toy_init(struct toy *t)
 {
-    static const size_t n[N_PARAMS] = { IN * OUT, OUT, OUT, OUT, OUT, OUT, OUT, OUT, 6, 4 };
+    static const size_t n[N_PARAMS] = { IN * OUT, OUT, OUT, OUT, OUT, OUT, OUT, OUT, 6, 4, 4 };
     *t = (struct toy){ 0 };
     for (int i = 0; i < N_PARAMS; i++) {
         struct hn_param *p = &t->params[i];
@@ -41,6 +41,7 @@ static void toy_init(struct toy *t)
     struct hn_param *w = &t->params[W];
     w->rank = 2, w->dims[0] = OUT, w->dims[1] = IN;
     w->fan_in = IN, w->fan_out = OUT;
+    t->params[SLOPE].flags |= HN_PARAM_STARTS, t->params[SLOPE].start = 0.25;
     t->params[FROZEN].fan_in = t->params[FROZEN].fan_out = 2;
     t->values[N_PARAMS] = (struct hn_value_ref){ .kind = HN_ACT, .view_of = -1 };
     for (int i = 0; i < 5; i++) t->bn_in[i] = i ? SCALE + i - 1 : N_PARAMS;
@@ -55,7 +56,7 @@ static void toy_init(struct toy *t)
                                    .n_values = N_PARAMS + 1,
                                    .n_ops = 2,
                                    .n_params = N_PARAMS };
-    t->prog.n_slab = t->params[FACTOR].off + 16;
+    t->prog.n_slab = t->params[SLOPE].off + 16;
     t->w = malloc(t->prog.n_slab * sizeof *t->w);
     for (size_t i = 0; i < t->prog.n_slab; i++) t->w[i] = 42;
 }
@@ -123,8 +124,8 @@ END_TEST
 START_TEST(roles)
 {
     static const float wanted[N_PARAMS] = {
-        [B] = 0,        [SCALE] = 1,    [SHIFT] = 0,   [MEAN] = 0,   [VAR] = 1,
-        [LN_SCALE] = 1, [LN_SHIFT] = 0, [FROZEN] = 42, [FACTOR] = 42
+        [B] = 0,        [SCALE] = 1,    [SHIFT] = 0,   [MEAN] = 0,    [VAR] = 1,
+        [LN_SCALE] = 1, [LN_SHIFT] = 0, [FROZEN] = 42, [FACTOR] = 42, [SLOPE] = 0.25
     };
     struct toy t;
     toy_init(&t);
@@ -132,6 +133,7 @@ START_TEST(roles)
     for (int i = 1; i < N_PARAMS; i++)
         for (size_t k = 0; k < t.params[i].n; k++) ck_assert(t.w[t.params[i].off + k] == wanted[i]);
     for (size_t k = 0; k < t.prog.n_slab; k++) t.w[k] = 42;
+    for (int i = 0; i < N_PARAMS; i++) ck_assert_int_eq(hn_init_leaves(&t.prog, i), i == FACTOR);
     t.bn.mode = 1; /* frozen statistics stay */
     hn_init_weights(&t.prog, HN_INIT_FRESH, 0, key, t.w, 4);
     ck_assert(*at(&t, MEAN) == 42);
