@@ -15,6 +15,7 @@
  *   zeros and ones that a tensor is multiplied by        a mask, frozen: of the size of the product, or with a zero in it
  *   a vector in a product of matrices                    power iteration of a spectral normalisation: frozen
  *   a Constant beside initializers                       the author's, frozen
+ *   v of sqrt(v + eps), and m of -m beside it            statistics of a normalisation, frozen, which is said
  *   others                                               trained */
 #include "ops/graph/params.h"
 #include "ops/graph/pattern.h"
@@ -44,6 +45,18 @@ hone_status hn_computed_begin(struct hn_finder *f)
 
 /* ---- what a value is computed from --------------------------------------------------------------------------------- */
 
+/* v of sqrt(v + eps) */
+static int is_variance(const struct hn_graph *g, const struct hn_leaf *leaf)
+{
+    const struct hn_node *n = &g->nodes[leaf->node];
+    double eps;
+    if (strcmp(n->type, "Add") != 0 || n->n_in != 2 ||
+        !hn_value_scalar(g, n->in[1 - leaf->input], &eps) || hn_n_uses(g, n->out[0]) != 1)
+        return 0;
+    const struct hn_consumer *u = &g->facts->uses[g->facts->use_first[n->out[0]]];
+    return u->node >= 0 && strcmp(g->nodes[u->node].type, "Sqrt") == 0;
+}
+
 static void add_leaf(struct hn_finder *f, int32_t node, int32_t input, int32_t root)
 {
     if (f->seen[root] == f->walk) {
@@ -55,6 +68,7 @@ static void add_leaf(struct hn_finder *f, int32_t node, int32_t input, int32_t r
     }
     f->seen[root] = f->walk, f->leaf_of[root] = (int32_t)f->n_leaves;
     f->leaves[f->n_leaves++] = (struct hn_leaf){ node, input, root, 0 };
+    f->some_variance |= is_variance(f->g, &f->leaves[f->n_leaves - 1]);
     f->some_initializer |= f->g->values[root].is_initializer;
 }
 
@@ -80,7 +94,7 @@ static int is_step(const struct hn_graph *g, int32_t v)
 static int find_leaves(struct hn_finder *f, int32_t v)
 {
     const struct hn_graph *g = f->g;
-    f->walk++, f->n_leaves = 0, f->n_stack = 0, f->some_initializer = 0;
+    f->walk++, f->n_leaves = 0, f->n_stack = 0, f->some_initializer = f->some_variance = 0;
     if (!is_step(g, v)) return 1;
     f->seen[v] = f->walk;
     f->stack[f->n_stack++] = g->values[v].producer;
@@ -131,12 +145,21 @@ static int is_direction(const struct hn_graph *g, const struct hn_leaf *leaf)
            strcmp(g->nodes[leaf->node].type, "MatMul") == 0;
 }
 
+/* The running variance or mean of a normalisation that is no BatchNormalization (pattern.c). */
+static int is_statistic(const struct hn_finder *f, const struct hn_leaf *leaf)
+{
+    return is_variance(f->g, leaf) ||
+           (f->some_variance && strcmp(f->g->nodes[leaf->node].type, "Neg") == 0);
+}
+
 /* Where parameters are initializers, a Constant is a number that the author wrote. */
 static int is_written(const struct hn_finder *f, const struct hn_leaf *leaf)
 {
     const struct hn_value *v = &f->g->values[leaf->root];
     return f->some_initializer && !v->is_initializer && !v->in_function;
 }
+
+static const char why_statistic[] = "a running statistic of a normalisation";
 
 static struct hn_decision decide(const struct hn_finder *f, const struct hn_leaf *leaf,
                                  struct hn_decision place)
@@ -153,6 +176,8 @@ static struct hn_decision decide(const struct hn_finder *f, const struct hn_leaf
         d.why = "a single number";
     else if (is_mask(g, leaf))
         d.why = "a mask of zeros and ones";
+    else if (is_statistic(f, leaf))
+        d.why = why_statistic;
     else if (is_written(f, leaf))
         d.why = "a constant of the author";
     else if (is_direction(g, leaf))
@@ -169,6 +194,15 @@ static hone_status warn(struct hn_finder *f, int32_t node, int32_t v)
         f->g, HN_WARNING, node, HONE_OK, "export with the weight as a plain parameter to train it",
         "the weight '%s' is computed in the graph from other constants: it stays as it is",
         f->g->values[v].name);
+    return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
+}
+
+static hone_status say_statistic(struct hn_finder *f, const struct hn_leaf *leaf)
+{
+    hone_status st = hn_graph_issue(
+        f->g, HN_WARNING, leaf->node, HONE_OK, "--unfreeze NAME trains it as a weight",
+        "'%s' is taken for the running %s of a normalisation: it stays as it is",
+        f->g->values[leaf->root].name, is_variance(f->g, leaf) ? "variance" : "mean");
     return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
 }
 
@@ -194,6 +228,7 @@ hone_status hn_find_computed(struct hn_finder *f, int32_t node, int input, enum 
         uint8_t *noted = &f->noted[f->inputs[leaf->node] + leaf->input];
         if (!f->decided[i].record || *noted) continue;
         *noted = 1;
+        if (f->decided[i].why == why_statistic) HN_TRY(say_statistic(f, leaf));
         const struct hn_use use = { .node = node,
                                     .input = input,
                                     .at_node = leaf->node,
@@ -249,7 +284,8 @@ hone_status hn_mark_computed(struct hn_finder *f)
 {
     struct hn_graph *g = f->g;
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (g->facts->nodes[g->order[i]].state == HN_NODE_OK && g->nodes[g->order[i]].row->lower)
+        if (g->facts->nodes[g->order[i]].state == HN_NODE_OK &&
+            !g->facts->nodes[g->order[i]].absorbed && g->nodes[g->order[i]].row->lower)
             mark(g, &g->nodes[g->order[i]]);
     hn_graph_liveness(g);
     for (size_t i = 0; i < g->n_nodes; i++) HN_TRY(check(f, g->order[i]));

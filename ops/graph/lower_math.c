@@ -397,9 +397,31 @@ hone_status hn_lower_softmax(struct hn_lowering *l, const struct hn_node *n,
 
 /* ---- patterns ------------------------------------------------------------------------------------------------- */
 
+/* With Keras' own momentum: the file says none. A scale or bias that is not there is 1 or 0. */
+static hone_status lower_column_norm(struct hn_lowering *l, const struct hn_node *n,
+                                     const struct hn_pattern *p)
+{
+    const int32_t at = l->g->facts->nodes[n - l->g->nodes].state_at;
+    const struct hn_shape *x = shape_of(l, p->in[0]), row = { 1, { x->d[x->rank - 1] } };
+    const struct hn_batchnorm attrs = { p->eps, 0.99, l->opts->freeze_batchnorm, 0 };
+    int32_t in[5], y;
+    HN_TRY(hn_l_value(l, p->in[0], &in[0]));
+    for (int i = 1; i < 3; i++) {
+        if (p->in[i] >= 0)
+            HN_TRY(hn_l_value(l, p->in[i], &in[i]));
+        else
+            HN_TRY(hn_l_fill(l, &row, i == 1, &in[i]));
+    }
+    HN_TRY(state_value(l, at, &in[3]));
+    HN_TRY(state_value(l, at + 1, &in[4]));
+    HN_TRY(hn_l_op(l, &hn_op_batchnorm, &attrs, in, 5, &y));
+    return hn_l_bind(l, n->out[0], y);
+}
+
 hone_status hn_l_pattern(struct hn_lowering *l, const struct hn_node *n, const struct hn_pattern *p)
 {
     int32_t in[3] = { -1, -1, -1 }, y;
+    if (p->kind == HN_PT_BATCHNORM) return lower_column_norm(l, n, p);
     HN_TRY(hn_l_value(l, p->in[0], &in[0]));
     if (p->kind == HN_PT_UNARY) {
         HN_TRY(hn_l_unary(l, (enum hn_unary_kind)p->unary, 0, 0, in[0], &y));

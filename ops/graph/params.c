@@ -21,6 +21,7 @@
 #include <string.h>
 
 const char hn_why_asked[] = "frozen by request";
+static const char why_away[] = "an element-wise constant away from dense layers";
 enum { NEAR = 8 }; /* how far "next to a dense layer" looks */
 
 static const struct hn_node *node_of(const struct hn_graph *g, int32_t i) { return &g->nodes[i]; }
@@ -114,26 +115,54 @@ static int before_dense(const struct hn_graph *g, int32_t v)
     return 0;
 }
 
-/* x / sqrt(…) */
-static int is_normalised(const struct hn_graph *g, int32_t v)
+/* The node of that type that makes v, seen through Casts from a float type to itself. */
+static const struct hn_node *maker(const struct hn_graph *g, int32_t v, const char *type)
 {
-    const struct hn_node *div =
-        v >= 0 && g->values[v].producer >= 0 ? node_of(g, g->values[v].producer) : NULL;
-    if (!div || !is_type(div, "Div") || g->values[div->in[1]].producer < 0) return 0;
-    return is_type(node_of(g, g->values[div->in[1]].producer), "Sqrt");
+    while (v >= 0 && g->values[v].producer >= 0) {
+        const struct hn_node *n = node_of(g, g->values[v].producer);
+        if (is_type(n, type)) return n;
+        if (!is_type(n, "Cast") || g->values[n->in[0]].dtype != g->values[v].dtype) return NULL;
+        v = n->in[0];
+    }
+    return NULL;
 }
 
-/* Scale or bias of a normalisation written out in another way than the patterns': x / sqrt(…) * scale + bias. */
+/* 1 / sqrt(…) of what is no constant */
+static int is_inverse_root(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_node *turn = maker(g, v, "Reciprocal"), *div = maker(g, v, "Div");
+    double one;
+    if (v < 0 || g->values[v].constant || (!turn && !div)) return 0;
+    if (!turn && (!hn_value_scalar(g, div->in[0], &one) || one != 1)) return 0;
+    return maker(g, turn ? turn->in[0] : div->in[1], "Sqrt") != NULL;
+}
+
+/* x / sqrt(…), or x (1 / sqrt(…)), or x k with k = scale / sqrt(…), as TensorFlow and JAX have it */
+static int is_normalised(const struct hn_graph *g, int32_t v)
+{
+    const struct hn_node *div = maker(g, v, "Div"), *mul = maker(g, v, "Mul");
+    if (div) return maker(g, div->in[1], "Sqrt") != NULL;
+    for (int k = 0; mul && k < 2 && mul->n_in == 2; k++) {
+        const struct hn_node *factor = maker(g, mul->in[k], "Mul");
+        if (is_inverse_root(g, mul->in[k])) return 1;
+        for (int i = 0; factor && i < 2 && factor->n_in == 2; i++)
+            if (is_inverse_root(g, factor->in[i]) && g->values[factor->in[1 - i]].constant)
+                return 1;
+    }
+    return 0;
+}
+
+/* Scale or bias of a normalisation written out in another way than the patterns': x / sqrt(…) * scale + bias, or
+ * x k + (bias - mean k), k = scale / sqrt(…). */
 static int affine_of_norm(const struct hn_graph *g, const struct hn_node *n, int k)
 {
     if (n->n_in != 2 || !g->values[n->in[k]].constant || g->values[n->in[k]].constant->n < 2)
         return 0;
-    if (is_type(n, "Mul")) return is_normalised(g, n->in[1 - k]);
     const int32_t v = n->in[1 - k];
-    const struct hn_node *mul =
-        is_type(n, "Add") && g->values[v].producer >= 0 ? node_of(g, g->values[v].producer) : NULL;
-    return mul && is_type(mul, "Mul") &&
-           (is_normalised(g, mul->in[0]) || is_normalised(g, mul->in[1]));
+    if (is_type(n, "Mul")) return is_normalised(g, v) || is_inverse_root(g, v);
+    const struct hn_node *mul = is_type(n, "Add") ? maker(g, v, "Mul") : NULL;
+    return mul &&
+           (is_normalised(g, v) || is_normalised(g, mul->in[0]) || is_normalised(g, mul->in[1]));
 }
 
 /* What input k of a node is for, when it is a constant. */
@@ -142,6 +171,7 @@ static enum hn_slot_kind slot_of(const struct hn_graph *g, const struct hn_node 
     const struct hn_node_fact *f = &g->facts->nodes[n - g->nodes];
     const struct hn_pattern *p = f->owner >= 0 ? g->facts->nodes[f->owner].pattern : NULL;
     if (!n->row || !(n->row->params >> (k < 31 ? k : 31) & 1u)) return HN_SLOT_NONE;
+    if (is_gemm(n) && k == 2 && f->attrs && f->attrs->beta == 0) return HN_SLOT_NONE;
     if (is_gemm(n)) return k == 2 ? HN_SLOT_BIAS : HN_SLOT_WEIGHT;
     if (hn_node_is_product(n)) return HN_SLOT_WEIGHT;
     if (n->row->infer == hn_infer_bias_gelu) return HN_SLOT_BIAS;
@@ -167,10 +197,8 @@ int hn_finder_matches(const char *const *globs, size_t n, const char *name)
 /* What a Relu leaves of -x: Keras' form of PRelu is relu(x) + slope' relu(-x), with the slope's sign turned. */
 static int negative_part(const struct hn_graph *g, int32_t v)
 {
-    const struct hn_node *relu =
-        g->values[v].producer >= 0 ? node_of(g, g->values[v].producer) : NULL;
-    if (!relu || !is_type(relu, "Relu") || g->values[relu->in[0]].producer < 0) return 0;
-    return is_type(node_of(g, g->values[relu->in[0]].producer), "Neg");
+    const struct hn_node *relu = maker(g, v, "Relu");
+    return relu && maker(g, relu->in[0], "Neg") != NULL;
 }
 
 static struct hn_decision by_element(const struct hn_graph *g, const struct hn_node *n, int k,
@@ -189,7 +217,7 @@ static struct hn_decision by_element(const struct hn_graph *g, const struct hn_n
         return (struct hn_decision){ 1, 1, "added or multiplied next to a dense layer" };
     if (is_type(n, "Mul") && negative_part(g, other))
         return (struct hn_decision){ 1, 1, "slope of a PRelu" };
-    return (struct hn_decision){ 1, 0, "an element-wise constant away from dense layers" };
+    return (struct hn_decision){ 1, 0, add_mul ? why_away : "an element-wise constant" };
 }
 
 int hn_zeros_and_ones(const struct hn_tensor *t)
@@ -299,7 +327,10 @@ hone_status hn_note_use(struct hn_finder *f, const struct hn_use *use, enum hn_s
     }
     struct hn_gparam *q = &l->params[p];
     if (d.trained && !q->trained) q->trained = 1, q->why = d.why, facts->info[p].slot = slot;
-    if (is_type(node_of(f->g, use->node), "BatchNormalization")) facts->info[p].of_batchnorm = 1;
+    const struct hn_pattern *pattern = facts->nodes[use->node].pattern;
+    if (is_type(node_of(f->g, use->node), "BatchNormalization") ||
+        (pattern && pattern->kind == HN_PT_BATCHNORM))
+        facts->info[p].of_batchnorm = 1;
     q->n_uses++;
     facts->use_slot[l->n_uses] = slot;
     l->uses[l->n_uses] = *use;
@@ -351,12 +382,35 @@ static hone_status note_states(struct hn_finder *f, const struct hn_node *n)
     return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
 }
 
+/* BatchNormalization written out: scale and bias learn, mean and variance are statistics, by the nodes that read them. */
+static hone_status visit_batchnorm(struct hn_finder *f, int32_t end, const struct hn_pattern *p)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct hn_consumer at = p->reads[i];
+        if (at.node < 0) continue;
+        const struct hn_decision d = decide(f, node_of(f->g, at.node), at.input, HN_SLOT_NORM);
+        const struct hn_use use = {
+            .node = end, .input = 0, .at_node = at.node, .at_input = at.input
+        };
+        if (d.record) HN_TRY(hn_note_use(f, &use, HN_SLOT_NORM, d));
+    }
+    f->g->facts->nodes[end].state_at = (int32_t)f->g->facts->n_states;
+    for (int i = 2; i < 4; i++) {
+        HN_TRY(note_state(f, node_of(f->g, p->reads[i].node), p->reads[i].input));
+        struct hn_state *s = &f->g->facts->states[f->g->facts->n_states - 1];
+        s->name = f->g->values[s->root].name;
+    }
+    return HONE_OK;
+}
+
 static hone_status visit(struct hn_finder *f, const struct hn_node *n)
 {
     struct hn_graph *g = f->g;
     struct hn_facts *facts = g->facts;
-    const int32_t at = (int32_t)(n - g->nodes);
+    const int32_t at = (int32_t)(n - g->nodes), owner = facts->nodes[at].owner;
+    const struct hn_pattern *p = owner >= 0 ? facts->nodes[owner].pattern : NULL;
     int variable = 0;
+    if (p && p->kind == HN_PT_BATCHNORM) return at == owner ? visit_batchnorm(f, at, p) : HONE_OK;
     for (int k = 0; k < n->n_in; k++) variable |= n->in[k] >= 0 && !hn_is_free(g, n->in[k]);
     for (int k = 0; k < n->n_in && variable; k++) {
         const struct hn_value *v = n->in[k] >= 0 ? &g->values[n->in[k]] : NULL;
@@ -378,6 +432,11 @@ static hone_status visit(struct hn_finder *f, const struct hn_node *n)
 static int touches_trained(const struct hn_graph *g, const struct hn_node *n)
 {
     const struct hn_facts *f = g->facts;
+    const struct hn_pattern *pattern = f->nodes[n - g->nodes].pattern;
+    for (int i = 1; i < 3 && pattern && pattern->kind == HN_PT_BATCHNORM; i++) {
+        const int32_t p = pattern->in[i] >= 0 ? f->param_of[pattern->in[i]] : -1;
+        if (p >= 0 && f->params.params[p].trained) return 1;
+    }
     for (int k = 0; k < n->n_in; k++) {
         if (n->in[k] < 0) continue;
         const struct hn_value_fact *v = &f->values[n->in[k]];
@@ -519,7 +578,10 @@ static hone_status allocate(struct hn_finder *f)
     struct hn_graph *g = f->g;
     struct hn_facts *facts = g->facts;
     size_t uses = (size_t)facts->use_first[g->n_values], norms = 0;
-    for (size_t i = 0; i < g->n_nodes; i++) norms += is_type(&g->nodes[i], "BatchNormalization");
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const struct hn_pattern *p = facts->nodes[i].pattern;
+        norms += is_type(&g->nodes[i], "BatchNormalization") || (p && p->kind == HN_PT_BATCHNORM);
+    }
     facts->params.params = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->params.params);
     facts->params.uses = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->params.uses);
     facts->info = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->info);
@@ -531,6 +593,26 @@ static hone_status allocate(struct hn_finder *f)
         return hn_nomem(f->err, "the list of parameters", uses * sizeof *facts->params.uses);
     for (size_t v = 0; v < g->n_values; v++) facts->param_of[v] = -1;
     return hn_computed_begin(f);
+}
+
+/* Vectors that what learns is multiplied by or added to, and that may be a scale or a shift for all that is known. */
+static hone_status say_frozen(struct hn_finder *f)
+{
+    const struct hn_param_list *l = &f->g->facts->params;
+    const char *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_params; i++) {
+        if (l->params[i].trained || l->params[i].why != why_away) continue;
+        if (!n++) first = f->g->values[l->params[i].value].name;
+    }
+    if (!n) return HONE_OK;
+    hone_status st = hn_graph_issue(
+        f->g, HN_WARNING, -1, HONE_OK, "--unfreeze GLOB lets them learn",
+        n == 1 ? "'%s', which a layer's result is multiplied by or added to, stays as it is"
+               : "'%s' and %zu more, which layers' results are multiplied by or added to, stay as "
+                 "they are",
+        first, n - 1);
+    return st == HONE_OK ? st : hn_nomem(f->err, "the list of issues", 0);
 }
 
 hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts *opts,
@@ -552,6 +634,7 @@ hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts 
     for (size_t i = 0; i < g->n_nodes; i++)
         pass_on(g, node_of(g, g->order[i])); /* now that all decisions are known */
     find_before_dense(g);
+    HN_TRY(say_frozen(&f));
     for (size_t i = 0; i < facts->params.n_uses; i++) {
         describe_start(g, &facts->params.uses[i], facts->use_slot[i]);
         describe_use(g, &facts->params.uses[i], facts->use_slot[i]);

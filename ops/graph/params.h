@@ -31,8 +31,8 @@ struct hn_finder {
     int32_t *inputs; /* per node: how many inputs the nodes before have */
     uint8_t *noted;  /* per input of all nodes: it is a use already */
     size_t n_leaves, n_stack;
-    int some_initializer; /* is among the leaves */
-    int64_t left;         /* nodes that walks may still meet */
+    int some_initializer, some_variance; /* is among the leaves */
+    int64_t left;                        /* nodes that walks may still meet */
 };
 
 int hn_finder_matches(const char *const *globs, size_t n, const char *name);

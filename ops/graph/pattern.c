@@ -199,6 +199,18 @@ static int match_softplus(const struct hn_graph *g, const struct hn_node *n, str
     return unary(p, HN_U_SOFTPLUS, "Softplus", x);
 }
 
+/* v in front of Casts from a float type to itself that nobody else sees; they become inner ones. */
+static int32_t before_casts(const struct hn_graph *g, int32_t v, struct hn_pattern *p)
+{
+    const struct hn_node *cast;
+    while (p->n_inner < 4 && (cast = inner(g, v, "Cast")) &&
+           g->values[cast->in[0]].dtype == g->values[v].dtype) {
+        add_inner(g, p, cast);
+        v = cast->in[0];
+    }
+    return v;
+}
+
 /* A MatMul or FusedMatMul that makes v for one consumer, and its factor. */
 static const struct hn_node *inner_matmul(const struct hn_graph *g, int32_t v, double *alpha)
 {
@@ -213,14 +225,30 @@ static const struct hn_node *inner_matmul(const struct hn_graph *g, int32_t v, d
     return g->values[v].n_uses == 1 && !g->values[v].is_output ? n : NULL;
 }
 
-/* MatMul(x, W) + b, either order; b is [n] or [1,…,n]. */
+/* x W, by a MatMul or by a Gemm that adds nothing, whose result nobody else sees: x and W in p->in. */
+static const struct hn_node *inner_product(const struct hn_graph *g, int32_t v,
+                                           struct hn_pattern *p)
+{
+    const struct hn_node *n = inner_matmul(g, v, &p->alpha);
+    if (n) return hn_matmul_weight(g, n, &p->in[0], &p->in[1], &p->trans_w) ? n : NULL;
+    if (!(n = inner(g, v, "Gemm"))) return NULL;
+    const struct hn_onnx_attrs *a = g->facts->nodes[n - g->nodes].attrs;
+    if (a->trans_a || (n->n_in > 2 && n->in[2] >= 0 && a->beta != 0) ||
+        !g->values[n->in[1]].constant || g->values[n->in[0]].constant)
+        return NULL;
+    p->in[0] = n->in[0], p->in[1] = n->in[1];
+    p->alpha = a->alpha, p->trans_w = a->trans_b != 0;
+    return n;
+}
+
+/* x W + b, either order; b is [n] or [1,…,n]. */
 static int match_dense(const struct hn_graph *g, const struct hn_node *n, struct hn_pattern *p)
 {
     for (int k = 0; k < 2 && n->n_in == 2; k++) {
-        const struct hn_node *mm = inner_matmul(g, n->in[k], &p->alpha);
+        p->n_inner = 0;
+        const struct hn_node *mm = inner_product(g, before_casts(g, n->in[k], p), p);
         const struct hn_value *b = &g->values[n->in[1 - k]];
-        if (!mm || !b->constant || !hn_matmul_weight(g, mm, &p->in[0], &p->in[1], &p->trans_w))
-            continue;
+        if (!mm || !b->constant) continue;
         int64_t out = g->values[p->in[1]].shape.d[p->trans_w ? 0 : 1].fixed;
         if (b->shape.rank < 1 || b->constant->n != out ||
             b->shape.d[b->shape.rank - 1].fixed != out ||
@@ -366,6 +394,112 @@ static int match_factored(const struct hn_graph *g, const struct hn_node *n, str
     return 0;
 }
 
+/* ---- batch normalisation of constants: Keras' with JAX ---------------------------------------------------------------- */
+
+/* Input k of the node is one number a column, a whole tensor of the file's of rank 1 that nothing else uses. */
+static int is_column_tensor(const struct hn_graph *g, const struct hn_node *n, int k, int64_t width)
+{
+    const struct hn_value_fact *f = &g->facts->values[n->in[k]];
+    const struct hn_value *root = f->root >= 0 ? &g->values[f->root] : NULL;
+    const struct hn_shape *s = &g->values[n->in[k]].shape;
+    return root && !f->quant && root->constant && root->constant->rank == 1 && root->n_uses == 1 &&
+           !root->is_output && hn_dtype_is_float(root->dtype) && root->constant->n == width &&
+           g->values[n->in[k]].n_uses == 1 && s->d[s->rank - 1].fixed == width;
+}
+
+/* One of the two inputs is a column tensor: *rest is the other. */
+static int column_beside(const struct hn_graph *g, const struct hn_node *n, int64_t width,
+                         struct hn_consumer *at, int32_t *rest)
+{
+    for (int k = 0; k < 2; k++) {
+        if (!is_column_tensor(g, n, k, width)) continue;
+        *at = (struct hn_consumer){ (int32_t)(n - g->nodes), k };
+        *rest = n->in[1 - k];
+        return 1;
+    }
+    return 0;
+}
+
+/* 1 / sqrt(var + eps) */
+static int match_inverse_deviation(const struct hn_graph *g, int32_t v, int64_t width,
+                                   struct hn_pattern *p)
+{
+    const struct hn_node *turn = made_by(g, v, "Reciprocal"), *div = made_by(g, v, "Div");
+    if (!turn && (!div || !scalar_is(g, div->in[0], 1))) return 0;
+    const struct hn_node *root = inner(g, turn ? turn->in[0] : div->in[1], "Sqrt"),
+                         *eps = root ? inner(g, root->in[0], "Add") : NULL;
+    int32_t number;
+    if (!eps || !column_beside(g, eps, width, &p->reads[3], &number) ||
+        !hn_value_scalar(g, number, &p->eps) || !(p->eps >= 0))
+        return 0;
+    add_inner(g, p, turn ? turn : div);
+    add_inner(g, p, root);
+    add_inner(g, p, eps);
+    return 1;
+}
+
+/* scale / sqrt(var + eps), or without a scale; with two uses */
+static int match_column_factor(const struct hn_graph *g, int32_t k, int64_t width,
+                               struct hn_pattern *p)
+{
+    const struct hn_node *by = made_by(g, k, "Mul");
+    int32_t deviation;
+    if (g->values[k].n_uses != 2 || g->values[k].is_output) return 0;
+    if (!by) return match_inverse_deviation(g, k, width, p);
+    if (!column_beside(g, by, width, &p->reads[0], &deviation) ||
+        g->values[deviation].n_uses != 1 || !match_inverse_deviation(g, deviation, width, p))
+        return 0;
+    p->in[1] = g->facts->values[by->in[p->reads[0].input]].root;
+    add_inner(g, p, by);
+    return 1;
+}
+
+/* bias - mean k, or without a bias */
+static int match_column_shift(const struct hn_graph *g, int32_t v, int32_t k, int64_t width,
+                              struct hn_pattern *p)
+{
+    const struct hn_node *sum = inner(g, v, "Add");
+    int32_t product = v;
+    if (sum && !column_beside(g, sum, width, &p->reads[1], &product)) return 0;
+    if (sum) p->in[2] = g->facts->values[sum->in[p->reads[1].input]].root, add_inner(g, p, sum);
+    const struct hn_node *mul = inner(g, product, "Mul"), *neg = inner(g, beside(mul, k), "Neg");
+    if (!neg || !is_column_tensor(g, neg, 0, width)) return 0;
+    p->reads[2] = (struct hn_consumer){ (int32_t)(neg - g->nodes), 0 };
+    add_inner(g, p, mul);
+    add_inner(g, p, neg);
+    return 1;
+}
+
+static int is_declared_parameter(const struct hn_graph *g, struct hn_consumer at)
+{
+    return g->values[g->facts->values[g->nodes[at.node].in[at.input]].root].hint ==
+           HN_HINT_PARAMETER;
+}
+
+static int match_batchnorm(const struct hn_graph *g, const struct hn_node *n, struct hn_pattern *p)
+{
+    const struct hn_shape *y = &g->values[n->out[0]].shape;
+    for (int j = 0; j < 2 && n->n_in == 2 && y->rank == 2; j++) {
+        const struct hn_node *mul = inner(g, n->in[j], "Mul");
+        for (int i = 0; i < 2 && mul && mul->n_in == 2; i++) {
+            const int32_t x = mul->in[1 - i], k = mul->in[i];
+            *p = (struct hn_pattern){ .in = { x, -1, -1 } };
+            for (int r = 0; r < 4; r++) p->reads[r].node = -1;
+            if (!g->values[k].constant || g->values[x].constant ||
+                !hn_same_shape(&g->values[x].shape, y) ||
+                !match_column_factor(g, k, y->d[1].fixed, p) ||
+                !match_column_shift(g, n->in[1 - j], k, y->d[1].fixed, p))
+                continue;
+            if (is_declared_parameter(g, p->reads[2]) || is_declared_parameter(g, p->reads[3]))
+                return 0;
+            add_inner(g, p, mul);
+            p->kind = HN_PT_BATCHNORM, p->name = "BatchNormalization";
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* ---- all of them -------------------------------------------------------------------------------------------------- */
 
 static int match(const struct hn_graph *g, const struct hn_node *n, struct hn_pattern *p)
@@ -376,7 +510,8 @@ static int match(const struct hn_graph *g, const struct hn_node *n, struct hn_pa
     } table[] = { { "Add", match_dense },     { "Mul", match_silu_mish },
                   { "Mul", match_gelu },      { "Where", match_softplus },
                   { "Add", match_layernorm }, { "Mul", match_layernorm },
-                  { "Div", match_layernorm }, { "Add", match_factored } };
+                  { "Div", match_layernorm }, { "Add", match_factored },
+                  { "Add", match_batchnorm } };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         *p = (struct hn_pattern){ .in = { -1, -1, -1 } };
         if (strcmp(n->type, table[i].type) == 0 && table[i].match(g, n, p)) return 1;

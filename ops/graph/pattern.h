@@ -9,9 +9,10 @@
 #include "ops/graph/facts.h"
 
 enum hn_pattern_kind {
-    HN_PT_UNARY,    /* x -> unary(kind): GELU, SiLU, Mish, Softplus with a threshold */
-    HN_PT_DENSE,    /* MatMul + Add: x, w, bias */
-    HN_PT_LAYERNORM /* ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div[, Mul, Add], and TensorFlow's form: x, scale, bias */
+    HN_PT_UNARY,     /* x -> unary(kind): GELU, SiLU, Mish, Softplus with a threshold */
+    HN_PT_DENSE,     /* MatMul or Gemm without C, + Add: x, w, bias */
+    HN_PT_LAYERNORM, /* ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div[, Mul, Add], and TensorFlow's form: x, scale, bias */
+    HN_PT_BATCHNORM /* x k + (bias - mean k), k = scale / sqrt(var + eps), all constants but x: x, scale, bias */
 };
 enum { HN_PATTERN_OPERANDS = 3 };
 struct hn_pattern {
@@ -25,6 +26,8 @@ struct hn_pattern {
     int unary;    /* enum hn_unary_kind */
     double eps;
     int axes; /* layer normalisation: how many trailing dims */
+    struct hn_consumer reads
+        [4]; /* BatchNormalization: which nodes' inputs are scale, bias, mean and variance; node -1: none */
 };
 int hn_input_needed(const struct hn_graph *g, const struct hn_node *n,
                     int i); /* at run time, patterns aside */

@@ -367,7 +367,7 @@ static void find_training_forms(struct hn_graph *g)
         const struct hn_node *n = &g->nodes[i];
         const struct hn_node_fact *f = &g->facts->nodes[i];
         if (!f->live || !f->attrs) continue;
-        if (f->state_at >= 0 && !g->facts->states[f->state_at].computed)
+        if (f->state_at >= 0 && !f->pattern && !g->facts->states[f->state_at].computed)
             g->needs_inference |= hn_batchnorm_form(n, f->attrs);
         if (n->row->infer == hn_infer_dropout && n->n_in > 2 && n->in[2] >= 0) {
             double on = 1;
@@ -390,6 +390,7 @@ static hone_status warn_absorbed_statistics(struct judge *j)
     struct hn_graph *g = j->g;
     for (size_t i = 0; i + 1 < g->facts->n_states; i += 2) {
         const struct hn_state *mean = &g->facts->states[i], *var = mean + 1;
+        if (strcmp(g->nodes[mean->node].type, "BatchNormalization") != 0) continue;
         const struct hn_tensor *scale = g->values[g->nodes[mean->node].in[1]].constant;
         if (mean->computed || mean->fixed || !all_are(mean->init, 0) || !all_are(var->init, 1) ||
             !scale || all_are(scale, 1))

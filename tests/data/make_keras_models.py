@@ -25,6 +25,8 @@ MODELS = {
     "gelu": [L.Dense(16, lambda x: keras.activations.gelu(x, approximate=True)), L.Dense(2)],
     "slopes": [L.Dense(16), L.LeakyReLU(), L.Dense(8), L.PReLU(alpha_initializer="glorot_uniform"), L.Dense(2)],
     "layernorm": [L.Dense(16), L.LayerNormalization(), L.Activation("softplus"), L.Dense(8), L.LayerNormalization(center=False), L.Dense(2)],
+    "rmsnorm": [L.Dense(16, "relu"), L.RMSNormalization(), L.Dense(2)],
+    "groupnorm": [L.Dense(16, "relu"), L.GroupNormalization(4), L.Dense(2)],
     "mish": [L.Dense(16, "mish"), L.Dense(8, "hard_silu"), L.Dense(2)],
 }
 for name, layers in MODELS.items():

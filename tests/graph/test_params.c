@@ -574,13 +574,14 @@ START_TEST(layer_normalisation_collapses)
     ck_assert_int_eq(a->axes, 1);
     ck_assert_double_eq_tol(a->eps, 1e-5, 1e-11);
     ck_assert_int_eq(tb_is_trained(&t, "scale"), 1);
-    ck_assert_int_eq(p->params[2].flags, HN_PARAM_TRAINED | HN_PARAM_NORM);
+    ck_assert_int_eq(p->params[2].flags, HN_PARAM_TRAINED | HN_PARAM_NORM | HN_PARAM_STARTS);
     hn_program_destroy(p, &t.mem);
     tb_close(&t);
 }
 END_TEST
 
 #define COUNT(list) (int)(sizeof list / sizeof *list)
+
 HN_TEST_MAIN("params", tcase_add_test(tc, defaults); tcase_add_test(tc, globs_and_hints);
              tcase_add_test(tc, all_frozen_is_nothing_to_train);
              tcase_add_test(tc, initialisation_facts); tcase_add_test(tc, a_tie_is_two_uses);
