@@ -185,6 +185,7 @@ hone_status hn_edit_batchnorm_sites(struct hn_mem *m, const void *bytes, size_t 
     *n_sites = 0;
     hone_status st = begin(&e, &p, &s, m, bytes, n, err);
     if (st == HONE_OK) st = hn_md_inline(&e);
+    if (st == HONE_OK) hn_edit_drop_casts(&e);
     if (st == HONE_OK && !hn_edit_each_hidden(&e, add_site, &found))
         st = hn_nomem(err, "the list of layers", 0);
     if (st == HONE_OK)
@@ -208,6 +209,7 @@ static hone_status describe_stack(struct hn_modify *e, struct hn_hidden_info *in
 {
     struct hn_stack *s = hn_arena_alloc(e->arena, 1, sizeof *s);
     if (!s) return hn_md_nomem(e);
+    hn_edit_drop_casts(e);
     HN_TRY(hn_stack_find(e, s));
     *info = (struct hn_hidden_info){ .n = s->n, .opset = e->opset };
     for (int i = 0; i < s->n; i++) {

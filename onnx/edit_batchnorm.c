@@ -28,6 +28,12 @@ static const Onnx__TensorProto *stored(const struct hn_modify *e, const char *na
     return n && hn_md_is(n, "Cast") && n->n_input == 1 ? hn_md_constant(e, n->input[0]) : t;
 }
 
+int hn_edit_adds_nothing(const Onnx__NodeProto *gemm)
+{
+    const Onnx__AttributeProto *beta = hn_md_attr(gemm, "beta");
+    return gemm->n_input < 3 || !*gemm->input[2] || (beta && beta->f == 0);
+}
+
 char *hn_edit_dense_output(const struct hn_modify *e, size_t at, int64_t *width)
 {
     Onnx__NodeProto *n = e->g->node[at];
@@ -37,7 +43,7 @@ char *hn_edit_dense_output(const struct hn_modify *e, size_t at, int64_t *width)
     if (!w || w->n_dims != 2 || stored(e, n->input[0])) return NULL;
     const Onnx__AttributeProto *trans = hn_md_attr(n, "transB");
     *width = w->dims[gemm && trans && trans->i ? 0 : 1];
-    Onnx__NodeProto *add = gemm ? NULL : only_consumer(e, n->output[0]);
+    Onnx__NodeProto *add = gemm && !hn_edit_adds_nothing(n) ? NULL : only_consumer(e, n->output[0]);
     if (!add || !hn_md_is(add, "Add") || add->n_input != 2 || add->n_output != 1)
         return n->output[0];
     const char *other = add->input[strcmp(add->input[0], n->output[0]) == 0];
@@ -381,7 +387,10 @@ static hone_status remove_all(struct hn_modify *e)
 
 hone_status hn_edit_batchnorm(struct hn_modify *e)
 {
-    if (strcmp(e->words[1], "insert") == 0) return insert_all(e);
+    if (strcmp(e->words[1], "insert") == 0) {
+        hn_edit_drop_casts(e);
+        return insert_all(e);
+    }
     if (strcmp(e->words[1], "remove") == 0 && e->n_words == 2) return remove_all(e);
     return hn_fail(e->err, HONE_E_USAGE, e->line->text,
                    "wanted: batchnorm insert [VALUE...], or batchnorm remove");

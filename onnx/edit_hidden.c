@@ -274,6 +274,7 @@ hone_status hn_edit_hidden(struct hn_modify *e)
     struct hn_stack *s = hn_arena_alloc(e->arena, 1, sizeof *s);
     if (!s) return hn_md_nomem(e);
     HN_TRY(read_line(e, &w));
+    hn_edit_drop_casts(e);
     HN_TRY(hn_stack_find(e, s));
     if (!s->n)
         return hn_fail(e->err, HONE_E_UNSUPPORTED, "",

@@ -17,6 +17,10 @@ hone_status hn_edit_rename_metadata(struct hn_modify *e);
 hone_status hn_edit_hidden(struct hn_modify *e);
 hone_status hn_edit_ensemble(struct hn_modify *e);
 
+/* Before layers are looked for: Casts from a float type to itself go. */
+void hn_edit_drop_casts(struct hn_modify *e);
+/* A Gemm without C, or whose C counts for nothing. */
+int hn_edit_adds_nothing(const Onnx__NodeProto *gemm);
 /* For batchnorm insert and its list of sites: the output of a Dense layer at node `at` (its Add's, when it has one), and how
  * many columns it has; NULL when the node is none. */
 char *hn_edit_dense_output(const struct hn_modify *e, size_t at, int64_t *width);

@@ -2,6 +2,7 @@
  *
  * Layers that begin anew, and copies of layers: see layer.h. */
 #include "onnx/layer.h"
+#include "onnx/edit_list.h"
 #include "ops/base/rng.h"
 #include "ops/base/status.h"
 #include <math.h>
@@ -175,7 +176,8 @@ hone_status hn_layer_begin_anew(const struct hn_layer_fresh *f, const struct hn_
         for (size_t k = 0; k < l->nodes[i]->n_input; k++)
             if (hn_stack_column_input(e, l, i, k, &v)) HN_TRY(put_columns(f, l->nodes[i], k, v));
     HN_TRY(put_weight(f, l->dense));
-    if (l->dense->n_input > 2 && *l->dense->input[2]) HN_TRY(put_columns(f, l->dense, 2, 0));
+    if (l->dense->n_input > 2 && *l->dense->input[2] && !hn_edit_adds_nothing(l->dense))
+        HN_TRY(put_columns(f, l->dense, 2, 0));
     for (size_t k = 0; l->add && k < 2; k++)
         if (hn_md_root(e, l->add->input[k])) HN_TRY(put_columns(f, l->add, k, 0));
     return HONE_OK;

@@ -2,7 +2,7 @@
  *
  * The hidden stack of a model: a chain of blocks
  *
- *     Dense (Gemm, or MatMul with its Add) → normalisation, activation, Dropout in any order, each of them optional
+ *     Dense (Gemm, or MatMul or a Gemm that adds nothing with its Add) → normalisation, activation, Dropout in any order, each of them optional
  *
  * from the first Dense layer to the last one, which is no part of it. What lies in front (normalisers, Flatten, Concat) is
  * the head, what lies behind the last Dense is the tail; several last layers may take the stack's output. Understood are
@@ -17,7 +17,7 @@ enum { HN_STACK_HEADS = 16 };
 enum hn_step { HN_STEP_NORM, HN_STEP_ACTIVATION, HN_STEP_DROPOUT };
 
 struct hn_stack_layer {
-    Onnx__NodeProto *dense, *add; /* add: a MatMul's bias, or NULL */
+    Onnx__NodeProto *dense, *add; /* add: the bias of a MatMul, or of a Gemm without one; or NULL */
     int64_t in, out;
     Onnx__NodeProto **nodes; /* behind the Dense layer, in order */
     enum hn_step *steps;     /* what each of them is part of */

@@ -10,6 +10,7 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import onnx
 from flax import nnx
 from jax2onnx import to_onnx
@@ -42,4 +43,8 @@ for name, (act, norm) in MODELS.items():
     net = Net(act, norm, nnx.Rngs(0))
     onnx.save(to_onnx(net, [("B", 6)]), OUT / f"jax_{name}.onnx")
     told[name] = int(sum(p.size for p in jax.tree.leaves(nnx.state(net, nnx.Param))))
+rng = np.random.default_rng(0)
+w, b, v, c = (rng.normal(size=s).astype(np.float32) * 0.4 for s in ((6, 16), 16, (16, 3), 3))
+onnx.save(to_onnx(lambda x: jax.nn.relu(x @ w + b) @ v + c, [("B", 6)]), OUT / "jax_plain.onnx")  # Gemm of beta 0, and Add
+told["plain"] = w.size + b.size + v.size + c.size
 (OUT / "jax.json").write_text(json.dumps(told, indent=1) + "\n")

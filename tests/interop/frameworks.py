@@ -101,9 +101,65 @@ def batchnorm():
         check(f"batchnorm, {' '.join(how)}: statistics", all(np.array_equal(got[k], was[k]) == ("freeze" in how) for k in part))
 
 
+def rebuilt():
+    """Other hidden layers and BatchNormalization between bias and activation, where a Cast or a Gemm stands in front of the bias."""
+    for name in ("keras_torch_relu", "jax_plain"):
+        path, out = HERE / f"{name}.onnx", tmp / "out.onnx"
+        feeds = feeds_of(path)
+        np.save(tmp / "y.npy", np.random.default_rng(4).normal(size=(ROWS, 3)).astype(np.float32))
+        for how in (["--hidden-units", "7"], ["--hidden-layers", "3"], ["--activation", "tanh"], ["--batchnorm", "insert"]):
+            what = f"{name}, {' '.join(how)}"
+            out.unlink(missing_ok=True)
+            run(what, "train", path, *data_of(feeds), "--y", tmp / "y.npy", "--loss", "mse", "--epochs", "2", "--quiet", *how, "-o", out)
+            if not out.exists():
+                continue
+            m = load(out)
+            kinds = [n.op_type for n in m.graph.node]
+            check(f"{what}: no idle Cast", "Cast" not in kinds, kinds)
+            if "insert" in how:
+                norms = [n.input[0] for n in m.graph.node if n.op_type == "BatchNormalization"]
+                adds = [n.output[0] for n in m.graph.node if n.op_type == "Add"]
+                check(f"{what}: behind the bias", norms == adds[:-1], (norms, adds))
+            output = m.graph.output[0].name
+            got, want = predict(what, out, feeds, tmp, output), ort_rows(out, feeds, ROWS)[output]
+            check(f"{what}: as ONNX Runtime", got is not None and apart(got, want) <= 2e-6)
+
+
+def two_outputs():
+    """Target data that name the outputs say which of them learn."""
+    h, rng = onnx.helper, np.random.default_rng(5)
+    floats = {"w": (4, 8), "a": (8, 3), "b": (8, 1)}
+    m = h.make_model(h.make_graph(
+        [h.make_node("MatMul", ["x", "w"], ["h"]), h.make_node("MatMul", ["h", "a"], ["cls"]), h.make_node("MatMul", ["h", "b"], ["reg"])], "two",
+        [h.make_tensor_value_info("x", 1, ["N", 4])], [h.make_tensor_value_info("cls", 1, ["N", 3]), h.make_tensor_value_info("reg", 1, ["N", 1])],
+        [onnx.numpy_helper.from_array(rng.normal(size=s).astype(np.float32), k) for k, s in floats.items()]), opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+    path, out = tmp / "two.onnx", tmp / "out.onnx"
+    onnx.save(m, path)
+    np.save(tmp / "x.npy", rng.normal(size=(ROWS, 4)).astype(np.float32))
+    np.save(tmp / "cls.npy", rng.integers(0, 3, ROWS))
+    np.save(tmp / "reg.npy", rng.normal(size=(ROWS, 1)).astype(np.float32))
+    data, named = ["--x", tmp / "x.npy"], ["--y", f"reg={tmp / 'reg.npy'}", "--y", f"cls={tmp / 'cls.npy'}"]
+    run("two outputs", "train", path, *data, *named, "--epochs", "2", "--force", "--quiet", "-o", out)
+    check("two outputs: all learn", all(not np.array_equal(v, tensors(out)[k]) for k, v in tensors(path).items()))
+    run("one of them", "train", path, *data, *named[2:], "--epochs", "2", "--force", "--quiet", "-o", out)
+    check("one of them: the other stays", np.array_equal(tensors(out)["b"], tensors(path)["b"]) and not np.array_equal(tensors(out)["a"], tensors(path)["a"]))
+    r = hone("train", path, *data, "--y", tmp / "reg.npy", "--force", "--quiet", "-o", out)
+    check("without a name", r.returncode != 0 and "several outputs could learn: cls, reg" in r.stderr, r.stderr)
+
+
+def one_for_all():
+    feeds = feeds_of(HERE / "keras_jax_embedding.onnx")
+    feeds["i"] = feeds["i"][:1]
+    r = hone("predict", HERE / "keras_jax_embedding.onnx", *data_of(feeds), "-o", tmp / "p.npy", "--force")
+    check("one row for all: what to do", r.returncode != 0 and "1 rows" in r.stderr and "repeated for each" in r.stderr, r.stderr)
+
+
 def main():
     if len(sys.argv) < 3:
         batchnorm()
+        rebuilt()
+        two_outputs()
+        one_for_all()
     for framework in ("keras", "jax", "keras_jax", "keras_torch"):
         for name, learn in json.loads((HERE / f"{framework}.json").read_text()).items():
             if len(sys.argv) < 3 or sys.argv[2] in f"{framework}_{name}":
