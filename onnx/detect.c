@@ -18,7 +18,6 @@ static const struct {
     { "\x89HDF\r\n", 6, "an HDF5 file (Keras .h5), not an ONNX model" },
     { "\x93NUMPY", 6, "a NumPy array, not an ONNX model" },
     { "\x80\x02", 2, "a Python pickle (an old PyTorch file), not an ONNX model" },
-    { "ORTM", 4, "an ONNX Runtime .ort model, not an ONNX model" },
 };
 
 static int starts(const unsigned char *p, size_t n, const char *word)
@@ -44,6 +43,9 @@ const char *hn_detect(const unsigned char *p, size_t n)
     if (n == 0) return "an empty file";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (n >= known[i].n && memcmp(p, known[i].magic, known[i].n) == 0) return known[i].what;
+    if (n >= 8 && memcmp(p + 4, "ORTM", 4) == 0)
+        return "a model in ONNX Runtime's own format (.ort), not an ONNX model: convert from the "
+               ".onnx it was made of";
     if (n >= 12 && memcmp(p + 4, "TFL3", 4) == 0)
         return "a TensorFlow Lite model, not an ONNX model";
     size_t k = n < 512 ? n : 512, odd = 0;

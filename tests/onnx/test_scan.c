@@ -98,6 +98,7 @@ START_TEST(names_what_is_no_model)
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         refused(files[i].bytes, strlen(files[i].bytes), HONE_E_MODEL, files[i].word);
     refused("", 0, HONE_E_MODEL, "an empty file");
+    refused("\x14\0\0\0ORTM\x0c\0\x10\0", 12, HONE_E_MODEL, "ONNX Runtime's own format");
     float v[2] = { 1, 2 };
     struct hn_buffer t = b_tensor("input_0", 1, DIMS(2), v, sizeof v);
     refused(t.p, t.n, HONE_E_MODEL, "single tensor");
