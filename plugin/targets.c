@@ -331,12 +331,24 @@ static hone_status one_target(struct hn_session *s, int t, const struct asked *a
     return HONE_OK;
 }
 
+/* Where several outputs could learn and --loss names none, all target data may: then as many losses as there are of them. */
+static int named_by_data(const struct hn_session *s)
+{
+    const struct hn_own *own = s->own;
+    const struct hn_role_data *r = &own->data->role[HONE_TRAIN];
+    if (hn_graph_heads(hn_model_graph(s->model)) < 2) return 0;
+    for (size_t i = 0; i < r->n_y; i++)
+        if (!r->y[i].value || !*r->y[i].value) return 0;
+    return (int)r->n_y;
+}
+
 hone_status hn_session_targets(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
     struct hn_mem *m = &s->ctx->mem;
-    int n = (int)hn_param_count(s->params, "loss");
-    if (n < 1) n = 1;
+    int n = (int)hn_param_count(s->params, "loss"), named = named_by_data(s);
+    const char *only = n == 1 ? hone_params_get(s->params, "loss", 0) : NULL;
+    if (n < 1 || (only && !strcmp(only, "auto"))) n = named > 0 ? named : 1;
     s->targets = hn_calloc(m, (size_t)n, sizeof *s->targets);
     own->specs = hn_calloc(m, (size_t)n, sizeof *own->specs);
     own->classes = hn_calloc(m, (size_t)n, sizeof *own->classes);
@@ -354,6 +366,10 @@ hone_status hn_session_targets(struct hn_session *s, hone_error *err)
         struct asked a = { .kind = -1, .weight = 1 };
         const char *text = hone_params_get(s->params, "loss", (size_t)t);
         if (text) HN_TRY(parse_loss(text, &a, err));
+        if (!a.output && named == n) {
+            a.output = own->data->role[HONE_TRAIN].y[t].value;
+            a.n_output = strlen(a.output);
+        }
         HN_TRY(one_target(s, t, &a, err));
         for (int k = 0; k < t; k++)
             if (s->targets[k].output == s->targets[t].output)
