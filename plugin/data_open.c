@@ -207,11 +207,22 @@ static hone_status open_weights(struct hn_opener *o, hone_error *err)
 
 /* ---- roles ----------------------------------------------------------------------------------------------------- */
 
+/* As many rows of this input as of the first. One row for all, such as the mean that Keras' Normalization takes, is not spread. */
+static hone_status check_input_rows(const struct hn_array *a, const struct hn_array *first,
+                                    hone_error *err)
+{
+    const hone_status st = hn_array_check_rows(a, first, err);
+    if (st == HONE_OK || (a->rows != 1 && first->rows != 1)) return st;
+    return hn_hint(err, st,
+                   "what is one for all rows is repeated for each (numpy.repeat), or becomes an "
+                   "initializer of the model");
+}
+
 hone_status hn_role_check(const struct hn_role_data *r, hone_role role, hone_error *err)
 {
     const char *prefix = role_prefix[role];
     const struct hn_array *first = r->n_x ? &r->x[0].a : r->n_y ? &r->y[0].a : NULL;
-    for (size_t i = 0; i < r->n_x; i++) HN_TRY(hn_array_check_rows(&r->x[i].a, first, err));
+    for (size_t i = 0; i < r->n_x; i++) HN_TRY(check_input_rows(&r->x[i].a, first, err));
     for (size_t i = 0; i < r->n_y; i++) HN_TRY(hn_array_check_rows(first, &r->y[i].a, err));
     if (!r->n_x && r->n_y)
         return hn_hint(
