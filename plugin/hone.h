@@ -341,7 +341,8 @@ typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_o
  * call per chunk of rows; arrays and texts are Hone's, and valid during the call). They come in the
  * model's order, all that can be computed unless "output" names some: float types as HONE_F32 or
  * HONE_F64, integers of any width as HONE_I64, HONE_BOOL, labels that are text as HONE_STR (in a
- * .npy or .npz NumPy's fixed width '<U'). A .npy holds one array: of scores and labels the scores.
+ * .npy or .npz NumPy's fixed width '<U'). There arrays have the model's axes, rows first; a .npy holds
+ * one array: of scores and labels the scores.
  * With "argmax" a file gets the labels of the model's classes for scores (in arrays int64, or float64
  * where one is no whole number; numbers 0, 1, ... where they are text or it has no list), each gets
  * the numbers; outputs that are labels already are then left out unless named, and one that tells no

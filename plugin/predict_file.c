@@ -7,13 +7,26 @@
 #include <math.h>
 #include <string.h>
 
+/* The axes behind the rows as the model has them: all of an output's, those in front of the classes for labels made of scores. */
+static int axes_of(const struct hn_predictor *p, const struct hn_predicted *c, int64_t *dims)
+{
+    const struct hn_program *prog = p->s->prog;
+    const struct hn_shape *y = &prog->values[prog->outputs[c->output]].shape;
+    const int to_labels = p->argmax && !c->discrete;
+    const int rank = to_labels ? (c->places > 1 ? y->rank - 1 : 1) : y->rank;
+    int64_t n = 1;
+    for (int i = 1; i < rank; i++) n *= dims[i - 1] = y->d[i].fixed;
+    if (y->rank > 0 && y->d[0].per_row == 1 && n == c->width) return rank - 1;
+    dims[0] = c->width;
+    return 1;
+}
+
 static struct hn_tensor whole(const struct hn_predictor *p, const struct hn_predicted *c)
 {
-    struct hn_tensor t = { .dtype = c->dtype,
-                           .rank = 2,
-                           .dims = { p->rows, c->width },
-                           .n = p->rows * c->width,
-                           .data = c->all };
+    struct hn_tensor t = {
+        .dtype = c->dtype, .dims = { p->rows }, .n = p->rows * c->width, .data = c->all
+    };
+    t.rank = 1 + axes_of(p, c, t.dims + 1);
     return t;
 }
 

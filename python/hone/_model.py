@@ -277,7 +277,7 @@ class Model:
     def predict(self, X: object = None, *, argmax: bool = False, **params: object) -> np.ndarray | dict[str, np.ndarray]:
         """The outputs for rows X (or data=, a file or a pandas table), in their order: an array [rows, …] of float32
         (float64 in models of it), of labels int64, bool or text; where several outputs are computed, {output: array};
-        output="NAME" chooses. argmax: [rows], the class of each row by its label: text, integers, or numbers 0, 1, …
+        output="NAME" chooses. argmax: [rows], or [rows, places], the class of each row by its label: text, integers, or numbers 0, 1, …
         where the model has no list (made of the scores; labels that the model gives itself are left out unless named)."""
         roles = self._roles(X, None, None, None, None)
         also = SPEED if roles else SPEED | FILES_OF_PREDICT
@@ -400,8 +400,10 @@ def _shaped(rows: np.ndarray, output: dict) -> np.ndarray:
 
 def _labels(rows: np.ndarray, output: dict) -> np.ndarray:
     """Class numbers as the model's labels."""
-    numbers, classes = rows.reshape(-1).astype(np.int64), output["classes"]
-    if classes is None or len(classes) != max(output["per_row"], 2):
+    numbers, classes = rows.astype(np.int64), output["classes"]
+    places = rows.size // max(len(rows), 1)
+    numbers = numbers.reshape(-1) if places == 1 else numbers
+    if classes is None or len(classes) != max(output["per_row"] // max(places, 1), 2):
         return numbers
     whole = all(c.removeprefix("-").isdecimal() and str(int(c)) == c for c in classes)  # 007 is a name
     return np.array([int(c) for c in classes] if whole else classes)[numbers]

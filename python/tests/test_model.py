@@ -266,6 +266,23 @@ class AsOnnxRuntime(Case):
             np.testing.assert_allclose(model.predict(X), wanted, rtol=1e-4, atol=1e-6)
         self.assertEqual(proto.SerializeToString(), before)
 
+    def test_a_class_at_each_of_several_places(self):
+        from onnx import TensorProto, helper, numpy_helper
+
+        rng = np.random.default_rng(2)
+        weights = [numpy_helper.from_array(rng.normal(size=(5, 12)).astype(np.float32), "w"), numpy_helper.from_array(np.array([-1, 4, 3]), "s")]
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Reshape", ["h", "s"], ["y"])]
+        graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 5])],
+                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 3])], weights)
+        model = hone.Model.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+        X = rng.normal(size=(60, 5)).astype(np.float32)
+        y = (X[:, :4] > 0).astype(int) + (X[:, :4] > 1)
+        model.train(X, y * 2, epochs=20, lr=0.05)
+        scores = model.predict(X)
+        self.assertEqual(scores.shape, (60, 4, 3))
+        self.assertEqual(model.predict(X, argmax=True).tolist(), (scores.argmax(-1) * 2).tolist())
+        self.assertEqual(model.predictor(60, argmax=True)(X).tolist(), (scores.argmax(-1) * 2).tolist())
+
     def test_several_inputs_and_the_labels_of_a_pipeline(self):
         import onnx
 

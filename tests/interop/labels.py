@@ -15,10 +15,11 @@ np.save(tmp / "x.npy", x)
 
 
 def ort(path):
-    """{output: [rows, n]} by ONNX Runtime; the maps of a ZipMap as rows."""
+    """{output: an array, rows first} by ONNX Runtime; the maps of a ZipMap as rows."""
     s = session(path)
     got = {o.name: y for o, y in zip(s.get_outputs(), s.run(None, {s.get_inputs()[0].name: x}))}
-    return {k: np.array([list(row.values()) for row in y]) if isinstance(y, list) else np.asarray(y).reshape(len(x), -1) for k, y in got.items()}
+    arrays = {k: np.array([list(row.values()) for row in y]) if isinstance(y, list) else np.asarray(y) for k, y in got.items()}
+    return {k: y if len(y) == len(x) else y.reshape(len(x), -1) for k, y in arrays.items()}  # ArrayFeatureExtractor of one axis: [1, rows]
 
 
 def same(found, wanted):
@@ -40,7 +41,7 @@ def predicted(name, path, want):
         run(f"{name}: {key} as CSV", "predict", path, "--x", tmp / "x.npy", "--output", key, "--force", "-o", tmp / "one.csv")
         check(f"{name}: {key} is the same array", same(np.load(tmp / "one.npy"), y))
         if y.dtype.kind != "f":
-            text = [",".join(str(int(v)) if isinstance(v, np.bool_) else str(v) for v in row) for row in y]
+            text = [",".join(str(int(v)) if isinstance(v, np.bool_) else str(v) for v in row) for row in y.reshape(len(y), -1)]
             check(f"{name}: {key}'s cells", (tmp / "one.csv").read_text().split("\n")[1:-1] == text)
 
 
@@ -164,7 +165,7 @@ def tails():
     run("--argmax", "predict", path, "--x", tmp / "x.npy", "--argmax", "--force", "-o", tmp / "a.csv")
     check("--argmax: of the scores", (tmp / "a.csv").read_text().split("\n")[:2] == ["h", str(ort(path)["h"][0].argmax())])
     run("--argmax, named", "predict", path, "--x", tmp / "x.npy", "--argmax", "--output", "z", "--output", "h", "--force", "-o", tmp / "a.npz")
-    check("--argmax, named: both", list(np.load(tmp / "a.npz")) == ["z", "h"] and np.load(tmp / "a.npz")["h"].shape == (len(x), 1))
+    check("--argmax, named: both", list(np.load(tmp / "a.npz")) == ["z", "h"] and np.load(tmp / "a.npz")["h"].shape == (len(x),))
     # text labels that were predicted are labels to judge by, as NumPy writes them, too
     text = HERE / "sk_text.onnx"
     run("text labels", "predict", text, "--x", tmp / "x.npy", "--output", "output_label", "--force", "-o", tmp / "t.npy")

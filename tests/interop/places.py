@@ -76,6 +76,18 @@ check("other labels: they come back", np.array_equal(np.load(tmp / "p.npy"), sco
 run("other labels: scores to CSV", "predict", out, "--x", tmp / "x.npy", "--force", "-o", tmp / "p.csv")
 check("other labels: a column a score", (tmp / "p.csv").read_text().split("\n")[0] == ",".join(f"y_{i}" for i in range(PLACES * CLASSES)))
 
+# arrays have the model's axes
+for name, last, labels in (("places", [PLACES, CLASSES], y.shape), ("one axis", [PLACES * CLASSES], (ROWS,)), ("three axes", [2, 2, CLASSES], (ROWS, 2, 2))):
+    path = model(tmp / "axes.onnx", last)
+    for end in ("npy", "npz"):
+        out = tmp / f"axes.{end}"
+        run(f"{name}: predict to .{end}", "predict", path, "--x", tmp / "x.npy", "--force", "-o", out)
+        found = np.load(out) if end == "npy" else np.load(out)["y"]
+        check(f"{name}: shape in .{end}", found.shape == scores(path).shape, found.shape)
+        check(f"{name}: numbers in .{end}", np.allclose(found, scores(path), atol=1e-5))
+    run(f"{name}: predict labels", "predict", path, "--x", tmp / "x.npy", "--argmax", "--force", "-o", tmp / "axes.npy")
+    check(f"{name}: shape of labels", np.load(tmp / "axes.npy").shape == labels, np.load(tmp / "axes.npy").shape)
+
 said = run("mixup", "train", m, *data, "--augment", "mixup=0.3", "--val-split", "0.2", "--epochs", "20", "--lr", "0.02", "--json", "--quiet", "--force", "-o",
            tmp / "mix.onnx")
 check("mixup: it learned", said.get("val", {}).get("accuracy", 0) > 0.8, said.get("val"))
