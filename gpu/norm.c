@@ -32,6 +32,24 @@ static int fits_cudnn(const struct hn_step *back)
     return !scale || !bias || (back->acc >> 1 & 1u) == (back->acc >> 2 & 1u);
 }
 
+static int32_t state_of(const struct hn_gpu_build *b, int32_t v)
+{
+    while (b->p->values[v].view_of >= 0) v = b->p->values[v].view_of;
+    return b->p->values[v].kind == HN_STATE ? b->p->values[v].index : -1;
+}
+
+/* Does another node move the same running statistics? cuDNN would move a copy for each. */
+static int moves_with_others(const struct hn_gpu_build *b, int32_t index)
+{
+    const int32_t mean = state_of(b, b->p->ops[index].in[3]);
+    for (int32_t i = 0; mean >= 0 && i < b->p->n_ops; i++) {
+        const struct hn_op *op = &b->p->ops[i];
+        if (i != index && op->row == b->p->ops[index].row && state_of(b, op->in[3]) == mean)
+            return 1;
+    }
+    return 0;
+}
+
 /* Who does this op, the same for both its steps. */
 static enum hn_gpu_norm_way way_of(const struct hn_gpu_build *b, int32_t index)
 {
@@ -39,7 +57,8 @@ static enum hn_gpu_norm_way way_of(const struct hn_gpu_build *b, int32_t index)
     const struct hn_batchnorm *t = op->attrs;
     const struct hn_plan *plan = b->e->plan;
     const struct hn_shape *x = hn_gpu_shape(b, op->in[0]);
-    if (b->e->max_slots > 1 || op->n_out > 1 || t->population) return HN_GPU_NORM_NATIVE;
+    if (b->e->max_slots > 1 || op->n_out > 1 || t->population || moves_with_others(b, index))
+        return HN_GPU_NORM_NATIVE;
     for (int i = plan->n_forward; i < plan->n_steps; i++)
         if (plan->steps[i].op == index && (!batch_statistics(b, t) || !fits_cudnn(&plan->steps[i])))
             return HN_GPU_NORM_NATIVE;

@@ -17,7 +17,7 @@ static const struct {
                            model's own has one; "*": whatever they have; NULL: never */
     hone_status (*run)(struct hn_modify *e);
 } edits[] = {
-    { "untie", "untie NAME [NODE INPUT] [as NEW]", 1, 5, NULL, hn_edit_untie },
+    { "untie", "untie NAME [NODE INPUT...] [as NEW]", 1, 1 << 20, NULL, hn_edit_untie },
     { "inference", "inference", 0, 0, "BatchNormalization Dropout", hn_edit_inference },
     { "scale-input", "scale-input INPUT KIND", 1, 2, NULL, hn_edit_scale_input },
     { "scale-output", "scale-output OUTPUT KIND", 1, 2, NULL, hn_edit_scale_output },

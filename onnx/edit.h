@@ -7,8 +7,10 @@
  *
  *   untie NAME [as NEW]              NAME is an Identity (chain) of an initializer or Constant: it becomes an initializer
  *                                    of its own, with that name, and the Identity node goes
- *   untie NAME NODE INPUT [as NEW]   initializer NAME is used in several places: input INPUT (from 0) of NODE gets a copy;
- *                                    so does what a Cast of one gives, NAME, with a Cast of its own
+ *   untie NAME NODE INPUT [NODE INPUT…] [as NEW]
+ *                                    initializer NAME is used in several places: input INPUT (from 0) of NODE gets a copy,
+ *                                    one for all that are named; so does what a Cast of one gives, NAME, with a Cast of
+ *                                    its own
  *   inference                        BatchNormalization and Dropout leave the training form: training_mode 0, batch
  *                                    statistics not written; an input that only said "training" goes
  *   scale-input INPUT KIND           x → (x - values[0]) / values[1] right behind a graph input; integers are cast first.

@@ -37,9 +37,9 @@ static hone_status untie_alias(struct hn_modify *e, char *name, char *as)
     return HONE_OK;
 }
 
-/* Input k of n gets a Cast of its own, of a constant of its own. */
+/* A Cast of its own, of a constant of its own; what it gives is *value. */
 static hone_status copy_cast(struct hn_modify *e, const Onnx__NodeProto *cast,
-                             const Onnx__TensorProto *t, Onnx__NodeProto *n, size_t k, char *as)
+                             const Onnx__TensorProto *t, char *as, char **to)
 {
     size_t at;
     char *fresh = as ? as : hn_md_unique(e, cast->input[0]),
@@ -52,23 +52,18 @@ static hone_status copy_cast(struct hn_modify *e, const Onnx__NodeProto *cast,
     if (!own) return hn_md_nomem(e);
     own->attribute = cast->attribute; /* shared: packing only reads */
     own->n_attribute = cast->n_attribute;
-    n->input[k] = value;
+    *to = value;
     (void)hn_md_producer(e, cast->output[0], &at);
     return hn_md_insert(e, &e->g->node, &e->g->n_node, at + 1, own) ? HONE_OK : hn_md_nomem(e);
 }
 
-static hone_status untie_use(struct hn_modify *e, char *name, const char *node, const char *input,
-                             char *as)
+/* Where an input's name stands. */
+static hone_status find_use(const struct hn_modify *e, const char *name, const char *node,
+                            const char *input, char ***use)
 {
     size_t at;
     int64_t k = 0;
-    const Onnx__TensorProto *t = hn_md_constant(e, name);
     Onnx__NodeProto *n = hn_md_node_named(e, node, &at);
-    const Onnx__NodeProto *cast = t ? NULL : hn_md_producer(e, name, NULL);
-    if (cast && hn_md_is(cast, "Cast") && cast->n_input == 1) t = hn_md_root(e, cast->input[0]);
-    if (!t)
-        return hn_fail(e->err, HONE_E_USAGE, name,
-                       "untie: no initializer or Constant has this name, nor a Cast of one");
     if (!n)
         return hn_fail(e->err, HONE_E_USAGE, node,
                        "untie: no node, or more than one, has this name");
@@ -76,10 +71,30 @@ static hone_status untie_use(struct hn_modify *e, char *name, const char *node, 
         strcmp(n->input[k], name) != 0)
         return hn_fail(e->err, HONE_E_USAGE, node,
                        "untie: input %.20s of this node is not '%.100s'", input, name);
-    if (cast) return copy_cast(e, cast, t, n, (size_t)k, as);
-    char *fresh = as ? as : hn_md_unique(e, name);
-    if (!fresh || !hn_md_add_initializer(e, copy_as(e, t, fresh))) return hn_md_nomem(e);
-    n->input[k] = fresh;
+    *use = &n->input[k];
+    return HONE_OK;
+}
+
+/* uses: n_uses pairs of NODE and INPUT, which are found before anything moves. */
+static hone_status untie_uses(struct hn_modify *e, char *name, char **uses, size_t n_uses, char *as)
+{
+    const Onnx__TensorProto *t = hn_md_constant(e, name);
+    const Onnx__NodeProto *cast = t ? NULL : hn_md_producer(e, name, NULL);
+    if (cast && hn_md_is(cast, "Cast") && cast->n_input == 1) t = hn_md_root(e, cast->input[0]);
+    if (!t)
+        return hn_fail(e->err, HONE_E_USAGE, name,
+                       "untie: no initializer or Constant has this name, nor a Cast of one");
+    char ***use = hn_arena_alloc(e->arena, n_uses, sizeof *use), *fresh = as;
+    if (!use) return hn_md_nomem(e);
+    for (size_t i = 0; i < n_uses; i++)
+        HN_TRY(find_use(e, name, uses[2 * i], uses[2 * i + 1], &use[i]));
+    if (cast) {
+        HN_TRY(copy_cast(e, cast, t, as, &fresh));
+    } else {
+        if (!fresh) fresh = hn_md_unique(e, name);
+        if (!fresh || !hn_md_add_initializer(e, copy_as(e, t, fresh))) return hn_md_nomem(e);
+    }
+    for (size_t i = 0; i < n_uses; i++) *use[i] = fresh;
     return HONE_OK;
 }
 
@@ -92,10 +107,10 @@ hone_status hn_edit_untie(struct hn_modify *e)
         as = e->words[n - 1];
         n -= 2;
     }
-    if (n != 2 && n != 4)
+    if (n < 2 || n % 2)
         return hn_fail(e->err, HONE_E_USAGE, e->line->text,
-                       "wanted: untie NAME [NODE INPUT] [as NEW]");
-    if (n == 4 || !hn_md_producer(e, e->words[1], &at)) HN_TRY(hn_md_inline(e));
+                       "wanted: untie NAME [NODE INPUT...] [as NEW]");
+    if (n > 2 || !hn_md_producer(e, e->words[1], &at)) HN_TRY(hn_md_inline(e));
     if (as) {
         char *free_name = hn_md_unique(e, as);
         if (!free_name) return hn_md_nomem(e);
@@ -103,7 +118,7 @@ hone_status hn_edit_untie(struct hn_modify *e)
             return hn_fail(e->err, HONE_E_USAGE, as, "untie: the name is taken");
     }
     return n == 2 ? untie_alias(e, e->words[1], as)
-                  : untie_use(e, e->words[1], e->words[2], e->words[3], as);
+                  : untie_uses(e, e->words[1], e->words + 2, (size_t)n / 2 - 1, as);
 }
 
 /* ---- training form to inference form ---------------------------------------------------------------------------------- */

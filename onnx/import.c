@@ -271,6 +271,7 @@ static hone_status import(struct hn_import *im)
     HN_TRY(hn_import_declared(im));
     HN_TRY(hn_import_check(im));
     HN_TRY(hn_import_classes(im));
+    HN_TRY(hn_import_torch(im));
     return note_extras(im);
 }
 

@@ -31,4 +31,5 @@ hn_import_declared(struct hn_import *im); /* outputs, value_info, hints: after t
 hone_status
 hn_import_check(struct hn_import *im); /* no subgraph shadows a name; finish checks the rest */
 hone_status hn_import_classes(struct hn_import *im);
+hone_status hn_import_torch(struct hn_import *im); /* after the nodes */
 #endif

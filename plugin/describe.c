@@ -164,8 +164,9 @@ static void put_issues(hone_result *r, const struct hn_graph *g)
 
 static int is_copied(const struct hn_untie *t, const struct hn_graph *g, const struct hn_use *u)
 {
-    return g->nodes[u->at_node].in[u->at_input] == t->value &&
-           (t->node < 0 || (t->node == u->at_node && t->input == u->at_input));
+    for (int i = 0; i < t->n_at; i++)
+        if (t->at[i].node == u->at_node && t->at[i].input == u->at_input) return 1;
+    return t->n_at == 0 && g->nodes[u->at_node].in[u->at_input] == t->value;
 }
 
 /* Is this use to get a copy of the parameter before training? */

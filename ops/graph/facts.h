@@ -99,11 +99,13 @@ struct hn_param_info {      /* beside struct hn_gparam, same position */
     int32_t feeds;                 /* enum hn_unary_kind behind the layer, -1 */
     const struct hn_quant *stored; /* the file has it in whole numbers: what they stand for */
 };
-struct hn_state { /* a running statistic: one record per slot, never shared */
+struct hn_state { /* a running statistic: one record per slot */
     int32_t root; /* -1: no initializer or Constant */
     int computed; /* the graph computes it from the batch: init stands in, and nobody reads it */
     int fixed; /* no tensor of the file has these numbers, which are made of such: it cannot be written back, and stays */
     int32_t node, input;
+    int32_t
+        first; /* its own number, or that of the record whose tensor it moves too: one module called several times */
     const char *name;
     const struct hn_tensor *init;
 };
@@ -122,6 +124,8 @@ struct hn_facts {
     int32_t *param_of;           /* value number of a root -> position in params, -1 */
     struct hn_state *states;
     size_t n_states;
+    int32_t *
+        state_of; /* value number of a root -> its first record as a mean, then as a variance; -1 */
     int32_t *fold_map; /* all 0 between folds */
     int unbatched;     /* N was put in front of the single rows [features] the model takes */
     int has_dropout;   /* a Dropout node is live */
@@ -152,10 +156,18 @@ hone_status hn_graph_infer(struct hn_graph *g, const struct hn_graph_opts *opts,
 void hn_graph_liveness(struct hn_graph *g);
 /* pattern.c */
 hone_status hn_graph_patterns(struct hn_graph *g, hone_error *err);
-/* params.c: parameters, uses, states, from_param; ties.c: ties and unties */
+/* params.c: parameters, uses, states, from_param; ties.c: ties and unties; same.c: what tells one from the other */
 hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts *opts,
                                  hone_error *err);
 hone_status hn_graph_find_ties(struct hn_graph *g, hone_error *err);
+/* Was tensor `root`, which both places read, one tensor in the model too? 0: nothing says so. */
+int hn_same_tensor(const struct hn_graph *g, int32_t root, struct hn_spot a, struct hn_spot b,
+                   int is_state);
+/* The same where the second place reads an Identity of root, for what the exporter computed from weights. */
+int hn_same_folded(const struct hn_graph *g, int32_t root, struct hn_spot first,
+                   struct hn_spot again);
+/* Does t hold one number only, as far as `most` elements show? */
+int hn_all_equal(const struct hn_tensor *t, int64_t most);
 /* roles.c: verdicts and issues */
 hone_status hn_graph_verdicts(struct hn_graph *g, hone_error *err);
 

@@ -82,7 +82,9 @@ struct hn_node {
     int64_t version; /* of its domain, where the function it stands in says so; 0: the graph's */
     int n_in, n_out;
     int n_attrs;
-    int32_t *in, *out; /* value numbers; -1: empty name */
+    int n_reads;
+    int32_t *in, *out;    /* value numbers; -1: empty name */
+    const int32_t *reads; /* n_reads positions in g->exported: what its operation in PyTorch read */
     struct hn_attr *attrs;
     const struct hn_onnx_row *row; /* NULL: unknown operator */
     enum hn_verdict verdict;
@@ -102,13 +104,23 @@ struct hn_opset {
     int64_t version;
 };
 
+struct hn_exported { /* a parameter or buffer of a PyTorch module, as its exporter lists them */
+    const char *name, *target; /* "p_fc_weight", "fc.weight" */
+    enum hn_hint hint;
+    int32_t value; /* the initializer that is called `target`; -1: the file has none */
+};
+
 /* An untie the training side must apply before training (onnx/edit.h has the form of the line): values that an exporter
- * merged because they were equal come apart. "untie ALIAS": an Identity of an initializer; "untie NAME NODE INPUT": one of
- * several uses by name. After an edit the graph is imported again and has the lines that are left. */
+ * merged because they were equal come apart. "untie ALIAS": an Identity of an initializer; "untie NAME NODE INPUT …": some of
+ * several uses by name, which share the copy. After an edit the graph is imported again and has the lines that are left. */
+struct hn_spot {
+    int32_t node, input;
+};
 struct hn_untie {
     const char *line;
-    int32_t value, node,
-        input; /* the uses of value that get a copy: all of them (node -1), or this one */
+    int32_t value;
+    int n_at; /* the uses of value that get the copy; 0: all of them */
+    const struct hn_spot *at;
 };
 
 struct hn_class_list { /* of classes 0, 1, … */
@@ -142,7 +154,11 @@ struct hn_graph {
     struct hn_issue *issues;
     size_t n_opsets, n_values, n_nodes, n_inputs, n_outputs, n_issues;
     size_t cap_values, cap_nodes, cap_issues, cap_inputs, cap_outputs, cap_opsets;
-    void *names; /* hash table of value names */
+    void *names;                        /* hash table of value names */
+    const struct hn_exported *exported; /* sorted by name; n 0: the file does not say */
+    size_t n_exported;
+    uint8_t
+        as_traced; /* PyTorch's legacy exporter wrote it: what is equal only has an Identity in front of it */
     struct hn_class_list
         classes; /* of the file: ZipMap's, ArrayFeatureExtractor's, else that of hone.classes; n 0: none */
     struct hn_class_list *

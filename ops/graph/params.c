@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which tensors are parameters, and which of those learn. One record per root initializer (or Constant), one use per
- * occurrence; running statistics are states, one per slot. Defaults, in this order:
+ * occurrence; running statistics are states, a record per slot. Defaults, in this order:
  *
  *   --freeze glob                                   frozen        --train glob                    trained
  *   the exporter calls it buffer or constant        frozen        ... parameter                   trained
@@ -345,8 +345,11 @@ static hone_status note_state(struct hn_finder *f, const struct hn_node *n, int 
     struct hn_state *s = &g->facts->states[g->facts->n_states++];
     const struct hn_value *v = &g->values[n->in[k]];
     const struct hn_value_fact *vf = &g->facts->values[n->in[k]];
-    int32_t root = v->constant && !vf->quant ? vf->root : -1;
+    int32_t root = v->constant && !vf->quant ? vf->root : -1, at = (int32_t)(s - g->facts->states);
+    int32_t *of = root >= 0 ? &g->facts->state_of[2 * root + (k == 4)] : &at;
+    if (*of < 0) *of = at;
     *s = (struct hn_state){ .root = root,
+                            .first = *of,
                             .computed = !v->constant,
                             .fixed = v->constant && root < 0,
                             .node = (int32_t)(n - g->nodes),
@@ -588,10 +591,12 @@ static hone_status allocate(struct hn_finder *f)
     facts->use_slot = hn_arena_alloc(&g->arena, uses + 1, sizeof *facts->use_slot);
     facts->param_of = hn_arena_alloc(&g->arena, g->n_values + 1, sizeof *facts->param_of);
     facts->states = hn_arena_alloc(&g->arena, 2 * norms + 1, sizeof *facts->states);
+    facts->state_of = hn_arena_alloc(&g->arena, 2 * g->n_values + 1, sizeof *facts->state_of);
     if (!facts->params.params || !facts->params.uses || !facts->info || !facts->use_slot ||
-        !facts->param_of || !facts->states)
+        !facts->param_of || !facts->states || !facts->state_of)
         return hn_nomem(f->err, "the list of parameters", uses * sizeof *facts->params.uses);
-    for (size_t v = 0; v < g->n_values; v++) facts->param_of[v] = -1;
+    for (size_t v = 0; v < g->n_values; v++)
+        facts->param_of[v] = facts->state_of[2 * v] = facts->state_of[2 * v + 1] = -1;
     return hn_computed_begin(f);
 }
 

@@ -124,6 +124,8 @@ static hone_status lay_out_slab(struct hn_cutter *c)
         if (trained) p->n_trained = off;
     }
     for (size_t i = 0; i < f->n_states; i++) {
+        c->slab[n + i] = c->slab[n + (size_t)f->states[i].first];
+        if ((size_t)f->states[i].first < i) continue;
         c->slab[n + i] = p->n_params;
         fill_state(c, &p->params[p->n_params], &f->states[i]);
         p->params[p->n_params].off = off;

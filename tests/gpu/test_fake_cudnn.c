@@ -35,8 +35,9 @@ struct normed { /* x -> BatchNorm -> mean squared error */
     int mean, var; /* params */
 };
 
-/* x + b, so that BatchNorm has a gradient to give; residual: and its output is added to its input, so that it adds to one */
-static void normed_init(struct normed *m, int residual)
+/* x + b, so that BatchNorm has a gradient to give; residual: and its output is added to its input, so that it adds to one;
+ * again: and goes through it once more */
+static void normed_init(struct normed *m, int residual, int again)
 {
     *m = (struct normed){ .bn = { 1e-3, 0.9, 0, 0 }, .add = { HN_B_ADD }, .mse = { .weight = 1 } };
     struct tb *t = &m->t;
@@ -48,6 +49,7 @@ static void normed_init(struct normed *m, int residual)
     int mean = tb_state(t, tb_shape(1, CHANNELS)), var = tb_state(t, tb_shape(1, CHANNELS));
     int y = tb_op(t, &hn_op_batchnorm, &m->bn, 5, (int[]){ x, scale, bias, mean, var });
     if (residual) y = tb_op(t, &hn_op_binary, &m->add, 2, (int[]){ y, x });
+    if (again) y = tb_op(t, &hn_op_batchnorm, &m->bn, 5, (int[]){ y, scale, bias, mean, var });
     tb_output(t, y);
     tb_loss(t, &hn_op_loss_regression, &m->mse, y, tb_target(t, tb_shape(2, TB_N, CHANNELS)), -1);
     tb_finish(t);
@@ -86,7 +88,7 @@ START_TEST(running)
     static const int64_t sizes[] = { 1, 2, 4, 33 };
     static const enum hn_pass passes[] = { HN_PASS_TRAIN, HN_PASS_STATS, HN_PASS_GRAD };
     struct normed *m = malloc(sizeof *m);
-    normed_init(m, 0);
+    normed_init(m, 0, 0);
     for (int k = 0; k < 4 * 3 * 2; k++) {
         const enum hn_pass pass = passes[k / 4 % 3];
         const struct hn_backend *b = k < 12 ? &hn_backend_cuda_f32 : &hn_backend_cuda_f64;
@@ -118,19 +120,19 @@ START_TEST(running)
 }
 END_TEST
 
-/* Where the gradient of x comes from two sides: the weights after some steps, beside the reference's. */
-START_TEST(two_sides)
+/* Where the gradient of x comes from two sides, and where one module is called twice, which has one set of running statistics:
+ * the weights after some steps, beside the reference's. */
+static void beside_reference(const char *way, int again)
 {
     struct normed *m = malloc(sizeof *m);
     double w[2][256] = { { 0 } };
     int no = 0;
-    normed_init(m, 1);
+    normed_init(m, !again, again);
     fake_reset();
     for (int k = 0; k < 2; k++) {
         struct rig g;
         struct rig_replica r;
-        rig_open(&g, k ? &hn_backend_cuda_f64 : &hn_backend_reference, &m->t, 1,
-                 k ? norm_ways[_i] : NULL);
+        rig_open(&g, k ? &hn_backend_cuda_f64 : &hn_backend_reference, &m->t, 1, k ? way : NULL);
         rig_prepare(&g, HN_PASS_TRAIN, 9, 1, &m->d);
         rig_replica_init(&r, &g, &m->t, &rig_sgd, 3);
         const double lr[5] = { 0.3, 0.3, 0.3, 0.3, 0.3 };
@@ -150,6 +152,10 @@ START_TEST(two_sides)
     free(m);
     nothing_left();
 }
+
+START_TEST(two_sides) { beside_reference(norm_ways[_i], 0); }
+END_TEST
+START_TEST(called_twice) { beside_reference(norm_ways[_i], 1); }
 END_TEST
 
 /* A step that goes bad changes no running value, and the next run begins with the right ones. */
@@ -161,7 +167,7 @@ START_TEST(bad_step)
     hone_error err = { 0 };
     double before[256] = { 0 }, after[256] = { 0 };
     fake_reset();
-    normed_init(m, 0);
+    normed_init(m, 0, 0);
     float *y = (float *)(uintptr_t)m->d.targets[0].data;
     y[5 * CHANNELS] = INFINITY; /* in the second batch of 4 */
     rig_open(&g, &hn_backend_cuda_f32, &m->t, 1, norm_ways[_i]);
@@ -448,7 +454,7 @@ START_TEST(refusals)
     struct rig g;
     hone_error err = { 0 };
     fake_reset();
-    normed_init(m, 0);
+    normed_init(m, 0, 0);
     for (int i = 0; i < 2; i++) { /* several models in one plan */
         rig_open(&g, &hn_backend_cuda_f32, &m->t, 1, options[i]);
         HN_OK(hn_plan_create(g.mem, g.p, HN_PASS_TRAIN, 8, 4, 0, &g.plan, &err), err);
@@ -479,6 +485,7 @@ END_TEST
 
 HN_TEST_MAIN("gpu cudnn", tcase_add_loop_test(tc, running, 0, N_WAYS);
              tcase_add_loop_test(tc, two_sides, 0, N_WAYS);
+             tcase_add_loop_test(tc, called_twice, 0, N_WAYS);
              tcase_add_loop_test(tc, bad_step, 0, N_WAYS);
              tcase_add_loop_test(tc, statistics, 0, N_DROPS); tcase_add_test(tc, rates);
              tcase_add_test(tc, resumed); tcase_add_loop_test(tc, unrolled, 0, 4);

@@ -132,6 +132,13 @@ START_TEST(untie_one_use)
     ck_assert_str_eq(p.g->values[p.g->nodes[3].in[1]].name, "v");
     close_graph(p);
     hn_buffer_free(&out);
+    out = edited(&b, "untie w fc2 1 fc1 1", NULL, 0); /* one copy for both */
+    p = open_graph(&out);
+    ck_assert_str_eq(p.g->values[p.g->nodes[3].in[1]].name, "w_1");
+    ck_assert_str_eq(p.g->values[p.g->nodes[1].in[1]].name, "w_1");
+    close_graph(p);
+    hn_buffer_free(&out);
+    refused(&b, "untie w fc2 1 fc1", HONE_E_USAGE, "wanted");
     refused(&b, "untie w fc2 0", HONE_E_USAGE, "is not 'w'");
     refused(&b, "untie w nobody 1", HONE_E_USAGE, "no node");
     refused(&b, "untie h fc2 1", HONE_E_USAGE, "no initializer");
