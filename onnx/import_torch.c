@@ -9,6 +9,8 @@
  *
  *   %linear : [num_users=1] = call_function[target=torch.ops.aten.linear.default](args = (%x, %p_fc_weight), kwargs = {})
  *
+ * and, where its optimizer rewrote the node, the rules it did that by.
+ *
  * The legacy one (dynamo=False) writes neither, and no value_info, which every tool that changes such a file adds. */
 #include "onnx/import.h"
 #include "ops/base/status.h"
@@ -16,7 +18,8 @@
 #include <string.h>
 
 static const char list_key[] = "pkg.torch.export.ExportedProgram.graph_signature",
-                  node_key[] = "pkg.torch.onnx.fx_node";
+                  node_key[] = "pkg.torch.onnx.fx_node",
+                  rule_key[] = "pkg.onnxscript.rewriter.rule_name";
 
 static hone_status nomem(const struct hn_import *im) { return hn_nomem(im->err, "the graph", 0); }
 
@@ -122,7 +125,12 @@ hone_status hn_import_torch(struct hn_import *im)
     for (size_t i = 0; i < im->flat.n; i++) {
         const Onnx__NodeProto *p = im->flat.nodes[i].node;
         const char *text = look_up(p->metadata_props, p->n_metadata_props, node_key);
+        const char *rules = look_up(p->metadata_props, p->n_metadata_props, rule_key);
         plain &= p->n_metadata_props == 0;
+        if (rules)
+            im->g->nodes[i].rewritten =
+                (uint8_t)((strstr(rules, "FuseBatchNorm") ? HN_FUSED_NORM : 0) |
+                          (strstr(rules, "RemoveOptionalBias") ? HN_DROPPED_BIAS : 0));
         if (text && im->g->n_exported) HN_TRY(read_node(im, &im->g->nodes[i], text));
     }
     im->g->as_traced = (uint8_t)plain;

@@ -361,6 +361,19 @@ hone_status hn_session_load(struct hn_session *s, struct hn_replica *r, hone_err
     return st;
 }
 
+/* What the file has not got or will not do, which nobody would see in a run. */
+static void say_what_is_told(const struct hn_session *s)
+{
+    const struct hn_graph *g = hn_model_graph(s->model);
+    char label[200];
+    for (size_t i = 0; i < g->n_issues && hn_session_says(s->own); i++) {
+        const struct hn_issue *t = &g->issues[i];
+        if (!t->told) continue;
+        const char *at = t->node < 0 ? "" : hn_node_label(&g->nodes[t->node], label, sizeof label);
+        hn_log(s->ctx, HONE_LOG_NOTE, "%s%s%s (%s)", at, *at ? ": " : "", t->what, t->remedy);
+    }
+}
+
 static hone_status open_session(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -369,6 +382,7 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
         HN_TRY(hone_model_check(s->model, own->use == HN_USE_JUDGE,
                                 err)); /* prepare checks for itself */
     if (training) HN_TRY(hn_model_prepare_training(s->model, s->params, err));
+    if (training) say_what_is_told(s);
     const struct hn_graph *g = hn_model_graph(s->model);
     if (g->fixed_batch && !g->batch_lifted)
         HN_TRY(hone_model_check(s->model, 1, err)); /* names what bakes it in */

@@ -164,7 +164,7 @@ static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const st
     return HN_LOSS_MSE;
 }
 
-static int says(const struct hn_own *own)
+int hn_session_says(const struct hn_own *own)
 {
     const enum hn_saying how = own->given->saying;
     return how == HN_SAY || (how == HN_SAY_UNLESS_JUDGING && own->use != HN_USE_JUDGE);
@@ -237,7 +237,7 @@ static hone_status map_labels(struct hn_session *s, int t, int n_classes, hone_e
     for (int role = 0; st == HONE_OK && role < 3; role++) st = map_role(s, role, t, err);
     hn_classes_free(&mine);
     if (st != HONE_OK) return st;
-    if (note.text[0] && says(own)) hn_log(s->ctx, HONE_LOG_NOTE, "%s", note.text);
+    if (note.text[0] && hn_session_says(own)) hn_log(s->ctx, HONE_LOG_NOTE, "%s", note.text);
     if (!own->classes[t].identity) s->targets[t].classes = own->classes[t].text;
     return HONE_OK;
 }
@@ -314,7 +314,7 @@ static hone_status one_target(struct hn_session *s, int t, const struct asked *a
     target->tail = info.tail;
     target->weight = a->weight;
     HN_TRY(fit_target(s, t, &info, y, err));
-    if (a->kind < 0 && says(own))
+    if (a->kind < 0 && hn_session_says(own))
         hn_log(s->ctx, HONE_LOG_NOTE, "loss of output '%s': %s", target->output_name,
                kind_names[target->loss]);
     own->specs[t] = (struct hn_loss_spec){ .output = target->output,

@@ -29,6 +29,7 @@ hone_status hn_graph_finish(struct hn_graph *g, const struct hn_graph_opts *opts
     hn_graph_liveness(g);
     HN_TRY(hn_graph_find_params(g, opts, err));
     HN_TRY(hn_graph_find_ties(g, err));
+    HN_TRY(hn_graph_tell(g, err));
     return hn_graph_verdicts(g, err);
 }
 

@@ -75,6 +75,7 @@ struct hn_value {
 };
 
 struct hn_onnx_row; /* ops/graph/rows.h */
+enum { HN_FUSED_NORM = 1, HN_DROPPED_BIAS = 2 };
 struct hn_node {
     const char *name, *domain,
         *type;       /* name "" where the file has none: messages then use type and position */
@@ -86,6 +87,7 @@ struct hn_node {
     int32_t *in, *out;    /* value numbers; -1: empty name */
     const int32_t *reads; /* n_reads positions in g->exported: what its operation in PyTorch read */
     struct hn_attr *attrs;
+    uint8_t rewritten;             /* by the exporter's optimizer: HN_FUSED_NORM, HN_DROPPED_BIAS */
     const struct hn_onnx_row *row; /* NULL: unknown operator */
     enum hn_verdict verdict;
     const char *why; /* never NULL after finish */
@@ -97,6 +99,7 @@ struct hn_issue {
     int32_t node;              /* -1: the whole model */
     hone_status code;          /* HONE_E_MODEL or HONE_E_UNSUPPORTED for blocking ones */
     const char *what, *remedy; /* remedy may be NULL */
+    int told;                  /* 1: a run says it too */
 };
 
 struct hn_opset {

@@ -70,6 +70,27 @@ def one(name):
     return 0.0 if name in LESS else off
 
 
+LOST = {  # what inspect and a run say that the exporter's optimizer took out
+    "siamese_default": ["'e.0.bias' was a parameter in PyTorch and is not in the file"],
+    "siamese_bn_default": ["'e.0.bias' was a parameter in PyTorch and is not in the file"],
+    "mixed_default": ["'again.bias' was a parameter in PyTorch and is not in the file"],
+    "mixed_bn_default": ["'n1.bias', 'n1.weight' were parameters in PyTorch and are not in the file"],
+    "twice_default": ["'norm.bias', 'norm.weight' were parameters in PyTorch and are not in the file"],
+    "towers_default": ["'e.1.bias', 'e.1.weight', 'f.1.bias' and 1 more were parameters in PyTorch and are not in the file"],
+    "tied_default": ["'b', 'c' were parameters in PyTorch and are not in the file", "'t' is 'w' transposed"],
+}
+
+
+def losses(name):
+    """All that is gone and nothing else, in inspect and, once, in a run."""
+    path, wanted = HERE / f"{name}.onnx", LOST.get(name, [])
+    told = [i for i in run(f"{name}: inspect", "inspect", path, "--json")["issues"] if "in PyTorch" in i["what"]]
+    check(f"{name}: what is gone", len(told) == len(wanted) and all(i["what"].startswith(w) for i, w in zip(told, wanted)), told)
+    check(f"{name}: what to do about it", all("optimize=False" in i["remedy"] for i in told), told)
+    r = _common.hone("train", path, *data(path)[0], *(s for s in STEPS if s != "--quiet"), "--epochs", "1", "-o", tmp / "said.onnx")
+    check(f"{name}: a run says it", all(r.stderr.count(w) == 1 for w in wanted) and r.stderr.count("in PyTorch") == len(wanted), r.stderr)
+
+
 def same(a, b):
     a, b = tensors(a), tensors(b)
     return a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a)
@@ -114,6 +135,9 @@ def on_the_gpu():
 def main():
     only = sys.argv[2] if len(sys.argv) > 2 else ""
     worst = max((one(p.stem), p.stem) for p in HERE.glob("*.onnx") if only in p.stem)
+    for p in HERE.glob("*.onnx"):
+        if only in p.stem:
+            losses(p.stem)
     if not only:
         for name in ("siamese_bn", "twice_dynamo"):
             runs(name)
