@@ -6,6 +6,7 @@
 #include "plugin/internal.h"
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 enum kind { FLOAT, INT, BOOL, TEXT, CHOICE, LIST };
 enum group { DATA, TRAINING, RUN, PREDICT, VERIFY, SEARCH, TUNE, TELL, EXPORT, FIND };
@@ -101,8 +102,8 @@ static int parse_bool(const char *s, int *out)
     static const char *const yes[] = { "true", "yes", "on", "1" };
     static const char *const no[] = { "false", "no", "off", "0" };
     for (int i = 0; i < 4; i++) {
-        if (strcmp(s, yes[i]) == 0) return *out = 1;
-        if (strcmp(s, no[i]) == 0) return *out = 0, 1;
+        if (strcasecmp(s, yes[i]) == 0) return *out = 1;
+        if (strcasecmp(s, no[i]) == 0) return *out = 0, 1;
     }
     return 0;
 }
@@ -241,6 +242,8 @@ static hone_status set(hone_params *p, const char *name, const char *value, hone
     }
     if (rows[i].kind == LIST) return append_items(p->mem, &rows[i], &p->values[i], value, err);
     struct value fresh = { 0 };
+    int flag;
+    if (rows[i].kind == BOOL && parse_bool(value, &flag)) value = flag ? "true" : "false";
     HN_TRY(check(&rows[i], value, strlen(value), err));
     hone_status st = append(p->mem, &fresh, value, strlen(value), err);
     if (st != HONE_OK) return clear(p->mem, &fresh), st;

@@ -43,7 +43,7 @@ static int same_name(const char *a, const char *b)
     return *a == *b;
 }
 
-static int find_param(const char *name, hone_param_info *info)
+int find_param(const char *name, hone_param_info *info)
 {
     info->size = sizeof *info;
     for (size_t i = 0; hone_param_at(i, info); i++)

@@ -56,6 +56,7 @@ struct cli {
 /* args.c: fills c from the arguments after the subcommand; 0 or an exit code (the error is in c->err). */
 int parse_args(struct cli *c, int argc, char **argv);
 int takes_param(const struct command *cmd, const hone_param_info *info);
+int find_param(const char *name, hone_param_info *info); /* '-' and '_' are the same */
 
 /* config.c */
 hone_status read_config(struct cli *c,

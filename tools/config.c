@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * --config FILE.yaml: a flat mapping from long option names ('-' or '_') to a value or a list of values, read with
- * libyaml. Anchors, aliases and nested mappings are refused: a file of options needs none. What is no text (names of files may
+ * --config FILE.yaml: a flat mapping from long option names ('-' or '_') to a value or, where an option may be repeated, a list of
+ * values, read with libyaml. What would be without effect is refused: options of other commands, but for their defaults,
+ * names that come twice, a second document. So are anchors, aliases and nested mappings, which a file of options does not need. What is no text (names of files may
  * be any bytes) is !!binary BASE64. */
 #include "tools/cli.h"
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -14,14 +16,19 @@ struct reader {
     const char *path;
     yaml_parser_t parser;
     char key[64];
-    int have_key, in_list, depth;
+    int have_key, in_list, depth, documents;
+    json_t *lines; /* of the names so far */
 };
 
-static hone_status bad(struct reader *r, const yaml_mark_t *at, const char *text)
+__attribute__((format(printf, 3, 4))) static hone_status
+bad(struct reader *r, const yaml_mark_t *at, const char *fmt, ...)
 {
+    va_list ap;
     r->c->err.code = HONE_E_USAGE;
     snprintf(r->c->err.where, sizeof r->c->err.where, "%s line %zu", r->path, at->line + 1);
-    snprintf(r->c->err.text, sizeof r->c->err.text, "%s", text);
+    va_start(ap, fmt);
+    vsnprintf(r->c->err.text, sizeof r->c->err.text, fmt, ap);
+    va_end(ap);
     return HONE_E_USAGE;
 }
 
@@ -53,6 +60,36 @@ static int decode(char *text)
     return whole && strlen(text) == out;
 }
 
+static hone_status take_key(struct reader *r, const char *text, const yaml_mark_t *at)
+{
+    if (strlen(text) >= sizeof r->key) return bad(r, at, "the option name is too long");
+    for (size_t i = 0; i <= strlen(text); i++) r->key[i] = text[i] == '_' ? '-' : text[i];
+    const json_t *before = json_object_get(r->lines, r->key);
+    if (before)
+        return bad(r, at, "'%s' is in line %d already", r->key, (int)json_integer_value(before));
+    r->have_key = 1;
+    /* a name that is no UTF-8 is none of an option, which is found out with its value */
+    json_object_set_new(r->lines, r->key, json_integer((json_int_t)at->line + 1));
+    return HONE_OK;
+}
+
+static hone_status take_list(struct reader *r, const yaml_mark_t *at)
+{
+    hone_param_info info;
+    if (!r->have_key || r->in_list) return bad(r, at, "a list stands where an option was wanted");
+    if (find_param(r->key, &info) && strcmp(info.type, "list") != 0)
+        return bad(r, at, "'%s' takes one value, found a list", info.name);
+    r->in_list = 1;
+    return HONE_OK;
+}
+
+/* Refused as on the command line. */
+static int is_of_another_command(const struct cli *c, const char *key)
+{
+    hone_param_info info;
+    return !c->resumed && find_param(key, &info) && !takes_param(c->cmd, &info);
+}
+
 static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
 {
     char *text = (char *)e->data.scalar.value;
@@ -60,13 +97,7 @@ static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
     if (strlen(text) != e->data.scalar.length) return bad(r, &e->start_mark, "holds a NUL byte");
     if (tag && !strcmp(tag, "tag:yaml.org,2002:binary") && !decode(text))
         return bad(r, &e->start_mark, "is no text in base64 (!!binary)");
-    if (!r->have_key) {
-        if (strlen(text) >= sizeof r->key)
-            return bad(r, &e->start_mark, "the option name is too long");
-        memcpy(r->key, text, strlen(text) + 1);
-        r->have_key = 1;
-        return HONE_OK;
-    }
+    if (!r->have_key) return take_key(r, text, &e->start_mark);
     struct cli *c = r->c;
     hone_status st = HONE_OK;
     if (!strcmp(r->key, "model") && c->resumed) {
@@ -77,6 +108,8 @@ static hone_status take_scalar(struct reader *r, const yaml_event_t *e)
         st = bad(r, &e->start_mark, "'out' belongs on the command line (-o)");
     } else if (!c->resumed && !r->in_list && is_default(c, r->key, text)) {
         st = HONE_OK;
+    } else if (is_of_another_command(c, r->key)) {
+        st = bad(r, &e->start_mark, "'%s' is not an option of 'hone %s'", r->key, c->cmd->name);
     } else if (hone_params_set(c->params, r->key, text, &c->err) != HONE_OK) {
         char was[200];
         snprintf(was, sizeof was, "%.190s", c->err.where);
@@ -96,11 +129,10 @@ static hone_status take_event(struct reader *r, const yaml_event_t *e)
         return e->data.mapping_start.anchor ? bad(r, &e->start_mark, "anchors are not read")
                                             : HONE_OK;
     case YAML_MAPPING_END_EVENT: r->depth--; return HONE_OK;
-    case YAML_SEQUENCE_START_EVENT:
-        if (!r->have_key || r->in_list)
-            return bad(r, &e->start_mark, "a list stands where an option was wanted");
-        r->in_list = 1;
-        return HONE_OK;
+    case YAML_DOCUMENT_START_EVENT:
+        return r->documents++ ? bad(r, &e->start_mark, "a second document begins here, wanted one")
+                              : HONE_OK;
+    case YAML_SEQUENCE_START_EVENT: return take_list(r, &e->start_mark);
     case YAML_SEQUENCE_END_EVENT: r->in_list = r->have_key = 0; return HONE_OK;
     case YAML_ALIAS_EVENT: return bad(r, &e->start_mark, "aliases are not read");
     case YAML_SCALAR_EVENT:
@@ -115,7 +147,7 @@ static hone_status read_events(struct reader *r)
     for (;;) {
         yaml_event_t e;
         if (!yaml_parser_parse(&r->parser, &e))
-            return bad(r, &r->parser.problem_mark,
+            return bad(r, &r->parser.problem_mark, "%s",
                        r->parser.problem ? r->parser.problem : "is not YAML");
         int last = e.type == YAML_STREAM_END_EVENT;
         hone_status st = take_event(r, &e);
@@ -137,12 +169,14 @@ hone_status read_config(struct cli *c, const char *path)
         return HONE_E_IO;
     }
     hone_status st = HONE_E_NOMEM;
-    if (yaml_parser_initialize(&r.parser)) {
+    r.lines = json_object();
+    if (r.lines && yaml_parser_initialize(&r.parser)) {
         yaml_parser_set_input_file(&r.parser, f);
         st = read_events(&r);
         yaml_parser_delete(&r.parser);
     }
     if (st == HONE_E_NOMEM) c->err.code = st;
+    json_decref(r.lines);
     fclose(f);
     return st;
 }

@@ -182,6 +182,21 @@ def test_config():
     code("config", r, 0)
     check("the command line wins", r.json["hyperparameters"]["batch_size"] == 500, r.json["hyperparameters"])
     code("a wrong key", hone("train", MNIST, *data, "--config", table("e.yaml", "epoch: 1\n"), "-o", tmp / "e.onnx"), 2, "epochs", "line 1")
+    for text, line, *says in (("lr: 0.1\ntrials: 3\n", 2, "'trials' is not an option of 'hone train'"), ("folds: 2\n", 1, "'folds' is not an option of 'hone train'"),
+                              ("lr:\n  - 0.1\n  - 0.2\n", 2, "'lr' takes one value, found a list"), ("lr: 0.1\nepochs: 2\nlr: 0.2\n", 3, "'lr' is in line 1 already"),
+                              ("batch_size: 3\nbatch-size: 4\n", 2, "'batch-size' is in line 1 already"),
+                              ("metric: [f1]\nmetric: [accuracy]\n", 2, "'metric' is in line 1 already"), ("lr: 0.1\n---\nlr: 0.2\n", 2, "a second document"),
+                              ("no-shuffle: maybe\n", 1, "no-shuffle: found 'maybe', wanted true or false")):
+        r = hone("train", MNIST, *data, "--config", table("e.yaml", text), "-o", tmp / "e.onnx")
+        code(f"a config of {text!r}", r, 2, f"e.yaml line {line}: ", *says)
+    whole = table("e.yaml", hone("tune", MNIST, *data, "--epochs", 3, "--print-config").out)
+    check("what is printed has tune's own defaults", "sampler: " in whole.read_text())
+    code("they hurt nobody", hone("train", MNIST, "--config", whole, "--print-config"), 0, "epochs: 3")
+    code("data of eval", hone("eval", MNIST, "--config", table("e.yaml", f"x: [{data[1]}]\ny: [{data[3]}]\nx-scale: {SCALE}\n")), 0)
+    for yes in ("true", "True", "TRUE", "yes", "Yes", "on", "ON", "1"):
+        code(f"no-shuffle: {yes}", hone("train", MNIST, "--config", table("e.yaml", f"no-shuffle: {yes}\n"), "--print-config"), 0, "no-shuffle: true")
+    for no in ("false", "False", "NO", "off", "Off", "0"):
+        code(f"keep-run={no}", hone("train", MNIST, f"--keep-run={no}", "--print-config"), 0, "keep-run: false")
     code("not a mapping", hone("train", MNIST, *data, "--config", table("f.yaml", "- a\n"), "-o", tmp / "e.onnx"), 2)
     code("no such config", hone("train", MNIST, "--config", tmp / "none.yaml", "-o", tmp / "e.onnx"), 6)
 
