@@ -108,7 +108,8 @@ FILE *
 people(const struct cli
            *c); /* where text for people goes: standard output, or standard error with --json */
 void print_report_hint(FILE *f, const char *dir); /* how to look at a run whose folder is there */
-void print_name(FILE *f, const char *s);          /* a name from a file, without control bytes */
+const char *before_dash(const char *path); /* "./" where a path to be typed would be an option */
+void print_name(FILE *f, const char *s);   /* a name from a file, without control bytes */
 
 /* one_core.c: to be called first, as the process has begun with one core */
 void use_all_cores(void);

@@ -108,7 +108,7 @@ static void print_summary(FILE *f, const json_t *t, const struct progress *p)
     print_pretraining(f, t);
     print_figures(f, t);
     if (!strcmp(jtext(t, "stop_reason"), "interrupted") && jtext(t, "run_dir")[0]) {
-        fputs("to go on: hone resume ", f);
+        fprintf(f, "to go on: hone resume %s", before_dash(jtext(t, "run_dir")));
         print_name(f, jtext(t, "run_dir"));
         fputc('\n', f);
     }
@@ -152,7 +152,7 @@ static void say_interrupted(const struct cli *c, const json_t *t)
 {
     const char *dir = jtext(t, "run_dir");
     if (c->quiet && dir[0] && !strcmp(jtext(t, "stop_reason"), "interrupted"))
-        report_reason(c, "interrupted; to go on: hone resume %s", dir);
+        report_reason(c, "interrupted; to go on: hone resume %s%s", before_dash(dir), dir);
 }
 
 int finish_training(struct cli *c, hone_model *m, hone_result *r, const struct progress *p,

@@ -248,7 +248,8 @@ static int end_code(const struct cli *c, const json_t *t)
     double best = jnum(t, "best_value"),
            was = jnum(json_object_get(json_object_get(t, "baseline"), "imported"), "value");
     if (interrupted && c->quiet)
-        report_reason(c, "interrupted; to go on: hone resume %s", jtext(t, "run_dir"));
+        report_reason(c, "interrupted; to go on: hone resume %s%s",
+                      before_dash(jtext(t, "run_dir")), jtext(t, "run_dir"));
     if (interrupted && signal) return 128 + signal;
     if (!json_is_false(json_object_get(t, "min_gain_met"))) return 0;
     report_reason(

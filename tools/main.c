@@ -49,18 +49,36 @@ static int distance(const char *a, const char *b)
     return row[n];
 }
 
-static int unknown_command(const char *name)
+static int has_json(int argc, char **argv)
 {
-    fprintf(stderr, "hone: unknown command '");
-    print_name(stderr, name);
-    fprintf(stderr, "'");
-    for (const struct command *const *c = commands; *c; c++)
-        if (distance(name, (*c)->name) <= 2) {
-            fprintf(stderr, "; did you mean '%s'?", (*c)->name);
-            break;
-        }
-    fprintf(stderr, "\n'hone help' lists the commands\n");
-    return EXIT_USAGE;
+    for (int i = 0; i < argc; i++)
+        if (!strcmp(argv[i], "--json")) return 1;
+    return 0;
+}
+
+/* A mistake before there is a command that it could be one of. */
+static int refuse(int json, const char *text, const char *hint)
+{
+    static const struct command none = { .schema = "hone/1" };
+    struct cli c = { .cmd = &none, .json = json, .err = { .code = HONE_E_USAGE } };
+    snprintf(c.err.text, sizeof c.err.text, "%s", text);
+    snprintf(c.err.hint, sizeof c.err.hint, "%s", hint);
+    return report_error(&c);
+}
+
+static int unknown_command(const char *name, int json)
+{
+    static const char hint[] = "'hone help' lists the commands";
+    char text[512];
+    const char *meant = NULL;
+    for (const struct command *const *c = commands; *c && !meant; c++)
+        if (distance(name, (*c)->name) <= 2) meant = (*c)->name;
+    if (name[0] == '-')
+        snprintf(text, sizeof text, "found '%.200s' in the place of a command", name);
+    else
+        snprintf(text, sizeof text, "unknown command '%.200s'%s%s%s", name,
+                 meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
+    return refuse(json, text, hint);
 }
 
 static int run_help(int argc, char **argv)
@@ -79,7 +97,7 @@ static int run_help(int argc, char **argv)
         return 0;
     }
     const struct command *cmd = find_command(argv[manual]);
-    if (!cmd) return unknown_command(argv[manual]);
+    if (!cmd) return unknown_command(argv[manual], has_json(argc, argv));
     (manual ? print_manual : print_help)(stdout, cmd);
     return 0;
 }
@@ -87,17 +105,12 @@ static int run_help(int argc, char **argv)
 static int run_completion(int argc, char **argv)
 {
     if (argc == 1 && print_completion(stdout, argv[0])) return 0;
-    fputs("hone: completion wants the name of a shell: bash, zsh or fish", stderr);
-    if (argc) {
-        fputs("; found '", stderr);
-        print_name(stderr, argv[argc - 1]);
-        fputc('\'', stderr);
-    }
-    fputs("\n'hone completion bash > ~/.local/share/bash-completion/completions/hone' installs it "
-          "for "
-          "one user\n",
-          stderr);
-    return EXIT_USAGE;
+    char text[512] = "completion wants the name of a shell: bash, zsh or fish";
+    const size_t n = strlen(text);
+    if (argc) snprintf(text + n, sizeof text - n, "; found '%.200s'", argv[argc - 1]);
+    return refuse(has_json(argc, argv), text,
+                  "'hone completion bash > ~/.local/share/bash-completion/completions/hone' "
+                  "installs it for one user");
 }
 
 int load_plugins(struct cli *c)
@@ -115,8 +128,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     opts.log = log_line;
     opts.log_user = &c;
     int code = 0;
-    for (int i = 0; i < argc; i++) /* needed before the first error can be reported */
-        if (!strcmp(argv[i], "--json")) c.json = 1;
+    c.json = has_json(argc, argv); /* needed before the first error can be reported */
     if (c.json) say_in_json(cmd->schema);
     c.args = calloc((size_t)argc + 1, sizeof *c.args);
     if (!c.args)
@@ -170,7 +182,8 @@ int main(int argc, char **argv)
         code = run_completion(argc - 2, argv + 2);
     } else {
         const struct command *cmd = find_command(name);
-        code = cmd ? run_command(cmd, argc - 2, argv + 2) : unknown_command(name);
+        code = cmd ? run_command(cmd, argc - 2, argv + 2)
+                   : unknown_command(name, has_json(argc - 1, argv + 1));
     }
     if ((fflush(stdout) != 0 || ferror(stdout)) && (code == 0 || code == EXIT_NO)) {
         fprintf(stderr, "hone: standard output could not be written\n");

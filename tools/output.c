@@ -158,10 +158,12 @@ int print_tree(const struct cli *c, json_t *tree)
     return bad ? EXIT_IO : 0;
 }
 
+const char *before_dash(const char *path) { return path[0] == '-' ? "./" : ""; }
+
 void print_report_hint(FILE *f, const char *dir)
 {
     if (!dir[0] || access(dir, F_OK) != 0) return;
-    fputs("as a page: hone report ", f);
+    fprintf(f, "as a page: hone report %s", before_dash(dir));
     print_name(f, dir);
     fputc('\n', f);
 }

@@ -81,7 +81,8 @@ static hone_status make_folder(hone_context *ctx, const char *dir, enum hn_rundi
     if (mode != HN_RUNDIR_NEW) return HONE_OK;
     if (!is_empty(ctx, dir))
         return hn_hint(err, hn_fail(err, HONE_E_USAGE, dir, "the run folder is not empty"),
-                       "hone resume %s continues the run in it; --force starts anew", dir);
+                       "hone resume %s%s continues the run in it; --force starts anew",
+                       dir[0] == '-' ? "./" : "", dir);
     rc = io->mkdir(io->user, dir, 0777);
     return rc == 0 || rc == -EEXIST ? HONE_OK : hn_rundir_not_made(dir, rc, err);
 }

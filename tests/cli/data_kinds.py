@@ -133,6 +133,12 @@ def test_unknown():
     r = hone("\x1b[31mtrain")
     check("no control bytes reach the terminal", r.code == 2 and "\x1b" not in r.err, r.err)
     code("help of nothing", hone("help", "trane"), 2, "did you mean 'train'?")
+    for args, text in ((["nonsense"], "unknown command 'nonsense'"), ([], "found '--json' in the place of a command"), (["help", "foo"], "unknown command 'foo'"),
+                       (["help", "man", "trane"], "did you mean 'train'?"), (["completion", "tcsh"], "completion wants the name of a shell"),
+                       (["\xff\n"], "unknown command '")):
+        r = hone(*args, "--json")
+        check(f"{args} --json", r.code == 2 and r.json["ok"] is False and r.json["error"]["code"] == "HONE_E_USAGE" and text in r.json["error"]["text"] and
+              r.json["schema"] == "hone/1", (r.code, r.out))
     code("a shell there is none of", hone("completion", "tcsh"), 2, "bash, zsh or fish", "tcsh")
 
 

@@ -7,7 +7,9 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import time
 
 import _hone
 from _hone import HONE, check, code, hone
@@ -170,6 +172,22 @@ def test_data():
         print("  skipped: with 4 GiB of address space this build does not start")
     r = subprocess.run([str(a) for a in (HONE, "train", NET, "--data", DATA, *plain, "-o", tmp / "bare.onnx")], env={}, capture_output=True)
     check("an empty environment", r.returncode == 0 and (tmp / "bare.onnx").read_bytes() == whole.read_bytes(), r.stderr)
+
+
+def test_dashes():
+    """What is said to be typed can be typed, of names that begin with a dash, too."""
+    job = ["train", NET, "--data", DATA, *JOB, "--epochs", 2, "--keep-run"]
+    r = hone(*job, "-o", "-dash.onnx", cwd=tmp)
+    code("-o -dash.onnx", r, 0, "hone report ./-dash.onnx.run")
+    (tmp / "-dash.onnx").unlink()
+    code("once more", hone(*job, "-o", "-dash.onnx", cwd=tmp), 2, "hone resume ./-dash.onnx.run")
+    code("as it was said", hone("resume", "./-dash.onnx.run", "--epochs", "+1", cwd=tmp), 0)
+    p = subprocess.Popen([str(a) for a in (HONE, *job[:-2], 1000000000, "--keep-run", "-q", "-o", "-long.onnx")], cwd=tmp, stderr=subprocess.PIPE)
+    while p.poll() is None and not (tmp / "-long.onnx.run" / "status.json").exists():
+        time.sleep(0.01)
+    p.send_signal(signal.SIGTERM)
+    said = p.communicate()[1]
+    check("interrupted", p.returncode == 143 and b"hone resume ./-long.onnx.run" in said, (p.returncode, said))
 
 
 def test_little_address_space():
@@ -400,6 +418,7 @@ test_full_stdout()
 test_names()
 test_limits()
 test_data()
+test_dashes()
 test_little_address_space()
 test_no_threads()
 test_place_of_a_continued_run()
