@@ -301,7 +301,8 @@ typedef struct hone_callbacks {
  * is a result, not an error: read "stop_reason". On an error the model is as it was. "guess" has
  * the figures of the best constant guess over the same rows, "guess.beaten" whether the model is
  * clearly better than it, "standard_error" those of loss and accuracy over validation and test
- * rows. Run directory, checkpoints and events as the parameters of group "run" say. cb may be NULL.
+ * rows. Run directory, checkpoints and events as the parameters of group "run" say; HONE_E_USAGE where
+ * "events" or "out" name a file that is read. cb may be NULL.
  * With "hidden-layers", "hidden-units" or "activation" the hidden layers are rebuilt first: epoch
  * 0 is that model, "before" the one that came, which can then be the better one of the two.
  * With "epochs" 0 nothing is trained, and d is not looked at (NULL allowed): the model is what it

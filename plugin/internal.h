@@ -28,8 +28,10 @@ struct hone_context {
 };
 /* A hash of 128 bits as 32 hexadecimal digits; returns text. */
 const char *hn_hash_text(const unsigned char hash[16], char text[33]);
-void hn_context_enter(
-    hone_context *ctx); /* a call that may be stopped: nothing is asked, nothing has begun */
+/* places.c: may what the parameters say be written be written there? HONE_E_USAGE: it is read as well */
+hone_status hn_places_check(const hone_model *m, const hone_params *p, hone_error *err);
+/* A call that may be stopped: nothing is asked, nothing has begun. */
+void hn_context_enter(hone_context *ctx);
 void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Tests: a context over a given memory and io. */

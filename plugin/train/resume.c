@@ -134,6 +134,7 @@ static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c,
     HN_TRY(hn_checkpoint_load(c, j->fit, err));
     reopen(j->fit, more);
     if (j->fit->reason != HN_STOP_NONE) return HONE_OK; /* nothing will be written */
+    HN_TRY(hn_places_check(j->model, j->params, err));
     HN_TRY(check_place(j, &c->origin, err));
     return hn_rundir_open(&j->dir, j->ctx, given->dir, hn_param_s(j->params, "events"),
                           HN_RUNDIR_RESUME, err);

@@ -140,6 +140,7 @@ static hone_status train_model(hone_model *m, hone_data *d, const hone_params *p
     *out = NULL;
     hn_context_enter(ctx);
     atomic_store(&ctx->chose_gpu, 0);
+    HN_TRY(hn_places_check(m, params, err));
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
     HN_TRY(hn_pretrain_check(params, d && d->role[HONE_PRETRAIN].n_x, err));
     if (!hone_train_needs_data(params)) return hn_train_nothing(m, params, out, err);

@@ -174,6 +174,44 @@ def test_data():
     check("an empty environment", r.returncode == 0 and (tmp / "bare.onnx").read_bytes() == whole.read_bytes(), r.stderr)
 
 
+def test_files_that_are_read():
+    """Nothing that is read is written into, whatever its name there: refused before anything is trained, with --force, too."""
+    here = tmp / "apart"
+    here.mkdir()
+    for name, of in (("n.onnx", NET), ("d.csv", DATA), ("v.csv", DATA)):
+        shutil.copy(of, here / name)
+    (here / "x.csv").write_text("".join(line.rsplit(",", 1)[0] + "\n" for line in DATA.read_text().splitlines()))
+    (here / "y.csv").write_text("".join(line.rsplit(",", 1)[1] + "\n" for line in DATA.read_text().splitlines()))
+    (here / "s.yaml").write_text("lr: {low: 0.01, high: 0.1}\n")
+    (here / "text").write_text("notes\n")
+    (here / "link").symlink_to("d.csv")
+    os.link(here / "n.onnx", here / "hard.onnx")
+    was = {f: (here / f).read_bytes() for f in ("n.onnx", "d.csv", "v.csv", "x.csv", "y.csv", "s.yaml", "text")}
+    job = ["train", "n.onnx", "--data", "d.csv", "--val-data", "v.csv", "--target", "label", "--epochs", 2, "--threads", 1, "--force"]
+    arrays = ["train", "n.onnx", "--x", "x=x.csv", "--y", "y.csv", "--epochs", 1, "--threads", 1, "--force"]
+    search = ["tune", "n.onnx", "--data", "d.csv", *JOB, "--epochs", 1, "--space", "s.yaml", "--trials", 2, "--force"]
+    for args, *texts in (([*job, "--events", "n.onnx", "-o", "o.onnx"], "events: ", "the model"), ([*job, "--events", "hard.onnx", "-o", "o.onnx"], "the model"),
+                         ([*job, "--events", "./d.csv", "-o", "o.onnx"], "events: ", "--data"), ([*job, "--events", "link", "-o", "o.onnx"], "--data"),
+                         ([*job, "--events", "../apart/v.csv", "-o", "o.onnx"], "--val-data"), ([*job, "--events", "o.onnx", "-o", "./o.onnx"], "the result"),
+                         ([*job, "--events", "text", "-o", "o.onnx"], "events: 'text'", "begin with '{'"), ([*job, "--events", "s.yaml", "-o", "o.onnx"], "s.yaml"),
+                         ([*arrays, "--events", "x.csv", "-o", "o.onnx"], "that of --x "), ([*arrays, "-o", "y.csv"], "out: ", "that of --y "),
+                         ([*job, "-o", "link"], "out: ", "that of --data"), ([*search, "-o", "d.csv"], "out: ", "that of --data"),
+                         ([*search, "-o", "s.yaml"], "out: ", "that of --space"), ([*search, "--study", "o.onnx", "-o", "o.onnx"], "study: ", "the result"),
+                         ([*search, "--study", "n.onnx", "-o", "o.onnx"], "n.onnx")):
+        code(" ".join(str(a) for a in args[-4:]), hone(*args, cwd=here), 2, *texts)
+        for f, bytes_ in was.items():
+            check(f"{f} is as it was", (here / f).read_bytes() == bytes_)
+            (here / f).write_bytes(bytes_)
+        check("nothing was made", not (here / "o.onnx").exists() and not list(here.glob("*.run")), os.listdir(here))
+    code("a run that is kept", hone(*job, "--events", "e.jsonl", "--keep-run", "-o", "o.onnx", cwd=here), 0)
+    code("lines are appended to lines", hone(*job, "--events", "e.jsonl", "-o", "n.onnx", "--keep-run", cwd=here), 0)
+    begun = [json.loads(line)["event"] for line in (here / "e.jsonl").read_text().splitlines()].count("start")
+    check("both runs' lines", begun == 2, begun)
+    (here / "e.jsonl").write_text("mine\n")
+    code("resumed", hone("resume", "o.onnx.run", "--epochs", "+1", cwd=here), 2, "e.jsonl", "no events")
+    check("stays", (here / "e.jsonl").read_text() == "mine\n")
+
+
 def test_dashes():
     """What is said to be typed can be typed, of names that begin with a dash, too."""
     job = ["train", NET, "--data", DATA, *JOB, "--epochs", 2, "--keep-run"]
@@ -419,6 +457,7 @@ test_names()
 test_limits()
 test_data()
 test_dashes()
+test_files_that_are_read()
 test_little_address_space()
 test_no_threads()
 test_place_of_a_continued_run()
