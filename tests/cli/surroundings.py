@@ -36,7 +36,7 @@ TUNE = [*JOB, "--epochs", 2, "--search", "lr=log:1e-3..1e-1", "--search", "batch
 def call(*args, before=None, **more):
     """hone as a child process in which `before` was done first."""
     return subprocess.run([os.fsencode(str(a)) if not isinstance(a, bytes) else a for a in (HONE, *args)], preexec_fn=before,
-                          stderr=subprocess.PIPE, **{"stdout": subprocess.DEVNULL, "timeout": 300, **more})
+                          **{"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "timeout": 300, **more})
 
 
 def close(*streams):
@@ -207,6 +207,11 @@ def test_files_that_are_read():
     code("lines are appended to lines", hone(*job, "--events", "e.jsonl", "-o", "n.onnx", "--keep-run", cwd=here), 0)
     begun = [json.loads(line)["event"] for line in (here / "e.jsonl").read_text().splitlines()].count("start")
     check("both runs' lines", begun == 2, begun)
+    with open(here / "log", "a+") as log:
+        log.write("a line\n")
+        log.flush()
+        r = call(*job, "--events", "/dev/stderr", "--quiet", "-o", "open.onnx", cwd=here, stderr=log)
+        check("an open stream", r.returncode == 0 and (here / "log").read_text().startswith('a line\n{"event":"start"'), (r.returncode, (here / "log").read_text()))
     (here / "e.jsonl").write_text("mine\n")
     code("resumed", hone("resume", "o.onnx.run", "--epochs", "+1", cwd=here), 2, "e.jsonl", "no events")
     check("stays", (here / "e.jsonl").read_text() == "mine\n")
