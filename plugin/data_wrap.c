@@ -22,9 +22,10 @@ static hone_status tensor_of(const hone_array *h, const char *name, struct hn_te
         return hn_fail(err, HONE_E_USAGE, name,
                        "found dtype %d, wanted one of hone_dtype, such as HONE_F32", (int)h->dtype);
     if (!hn_numel(2, t->dims, &t->n))
-        return hn_fail(err, HONE_E_USAGE, name,
-                       "found %lld rows of %lld elements, wanted as many as memory can hold",
-                       (long long)h->rows, (long long)h->per_row);
+        return hn_fail(
+            err, HONE_E_USAGE, name,
+            "found %lld rows of %lld elements, wanted 1 or more of each that memory can hold",
+            (long long)h->rows, (long long)h->per_row);
     if (!h->data && t->n)
         return hn_fail(err, HONE_E_USAGE, name,
                        "found NULL as data, wanted %lld rows of %lld elements of %s",

@@ -162,9 +162,11 @@ static const struct {
     { HONE_TRAIN, X(ROWS_OF(HONE_STR)), LABELS, 1, 1, "x",
       "found HONE_STR with 4 elements a row, wanted numbers or one label a row" },
     { HONE_TRAIN, X(.dtype = HONE_F32, .rows = -2, .per_row = 4, .data = x_rows), LABELS, 1, 1, "x",
-      "found -2 rows of 4 elements, wanted as many as memory can hold" },
+      "found -2 rows of 4 elements, wanted 1 or more of each that memory can hold" },
     { HONE_TRAIN, X(.dtype = HONE_F32, .rows = INT64_MAX, .per_row = 4, .data = x_rows), LABELS, 1,
-      1, "x", "found 9223372036854775807 rows of 4 elements, wanted as many as memory can hold" },
+      1, "x",
+      "found 9223372036854775807 rows of 4 elements, wanted 1 or more of each that memory can "
+      "hold" },
 };
 
 START_TEST(what_is_wrong_is_said)
