@@ -287,7 +287,7 @@ static hone_status open_data(hone_context *ctx, const hone_model *m, const hone_
     hn_arena_init(&d->arena, &ctx->mem);
     csv_options(o);
     o->table = o->csv;
-    hone_status st = hn_table_options(d, params, &o->table, err);
+    hone_status st = hn_table_options(d, params, m, &o->table, err);
     for (o->role = 0; st == HONE_OK && o->role < HN_ROLES; o->role++) st = open_role(o, err);
     if (st == HONE_OK && !d->role[HONE_TRAIN].n_x)
         st = hn_hint(err, hn_fail(err, HONE_E_USAGE, "data", "no data were given"),

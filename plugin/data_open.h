@@ -42,12 +42,14 @@ struct hone_data {
      * session to compute; known: as the model's metadata say, fills included */
     struct hn_recipe recipe[HN_TABLES];
     uint8_t table_asked, table_known;
+    uint8_t table_changed;     /* what the model knows of its table is another now */
+    struct hn_markers markers; /* of missing cells in tables; n 0: the usual ones */
     enum hn_saying saying;
 };
 
 /* table.c, in this order: options of the readers; before and after the training table is read, for its i-th x array. */
-hone_status hn_table_options(hone_data *d, const hone_params *p, struct hn_csv_options *o,
-                             hone_error *err);
+hone_status hn_table_options(hone_data *d, const hone_params *p, const hone_model *m,
+                             struct hn_csv_options *o, hone_error *err);
 hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const char *input,
                            enum hn_dtype real, hone_error *err);
 hone_status hn_table_fit(hone_data *d, size_t i, const struct hn_array *a, hone_error *err);

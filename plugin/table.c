@@ -2,8 +2,9 @@
  *
  * Raw tables: --encode and --impute, from options to numbers. Which columns are encoded, and with which categories, is settled
  * when the training table is opened; what fills missing cells is computed over the training rows of a session, so that
- * validation rows and the other folds have no say. Both travel with the model as hone.table, and eval and predict take them
- * from there. */
+ * validation rows and the other folds have no say. Both travel with the model as hone.table, with what missing cells look like
+ * (--na), and eval and predict take them from there. */
+#include "ops/base/format.h"
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
 #include "plugin/session_own.h"
@@ -41,8 +42,47 @@ static hone_status read_item(struct hn_arena *a, const char *item, struct hn_enc
     return HONE_OK;
 }
 
-hone_status hn_table_options(hone_data *d, const hone_params *p, struct hn_csv_options *o,
-                             hone_error *err)
+static hone_status keep_markers(hone_data *d, struct hn_markers m, hone_error *err)
+{
+    const char **text = hn_arena_alloc(&d->arena, m.n + 1, sizeof *text);
+    int ok = text != NULL;
+    for (size_t i = 0; ok && i < m.n; i++)
+        ok = (text[i] = hn_arena_strdup(&d->arena, m.text[i])) != NULL;
+    if (!ok) return hn_nomem(err, "the list of missing cells", m.n * sizeof *text);
+    d->markers = (struct hn_markers){ text, m.n };
+    return HONE_OK;
+}
+
+static void say_markers(hone_data *d, struct hn_markers m)
+{
+    char list[200] = "";
+    for (size_t i = 0, at = 0; i < m.n && at + 1 < sizeof list; i++)
+        at += hn_print(list + at, sizeof list - at, "%s'%.40s'", i ? ", " : "", m.text[i]);
+    hn_log(d->ctx, HONE_LOG_WARNING,
+           "--na counts; by the model's record of its training table missing cells are %s", list);
+}
+
+/* Missing cells look as the options say, else as those that the model learned from. */
+static hone_status find_markers(hone_data *d, const hone_params *p, const hone_model *m,
+                                struct hn_csv_options *o, hone_error *err)
+{
+    const char *text = m && hn_param_s(p, "data")[0] ? hn_model_metadata(m, META_TABLE) : NULL;
+    struct hn_markers known = { 0 }, given = { o->na, o->n_na };
+    if (text) HN_TRY(hn_markers_read(&known, &d->arena, text, err));
+    if (!given.n && known.n) {
+        o->na = known.text, o->n_na = known.n;
+        d->markers = known;
+        return HONE_OK;
+    }
+    if (!given.n) return HONE_OK;
+    if (text && !known.n) known = hn_markers_usual();
+    d->table_changed = text && !hn_markers_same(given, known);
+    if (d->table_changed) say_markers(d, known);
+    return hn_markers_same(given, hn_markers_usual()) ? HONE_OK : keep_markers(d, given, err);
+}
+
+hone_status hn_table_options(hone_data *d, const hone_params *p, const hone_model *m,
+                             struct hn_csv_options *o, hone_error *err)
 {
     const char *item, *value;
     size_t n = 0;
@@ -60,7 +100,7 @@ hone_status hn_table_options(hone_data *d, const hone_params *p, struct hn_csv_o
     o->encode = list, o->n_encode = n;
     o->keep_missing = impute_of(p, &value) != HN_IMPUTE_NONE;
     d->table_asked = asked;
-    return HONE_OK;
+    return find_markers(d, p, m, o, err);
 }
 
 /* The recipe that came with the model for the input that x array i feeds; none when the options ask for another. */
@@ -163,14 +203,17 @@ hone_status hn_session_write_tables(struct hn_session *s, hone_error *err)
     struct hn_own *own = s->own;
     const struct hn_graph *g = hn_model_graph(s->model);
     struct hn_buffer b;
-    if (!own->given->table_asked) return HONE_OK;
+    const hone_data *d = own->given;
+    if (!d->table_asked && !d->table_changed) return HONE_OK;
     hn_buffer_init(&b, &s->ctx->mem);
     hone_status st = HONE_OK;
     for (size_t i = 0; i < g->n_inputs && st == HONE_OK; i++) {
         int k = hn_session_input_array(s, HONE_TRAIN, i);
-        if (k >= 0 && k < HN_TABLES && own->recipe[k].n_columns)
-            st = hn_recipe_write(&b, g->values[g->inputs[i]].name, &own->recipe[k], err);
+        if (k < 0 || k >= HN_TABLES) continue;
+        const struct hn_recipe *r = own->recipe[k].n_columns ? &own->recipe[k] : &d->recipe[k];
+        if (r->n_columns) st = hn_recipe_write(&b, g->values[g->inputs[i]].name, r, err);
     }
+    if (st == HONE_OK && b.n && d->markers.n) st = hn_markers_write(&b, d->markers, err);
     if (st == HONE_OK && b.n) st = hn_model_set_metadata(s->model, META_TABLE, b.p, err);
     hn_buffer_free(&b);
     return st;

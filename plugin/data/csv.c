@@ -6,17 +6,15 @@
 #include "plugin/data/csv.h"
 #include "plugin/data/foreign.h"
 
-static const char *const default_missing[] = { "", "NA", "NaN", "nan", "null", "?" };
-
 static hone_status reader_begin(struct hn_csv_reader *r)
 {
-    const char *const *na = r->o->na ? r->o->na : default_missing;
-    size_t n = r->o->na ? r->o->n_na : HN_COUNT(default_missing);
+    const struct hn_markers given = { r->o->na, r->o->n_na },
+                            na = r->o->na ? given : hn_markers_usual();
     double v;
-    for (size_t i = 0; i < n; i++) {
-        if (hn_words_add(&r->missing, na[i], strlen(na[i])) < 0)
+    for (size_t i = 0; i < na.n; i++) {
+        if (hn_words_add(&r->missing, na.text[i], strlen(na.text[i])) < 0)
             return hn_nomem(r->err, "the list of missing cells", 0);
-        r->numbers_missing |= hn_cell_number(na[i], strlen(na[i]), &v) && v == v;
+        r->numbers_missing |= hn_cell_number(na.text[i], strlen(na.text[i]), &v) && v == v;
     }
     for (size_t i = 0; i < r->n_parts; i++)
         HN_TRY(

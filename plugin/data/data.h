@@ -247,6 +247,18 @@ hone_status hn_recipe_write(struct hn_buffer *b, const char *input, const struct
 hone_status hn_recipe_read(struct hn_recipe *r, struct hn_mem *mem, const char *text,
                            const char *input, enum hn_dtype real, hone_error *err);
 
+/* What stands for a missing cell. The usual list is that of options without one. Two lists are the same in any
+ * order, and "" is in each. In such a text they are a line for all inputs; n 0: it has none. */
+struct hn_markers {
+    const char *const *text;
+    size_t n;
+};
+struct hn_markers hn_markers_usual(void);
+int hn_markers_same(struct hn_markers a, struct hn_markers b);
+hone_status hn_markers_write(struct hn_buffer *b, struct hn_markers m, hone_error *err);
+hone_status hn_markers_read(struct hn_markers *m, struct hn_arena *a, const char *text,
+                            hone_error *err);
+
 /* ---- Class labels -------------------------------------------------------------------------------------------------- */
 
 /* Class number → label. text is always there ("1", "Iris-setosa"); number when numeric is set. Numbers are what labels are

@@ -5,7 +5,11 @@
  *     INPUT <tab> COLUMN <tab> none|onehot|ordinal <tab> FILL <tab> CATEGORY <tab> CATEGORY …
  *
  * FILL is a number (of encoded columns a category's number), "-" when missing cells are an error. Backslash, tab and line feed in
- * names are written \\ \t \n. Lines of other inputs may stand between. */
+ * names are written \\ \t \n. Lines of other inputs may stand between, and where cells are missing that look otherwise than usual
+ *
+ *     <tab> na <tab> MARKER <tab> MARKER …
+ *
+ * A line whose first field is empty is of no input: who does not know its second field leaves it out. */
 #include "ops/base/json.h"
 #include "plugin/data/internal.h"
 #include <math.h>
@@ -138,4 +142,62 @@ hone_status hn_recipe_read(struct hn_recipe *r, struct hn_mem *mem, const char *
     hone_status st = read_lines(r, text, input, err);
     if (st != HONE_OK) hn_recipe_free(r);
     return st;
+}
+
+/* ---- what missing cells look like ------------------------------------------------------------------------------------ */
+
+struct hn_markers hn_markers_usual(void)
+{
+    static const char *const usual[] = { "", "NA", "NaN", "nan", "null", "?" };
+    return (struct hn_markers){ usual, HN_COUNT(usual) };
+}
+
+static int all_in(struct hn_markers a, struct hn_markers b)
+{
+    for (size_t i = 0; i < a.n; i++) {
+        size_t k = 0;
+        while (k < b.n && strcmp(a.text[i], b.text[k]) != 0) k++;
+        if (k == b.n && a.text[i][0]) return 0;
+    }
+    return 1;
+}
+
+int hn_markers_same(struct hn_markers a, struct hn_markers b)
+{
+    return all_in(a, b) && all_in(b, a);
+}
+
+hone_status hn_markers_write(struct hn_buffer *b, struct hn_markers m, hone_error *err)
+{
+    HN_TRY(hn_sink_str(&b->sink, b->n ? "\n\tna" : "\tna", err));
+    for (size_t i = 0; i < m.n; i++) {
+        HN_TRY(hn_sink_str(&b->sink, "\t", err));
+        HN_TRY(put_field(&b->sink, m.text[i], err));
+    }
+    return HONE_OK;
+}
+
+/* at: behind "<tab>na". */
+static hone_status read_markers(struct hn_markers *m, struct hn_arena *a, const char *at,
+                                hone_error *err)
+{
+    size_t room = 1;
+    for (const char *p = at; *p && *p != '\n'; p++) room += *p == '\t';
+    const char **text = hn_arena_alloc(a, room, sizeof *text);
+    if (!text) return hn_nomem(err, "the list of missing cells", room * sizeof *text);
+    for (m->n = 0; *at == '\t'; m->n++) HN_TRY(take_next(a, &at, &text[m->n], err));
+    m->text = text;
+    return HONE_OK;
+}
+
+hone_status hn_markers_read(struct hn_markers *m, struct hn_arena *a, const char *text,
+                            hone_error *err)
+{
+    static const char key[] = "\tna\t";
+    *m = (struct hn_markers){ 0 };
+    for (const char *at = text; at; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (!strncmp(at, key, strlen(key))) return read_markers(m, a, at + strlen(key) - 1, err);
+    }
+    return HONE_OK;
 }

@@ -121,6 +121,38 @@ def test_fills(train):
     check("nor in what fills gaps", len(differing) == 2 and not any("onehot" in a + b for a, b in differing), differing)
 
 
+def test_markers():
+    """What a missing cell looks like travels with the model; --na given again counts, and what it contradicts is said."""
+    r = random.Random(4)
+    rows = [{"a": r.choice(["1.5", "2", "-999", "-7"]), "b": f"{r.gauss(0, 1):.4g}", "y": r.choice(["u", "v"])} for _ in range(60)]
+    write(tmp / "n.csv", rows, ("a", "b", "y"))
+    code("a small model", hone("new", "2-4-2 relu softmax", "-o", tmp / "n0.onnx"), 0)
+    train = ["train", tmp / "n0.onnx", "--data", tmp / "n.csv", "--target", "y", "--impute", "mean", "--epochs", "3", "--save", "last", "--json"]
+    code("train with --na", hone(*train, "--na=-999,-7", "-o", tmp / "n1.onnx"), 0)
+    for verb, more in (("eval", []), ("predict", ["--force", "-o", tmp / "n.p.csv"])):
+        args = [verb, tmp / "n1.onnx", "--data", tmp / "n.csv", "--target", "y", "--json", *more]
+        plain = hone(*args)
+        code(f"{verb} without --na", plain, 0)
+        bare = (plain.json.get("loss"), (tmp / "n.p.csv").read_bytes() if more else None)
+        named = hone(*args, "--na=-7,-999")
+        code(f"{verb} with it", named, 0)
+        check("one as the other", bare == (named.json.get("loss"), (tmp / "n.p.csv").read_bytes() if more else None))
+        check("the same markers are nothing to be said", "--na" not in named.err, named.err)
+        other = hone(*args, "--na", "NA")
+        code(f"{verb} with other markers", other, 0, "--na counts", "missing cells are '-999', '-7'")
+        check("which are those that count", bare != (other.json.get("loss"), (tmp / "n.p.csv").read_bytes() if more else None))
+    code("train on", hone("train", tmp / "n1.onnx", "--data", tmp / "n.csv", "--target", "y", "--impute", "median", "--epochs", "1", "-o",
+                          tmp / "n2.onnx", "--quiet"), 0)
+    check("by other fills", b"\n\tna\t-999\t-7" in (tmp / "n2.onnx").read_bytes())
+    code("train on with other markers", hone("train", tmp / "n1.onnx", "--data", tmp / "n.csv", "--target", "y", "--na=-999", "--epochs", "1", "-o",
+                                             tmp / "n3.onnx", "--quiet"), 0)
+    raw = (tmp / "n3.onnx").read_bytes()
+    check("which travel now", b"\n\tna\t-999" in raw and b"\t-7" not in raw)
+    for out, na in (("d1", []), ("d2", ["--na", "?,null,NaN,nan,NA"])):
+        code("the usual markers", hone("train", NET, "--data", TRAIN, *TABLE, "--impute", "mean", "--epochs", "1", *na, "-o", tmp / f"{out}.onnx"), 0)
+    check("are not written", (tmp / "d1.onnx").read_bytes() == (tmp / "d2.onnx").read_bytes() and b"\tna" not in (tmp / "d1.onnx").read_bytes())
+
+
 def test_tune():
     runs = []
     for jobs in (1, 2):
@@ -229,6 +261,7 @@ test_numbers(train, val)
 test_order()
 test_inputs_by_name()
 test_fills(train)
+test_markers()
 test_tune()
 test_labels()
 test_spelling()

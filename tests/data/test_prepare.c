@@ -550,12 +550,54 @@ START_TEST(recipe_text)
 }
 END_TEST
 
+/* What missing cells look like, beside the lines of inputs, wherever it stands among them. */
+START_TEST(marker_text)
+{
+    static const char *const odd[] = { "-999", "a\tb", "" }, *const same[] = { "a\tb", "-999" },
+                             *const usual[] = { "?", "null", "nan", "NaN", "NA" };
+    const struct hn_markers m = { odd, 3 };
+    struct hn_markers back;
+    struct hn_recipe r, again;
+    struct hn_buffer b;
+    struct hn_arena arena;
+    hn_arena_init(&arena, &mem);
+    hn_buffer_init(&b, &mem);
+    HN_OK(fit(&r, raw(train, NULL), HN_IMPUTE_MEAN, NULL), err);
+    HN_OK(hn_recipe_write(&b, "x", &r, &err), err);
+    HN_OK(hn_markers_read(&back, &arena, b.p, &err), err);
+    ck_assert_uint_eq(back.n, 0);
+    HN_OK(hn_markers_write(&b, m, &err), err);
+    HN_OK(hn_recipe_write(&b, "z", &r, &err), err);
+    HN_OK(hn_markers_read(&back, &arena, b.p, &err), err);
+    ck_assert_uint_eq(back.n, 3);
+    for (int i = 0; i < 3; i++) ck_assert_str_eq(back.text[i], odd[i]);
+    for (int i = 0; i < 2; i++) {
+        HN_OK(hn_recipe_read(&again, &mem, b.p, i ? "x" : "z", HN_F32, &err), err);
+        ck_assert_int_eq(again.n_columns, 3);
+        hn_recipe_free(&again);
+    }
+    b.n = 0;
+    HN_OK(hn_markers_write(&b, m, &err), err);
+    HN_OK(hn_markers_read(&back, &arena, b.p, &err), err);
+    ck_assert(back.n == 3 && hn_markers_same(back, m));
+    ck_assert(hn_markers_same(m, (struct hn_markers){ same, 2 }));
+    ck_assert(!hn_markers_same(m, (struct hn_markers){ same, 1 }));
+    ck_assert(!hn_markers_same((struct hn_markers){ same, 1 }, m));
+    ck_assert(hn_markers_same(hn_markers_usual(), (struct hn_markers){ usual, 5 }));
+    hn_recipe_free(&r);
+    hn_array_close(&part.array);
+    hn_buffer_free(&b);
+    hn_arena_clear(&arena);
+}
+END_TEST
+
 HN_TEST_MAIN("prepare", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, sizes_are_rounded); tcase_add_test(tc, splits_follow_the_seed);
              tcase_add_test(tc, stratified_by_largest_remainders);
              tcase_add_test(tc, groups_stay_whole); tcase_add_test(tc, bad_splits);
              tcase_add_test(tc, standard_scaler); tcase_add_test(tc, minmax_scaler);
              tcase_add_test(tc, recipes); tcase_add_test(tc, recipe_text);
-             tcase_add_test(tc, fills); tcase_add_test(tc, gather_and_range);
-             tcase_add_test(tc, wrapping); tcase_add_test(tc, checks);
-             tcase_add_test(tc, fingerprints); tcase_add_test(tc, doors);)
+             tcase_add_test(tc, marker_text); tcase_add_test(tc, fills);
+             tcase_add_test(tc, gather_and_range); tcase_add_test(tc, wrapping);
+             tcase_add_test(tc, checks); tcase_add_test(tc, fingerprints);
+             tcase_add_test(tc, doors);)

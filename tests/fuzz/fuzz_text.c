@@ -137,7 +137,7 @@ static void set_params(const struct hn_fault *f, char *text)
     hone_context_destroy(ctx);
 }
 
-/* ---- a recipe, an address -------------------------------------------------------------------------------------------------- */
+/* ---- a recipe, what missing cells look like, an address -------------------------------------------------------------------------------------------------- */
 
 static void read_recipe(struct hn_mem *mem, const char *text)
 {
@@ -157,6 +157,22 @@ static void read_recipe(struct hn_mem *mem, const char *text)
     hn_buffer_free(&c);
     hn_recipe_free(&r);
     hn_recipe_free(&again);
+}
+
+static void read_markers(struct hn_mem *mem, const char *text)
+{
+    struct hn_markers m, again;
+    struct hn_arena arena;
+    struct hn_buffer b;
+    hone_error err = { .code = HONE_OK };
+    hn_arena_init(&arena, mem);
+    hn_buffer_init(&b, mem);
+    if (accepted(hn_markers_read(&m, &arena, text, &err), &err) && m.n &&
+        hn_markers_write(&b, m, &err) == HONE_OK &&
+        hn_markers_read(&again, &arena, b.p, &err) == HONE_OK)
+        must(again.n == m.n && hn_markers_same(again, m), "other markers", b.p);
+    hn_buffer_free(&b);
+    hn_arena_clear(&arena);
 }
 
 static void read_address(struct hn_mem *mem, const char *text)
@@ -182,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.mem_fail.at = data[1];
     if (data[0] % 4 == 0) read_space(&f.mem, text);
     if (data[0] % 4 == 1) set_params(&f, text);
-    if (data[0] % 4 == 2) read_recipe(&f.mem, text);
+    if (data[0] % 4 == 2) read_recipe(&f.mem, text), read_markers(&f.mem, text);
     if (data[0] % 4 == 3) read_address(&f.mem, text);
     free(text);
     must(hn_fault_leaks(&f) == 0, "a leak", "");
