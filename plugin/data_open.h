@@ -38,8 +38,8 @@ struct hone_data {
     struct hn_kept
         *kept; /* by whoever opens sessions over these arrays and rows; NULL: nothing is */
     struct hn_arena arena;
-    /* how the columns of each x array become numbers; n_columns 0: as they are. asked: --encode or --impute, fills are for a
-     * session to compute; known: as the model's metadata say, fills included */
+    /* the columns of each x array of a table and how they become numbers; n_columns 0: as they are. asked: --encode or --impute,
+     * fills are for a session to compute; known: the model's metadata say how, fills included */
     struct hn_recipe recipe[HN_TABLES];
     uint8_t table_asked, table_known;
     uint8_t table_changed;     /* what the model knows of its table is another now */
@@ -47,12 +47,13 @@ struct hone_data {
     enum hn_saying saying;
 };
 
-/* table.c, in this order: options of the readers; before and after the training table is read, for its i-th x array. */
+/* table.c, in this order: options of the readers; before the training table is read, for its i-th x array; after any table was. */
 hone_status hn_table_options(hone_data *d, const hone_params *p, const hone_model *m,
                              struct hn_csv_options *o, hone_error *err);
 hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const char *input,
                            enum hn_dtype real, hone_error *err);
-hone_status hn_table_fit(hone_data *d, size_t i, const struct hn_array *a, hone_error *err);
+hone_status hn_table_settle(hone_data *d, size_t i, int role, int by_order, struct hn_array *a,
+                            hone_error *err);
 
 int64_t hn_role_rows(const struct hn_role_data *r); /* 0: the role has no data */
 /* A place for one more array, zeroed; the list owns it from now on. */

@@ -93,6 +93,40 @@ static hone_status parts_by_name(struct hn_opener *o, struct table *t, int soft,
     return HONE_OK;
 }
 
+static enum hn_dtype real_of(const struct hn_opener *o)
+{
+    return o->csv.real ? o->csv.real : HN_F32;
+}
+
+/* A part of the columns that a record, or the training table, has for an input. */
+static hone_status part_of_known(struct table *t, struct hn_mem *m, const char *input,
+                                 hone_error *err)
+{
+    char *text = t->text[t->n] = hn_strdup(m, input);
+    if (!text) return hn_nomem(err, "an input's name", strlen(input));
+    t->value[t->n] = text;
+    t->part[t->n++].kind = HN_PART_NUMBERS;
+    return HONE_OK;
+}
+
+/* Several inputs, none of which is named: those that a record names columns for: the model's, or of all arrays of the training table. */
+static hone_status parts_of_record(struct hn_opener *o, struct table *t, hone_error *err)
+{
+    const struct hn_graph *g = o->model ? hn_model_graph((hone_model *)(uintptr_t)o->model) : NULL;
+    const struct hn_role_data *train = &o->d->role[HONE_TRAIN];
+    if (!g || g->n_inputs < 2 || hone_params_get(o->params, "features", 0)) return HONE_OK;
+    for (size_t i = 0; o->role != HONE_TRAIN && i < train->n_x; i++)
+        if (!train->x[i].value || i >= HN_TABLES || !o->d->recipe[i].n_columns) return HONE_OK;
+    for (size_t i = 0; o->role != HONE_TRAIN && i < train->n_x; i++)
+        HN_TRY(part_of_known(t, &o->ctx->mem, train->x[i].value, err));
+    for (size_t i = 0; o->role == HONE_TRAIN && i < g->n_inputs && t->n < HN_TABLES; i++) {
+        const char *input = g->values[g->inputs[i]].name;
+        HN_TRY(hn_table_known(o->d, o->model, t->n, input, real_of(o), err));
+        if (o->d->recipe[t->n].n_columns) HN_TRY(part_of_known(t, &o->ctx->mem, input, err));
+    }
+    return HONE_OK;
+}
+
 static hone_status input_parts(struct hn_opener *o, struct table *t, hone_error *err)
 {
     const hone_params *p = o->params;
@@ -100,6 +134,7 @@ static hone_status input_parts(struct hn_opener *o, struct table *t, hone_error 
     const char *item;
     for (size_t i = 0; (item = hone_params_get(p, "input", i)); i++)
         HN_TRY(part_of_input(t, &o->ctx->mem, item, err));
+    if (!t->n) HN_TRY(parts_of_record(o, t, err));
     if (t->n) return HONE_OK;
     if ((first || o->by_name) && !hone_params_get(p, "features", 0))
         HN_TRY(parts_by_name(o, t, first, err));
@@ -156,13 +191,13 @@ static void ignore_the_rest(struct hn_opener *o)
     o->table.ignore_missing = 1;
 }
 
-/* Validation and test tables are read as the training table was; that one as the model says, if it does. */
+/* Validation and test tables are read as the training table was; that one as the model says, if it does. --features and
+ * --input say which columns, in any case. */
 static hone_status find_recipes(struct hn_opener *o, struct table *t, hone_error *err)
 {
-    enum hn_dtype real = o->csv.real ? o->csv.real : HN_F32;
     for (int i = 0; i < t->n_inputs && i < HN_TABLES; i++) {
-        if (o->role == HONE_TRAIN)
-            HN_TRY(hn_table_known(o->d, o->model, (size_t)i, t->value[i], real, err));
+        if (o->role == HONE_TRAIN && !o->d->recipe[i].n_columns)
+            HN_TRY(hn_table_known(o->d, o->model, (size_t)i, t->value[i], real_of(o), err));
         if (o->d->recipe[i].n_columns) t->part[i].like = &o->d->recipe[i];
     }
     if (o->d->table_known) o->table.keep_missing = 1;
@@ -176,35 +211,6 @@ static void take(struct table *t, int part, struct hn_array *out)
     memset(&t->part[part].array, 0, sizeof t->part[part].array);
 }
 
-static int64_t find_column(const struct hn_array *a, const char *name)
-{
-    int64_t j = 0;
-    while (j < a->per_row && strcmp(a->columns[j].name, name) != 0) j++;
-    return j;
-}
-
-/* Columns go by their order; a name that stands elsewhere than in the training table says that this would be wrong. */
-static hone_status check_order(const struct hn_opener *o, const struct hn_array *a, size_t i,
-                               hone_error *err)
-{
-    const struct hn_role_data *first = &o->d->role[HONE_TRAIN];
-    const struct hn_array *like = o->role != HONE_TRAIN && i < first->n_x ? &first->x[i].a : NULL;
-    if (!like || !like->columns || !a->columns) return HONE_OK;
-    for (int64_t j = 0; j < like->per_row; j++) {
-        const char *name = like->columns[j].name;
-        if (j < a->per_row && strcmp(a->columns[j].name, name) == 0) continue;
-        const int64_t at = find_column(a, name);
-        if (at == a->per_row) continue;
-        return hn_hint(
-            err,
-            hn_fail(err, HONE_E_DATA, a->source,
-                    "'%.80s' is its feature %lld, of %.200s feature %lld: wanted the same order",
-                    name, (long long)at + 1, like->source, (long long)j + 1),
-            "--features names the columns in the order that all files are read in");
-    }
-    return HONE_OK;
-}
-
 static hone_status take_array(struct hn_opener *o, struct table *t, int i, hone_error *err)
 {
     struct hn_named_array *a;
@@ -214,9 +220,9 @@ static hone_status take_array(struct hn_opener *o, struct table *t, int i, hone_
     HN_TRY(hn_role_add(&o->ctx->mem, &o->d->role[o->role], is_target, t->value[i], &a, err));
     take(t, i, &a->a);
     if (is_target) return HONE_OK;
-    HN_TRY(check_order(o, &a->a, at, err));
     a->a.scale = hn_param_f(o->params, "x-scale");
-    return o->role == HONE_TRAIN && at < HN_TABLES ? hn_table_fit(o->d, at, &a->a, err) : HONE_OK;
+    return at < HN_TABLES ? hn_table_settle(o->d, at, o->role, t->part[i].by_order, &a->a, err)
+                          : HONE_OK;
 }
 
 /* After a table that may have fed inputs by name. If it has not, what the model knows of their columns is of no use. */

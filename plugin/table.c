@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Raw tables: --encode and --impute, from options to numbers. Which columns are encoded, and with which categories, is settled
- * when the training table is opened; what fills missing cells is computed over the training rows of a session, so that
- * validation rows and the other folds have no say. Both travel with the model as hone.table, with what missing cells look like
- * (--na), and eval and predict take them from there. */
+ * Tables: their columns' names, and --encode and --impute, from options to numbers. Which columns there are, which are encoded,
+ * and with which categories, is settled when the training table is opened; what fills missing cells is computed over the
+ * training rows of a session, so that validation rows and the other folds have no say. All of it travels with the model as
+ * hone.table, with what missing cells look like (--na), and other tables are read by it: validation and test rows of the same
+ * run, and those of later commands. */
 #include "ops/base/format.h"
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #define META_TABLE "hone.table"
+enum { NAMES_MAX_BYTES = 1 << 20 };
 
 /* ---- when data are opened ------------------------------------------------------------------------------------------------ */
 
@@ -114,16 +116,56 @@ hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const ch
     HN_TRY(hn_recipe_read(r, &d->ctx->mem, text, input ? input : g->values[g->inputs[0]].name, real,
                           err));
     if (!r->n_columns) hn_recipe_free(r);
-    d->table_known |= r->n_columns > 0;
+    d->table_known |= r->any;
     return HONE_OK;
 }
 
-/* After the training table was read: what the other files are encoded by. */
-hone_status hn_table_fit(hone_data *d, size_t i, const struct hn_array *a, hone_error *err)
+static void say_columns(const hone_data *d, hone_log_level level, const struct hn_recipe *r,
+                        const struct hn_array *a, const char *what)
 {
+    hn_log(d->ctx, level, "%s: the model learned from '%.40s' to '%.40s'; '%.40s' to '%.40s' %s",
+           a->source, r->columns[0].raw.name, r->columns[r->n_columns - 1].raw.name,
+           a->columns[0].name, a->columns[a->per_row - 1].name, what);
+}
+
+static int same_columns(const struct hn_recipe *r, const struct hn_array *a)
+{
+    if (r->n_columns != a->per_row) return 0;
+    for (int64_t j = 0; j < a->per_row; j++)
+        if (strcmp(r->columns[j].raw.name, a->columns[j].name) != 0) return 0;
+    return 1;
+}
+
+/* The array's names are not the recipe's: which of them counts from here on. */
+static hone_status settle_names(hone_data *d, size_t i, int role, int by_order, struct hn_array *a,
+                                hone_error *err)
+{
+    struct hn_recipe *r = &d->recipe[i];
+    if (!by_order)
+        say_columns(d, HONE_LOG_WARNING, r, a, "are taken as --features and --input name them");
+    else if (a->named)
+        say_columns(d, HONE_LOG_WARNING, r, a, "stand for them in their order");
+    if (role == HONE_TRAIN && (a->named || !by_order)) {
+        d->table_changed = 1;
+        return hn_recipe_suit(r, a, by_order, err);
+    }
+    for (int64_t j = 0; j < a->per_row; j++)
+        if (!(a->columns[j].name = hn_arena_strdup(&a->arena, r->columns[j].raw.name)))
+            return hn_nomem(err, "a column name", 0);
+    return HONE_OK;
+}
+
+/* A table was read: the training table's columns are what the other files are read by. */
+hone_status hn_table_settle(hone_data *d, size_t i, int role, int by_order, struct hn_array *a,
+                            hone_error *err)
+{
+    struct hn_recipe *r = &d->recipe[i];
     struct hn_recipe_fitting f = { .table = a };
-    if (d->recipe[i].n_columns || !d->table_asked) return HONE_OK;
-    return hn_recipe_fit(&d->recipe[i], &d->ctx->mem, &f, err);
+    if (r->n_columns)
+        return same_columns(r, a) ? HONE_OK : settle_names(d, i, role, by_order, a, err);
+    if (role != HONE_TRAIN || (!d->table_asked && !a->named)) return HONE_OK;
+    d->table_changed = 1;
+    return hn_recipe_fit(r, &d->ctx->mem, &f, err);
 }
 
 /* ---- in a session -------------------------------------------------------------------------------------------------------- */
@@ -197,24 +239,41 @@ void hn_session_close_tables(struct hn_session *s)
     }
 }
 
-/* Into the model's metadata, so that the exported file knows its table. */
-hone_status hn_session_write_tables(struct hn_session *s, hone_error *err)
+static hone_status write_record(struct hn_session *s, struct hn_buffer *b, int *any,
+                                hone_error *err)
 {
     struct hn_own *own = s->own;
     const struct hn_graph *g = hn_model_graph(s->model);
-    struct hn_buffer b;
     const hone_data *d = own->given;
-    if (!d->table_asked && !d->table_changed) return HONE_OK;
-    hn_buffer_init(&b, &s->ctx->mem);
-    hone_status st = HONE_OK;
-    for (size_t i = 0; i < g->n_inputs && st == HONE_OK; i++) {
+    *any = d->markers.n > 0;
+    for (size_t i = 0; i < g->n_inputs; i++) {
         int k = hn_session_input_array(s, HONE_TRAIN, i);
         if (k < 0 || k >= HN_TABLES) continue;
         const struct hn_recipe *r = own->recipe[k].n_columns ? &own->recipe[k] : &d->recipe[k];
-        if (r->n_columns) st = hn_recipe_write(&b, g->values[g->inputs[i]].name, r, err);
+        if (r->n_columns) HN_TRY(hn_recipe_write(b, g->values[g->inputs[i]].name, r, err));
+        *any |= r->any;
     }
-    if (st == HONE_OK && b.n && d->markers.n) st = hn_markers_write(&b, d->markers, err);
-    if (st == HONE_OK && b.n) st = hn_model_set_metadata(s->model, META_TABLE, b.p, err);
+    return b->n && d->markers.n ? hn_markers_write(b, d->markers, err) : HONE_OK;
+}
+
+/* Into the model's metadata, so that the exported file knows its table. Names alone are left out where they are too many. */
+hone_status hn_session_write_tables(struct hn_session *s, hone_error *err)
+{
+    const hone_data *d = ((const struct hn_own *)s->own)->given;
+    struct hn_buffer b;
+    int any;
+    if (!d->table_asked && !d->table_changed) return HONE_OK;
+    hn_buffer_init(&b, &s->ctx->mem);
+    hone_status st = write_record(s, &b, &any, err);
+    const int stays = b.n && (any || b.n <= NAMES_MAX_BYTES);
+    if (b.n && !stays)
+        hn_log(
+            s->ctx, HONE_LOG_NOTE,
+            "the names of the table's columns (%zu bytes) are too long to travel with the model, "
+            "which takes %d: it goes by their order",
+            b.n, (int)NAMES_MAX_BYTES);
+    if (st == HONE_OK && (stays || hn_model_metadata(s->model, META_TABLE)))
+        st = hn_model_set_metadata(s->model, META_TABLE, stays ? b.p : NULL, err);
     hn_buffer_free(&b);
     return st;
 }

@@ -89,6 +89,7 @@ static hone_status finish_part(struct hn_csv_reader *r, size_t i)
     HN_TRY(hn_array_shape(a, m->dtype, part->kind == HN_PART_VALUES && m->width == 1 ? 1 : 2, dims,
                           NULL, r->err));
     HN_TRY(hn_csv_spelling_keep(r, m, a));
+    a->named = r->header;
     if (!r->t.broken_lines && !r->input->foreign) a->first_line = r->header ? 2 : 1;
     a->data = a->block = m->block;
     m->block = NULL;

@@ -240,40 +240,47 @@ static void begin_words(struct hn_csv_reader *r, struct hn_csv_column *c)
     hn_words_init(&c->words, r->src->mem, &r->parts[c->part].array.arena);
 }
 
-static hone_status assign_part(struct hn_csv_reader *r, size_t i)
+/* What like says of the k-th column that is named: by its name, in a file without names by its place. */
+static const struct hn_recipe_column *
+known_column(const struct hn_csv_reader *r, struct hn_csv_part *part, const char *name, size_t k)
 {
-    const struct hn_csv_part *part = &r->parts[i];
+    const struct hn_recipe *like = part->like;
+    const struct hn_recipe_column *known = like ? hn_recipe_find(like, name, (int64_t)k) : NULL;
+    if (known || !like || r->header || like->n_columns != (int64_t)part->n_columns) return known;
+    part->by_order = 1;
+    return &like->columns[k];
+}
+
+/* The part of columns that are named. */
+static hone_status assign_listed(struct hn_csv_reader *r, size_t i)
+{
+    struct hn_csv_part *part = &r->parts[i];
     int64_t column;
-    for (int64_t k = 0; part->like && k < part->like->n_columns; k++) {
-        const struct hn_table_column *raw = &part->like->columns[k].raw;
-        HN_TRY(resolve_for(r, part, raw->name, &column));
-        HN_TRY(assign(r, i, column));
-        begin_words(r, &r->columns[column]);
-        HN_TRY(know(r, &r->columns[column], raw));
-    }
-    for (size_t k = 0; !part->like && part->columns && k < part->n_columns; k++) {
+    for (size_t k = 0; k < part->n_columns; k++) {
         if (part->optional && !has_column(r, part->columns[k], &column)) continue;
         HN_TRY(resolve_for(r, part, part->columns[k], &column));
         HN_TRY(assign(r, i, column));
-        begin_words(r, &r->columns[column]);
+        struct hn_csv_column *c = &r->columns[column];
+        begin_words(r, c);
+        const struct hn_recipe_column *known = known_column(r, part, c->name, k);
+        if (known) HN_TRY(know(r, c, &known->raw));
     }
     return HONE_OK;
 }
 
-static hone_status mark_ignored(struct hn_csv_reader *r)
+/* What is not there need not be ignored: where all columns count, it is a mistake. */
+static hone_status ignore_columns(struct hn_csv_reader *r)
 {
     int64_t column;
+    int strict = 0;
+    for (size_t i = 0; i < r->n_parts; i++) strict |= !r->parts[i].columns && !r->parts[i].like;
+    strict &= !r->o->ignore_missing;
     for (size_t k = 0; k < r->o->n_ignore; k++) {
-        if (r->o->ignore_missing && !has_column(r, r->o->ignore[k], &column)) continue;
+        if (!strict && !has_column(r, r->o->ignore[k], &column)) continue;
         HN_TRY(resolve(r, r->o->ignore[k], &column));
         r->columns[column].ignored = 1;
     }
     return HONE_OK;
-}
-
-static const char *named(const struct hn_csv_part *p, size_t k)
-{
-    return p->like ? p->like->columns[k].raw.name : p->columns[k];
 }
 
 /* The parts that go by name, when all of their columns are there to be had. */
@@ -282,14 +289,87 @@ static hone_status assign_named(struct hn_csv_reader *r)
     int some = 0, all = 1;
     for (size_t i = 0; i < r->n_parts; i++) {
         const struct hn_csv_part *p = &r->parts[i];
-        const size_t n = p->like ? (size_t)p->like->n_columns : p->n_columns;
         if (!p->by_name) continue;
         some = 1;
-        for (size_t k = 0; k < n; k++) all &= find_named(r, named(p, k)) >= 0;
+        for (size_t k = 0; k < p->n_columns; k++) all &= find_named(r, p->columns[k]) >= 0;
     }
     r->named = some && all;
     for (size_t i = 0; i < r->n_parts && r->named; i++)
-        if (r->parts[i].by_name) HN_TRY(assign_part(r, i));
+        if (r->parts[i].by_name) HN_TRY(assign_listed(r, i));
+    return HONE_OK;
+}
+
+/* ---- Columns of a table that is known ---- */
+
+static int64_t find_free(const struct hn_csv_reader *r, const char *name)
+{
+    int64_t column = hn_words_find(&r->names, name, strlen(name));
+    return column >= 0 && r->columns[column].part < 0 && !r->columns[column].ignored ? column : -1;
+}
+
+static hone_status no_feature(struct hn_csv_reader *r, const struct hn_recipe *like,
+                              const char *name)
+{
+    struct hn_shown a, b, c;
+    const char *first = like->columns[0].raw.name,
+               *last = like->columns[like->n_columns - 1].raw.name;
+    const int64_t column = hn_words_find(&r->names, name, strlen(name));
+    const char **list = hn_arena_alloc(&r->arena, (size_t)r->n_columns + 1, sizeof *list);
+    if (!list) return hn_nomem(r->err, "the column names", (size_t)r->n_columns * sizeof *list);
+    for (int64_t j = 0; j < r->n_columns; j++) list[j] = r->columns[j].name;
+    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
+                             "%s column '%s', wanted the %lld that the model learned from, '%s' to "
+                             "'%s'",
+                             column >= 0 && r->columns[column].ignored ? "leaves out (--ignore)"
+                             : column >= 0 ? "has as no feature (--target and others)"
+                                           : "found no",
+                             hn_show(&a, name, strlen(name)), (long long)like->n_columns,
+                             hn_show(&b, first, strlen(first)), hn_show(&c, last, strlen(last)));
+    const char *close = column < 0 ? hn_suggest(name, list) : NULL;
+    if (close) return hn_hint(r->err, st, "did you mean '%s'?", hn_show(&a, close, strlen(close)));
+    if (column < 0 && !r->header)
+        return hn_hint(r->err, st, "the file has no header row, so columns are c0, c1, ...");
+    return hn_hint(r->err, st,
+                   "--features, or --input, names other columns to take instead, in their order");
+}
+
+/* The part of the columns that like has, by their names; *rest is set where the file has none of them. */
+static hone_status assign_known(struct hn_csv_reader *r, size_t i, size_t *rest)
+{
+    const struct hn_recipe *like = r->parts[i].like;
+    const char *missing = NULL;
+    int64_t found = 0;
+    for (int64_t k = 0; k < like->n_columns; k++)
+        if (find_free(r, like->columns[k].raw.name) >= 0)
+            found++;
+        else if (!missing)
+            missing = like->columns[k].raw.name;
+    if (!found && *rest == r->n_parts) {
+        *rest = i;
+        return HONE_OK;
+    }
+    if (missing) return no_feature(r, like, missing);
+    for (int64_t k = 0; k < like->n_columns; k++) {
+        const struct hn_table_column *raw = &like->columns[k].raw;
+        const int64_t column = find_free(r, raw->name);
+        if (column < 0) return no_feature(r, like, raw->name); /* like has it twice */
+        HN_TRY(assign(r, i, column));
+        begin_words(r, &r->columns[column]);
+        HN_TRY(know(r, &r->columns[column], raw));
+    }
+    return HONE_OK;
+}
+
+/* Columns of other names go by their order, where there are as many. */
+static hone_status know_by_order(struct hn_csv_reader *r, size_t i)
+{
+    struct hn_csv_part *part = &r->parts[i];
+    const struct hn_csv_matrix *m = &r->matrix[i];
+    if (m->width != part->like->n_columns)
+        return no_feature(r, part->like, part->like->columns[0].raw.name);
+    for (int64_t k = 0; k < m->width; k++)
+        HN_TRY(know(r, &r->columns[m->columns[k]], &part->like->columns[k].raw));
+    part->by_order = 1;
     return HONE_OK;
 }
 
@@ -301,7 +381,7 @@ static hone_status assign_rest(struct hn_csv_reader *r, size_t i)
         HN_TRY(assign(r, i, column));
         begin_words(r, &r->columns[column]);
     }
-    return HONE_OK;
+    return r->parts[i].like ? know_by_order(r, i) : HONE_OK;
 }
 
 static hone_status assign_encodings(struct hn_csv_reader *r)
@@ -374,24 +454,36 @@ static hone_status choose_types(struct hn_csv_reader *r)
     return HONE_OK;
 }
 
-hone_status hn_csv_plan(struct hn_csv_reader *r)
+/* Those that are named first, so that what is left is known. */
+static hone_status assign_parts(struct hn_csv_reader *r)
 {
     size_t rest = r->n_parts;
-    HN_TRY(find_header(r));
     for (size_t i = 0; i < r->n_parts; i++) {
         r->matrix[i].columns = hn_arena_alloc(&r->arena, (size_t)r->n_columns, sizeof(int64_t));
         if (!r->matrix[i].columns)
             return hn_nomem(r->err, "the columns of a table", (size_t)r->n_columns);
-        if (r->parts[i].by_name) continue;
-        HN_TRY(assign_part(r, i));
-        if (r->parts[i].columns || r->parts[i].like) continue;
+        r->parts[i].by_order = 0;
+        if (r->parts[i].columns && !r->parts[i].by_name) HN_TRY(assign_listed(r, i));
+    }
+    HN_TRY(ignore_columns(r));
+    for (size_t i = 0; i < r->n_parts; i++) {
+        if (r->parts[i].columns) continue;
+        if (r->parts[i].like) {
+            HN_TRY(assign_known(r, i, &rest));
+            continue;
+        }
         if (rest < r->n_parts)
             return hn_fail(r->err, HONE_E_USAGE, r->t.path, "two parts take the remaining columns");
         rest = i;
     }
-    if (rest < r->n_parts) HN_TRY(mark_ignored(r));
     HN_TRY(assign_named(r));
-    if (rest < r->n_parts && !r->named) HN_TRY(assign_rest(r, rest));
+    return rest < r->n_parts && !r->named ? assign_rest(r, rest) : HONE_OK;
+}
+
+hone_status hn_csv_plan(struct hn_csv_reader *r)
+{
+    HN_TRY(find_header(r));
+    HN_TRY(assign_parts(r));
     HN_TRY(assign_encodings(r));
     HN_TRY(choose_types(r));
     lay_out_runs(r);

@@ -80,6 +80,7 @@ struct hn_array {
         *spelling; /* one column of numbers that names could be, too: 007, or 1 beside 2.0;
                                            all that stand in it, by number. Else none */
     int64_t n_spelling;
+    int named; /* their names are the file's own: it has a header */
     /* private */
     struct hn_mem *mem;
     void *block;           /* owned data, else data points into file or belongs to the caller */
@@ -162,9 +163,10 @@ struct hn_csv_options {
     int keep_missing; /* a missing number becomes NaN for hn_recipe_apply, else it is an error */
 };
 
-/* What is asked of a table, and the array that comes back. Without `columns` a part takes those of `like`, or every column
- * that no part names and that is not ignored. `like` is the recipe of the training table: a validation or test file is
- * encoded with its categories.
+/* What is asked of a table, and the array that comes back. Without `columns` a part takes those of `like` by their names, or
+ * every column that no part names and that is not ignored. `like` is the recipe of the training table: other files are encoded
+ * with its categories. A file with none of its names goes by the order of the columns that are left, if they are as many;
+ * `by_order` says so. `columns` beside `like` are taken as they are named; those that `like` knows are encoded as it says.
  * HN_PART_NUMBERS: features: numbers or encoded text, one matrix [rows, columns].
  * HN_PART_VALUES: labels, targets, groups: HN_F64 [rows, columns], or for one column that is not all numbers HN_STR.
  * Missing cells of values are always an error.
@@ -182,6 +184,7 @@ struct hn_csv_part {
     int optional; /* the columns may be missing from the file: then the array has no rows */
     int by_name; /* parts with this mark are taken together or not at all: when the file has all of their columns by name (else by hn_is_spelled, if only one is), no other
                      part names one and none is ignored. Then the part without `columns` gets no rows, else these get none */
+    int by_order;          /* a result, see above */
     struct hn_array array; /* the result; zeroed on failure */
 };
 
@@ -239,6 +242,12 @@ hone_status hn_recipe_apply(const struct hn_recipe *r, struct hn_array *a, hone_
 hone_status hn_recipe_make(const struct hn_recipe *r, const struct hn_array *a,
                            struct hn_array *out, hone_error *err);
 void hn_recipe_free(struct hn_recipe *r);
+/* The column called so, looked for at place `hint` first; NULL: there is none. */
+const struct hn_recipe_column *hn_recipe_find(const struct hn_recipe *r, const char *name,
+                                              int64_t hint);
+/* r for a's columns instead: those of r's names as r has them, others as plain numbers; or, by_order, r's under a's names. */
+hone_status hn_recipe_suit(struct hn_recipe *r, const struct hn_array *a, int by_order,
+                           hone_error *err);
 
 /* As text, a line a column, appended to what b holds; the lines of one model input from such a text. n_columns 0: the text
  * has none. HONE_E_CORRUPT for a text that is no recipe. */

@@ -28,6 +28,56 @@ static hone_status copy_column(struct hn_recipe *r, const struct hn_table_column
     return HONE_OK;
 }
 
+/* ---- Other columns ---- */
+
+const struct hn_recipe_column *hn_recipe_find(const struct hn_recipe *r, const char *name,
+                                              int64_t hint)
+{
+    if (hint < r->n_columns && strcmp(r->columns[hint].raw.name, name) == 0)
+        return &r->columns[hint];
+    for (int64_t k = 0; k < r->n_columns; k++)
+        if (strcmp(r->columns[k].raw.name, name) == 0) return &r->columns[k];
+    return NULL;
+}
+
+static hone_status suit(const struct hn_recipe *r, const struct hn_array *a, int by_order,
+                        struct hn_recipe *out, hone_error *err)
+{
+    out->real = r->real;
+    out->columns = hn_arena_alloc(&out->arena, (size_t)a->per_row, sizeof *out->columns);
+    if (!out->columns) return hn_nomem(err, "a recipe", (size_t)a->per_row * sizeof *out->columns);
+    for (int64_t j = 0; j < a->per_row; j++) {
+        const struct hn_recipe_column *known =
+            by_order ? &r->columns[j] : hn_recipe_find(r, a->columns[j].name, j);
+        struct hn_recipe_column *c = &out->columns[j];
+        struct hn_table_column raw = known ? known->raw : (struct hn_table_column){ 0 };
+        raw.name = a->columns[j].name;
+        HN_TRY(copy_column(out, &raw, &c->raw, err));
+        c->fill = known ? known->fill : (double)NAN;
+        c->first = out->width;
+        c->width = known ? known->width : 1;
+        out->width += c->width;
+        out->any |= raw.encoding != HN_ENCODE_NONE || !isnan(c->fill);
+        out->n_columns++;
+    }
+    return HONE_OK;
+}
+
+hone_status hn_recipe_suit(struct hn_recipe *r, const struct hn_array *a, int by_order,
+                           hone_error *err)
+{
+    struct hn_recipe out = { 0 };
+    hn_arena_init(&out.arena, r->arena.mem);
+    hone_status st = suit(r, a, by_order, &out, err);
+    if (st != HONE_OK) {
+        hn_recipe_free(&out);
+        return st;
+    }
+    hn_recipe_free(r);
+    *r = out;
+    return HONE_OK;
+}
+
 /* ---- Fills ---- */
 
 /* The values of column j among the rows, without the missing ones. */

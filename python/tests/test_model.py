@@ -25,12 +25,12 @@ def options(settings):
 
 
 def without_fingerprint(model):
-    """A table's columns have names, which belong to its data's fingerprint; arrays have none."""
+    """A table's columns have names, which belong to its data's fingerprint and travel with the model; arrays have none."""
     import onnx
 
     m = onnx.load_model_from_string(model)
-    left = [p for p in m.metadata_props if p.key != "hone.data"]
-    assert len(left) == len(m.metadata_props) - 1
+    assert "hone.data" in {p.key for p in m.metadata_props}
+    left = [p for p in m.metadata_props if p.key not in ("hone.data", "hone.table")]
     del m.metadata_props[:]
     m.metadata_props.extend(left)
     return m.SerializeToString()
@@ -177,6 +177,27 @@ class AsTheCommand(Case):
             model.train(data=table[:200], val_data=odd, target="y", epochs=1)
         with self.assertRaisesRegex(hone.DataError, "^data: its columns have 2 levels"):
             model.predict(data=pd.concat({"a": table}, axis=1))
+
+    def test_names_of_frames_travel(self):
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        rows = pd.DataFrame(np.random.default_rng(5).normal(size=(90, 3)))
+        rows[3] = (rows[0] > rows[1]).astype(int)
+        counted, named = hone.Model.new("3-4-2", seed=1), hone.Model.new("3-4-2", seed=1)
+        counted.train(data=rows, target=3, epochs=2)
+        table = rows.rename(columns=dict(zip(range(4), ["b", "a", "c", "y"], strict=True)))
+        named.train(data=table, target="y", epochs=2)
+        self.assertNotIn(b"hone.table", counted.to_bytes())
+        self.assertIn(b"x\tb\tnone\t-\nx\ta\tnone\t-\nx\tc\tnone\t-", named.to_bytes())
+        want = counted.predict(data=rows.drop(columns=3))
+        self.assertEqual(len(want), 90)
+        np.testing.assert_array_equal(named.predict(data=table[["y", "c", "a", "b"]]), want)
+        np.testing.assert_array_equal(named.predict(data=rows[[0, 1, 2]]), want)
+        mixed = hone.Model.new("3-4-2", seed=1)
+        mixed.train(data=rows.rename(columns={3: "y"}), target="y", epochs=2)
+        np.testing.assert_array_equal(mixed.predict(data=rows.rename(columns={3: "y"})[[2, "y", 1, 0]]), want)
 
     def test_tune_gives_the_same_bytes(self):
         search = ["lr=log:0.0001..0.1", "batch_size=16,32"]

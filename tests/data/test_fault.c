@@ -25,6 +25,7 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
                                 { .name = "y", .kind = HN_PART_VALUES, .columns = LIST("y") } };
     struct hn_source s = { .io = io, .mem = m, .path = scratch("t.csv") };
     struct hn_recipe recipe = { 0 }, again = { 0 };
+    struct hn_markers markers;
     struct hn_buffer text;
     struct hn_array made = { 0 };
     struct hn_classes classes = { 0 };
@@ -46,7 +47,10 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
     struct hn_recipe_fitting f = { .table = &p[0].array, .impute = HN_IMPUTE_MEAN };
     if (st == HONE_OK) st = hn_recipe_fit(&recipe, m, &f, &err);
     if (st == HONE_OK) st = hn_recipe_write(&text, "x", &recipe, &err);
+    if (st == HONE_OK) st = hn_markers_write(&text, hn_markers_usual(), &err);
+    if (st == HONE_OK) st = hn_markers_read(&markers, &recipe.arena, text.p, &err);
     if (st == HONE_OK) st = hn_recipe_read(&again, m, text.p, "x", HN_F32, &err);
+    if (st == HONE_OK) st = hn_recipe_suit(&again, &p[0].array, 0, &err);
     if (st == HONE_OK) st = hn_recipe_make(&again, &p[0].array, &made, &err);
     if (st == HONE_OK) st = hn_recipe_apply(&recipe, &p[0].array, &err);
     if (st == HONE_OK)

@@ -503,6 +503,51 @@ START_TEST(doors)
 }
 END_TEST
 
+/* Other names than the recipe's: by order where all are other and as many are left; columns that are named, by name. */
+START_TEST(other_columns)
+{
+    struct hn_recipe r;
+    struct hn_array *a = raw(train, NULL);
+    HN_OK(fit(&r, a, HN_IMPUTE_MEAN, NULL), err);
+    hn_array_close(a);
+    struct hn_csv_options o = { .keep_missing = 1,
+                                .ignore = (const char *const[]){ "id" },
+                                .n_ignore = 1 };
+    struct hn_csv_part p[2] = { { .name = "x", .like = &r },
+                                { .name = "y",
+                                  .kind = HN_PART_VALUES,
+                                  .columns = (const char *const[]){ "t" },
+                                  .n_columns = 1 } };
+    HN_OK(csv("id,p,t,q,s\nz,,1,blue,S\n", &o, p, 2), err);
+    ck_assert(p[0].by_order && p[0].array.named);
+    HN_OK(hn_recipe_suit(&r, &p[0].array, 1, &err), err);
+    ck_assert_str_eq(r.columns[1].raw.name, "q");
+    HN_OK(hn_recipe_apply(&r, &p[0].array, &err), err);
+    row_is(&p[0].array, 0, 4, 1, 0, 0, 1);
+    hn_array_close(&p[0].array);
+    hn_array_close(&p[1].array);
+    o.header = HN_HEADER_NO, o.n_ignore = 0;
+    HN_OK(csv("7,blue,S\n", &o, p, 1), err);
+    ck_assert(p[0].by_order && !p[0].array.named);
+    hn_array_close(&p[0].array);
+    REFUSED(csv("7,blue\n", &o, p, 1), HONE_E_DATA, "found no column 'p'", "no header row");
+    o.header = HN_HEADER_YES;
+    REFUSED(csv("p,b,c\n7,blue,S\n", &o, p, 1), HONE_E_DATA, "found no column 'q', wanted the 3",
+            "'p' to 's'");
+    p[0].columns = (const char *const[]){ "s", "more" }, p[0].n_columns = 2;
+    HN_OK(csv("q,more,p,s\nred,5,3,L\n", &o, p, 1), err);
+    ck_assert(!p[0].by_order && p[0].array.per_row == 2);
+    HN_OK(hn_recipe_suit(&r, &p[0].array, 0, &err), err);
+    ck_assert(r.n_columns == 2 && r.width == 2 && r.any);
+    ck_assert(r.columns[0].raw.n_category == 2 && r.columns[0].fill == 1);
+    ck_assert(!r.columns[1].raw.encoding && isnan(r.columns[1].fill));
+    HN_OK(hn_recipe_apply(&r, &p[0].array, &err), err);
+    ck_assert(f32(&p[0].array, 0, 0) == 0 && f32(&p[0].array, 0, 1) == 5);
+    hn_array_close(&p[0].array);
+    hn_recipe_free(&r);
+}
+END_TEST
+
 /* A recipe written and read again does the same; lines of another input stay apart. */
 START_TEST(recipe_text)
 {
@@ -597,7 +642,7 @@ HN_TEST_MAIN("prepare", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, groups_stay_whole); tcase_add_test(tc, bad_splits);
              tcase_add_test(tc, standard_scaler); tcase_add_test(tc, minmax_scaler);
              tcase_add_test(tc, recipes); tcase_add_test(tc, recipe_text);
-             tcase_add_test(tc, marker_text); tcase_add_test(tc, fills);
-             tcase_add_test(tc, gather_and_range); tcase_add_test(tc, wrapping);
-             tcase_add_test(tc, checks); tcase_add_test(tc, fingerprints);
-             tcase_add_test(tc, doors);)
+             tcase_add_test(tc, other_columns); tcase_add_test(tc, marker_text);
+             tcase_add_test(tc, fills); tcase_add_test(tc, gather_and_range);
+             tcase_add_test(tc, wrapping); tcase_add_test(tc, checks);
+             tcase_add_test(tc, fingerprints); tcase_add_test(tc, doors);)
