@@ -46,6 +46,7 @@ void hone_data_destroy(hone_data *d)
     struct hn_mem *m = &d->ctx->mem;
     for (int i = 0; i < HN_ROLES; i++) role_close(&d->role[i], m);
     for (int i = 0; i < HN_TABLES; i++) hn_recipe_free(&d->recipe[i]);
+    hn_cells_close(d->cells);
     hn_arena_clear(&d->arena);
     hn_free(m, d);
 }

@@ -38,6 +38,7 @@ struct hone_data {
     struct hn_kept
         *kept; /* by whoever opens sessions over these arrays and rows; NULL: nothing is */
     struct hn_arena arena;
+    struct hn_cells *cells; /* of the training table, for predict --with-input; NULL: none */
     /* the columns of each x array of a table and how they become numbers; n_columns 0: as they are. asked: --encode or --impute,
      * fills are for a session to compute; known: the model's metadata say how, fills included */
     struct hn_recipe recipe[HN_TABLES];

@@ -347,7 +347,9 @@ typedef int (*hone_predict_fn)(void *user, const hone_array *outputs, size_t n_o
  * With "argmax" a file gets the labels of the model's classes for scores (in arrays int64, or float64
  * where one is no whole number; numbers 0, 1, ... where they are text or it has no list), each gets
  * the numbers; outputs that are labels already are then left out unless named, and one that tells no
- * classes apart (a regression's, one number a row without a Sigmoid) is refused. params NULL: all defaults.
+ * classes apart (a regression's, one number a row without a Sigmoid) is refused. With "with-input" a .csv begins with the
+ * cells of the table, where its data were opened with that parameter as well, else with the numbers that were read.
+ * params NULL: all defaults.
  * Each call gets the model ready anew, from 0.03 ms for a small network on, and more for large weights: who predicts again and again
  * takes a predictor, below. Few rows are computed by one thread unless "threads" says otherwise. HONE_E_DATA, HONE_E_MODEL, HONE_E_IO. */
 HONE_CALL hone_predict(hone_model *m, hone_data *d, const hone_params *params, const char *path,

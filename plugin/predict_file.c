@@ -30,40 +30,78 @@ static struct hn_tensor whole(const struct hn_predictor *p, const struct hn_pred
     return t;
 }
 
-/* The arrays that go in front of a CSV's outputs: none, or all that were read. */
-static const struct hn_named_array *with_input(const struct hn_predictor *p, size_t *n)
+/* What goes in front of a CSV's outputs: the table's cells, or the arrays that were read, or nothing. */
+struct front {
+    struct hn_cells *cells;
+    const struct hn_named_array *x;
+    size_t n_x;
+    int64_t n; /* columns */
+};
+
+static struct front with_input(const struct hn_predictor *p)
 {
-    const struct hn_role_data *r = &((const struct hn_own *)p->s->own)->data->role[HONE_TRAIN];
-    *n = hn_param_b(p->params, "with-input") ? r->n_x : 0;
-    return r->x;
+    const struct hn_own *own = p->s->own;
+    const struct hn_role_data *r = &own->data->role[HONE_TRAIN];
+    struct front f = { 0 };
+    if (!hn_param_b(p->params, "with-input")) return f;
+    if (own->given->cells) return (struct front){ .cells = own->given->cells };
+    f.x = r->x, f.n_x = r->n_x;
+    for (size_t i = 0; i < f.n_x; i++) f.n += f.x[i].a.per_row;
+    return f;
+}
+
+static hone_status front_names(struct hn_predictor *p, struct front *f, const char *const **out,
+                               hone_error *err)
+{
+    struct hn_arena *a = &p->s->arena;
+    int64_t at = 0;
+    if (f->cells) return hn_cells_begin(f->cells, out, &f->n, err);
+    const char **names = hn_arena_alloc(a, (size_t)f->n + 1, sizeof *names);
+    if (!names) return hn_nomem(err, "column names", (size_t)f->n * sizeof *names);
+    for (size_t i = 0; i < f->n_x; i++)
+        for (int64_t j = 0; j < f->x[i].a.per_row; j++, at++) {
+            const struct hn_table_column *c = f->x[i].a.columns;
+            names[at] = c ? c[j].name : hn_arena_printf(a, "x%lld", (long long)at);
+            if (!names[at]) return hn_nomem(err, "column names", 64);
+        }
+    *out = names;
+    return HONE_OK;
+}
+
+/* An output's column beside a table that has one of this name already. */
+static const char *other_name(struct hn_arena *a, const char *name, const char *const *taken,
+                              int64_t n)
+{
+    for (int64_t j = 0; name && j < n; j++)
+        if (!strcmp(taken[j], name)) name = hn_arena_printf(a, "predicted_%s", name), j = -1;
+    return name;
 }
 
 /* Names of a CSV's columns: the output's, with a class or a number behind it where a row has several values. */
-static hone_status column_names(struct hn_predictor *p, const char ***names, int64_t *n,
-                                hone_error *err)
+static hone_status output_names(struct hn_predictor *p, const char *const *taken, int64_t n_taken,
+                                const char ***out, int64_t *n, hone_error *err)
 {
     struct hn_arena *a = &p->s->arena;
-    size_t n_x;
-    const struct hn_named_array *x = with_input(p, &n_x);
     int64_t count = 0, at = 0;
-    for (size_t i = 0; i < n_x; i++) count += x[i].a.per_row;
     for (int k = 0; k < p->n_col; k++) count += p->col[k].width;
-    *names = hn_arena_alloc(a, (size_t)count + 1, sizeof **names);
-    if (!*names) return hn_nomem(err, "column names", (size_t)count * sizeof **names);
-    for (size_t i = 0; i < n_x; i++)
-        for (int64_t j = 0; j < x[i].a.per_row; j++, at++)
-            (*names)[at] = x[i].a.columns ? x[i].a.columns[j].name
-                                          : hn_arena_printf(a, "x%lld", (long long)at);
+    const char **names = hn_arena_alloc(a, (size_t)count + 1, sizeof *names);
+    if (!names) return hn_nomem(err, "column names", (size_t)count * sizeof *names);
     for (int k = 0; k < p->n_col; k++) {
         const struct hn_predicted *c = &p->col[k];
-        for (int64_t j = 0; j < c->width; j++)
-            (*names)[at++] = c->width == 1 ? c->name
-                             : c->classes && c->width == c->n_classes
-                                 ? hn_arena_printf(a, "%s_%s", c->name, c->classes[j])
-                                 : hn_arena_printf(a, "%s_%lld", c->name, (long long)j);
+        for (int64_t j = 0; j < c->width; j++, at++) {
+            names[at] = c->width == 1 ? c->name
+                        : c->classes && c->width == c->n_classes
+                            ? hn_arena_printf(a, "%s_%s", c->name, c->classes[j])
+                            : hn_arena_printf(a, "%s_%lld", c->name, (long long)j);
+            const char *name = other_name(a, names[at], taken, n_taken);
+            if (!name) return hn_nomem(err, "column names", 64);
+            if (name != names[at])
+                hn_log(p->s->ctx, HONE_LOG_NOTE,
+                       "the table has a column '%s': the output's is called '%s'", names[at], name);
+            names[at] = name;
+        }
     }
-    for (int64_t j = 0; j < count; j++)
-        if (!(*names)[j]) return hn_nomem(err, "column names", 64);
+    *out = names;
     *n = count;
     return HONE_OK;
 }
@@ -78,31 +116,30 @@ static hone_status write_cell(const struct hn_predictor *p, struct hn_sink *sink
     return hn_csv_write_number(sink, t, i, err);
 }
 
-static hone_status write_inputs(const struct hn_predictor *p, struct hn_sink *sink, int64_t row,
-                                hone_error *err)
+static hone_status write_numbers(const struct hn_predictor *p, const struct front *f,
+                                 struct hn_sink *sink, int64_t row, hone_error *err)
 {
     float single;
     double number;
     struct hn_tensor input = { .n = 1, .dtype = HN_F64, .data = &number };
-    size_t n_x;
-    const struct hn_named_array *x = with_input(p, &n_x);
     if (p->s->backend->elem == 4) input.dtype = HN_F32, input.data = &single;
-    for (size_t i = 0; i < n_x; i++)
-        for (int64_t j = 0; j < x[i].a.per_row; j++) {
+    for (size_t i = 0; i < f->n_x; i++)
+        for (int64_t j = 0; j < f->x[i].a.per_row; j++) {
             if (i || j) HN_TRY(sink->write(sink, ",", 1, err));
-            number = hn_array_at(&x[i].a, row, j);
+            number = hn_array_at(&f->x[i].a, row, j);
             single = (float)number;
             HN_TRY(hn_csv_write_number(sink, &input, 0, err));
         }
     return HONE_OK;
 }
 
-static hone_status write_row(const struct hn_predictor *p, struct hn_sink *sink,
-                             const struct hn_tensor *t, int64_t row, hone_error *err)
+static hone_status write_row(const struct hn_predictor *p, const struct front *f,
+                             struct hn_sink *sink, const struct hn_tensor *t, int64_t row,
+                             hone_error *err)
 {
-    size_t written;
-    (void)with_input(p, &written);
-    HN_TRY(write_inputs(p, sink, row, err));
+    int64_t written = f->n;
+    HN_TRY(f->cells ? hn_cells_write_row(f->cells, sink, err)
+                    : write_numbers(p, f, sink, row, err));
     for (int k = 0; k < p->n_col; k++)
         for (int64_t j = 0; j < p->col[k].width; j++) {
             if (written++) HN_TRY(sink->write(sink, ",", 1, err));
@@ -111,15 +148,29 @@ static hone_status write_row(const struct hn_predictor *p, struct hn_sink *sink,
     return sink->write(sink, "\n", 1, err);
 }
 
+static hone_status write_header(struct hn_predictor *p, struct front *f, struct hn_sink *sink,
+                                hone_error *err)
+{
+    const char *const *front = NULL, **names = NULL;
+    int64_t n = 0;
+    HN_TRY(front_names(p, f, &front, err));
+    HN_TRY(output_names(p, front, f->n, &names, &n, err));
+    if (f->cells) HN_TRY(hn_cells_write_names(f->cells, sink, err));
+    for (int64_t j = 0; j < f->n && !f->cells; j++) {
+        if (j) HN_TRY(sink->write(sink, ",", 1, err));
+        HN_TRY(hn_csv_write_cell(sink, front[j], err));
+    }
+    if (f->n) HN_TRY(sink->write(sink, ",", 1, err));
+    return hn_csv_write_names(sink, names, n, err);
+}
+
 static hone_status write_csv(struct hn_predictor *p, struct hn_sink *sink, hone_error *err)
 {
-    const char **names;
-    int64_t n = 0;
-    HN_TRY(column_names(p, &names, &n, err));
-    HN_TRY(hn_csv_write_names(sink, names, n, err));
+    struct front f = with_input(p);
     struct hn_tensor t[HN_PREDICT_OUTPUTS];
+    HN_TRY(write_header(p, &f, sink, err));
     for (int k = 0; k < p->n_col; k++) t[k] = whole(p, &p->col[k]);
-    for (int64_t i = 0; i < p->rows; i++) HN_TRY(write_row(p, sink, t, i, err));
+    for (int64_t i = 0; i < p->rows; i++) HN_TRY(write_row(p, &f, sink, t, i, err));
     return HONE_OK;
 }
 

@@ -102,6 +102,7 @@ static hone_status attempt(struct hn_csv_reader *r)
     HN_TRY(hn_csv_text_begin(&r->t, r->src->note, r->err));
     HN_TRY(hn_csv_plan(r));
     HN_TRY(r->input->foreign ? hn_csv_foreign_rows(r) : hn_csv_rows(r));
+    if (r->o->cells) hn_cells_of(*r->o->cells, r);
     for (size_t i = 0; i < r->n_parts; i++) {
         if (r->matrix[i].width)
             HN_TRY(finish_part(r, i));
@@ -160,11 +161,19 @@ hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, si
 hone_status hn_csv_read(const struct hn_source *src, const struct hn_csv_options *o,
                         struct hn_csv_part *parts, size_t n_parts, hone_error *err)
 {
-    struct hn_foreign_file ff;
+    struct hn_source from = *src;
+    struct hn_foreign_file here, *ff = &here;
+    struct hn_cells **cells = o ? o->cells : NULL;
     for (size_t i = 0; i < n_parts; i++) memset(&parts[i].array, 0, sizeof parts[i].array);
-    HN_TRY(hn_foreign_begin(&ff, src, err));
-    hone_status st = ff.by ? hn_foreign_table(&ff, src, o, parts, n_parts, err)
-                           : hn_csv_parse(src, ff.f.p, ff.f.n, o, parts, n_parts, err);
-    hn_foreign_end(&ff);
+    hone_status st = cells ? hn_cells_create(cells, &from, &ff, err) : HONE_OK;
+    if (st == HONE_OK) st = hn_foreign_begin(ff, &from, err);
+    const int is_open = st == HONE_OK;
+    if (is_open)
+        st = ff->by ? hn_foreign_table(ff, &from, o, parts, n_parts, err)
+                    : hn_csv_parse(&from, ff->f.p, ff->f.n, o, parts, n_parts, err);
+    if (is_open && !cells) hn_foreign_end(ff);
+    if (st == HONE_OK || !cells) return st;
+    hn_cells_close(*cells);
+    *cells = NULL;
     return st;
 }

@@ -146,6 +146,10 @@ hone_status hn_csv_plan(struct hn_csv_reader *r);
 /* All rows into the matrices. Sets `again` and fails without a message when values turn out to be text. */
 hone_status hn_csv_rows(struct hn_csv_reader *r);
 hone_status hn_csv_foreign_rows(struct hn_csv_reader *r);
+/* cells.c: room for cells that are kept, whose file is *ff, and src's path with them; what a reader has found. */
+hone_status hn_cells_create(struct hn_cells **out, struct hn_source *src,
+                            struct hn_foreign_file **ff, hone_error *err);
+void hn_cells_of(struct hn_cells *c, const struct hn_csv_reader *r);
 /* hn_csv_parse of either kind of input. */
 hone_status hn_csv_parse_input(const struct hn_source *src, const struct hn_csv_input *in,
                                const struct hn_csv_options *o, struct hn_csv_part *parts,

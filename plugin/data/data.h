@@ -161,6 +161,7 @@ struct hn_csv_options {
     const struct hn_encode *encode;
     size_t n_encode;
     int keep_missing; /* a missing number becomes NaN for hn_recipe_apply, else it is an error */
+    struct hn_cells **cells; /* of hn_csv_read: the file's cells, too; NULL: they are not wanted */
 };
 
 /* What is asked of a table, and the array that comes back. Without `columns` a part takes those of `like` by their names, or
@@ -198,6 +199,16 @@ hone_status hn_csv_read(const struct hn_source *src, const struct hn_csv_options
 hone_status hn_csv_parse(const struct hn_source *src, const unsigned char *p, size_t n,
                          const struct hn_csv_options *o, struct hn_csv_part *parts, size_t n_parts,
                          hone_error *err);
+
+/* The cells of a table as they stand in its file, all columns in their order; who asked closes them. */
+struct hn_cells;
+void hn_cells_close(struct hn_cells *c); /* NULL allowed */
+/* From the first row on. What the n columns are called in the file; they live as long as the cells. */
+hone_status hn_cells_begin(struct hn_cells *c, const char *const **names, int64_t *n,
+                           hone_error *err);
+/* The names, or the next row, with commas between; the end of the line is the caller's. */
+hone_status hn_cells_write_names(const struct hn_cells *c, struct hn_sink *s, hone_error *err);
+hone_status hn_cells_write_row(struct hn_cells *c, struct hn_sink *s, hone_error *err);
 
 /* ---- Recipes: how raw columns become numbers, fitted on training rows, applied to every file ----------------------- */
 

@@ -48,6 +48,11 @@ hone_status hn_foreign_array(struct hn_foreign_file *ff, const struct hn_source 
 hone_status hn_foreign_open(struct hn_foreign_file *ff, hone_error *err);
 void hn_foreign_close(struct hn_foreign_file *ff);
 const char *hn_foreign_bad_cell(const hone_cell *c); /* "a text at NULL"; NULL: it is fine */
+/* foreign_rows.c: a cell as a CSV file would have it, a number's digits in buf; returns what hn_foreign_bad_cell does. */
+enum { HN_FOREIGN_NUMBER = 32 };
+struct hn_csv_cell;
+const char *hn_foreign_text(const hone_cell *in, struct hn_csv_cell *c,
+                            char buf[HN_FOREIGN_NUMBER]);
 hone_status hn_foreign_rewind(struct hn_foreign_file *ff, hone_error *err);
 hone_status hn_foreign_read(struct hn_foreign_file *ff, hone_reader_rows *rows, hone_error *err);
 hone_status hn_foreign_blame(const struct hn_foreign_file *ff, hone_error *err, const char *fmt,

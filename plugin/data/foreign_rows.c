@@ -10,30 +10,35 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { FIRST_ROWS = 4096, NUMBER_TEXT = 32 };
+enum { FIRST_ROWS = 4096 };
 
-/* A cell as text; a number's digits are in buf. */
-static hone_status text_of(const struct hn_csv_reader *r, int64_t column, const hone_cell *in,
-                           struct hn_csv_cell *c, char buf[NUMBER_TEXT])
+const char *hn_foreign_text(const hone_cell *in, struct hn_csv_cell *c, char buf[HN_FOREIGN_NUMBER])
 {
     const char *why = hn_foreign_bad_cell(in);
-    struct hn_shown s;
     *c = (struct hn_csv_cell){ .s = "", .end = HN_CSV_DELIMITER };
-    if (why)
-        return hn_foreign_blame(r->input->foreign, r->err, "gave row %lld, column '%s' %s",
-                                (long long)r->t.line, hn_csv_column_name(r, column, &s), why);
+    if (why) return why;
     if (in->type == HONE_CELL_TEXT) {
         if (in->length) c->s = in->value.text, c->n = in->length;
-        return HONE_OK;
+        return NULL;
     }
     if (in->type == HONE_CELL_MISSING || (in->type == HONE_CELL_NUMBER && isnan(in->value.number)))
-        return HONE_OK;
+        return NULL;
     if (in->type == HONE_CELL_NUMBER)
         hn_format_double(buf, in->value.number);
     else
-        (void)snprintf(buf, NUMBER_TEXT, "%" PRId64, in->value.whole);
+        (void)snprintf(buf, HN_FOREIGN_NUMBER, "%" PRId64, in->value.whole);
     c->s = buf, c->n = strlen(buf);
-    return HONE_OK;
+    return NULL;
+}
+
+static hone_status text_of(const struct hn_csv_reader *r, int64_t column, const hone_cell *in,
+                           struct hn_csv_cell *c, char buf[HN_FOREIGN_NUMBER])
+{
+    const char *why = hn_foreign_text(in, c, buf);
+    struct hn_shown s;
+    if (!why) return HONE_OK;
+    return hn_foreign_blame(r->input->foreign, r->err, "gave row %lld, column '%s' %s",
+                            (long long)r->t.line, hn_csv_column_name(r, column, &s), why);
 }
 
 /* A number that can be nothing else, as it is. */
@@ -51,7 +56,7 @@ static hone_status one_number(struct hn_csv_reader *r, const struct hn_csv_run *
 {
     struct hn_csv_matrix *m = &r->matrix[run->part];
     struct hn_csv_cell c;
-    char buf[NUMBER_TEXT];
+    char buf[HN_FOREIGN_NUMBER];
     double v;
     if (!plain_number(r, m, in, &v)) {
         HN_TRY(text_of(r, run->column + k, in, &c, buf));
@@ -70,7 +75,7 @@ static hone_status one_row(struct hn_csv_reader *r, const hone_cell *cells)
         struct hn_csv_matrix *m = &r->matrix[run->part];
         char *row = m->block ? m->block + (size_t)r->rows * m->row_bytes : NULL;
         struct hn_csv_cell c;
-        char buf[NUMBER_TEXT];
+        char buf[HN_FOREIGN_NUMBER];
         if (run->action == HN_CSV_SKIP) continue;
         for (int64_t k = 0; run->action == HN_CSV_NUMBERS && k < run->count; k++)
             HN_TRY(one_number(r, run, k, &cells[run->column + k], row));

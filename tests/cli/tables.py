@@ -4,6 +4,7 @@
 from the training rows alone; eval and predict take both from the exported model, also when the columns stand in another order;
 a search is the same for any --jobs; what does not fit is said with its place."""
 import csv
+import gzip
 import pathlib
 import random
 import statistics
@@ -179,6 +180,37 @@ def test_spelling():
     code("latin1", hone(*where), 4, "row 3, column 1 (from 0): found the byte 0xFC", "iconv -f latin1")
 
 
+def test_with_input():
+    """The table's own cells stand in front of the outputs: what was encoded, filled, ignored or never read is there as it was."""
+    head = "id;age;colour;y;label"
+    rows = ["007;30.50;blue;\"a;b, \"\"c\"\"\";yes", "008; ;\"red\" ;=1+1;no", "9;4e1;green;;yes", "010;-7;blue;\"two\nlines\";no"]
+    (tmp / "w.csv").write_text("\r\n".join([head, *rows, ""]), newline="")
+    cells = [["007", "30.50", "blue", 'a;b, "c"', "yes"], ["008", "", "red", "=1+1", "no"], ["9", "4e1", "green", "", "yes"],
+             ["010", "-7", "blue", "two\nlines", "no"]]
+    code("a model of four", hone("new", "4-4-2", "-o", tmp / "w0.onnx"), 0)
+    code("train", hone("train", tmp / "w0.onnx", "--data", tmp / "w.csv", "--target", "label", "--ignore", "id,y", "--encode", "colour=onehot", "--impute",
+                       "mean", "--epochs", "2", "-o", tmp / "w1.onnx"), 0)
+    (tmp / "w.csv.gz").write_bytes(gzip.compress((tmp / "w.csv").read_bytes()))
+    for what, source, given in (("a file", tmp / "w.csv", None), ("gzip", tmp / "w.csv.gz", None), ("standard input", "-", (tmp / "w.csv").read_bytes())):
+        args = ["predict", tmp / "w1.onnx", "--data", source, "--force"]
+        code(f"scores beside {what}", hone(*args, "--with-input", "-o", tmp / "w2.csv", stdin=given), 0)
+        code("scores", hone(*args, "-o", tmp / "w3.csv", stdin=given), 0)
+        got, plain = (list(csv.reader(open(tmp / f, newline=""))) for f in ("w2.csv", "w3.csv"))
+        check(f"{what}: the names", got[0] == [*head.split(";"), "y_no", "y_yes"], got[0])
+        check(f"{what}: the cells", [line[:5] for line in got[1:]] == cells, got)
+        check(f"{what}: the outputs", [line[5:] for line in got[1:]] == plain[1:], got)
+    check("as they are", (tmp / "w2.csv").read_bytes().startswith((head.replace(";", ",") + ",y_no,y_yes\n007,30.50,blue,\"a;b, \"\"c\"\"\",yes,").encode()))
+    r = hone("predict", tmp / "w1.onnx", "--data", tmp / "w.csv", "--force", "--argmax", "--with-input", "-o", tmp / "w2.csv")
+    code("a column of the output's name", r, 0, "the table has a column 'y': the output's is called 'predicted_y'")
+    check("both are there", open(tmp / "w2.csv").readline() == "id,age,colour,y,label,predicted_y\n", open(tmp / "w2.csv").readline())
+    (tmp / "bare.csv").write_text("1,blue\n2,red\n")
+    code("a table without names", hone("predict", tmp / "w1.onnx", "--data", tmp / "bare.csv", "--force", "--argmax", "--with-input", "-o", tmp / "w2.csv"), 0)
+    check("has those it is known by", [line[:2] for line in csv.reader(open(tmp / "w2.csv"))] == [["c0", "c1"], ["1", "blue"], ["2", "red"]])
+    (tmp / "x.csv").write_text("1.50,0,1,0\n2,1,0,0\n")
+    code("an array", hone("predict", tmp / "w1.onnx", "--x", tmp / "x.csv", "--force", "--argmax", "--with-input", "-o", tmp / "w2.csv"), 0)
+    check("is its numbers", [line[:4] for line in csv.reader(open(tmp / "w2.csv"))][1] == ["1.5", "0", "1", "0"])
+
+
 def test_refusals(val):
     base = ["train", NET, "--data", TRAIN, "--target", "label", "--epochs", "1", "-o", tmp / "z.onnx"]
     code("text without --encode", hone(*base), 4, "column 'colour'", "--encode colour=onehot|ordinal")
@@ -218,8 +250,9 @@ def test_inputs_by_name():
     p = hone("predict", net, "--data", table, "--with-input", "-o", tmp / "w.csv")
     code("predict by name", p, 0)
     lines = list(csv.reader(open(tmp / "w.csv")))
-    check("all inputs are beside the outputs", lines[0] == ["age", "hours-a-week", "zip", "kind", "label", "probabilities_hi", "probabilities_lo"], lines[0])
-    check("with their numbers", [float(v) for v in lines[1][:4]] == [float(f"{float(rows[0][k]):.7g}") for k in ("age", "hours-a-week", "zip", "kind")], lines[1])
+    names = list(rows[0])
+    check("all columns are beside the outputs", lines[0] == [*names, "label", "probabilities_hi", "probabilities_lo"], lines[0])
+    check("with their cells", lines[1][:len(names)] == list(rows[0].values()), lines[1])
     code("no column for an input", hone("eval", net, "--data", tmp / "few.csv", "--target", "y"), 4, "input 'age' wants 1", "--input age=COLUMN", "'hours_a_week'")
     code("a column is ignored", hone("eval", net, "--data", table, "--target", "y", "--ignore", "zip,city,grade"), 4, "--input age=COLUMN", "'zip'")
     code("validation lacks one", hone("train", net, "--data", table, "--target", "y", "--val-data", tmp / "few.csv", "--epochs", "1", "-o", tmp / "z.onnx"), 4, "few.csv", "no column 'hours-a-week'")
@@ -242,6 +275,7 @@ test_fills(train)
 test_markers()
 test_tune()
 test_labels()
+test_with_input()
 test_spelling()
 test_refusals(val)
 _hone.finish("tables", tmp)

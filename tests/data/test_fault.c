@@ -18,9 +18,12 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
 {
     static const struct hn_encode encode[] = { { "2", HN_ENCODE_ONEHOT },
                                                { "size", HN_ENCODE_ORDINAL } };
+    struct hn_cells *cells = NULL;
     struct hn_csv_options o = {
-        .encode = encode, .n_encode = 2, .keep_missing = 1, .ignore = LIST("id")
+        .encode = encode, .n_encode = 2, .keep_missing = 1, .ignore = LIST("id"), .cells = &cells
     };
+    const char *const *called;
+    int64_t n_called;
     struct hn_csv_part p[2] = { { .name = "x" },
                                 { .name = "y", .kind = HN_PART_VALUES, .columns = LIST("y") } };
     struct hn_source s = { .io = io, .mem = m, .path = scratch("t.csv") };
@@ -46,6 +49,9 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
     if (st == HONE_OK) st = hn_split_rows(&split, m, 5, &so, &err);
     struct hn_recipe_fitting f = { .table = &p[0].array, .impute = HN_IMPUTE_MEAN };
     if (st == HONE_OK) st = hn_recipe_fit(&recipe, m, &f, &err);
+    if (st == HONE_OK) st = hn_cells_begin(cells, &called, &n_called, &err);
+    for (int i = 0; i < 5 && st == HONE_OK; i++) st = hn_cells_write_row(cells, &text.sink, &err);
+    text.n = 0;
     if (st == HONE_OK) st = hn_recipe_write(&text, "x", &recipe, &err);
     if (st == HONE_OK) st = hn_markers_write(&text, hn_markers_usual(), &err);
     if (st == HONE_OK) st = hn_markers_read(&markers, &recipe.arena, text.p, &err);
@@ -58,6 +64,7 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
                            &err);
     const struct hn_array *all[2] = { &p[0].array, &p[1].array };
     if (st == HONE_OK) st = hn_data_fingerprint(all, 2, m, digest, &err);
+    hn_cells_close(cells);
     hn_array_close(&p[0].array);
     hn_array_close(&p[1].array);
     hn_array_close(&labels);

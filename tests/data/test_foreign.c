@@ -205,6 +205,46 @@ START_TEST(same_as_csv)
 END_TEST
 
 /* Numbers where text is wanted are the text that a CSV file would have. */
+/* The cells once more, as a CSV file would have them; what the reader does not give again is its fault. */
+START_TEST(cells_once_more)
+{
+    static const char want[] = "age,colour,weight,y\n0.1,red,3,no\n-7,\"blue, \"\"q\"\"\",,yes\n"
+                               "1e-09,,2.5,no\n,red,-1000000000,yes\n";
+    struct hn_cells *cells = NULL;
+    struct hn_csv_options o = raw;
+    struct hn_buffer b;
+    const char *const *called;
+    int64_t n;
+    o.cells = &cells;
+    hn_buffer_init(&b, &mem);
+    set_table(typed, 4, 4);
+    struct hn_source s = file_named("t.play");
+    HN_OK(read_two(&s, &o), err);
+    for (int again = 0; again < 2; again++) {
+        b.n = 0;
+        HN_OK(hn_cells_begin(cells, &called, &n, &err), err);
+        ck_assert(n == 4 && strcmp(called[3], "y") == 0);
+        HN_OK(hn_cells_write_names(cells, &b.sink, &err), err);
+        for (int i = 0; i < 4; i++) {
+            HN_OK(b.sink.write(&b.sink, "\n", 1, &err), err);
+            HN_OK(hn_cells_write_row(cells, &b.sink, &err), err);
+        }
+        HN_OK(b.sink.write(&b.sink, "\n", 1, &err), err);
+        ck_assert_msg(b.n == sizeof want - 1 && !memcmp(b.p, want, b.n), "%.*s", (int)b.n, b.p);
+    }
+    REFUSED(hn_cells_write_row(cells, &b.sink, &err), HONE_E_DATA, "fewer rows", "once more");
+    play.form.n_columns = 3;
+    REFUSED(hn_cells_begin(cells, &called, &n, &err), HONE_E_DATA, "found 4 columns, and 3 when");
+    hn_cells_close(cells);
+    hn_array_close(&two[0].array);
+    hn_array_close(&two[1].array);
+    hn_buffer_free(&b);
+    play.open_says = HONE_E_IO, play.why = "the disk is gone";
+    REFUSED(read_two(&s, &o), HONE_E_IO, "the disk is gone");
+    ck_assert_ptr_null(cells);
+}
+END_TEST
+
 START_TEST(numbers_as_text)
 {
     static const hone_cell cells[] = { NUMBER(3.0),  WHOLE(9007199254740993),
@@ -460,8 +500,9 @@ START_TEST(every_allocation_fails)
 END_TEST
 
 HN_TEST_MAIN("foreign", tcase_add_checked_fixture(tc, begin, end);
-             tcase_add_loop_test(tc, same_as_csv, 0, 16); tcase_add_test(tc, numbers_as_text);
-             tcase_add_test(tc, claims_files); tcase_add_test(tc, arrays);
+             tcase_add_loop_test(tc, same_as_csv, 0, 16); tcase_add_test(tc, cells_once_more);
+             tcase_add_test(tc, numbers_as_text); tcase_add_test(tc, claims_files);
+             tcase_add_test(tc, arrays);
              tcase_add_loop_test(tc, bad_readers, 0, sizeof bad / sizeof *bad);
              tcase_add_test(tc, other_columns_when_asked_again);
              tcase_add_test(tc, every_allocation_fails);)
