@@ -62,6 +62,19 @@ static int reads_values(const struct hn_csv_reader *r)
     return i < r->n_parts;
 }
 
+/* The number that a cell would be with a point for its only comma. */
+static int has_decimal_comma(const struct hn_csv_cell *c, struct hn_shown *with_point)
+{
+    double v;
+    char *comma;
+    if (c->n >= sizeof with_point->text) return 0;
+    memcpy(with_point->text, c->s, c->n);
+    with_point->text[c->n] = 0;
+    comma = strchr(with_point->text, ',');
+    if (comma) *comma = '.';
+    return comma && hn_cell_number(with_point->text, c->n, &v);
+}
+
 static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c)
 {
     struct hn_shown a, b;
@@ -69,6 +82,8 @@ static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const st
     hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
                              "row %lld, column '%s': found '%s', wanted a number", line,
                              hn_csv_column_name(r, column, &a), hn_show(&b, c->s, c->n));
+    if (has_decimal_comma(c, &b))
+        return hn_hint(r->err, st, "numbers are read with a decimal point: %s", b.text);
     if (r->parts[r->columns[column].part].kind == HN_PART_VALUES) return st;
     if (line == 1 && !r->header)
         return hn_hint(r->err, st,

@@ -418,6 +418,19 @@ START_TEST(text_is_encoded_on_request)
 }
 END_TEST
 
+/* A decimal comma is no text to be encoded. */
+START_TEST(decimal_commas)
+{
+    all = (struct hn_csv_part){ .name = "x" };
+    REFUSED(csv("a;b\n1;-0,126\n", NULL, &all, 1), HONE_E_DATA, "row 2, column 'b': found '-0,126'",
+            "with a decimal point: -0.126");
+    REFUSED(csv("a,b\n1,\"12,5e3\"\n", NULL, &all, 1), HONE_E_DATA, "found '12,5e3'",
+            "with a decimal point: 12.5e3");
+    REFUSED(csv("a,b\n1,\"1,234,567\"\n", NULL, &all, 1), HONE_E_DATA, "--encode b=onehot");
+    REFUSED(csv("a;b\n1;a,b\n", NULL, &all, 1), HONE_E_DATA, "--encode b=onehot");
+}
+END_TEST
+
 /* Bad files: what the message must hold. */
 static const struct {
     const char *text, *wanted[4];
@@ -597,6 +610,7 @@ HN_TEST_MAIN("csv", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_loop_test(tc, parts_by_name, 0, sizeof by_name / sizeof *by_name);
              tcase_add_test(tc, values_are_numbers_or_text); tcase_add_test(tc, either_kind);
              tcase_add_test(tc, missing_cells); tcase_add_test(tc, text_is_encoded_on_request);
+             tcase_add_test(tc, decimal_commas);
              tcase_add_loop_test(tc, bad_files, 0, sizeof bad / sizeof *bad);
              tcase_add_test(tc, nul_bytes); tcase_add_test(tc, other_encodings);
              tcase_add_test(tc, text_among_numbers_may_be_the_target);
