@@ -109,21 +109,39 @@ static hone_status part_of_known(struct table *t, struct hn_mem *m, const char *
     return HONE_OK;
 }
 
-/* Several inputs, none of which is named: those that a record names columns for: the model's, or of all arrays of the training table. */
+/* Is each of several inputs one that a record names columns for: the model's, or of all arrays of the training table? */
+static hone_status find_records(struct hn_opener *o, const struct hn_graph *g, int *all,
+                                hone_error *err)
+{
+    const struct hn_role_data *train = &o->d->role[HONE_TRAIN];
+    const size_t n = o->role == HONE_TRAIN ? g->n_inputs : train->n_x;
+    for (size_t i = 0; i < n && *all; i++) {
+        if (o->role == HONE_TRAIN)
+            HN_TRY(
+                hn_table_known(o->d, o->model, i, g->values[g->inputs[i]].name, real_of(o), err));
+        *all = o->d->recipe[i].n_columns && (o->role == HONE_TRAIN || train->x[i].value);
+    }
+    if (*all || o->role != HONE_TRAIN) return HONE_OK;
+    for (size_t i = 0; i < n; i++) hn_recipe_free(&o->d->recipe[i]);
+    o->d->table_known = 0;
+    return HONE_OK;
+}
+
+/* Several inputs, none of which is named. */
 static hone_status parts_of_record(struct hn_opener *o, struct table *t, hone_error *err)
 {
     const struct hn_graph *g = o->model ? hn_model_graph((hone_model *)(uintptr_t)o->model) : NULL;
     const struct hn_role_data *train = &o->d->role[HONE_TRAIN];
-    if (!g || g->n_inputs < 2 || hone_params_get(o->params, "features", 0)) return HONE_OK;
-    for (size_t i = 0; o->role != HONE_TRAIN && i < train->n_x; i++)
-        if (!train->x[i].value || i >= HN_TABLES || !o->d->recipe[i].n_columns) return HONE_OK;
-    for (size_t i = 0; o->role != HONE_TRAIN && i < train->n_x; i++)
-        HN_TRY(part_of_known(t, &o->ctx->mem, train->x[i].value, err));
-    for (size_t i = 0; o->role == HONE_TRAIN && i < g->n_inputs && t->n < HN_TABLES; i++) {
-        const char *input = g->values[g->inputs[i]].name;
-        HN_TRY(hn_table_known(o->d, o->model, t->n, input, real_of(o), err));
-        if (o->d->recipe[t->n].n_columns) HN_TRY(part_of_known(t, &o->ctx->mem, input, err));
-    }
+    if (!g || g->n_inputs < 2 || g->n_inputs > HN_TABLES || train->n_x > HN_TABLES ||
+        hone_params_get(o->params, "features", 0))
+        return HONE_OK;
+    int all = 1;
+    HN_TRY(find_records(o, g, &all, err));
+    const size_t n = o->role == HONE_TRAIN ? g->n_inputs : train->n_x;
+    for (size_t i = 0; i < n && all; i++)
+        HN_TRY(part_of_known(
+            t, &o->ctx->mem,
+            o->role == HONE_TRAIN ? g->values[g->inputs[i]].name : train->x[i].value, err));
     return HONE_OK;
 }
 
