@@ -53,7 +53,7 @@ static void by_blas(const struct hn_gemm *g)
 #endif
 
 #ifdef WIDTH
-enum { NR = NV * WIDTH, KC = 512, NC = 384, SMALL_B = 24576, STRIPS = 32 };
+enum { NR = NV * WIDTH, KC = 512, NC = 384, SMALL_B = 24576, STRIPS = 32, NARROW = 8 };
 
 typedef float vec __attribute__((vector_size(4 * WIDTH)));
 typedef float loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
@@ -349,11 +349,101 @@ static void do_block(const struct block *b)
     }
 }
 
-/* OpenBLAS is better at a few shapes: hardly any columns, and columns that fill the last vector badly. */
+/* ---- hardly any columns ---------------------------------------------------------------------------------------- */
+
+/* Lanes are added in one order, whatever stands around it. */
+#if WIDTH == 16
+static inline float sum_lanes(vec v) { return _mm512_reduce_add_ps(v); }
+#else
+static inline float sum_lanes(vec v)
+{
+    float s[WIDTH];
+    *(loose *)s = v;
+    UNROLL(4)
+    for (int d = WIDTH / 2; d > 0; d /= 2) UNROLL(8)
+    for (int l = 0; l < d; l++) s[l] += s[l + d];
+    return s[0];
+}
+#endif
+
+/* rows x n elements of C from row i on, each the product of a row of A and a row of the turned B; rows and n are constants
+ * where it is inlined. */
+static inline __attribute__((always_inline)) void
+dots(const struct hn_gemm *g, const float *b, ptrdiff_t ldb, int i, const int rows, const int n)
+{
+    vec acc[4][NARROW];
+    const float *a[4];
+    UNROLL(4)
+    for (int r = 0; r < rows; r++) {
+        a[r] = g->a + (ptrdiff_t)(i + r) * g->lda;
+        UNROLL(8)
+        for (int j = 0; j < n; j++) acc[r][j] = (vec){ 0 };
+    }
+    for (int p = 0; p < g->k; p += WIDTH) {
+        const int left = g->k - p;
+        vec x[4];
+        UNROLL(4)
+        for (int r = 0; r < rows; r++)
+            x[r] = left < WIDTH ? load_some(a[r] + p, left) : load(a[r] + p);
+        UNROLL(8)
+        for (int j = 0; j < n; j++) {
+            const float *row = b + j * ldb + p;
+            const vec y = left < WIDTH ? load_some(row, left) : load(row);
+            UNROLL(4)
+            for (int r = 0; r < rows; r++) acc[r][j] = FMA(x[r], y, acc[r][j]);
+        }
+    }
+    UNROLL(4)
+    for (int r = 0; r < rows; r++) {
+        float *c = g->c + (ptrdiff_t)(i + r) * g->ldc;
+        UNROLL(8)
+        for (int j = 0; j < n; j++) {
+            const float before = g->add ? c[j] : g->bias ? g->bias_scale * g->bias[j] : 0;
+            c[j] = __builtin_fmaf(g->alpha, sum_lanes(acc[r][j]), before);
+        }
+    }
+}
+
+#define ALL_ROWS(n)                                                                                \
+    for (; i + (n < 4 ? 4 : 2) <= g->m; i += n < 4 ? 4 : 2) dots(g, b, ldb, i, n < 4 ? 4 : 2, n);  \
+    for (; i < g->m; i++) dots(g, b, ldb, i, 1, n);                                                \
+    break
+
+static void narrow(const struct hn_gemm *g)
+{
+    const float *b = g->b;
+    ptrdiff_t ldb = g->ldb;
+    int i = 0;
+    if (!g->trans_b) {
+        float *turned = g->scratch;
+        for (int p = 0; p < g->k; p++)
+            for (int j = 0; j < g->n; j++) turned[(ptrdiff_t)j * g->k + p] = b[p * ldb + j];
+        b = turned, ldb = g->k;
+    }
+    switch (g->n) {
+    case 1: ALL_ROWS(1);
+    case 2: ALL_ROWS(2);
+    case 3: ALL_ROWS(3);
+    case 4: ALL_ROWS(4);
+    case 5: ALL_ROWS(5);
+    case 6: ALL_ROWS(6);
+    default: ALL_ROWS(7);
+    }
+}
+#undef ALL_ROWS
+
+/* Fewer than NARROW columns: a row of A by itself, so that it does not matter which rows are beside it. */
+static int is_narrow(const struct hn_gemm *g)
+{
+    return g->n > 0 && g->n < NARROW && g->k > 0 && !g->trans_a &&
+           (g->trans_b || (size_t)g->n * (size_t)g->k * sizeof(float) <= hn_gemm_bytes());
+}
+
+/* OpenBLAS is better where columns fill the last vector badly, and at hardly any columns (but see is_narrow). */
 int HN_ISA_NAME(hn_gemm_owns)(int n, int trans_b)
 {
     const int filled = (n + WIDTH - 1) / WIDTH * WIDTH;
-    return n >= 8 && (trans_b || n <= NR || 10 * filled <= 11 * n);
+    return n >= NARROW && (trans_b || n <= NR || 10 * filled <= 11 * n);
 }
 
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g)
@@ -361,7 +451,10 @@ void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g)
     struct block b = { .g = g };
     const int blocks = (g->k + KC - 1) / KC;
     if (g->k < 1 || !hn_gemm_own(g->whole_n ? g->whole_n : g->n, g->trans_b)) {
-        by_blas(g);
+        if (is_narrow(g))
+            narrow(g);
+        else
+            by_blas(g);
         return;
     }
     b.panels = (float *)(((uintptr_t)g->scratch + 63) & ~(uintptr_t)63);

@@ -2,7 +2,7 @@
  *
  * C[m,n] = alpha A B (+ C, or + bias in every row), row-major, any operand transposed by its strides. Own kernels where the
  * instruction set has wide fused multiply-adds (they win on the narrow and small products of this trade, and an element's
- * sum depends neither on the number of rows nor on how columns are split), OpenBLAS elsewhere. Never allocates: packing goes into the caller's
+ * sum depends neither on the number of rows nor on how columns are split; hardly any columns: a row by itself), OpenBLAS elsewhere. Never allocates: packing goes into the caller's
  * scratch of hn_gemm_bytes() bytes. */
 #ifndef HN_CPU_GEMM_H
 #define HN_CPU_GEMM_H

@@ -287,6 +287,24 @@ class AsOnnxRuntime(Case):
             np.testing.assert_allclose(model.predict(X), wanted, rtol=1e-4, atol=1e-6)
         self.assertEqual(proto.SerializeToString(), before)
 
+    def test_a_row_alone_has_the_bits_it_has_in_company(self):
+        from onnx import TensorProto, helper, numpy_helper
+
+        if "base" in str(hone.doctor()["cpu"]["instructions"]):
+            self.skipTest("OpenBLAS makes all products, by shapes of its own")
+        rng = np.random.default_rng(4)
+        X = rng.normal(size=(45, 37)).astype(np.float32)
+        for outputs in (1, 2, 3, 4, 5, 6, 7, 8, 9, 40):
+            w = numpy_helper.from_array(rng.normal(size=(37, outputs)).astype(np.float32), "w")
+            graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 37])],
+                                      [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", outputs])], [w])
+            turned = hone.Model.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+            for model in (hone.Model.new(f"37-29-{outputs} tanh"), turned):
+                together = model.predict(X)
+                for rows in (1, 2, 3, 7, 20):
+                    apart = np.concatenate([model.predict(X[i : i + rows]) for i in range(0, len(X), rows)])
+                    self.assertEqual(apart.tobytes(), together.tobytes(), (outputs, rows))
+
     def test_a_class_at_each_of_several_places(self):
         from onnx import TensorProto, helper, numpy_helper
 
