@@ -168,6 +168,8 @@ int hn_same_folded(const struct hn_graph *g, int32_t root, struct hn_spot first,
                    struct hn_spot again);
 /* Does t hold one number only, as far as `most` elements show? */
 int hn_all_equal(const struct hn_tensor *t, int64_t most);
+extern const char
+    hn_why_element[]; /* why what a layer's result is subtracted from or the like does not learn */
 /* told.c: warnings about what an exporter left out */
 hone_status hn_graph_tell(struct hn_graph *g, hone_error *err);
 /* roles.c: verdicts and issues */

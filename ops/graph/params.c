@@ -21,6 +21,7 @@
 #include <string.h>
 
 const char hn_why_asked[] = "frozen by request";
+const char hn_why_element[] = "an element-wise constant";
 static const char why_away[] = "an element-wise constant away from dense layers";
 enum { NEAR = 8 }; /* how far "next to a dense layer" looks */
 
@@ -217,7 +218,7 @@ static struct hn_decision by_element(const struct hn_graph *g, const struct hn_n
         return (struct hn_decision){ 1, 1, "added or multiplied next to a dense layer" };
     if (is_type(n, "Mul") && negative_part(g, other))
         return (struct hn_decision){ 1, 1, "slope of a PRelu" };
-    return (struct hn_decision){ 1, 0, add_mul ? why_away : "an element-wise constant" };
+    return (struct hn_decision){ 1, 0, add_mul ? why_away : hn_why_element };
 }
 
 int hn_zeros_and_ones(const struct hn_tensor *t)

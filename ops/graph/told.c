@@ -6,10 +6,12 @@
  *     (BatchNormalization) or into what was computed from it (weight norm): such a node says which rule made it what it is, and
  *     a tensor with the name of an operation is in no list of the module's
  *   a weight that is there a second time, transposed: the tie is gone
+ *   a tensor of the module's, by its name, that the legacy exporter does not call a parameter, and its place does not either
  *   running statistics that stay as they are (momentum 1: PyTorch's momentum=None) */
 #include "ops/graph/facts.h"
 
 #include "ops/base/status.h"
+#include "ops/math/row.h"
 #include <string.h>
 
 enum { NAMED = 3 };
@@ -123,6 +125,34 @@ static hone_status tell_lost(struct hn_graph *g)
     return say_untied(g, listed);
 }
 
+/* In a file of the legacy exporter, whose own constants are called onnx::Sub_12 or /Constant_output_0. */
+static hone_status tell_constants(struct hn_graph *g)
+{
+    const struct hn_param_list *l = &g->facts->params;
+    const char *names = "", *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_params && g->as_traced && names; i++) {
+        const struct hn_value *v = &g->values[l->params[i].value];
+        char shape[128];
+        if (l->params[i].trained || l->params[i].why != hn_why_element || !v->is_initializer ||
+            strpbrk(v->name, ":/"))
+            continue;
+        if (!first) first = v->name;
+        if (n++ < NAMED)
+            names = hn_arena_printf(&g->arena, "%s%s'%.80s' %s", names, n > 1 ? ", " : "", v->name,
+                                    hn_shape_text(&v->shape, shape, sizeof shape));
+    }
+    if (n == 0) return HONE_OK;
+    const char *more = n > NAMED ? hn_arena_printf(&g->arena, " and %zu more", n - NAMED) : "",
+               *remedy = hn_arena_printf(&g->arena, "--unfreeze %s lets it learn", first);
+    if (!names || !more || !remedy) return HONE_E_NOMEM;
+    return hn_graph_issue(g, HN_WARNING, -1, HONE_OK, remedy,
+                          "%s%s %s: the file does not say "
+                          "whether PyTorch had a parameter there",
+                          names, more,
+                          n > 1 ? "are taken for constants" : "is taken for a constant");
+}
+
 static hone_status tell_still(struct hn_graph *g)
 {
     int32_t first = -1;
@@ -147,7 +177,7 @@ static hone_status tell_still(struct hn_graph *g)
 hone_status hn_graph_tell(struct hn_graph *g, hone_error *err)
 {
     const size_t before = g->n_issues;
-    if (tell_lost(g) != HONE_OK || tell_still(g) != HONE_OK)
+    if (tell_lost(g) != HONE_OK || tell_constants(g) != HONE_OK || tell_still(g) != HONE_OK)
         return hn_nomem(err, "the list of issues", 0);
     for (size_t i = before; i < g->n_issues; i++) g->issues[i].told = 1;
     return HONE_OK;

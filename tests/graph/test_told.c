@@ -107,7 +107,40 @@ START_TEST(statistics_that_stay)
 }
 END_TEST
 
-HN_TEST_MAIN("told", tcase_add_test(tc, what_a_rule_took_out);
+/* A matrix of prototypes behind the layers, in a file of the legacy exporter; a scaler before them is none of it. */
+START_TEST(what_is_taken_for_a_constant)
+{
+    static const char *const names[] = { "p", "onnx::Sub_9", "/head/Constant_output_0" };
+    for (int i = 0; i < 4; i++) {
+        struct tb t;
+        const char *p = names[i % 3];
+        char in[64];
+        tb_open(&t, 17);
+        tb_input(&t, "x", HN_F32, 2, -1, 3);
+        tb_floats(&t, "mean", 1, 3);
+        tb_floats(&t, "w", 2, 3, 4);
+        tb_floats(&t, p, 2, 1, 4);
+        tb_node(&t, "Sub", "x mean", "c", NULL);
+        tb_node(&t, "MatMul", "c w", "h", NULL);
+        tb_node(&t, "Tanh", "h", "a", NULL);
+        snprintf(in, sizeof in, "a %s", p);
+        tb_node(&t, "Sub", in, "y", NULL);
+        tb_output(&t, "y");
+        t.g->as_traced = i < 3; /* others say nothing of who they are */
+        tb_finish(&t, NULL);
+        const struct hn_issue *it = tb_issue(&t, "taken for");
+        ck_assert_int_eq(it != NULL, i == 0);
+        if (it) {
+            ck_assert_int_eq(strncmp(it->what, "'p' [1,4] is taken for a constant", 33), 0);
+            ck_assert_str_eq(it->remedy, "--unfreeze p lets it learn");
+        }
+        tb_close(&t);
+    }
+}
+END_TEST
+
+HN_TEST_MAIN("told", tcase_add_test(tc, what_is_taken_for_a_constant);
+             tcase_add_test(tc, what_a_rule_took_out);
              tcase_add_loop_test(tc, what_was_folded, 0, 3);
              tcase_add_test(tc, a_weight_that_is_there_twice);
              tcase_add_test(tc, statistics_that_stay);)
