@@ -183,8 +183,9 @@ typedef struct hone_op {
     size_t size;
     const char *domain, *type; /* "org.example", "Snake" */
     int64_t since;             /* version of the domain from which this is what it means, from 1 */
-    const char *const *attributes; /* names, at most 8, NULL at the end; may be NULL */
-    const double *defaults;        /* of each */
+    /* names, at most 8, all different, NULL at the end; may be NULL */
+    const char *const *attributes;
+    const double *defaults; /* of each */
     void (*forward64)(const double *a, size_t n, const double *x, double *y);
     void (*backward64)(const double *a, size_t n, const double *x, const double *dy, double *dx);
     void (*forward32)(const double *a, size_t n, const float *x, float *y);

@@ -117,6 +117,15 @@ static const char *why_not_op(const hone_op *o)
     return NULL;
 }
 
+/* The first attribute that another one before it is called like, or NULL. */
+static const char *attribute_twice(const hone_op *o)
+{
+    for (size_t i = 0; o->attributes && o->attributes[i]; i++)
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(o->attributes[i], o->attributes[j])) return o->attributes[i];
+    return NULL;
+}
+
 static int is_there(const struct hn_custom_op *list, const hone_op *o)
 {
     for (; list; list = list->next)
@@ -137,6 +146,10 @@ static hone_status add_op(const hone_host *host, const hone_op *o, hone_error *e
     const char *why = p->n_ops == OPS_MAX ? "is one too many" : why_not_op(o);
     if (!why && (is_there(p->ops, o) || is_there(p->ctx->ops, o))) why = "is there already";
     if (why) return hn_fail(err, HONE_E_USAGE, p->path, "operator %zu (from 0) %s", p->n_ops, why);
+    const char *twice = attribute_twice(o);
+    if (twice)
+        return hn_fail(err, HONE_E_USAGE, p->path, "operator %s.%s has two attributes called '%s'",
+                       o->domain, o->type, twice);
     struct hn_custom_op *c = hn_calloc(&p->ctx->mem, 1, sizeof *c), **end = &p->ops;
     if (!c) return hn_nomem(err, "an operator", sizeof *c);
     *c = (struct hn_custom_op){ .domain = o->domain,

@@ -285,6 +285,7 @@ BAD = {
     "BAD_OP_ALONE": "has one of forward32 and backward32 alone",
     "BAD_OP_NINE": "has more than 8 attributes",
     "BAD_OP_DEFAULTS": "has attributes without defaults (NULL)",
+    "BAD_OP_ATTRIBUTE": "operator org.bad.Same has two attributes called 'alpha'",
     "BAD_OP_TWICE": "operator 1 (from 0) is there already",
     "BAD_OP_NULL": "adds an operator at NULL",
     "BAD_SYMBOL_MISSING": "cannot be loaded",

@@ -65,6 +65,8 @@ static void forward32(const double *a, size_t n, const float *x, float *y)
     for (size_t i = 0; i < n; i++) y[i] = x[i];
 }
 static const char *const nine[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", NULL };
+static const char *const twice[] = { "alpha", "beta", "alpha", NULL };
+static const double ones[] = { 1, 1, 1 };
 static const hone_op op = {
     .size = sizeof op,
     .domain = "org.bad",
@@ -90,6 +92,9 @@ static const hone_op op = {
     .attributes = nine,
 #elif defined(BAD_OP_DEFAULTS)
     .attributes = nine + 2,
+#elif defined(BAD_OP_ATTRIBUTE)
+    .attributes = twice,
+    .defaults = ones,
 #endif
 };
 
@@ -120,7 +125,7 @@ static hone_status init(const hone_host *host, void **state, hone_error *err)
 #elif defined(BAD_OP_NULL)
     if (st == HONE_OK) st = ops->add(host, NULL, err);
 #endif
-    (void)nine, (void)forward32;
+    (void)nine, (void)twice, (void)ones, (void)forward32;
     return st == HONE_OK ? readers->add(host, &reader, err) : st;
 #endif
 }
