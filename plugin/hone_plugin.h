@@ -131,7 +131,7 @@ typedef struct hone_reader_form {
     int64_t rows;
     /* A table: cells of any type, columns as --target, --features, --ignore, --encode name them. */
     int64_t n_columns;
-    const char *const *columns; /* names, all different */
+    const char *const *columns; /* names, all different, UTF-8 */
     /* An array: dims[0] rows of dims[1] * dims[2] ... numbers. dtype is ONNX's: 1 float32, 2 uint8,
      * 3 int8, 4 uint16, 5 int16, 6 int32, 7 int64, 10 float16, 11 float64, 16 bfloat16. */
     int32_t dtype, rank;

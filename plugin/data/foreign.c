@@ -4,6 +4,7 @@
  * the way of CSV files (foreign_rows.c). */
 #include "plugin/data/foreign.h"
 #include "ops/base/format.h"
+#include "ops/base/utf8.h"
 #include "plugin/data/csv.h"
 
 #include <stdarg.h>
@@ -120,6 +121,43 @@ void hn_foreign_end(struct hn_foreign_file *ff)
     memset(ff, 0, sizeof *ff);
 }
 
+static hone_status check_name(const struct hn_foreign_file *ff, int64_t j, struct hn_words *seen,
+                              hone_error *err)
+{
+    const char *name = ff->form.columns[j];
+    size_t n = name ? strnlen(name, NAME_MAX_BYTES) : NAME_MAX_BYTES;
+    struct hn_shown s;
+    if (n == NAME_MAX_BYTES)
+        return hn_foreign_blame(
+            ff, err, "gives column %lld (from 0) no name, or one that does not end", (long long)j);
+    if (!hn_utf8_all(name, n))
+        return hn_foreign_blame(ff, err,
+                                "gives column %lld (from 0) the name '%s', which is not UTF-8",
+                                (long long)j, hn_show(&s, name, n));
+    int64_t id = hn_words_add(seen, name, n);
+    if (id < 0) return hn_nomem(err, "the column names", n);
+    if (id == j) return HONE_OK;
+    return hn_foreign_blame(ff, err,
+                            "calls columns %lld and %lld (from 0) both '%s', wanted "
+                            "different names",
+                            (long long)id, (long long)j, hn_show(&s, name, n));
+}
+
+static hone_status check_names(const struct hn_foreign_file *ff, hone_error *err)
+{
+    struct hn_mem *mem = ff->arena.mem;
+    struct hn_arena arena;
+    struct hn_words seen;
+    hone_status st = HONE_OK;
+    hn_arena_init(&arena, mem);
+    hn_words_init(&seen, mem, &arena);
+    for (int64_t j = 0; st == HONE_OK && j < ff->form.n_columns; j++)
+        st = check_name(ff, j, &seen, err);
+    hn_words_free(&seen);
+    hn_arena_clear(&arena);
+    return st;
+}
+
 static hone_status check_table(const struct hn_foreign_file *ff, hone_error *err)
 {
     const hone_reader_form *form = &ff->form;
@@ -127,14 +165,8 @@ static hone_status check_table(const struct hn_foreign_file *ff, hone_error *err
         return hn_foreign_blame(ff, err, "found %lld columns, wanted 1 to %d",
                                 (long long)form->n_columns, COLUMNS_MAX);
     if (!form->columns) return hn_foreign_blame(ff, err, "gives its columns no names (NULL)");
-    for (int64_t j = 0; j < form->n_columns; j++)
-        if (!form->columns[j] || strnlen(form->columns[j], NAME_MAX_BYTES) == NAME_MAX_BYTES)
-            return hn_foreign_blame(ff, err,
-                                    "gives column %lld (from 0) no name, or one that does "
-                                    "not end",
-                                    (long long)j);
     if (form->rows < -1) return hn_foreign_blame(ff, err, "found %lld rows", (long long)form->rows);
-    return HONE_OK;
+    return check_names(ff, err);
 }
 
 static hone_status check_form(const struct hn_foreign_file *ff, hone_error *err)
@@ -201,7 +233,8 @@ const char *hn_foreign_bad_cell(const hone_cell *c)
     if (c->type != HONE_CELL_TEXT || !c->length) return NULL;
     if (!c->value.text) return "a text at NULL";
     if (c->length > TEXT_MAX) return "a text of more than 1 GiB";
-    return memchr(c->value.text, 0, c->length) ? "a text with a NUL byte" : NULL;
+    if (memchr(c->value.text, 0, c->length)) return "a text with a NUL byte";
+    return hn_utf8_all(c->value.text, c->length) ? NULL : "a text that is not UTF-8";
 }
 
 /* ---- arrays ---- */

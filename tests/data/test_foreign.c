@@ -347,13 +347,16 @@ END_TEST
 
 static const hone_cell odd[] = { { .type = 9 } },
                        null_text[] = { { .type = HONE_CELL_TEXT, .length = 4 } },
-                       nul_text[] = { TEXT("a\0b") },
+                       nul_text[] = { TEXT("a\0b") }, latin_text[] = { TEXT("gr\xFCn") },
+                       cut_text[] = { TEXT("gr\xC3") },
                        long_text[] = { { .type = HONE_CELL_TEXT,
                                          .value.text = "x",
                                          .length = SIZE_MAX / 2 } },
                        infinite[] = { NUMBER((double)INFINITY) }, large[] = { NUMBER(1e300) },
                        none[] = { MISSING }, word[] = { TEXT("hi") };
-static const char *const null_names[] = { "a", NULL }, *const twins[] = { "a", "a" };
+static const char *const null_names[] = { "a", NULL }, *const twins[] = { "a", "a" },
+                         *const called_like_none[] = { "", "b", "c0" },
+                         *const latin[] = { "a", "gr\xFCn" }, *const cut[] = { "a", "gr\xC3" };
 
 static void no_kind(void) { play.form.kind = 0; }
 static void no_columns(void) { play.form.n_columns = 0; }
@@ -361,6 +364,9 @@ static void many_columns(void) { play.form.n_columns = INT64_MAX; }
 static void no_names(void) { play.form.columns = NULL; }
 static void null_name(void) { play.form.columns = null_names, play.form.n_columns = 2; }
 static void same_names(void) { play.form.columns = twins, play.form.n_columns = 2; }
+static void empty_names(void) { play.form.columns = called_like_none, play.form.n_columns = 3; }
+static void name_latin(void) { play.form.columns = latin, play.form.n_columns = 2; }
+static void name_cut(void) { play.form.columns = cut, play.form.n_columns = 2; }
 static void negative_rows(void) { play.form.rows = -2; }
 static void huge_rows(void) { play.form.rows = INT64_MAX; }
 static void fewer_rows(void) { play.form.rows = 100; }
@@ -382,6 +388,8 @@ static void read_silent(void) { play.fail_at = 4, play.read_says = HONE_E_DATA; 
 static void odd_cell(void) { play.cells = odd, play.form.n_columns = play.n = 1; }
 static void cell_null(void) { play.cells = null_text, play.form.n_columns = play.n = 1; }
 static void cell_nul(void) { play.cells = nul_text, play.form.n_columns = play.n = 1; }
+static void cell_latin(void) { play.cells = latin_text, play.form.n_columns = play.n = 1; }
+static void cell_cut(void) { play.cells = cut_text, play.form.n_columns = play.n = 1; }
 static void cell_long(void) { play.cells = long_text, play.form.n_columns = play.n = 1; }
 static void cell_inf(void) { play.cells = infinite, play.form.n_columns = play.n = 1; }
 static void cell_large(void) { play.cells = large, play.form.n_columns = play.n = 1; }
@@ -413,7 +421,10 @@ static const struct {
     { many_columns, HONE_E_DATA, "found 9223372036854775807 columns, wanted 1 to 1048576" },
     { no_names, HONE_E_DATA, "gives its columns no names" },
     { null_name, HONE_E_DATA, "gives column 1 (from 0) no name" },
-    { same_names, HONE_E_DATA, "columns 0 and 1 (from 0) are both called 'a'" },
+    { same_names, HONE_E_DATA, "calls columns 0 and 1 (from 0) both 'a', wanted different names" },
+    { empty_names, HONE_E_DATA, "columns 0 and 2 (from 0) are both called 'c0'" },
+    { name_latin, HONE_E_DATA, "gives column 1 (from 0) the name 'gr.n', which is not UTF-8" },
+    { name_cut, HONE_E_DATA, "gives column 1 (from 0) the name 'gr.', which is not UTF-8" },
     { negative_rows, HONE_E_DATA, "found -2 rows" },
     { huge_rows, HONE_E_DATA, "gave 4 rows, and had said 9223372036854775807" },
     { fewer_rows, HONE_E_DATA, "gave 4 rows, and had said 100" },
@@ -431,6 +442,8 @@ static const struct {
     { odd_cell, HONE_E_DATA, "gave row 1, column 'age' a cell of no known type" },
     { cell_null, HONE_E_DATA, "gave row 1, column 'age' a text at NULL" },
     { cell_nul, HONE_E_DATA, "gave row 1, column 'age' a text with a NUL byte" },
+    { cell_latin, HONE_E_DATA, "gave row 1, column 'age' a text that is not UTF-8" },
+    { cell_cut, HONE_E_DATA, "gave row 1, column 'age' a text that is not UTF-8" },
     { cell_long, HONE_E_DATA, "a text of more than 1 GiB" },
     { cell_inf, HONE_E_DATA, "row 1, column 'age': found 'inf', wanted a finite float32 number" },
     { cell_large, HONE_E_DATA,

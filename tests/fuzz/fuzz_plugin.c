@@ -58,6 +58,7 @@ static hone_status play_open(const hone_host *host, const hone_reader_file *file
     form->n_columns = columns = count();
     for (int i = 0; i < NAMES; i++) {
         for (int k = 0; k < 3; k++) names[i][k] = (char)byte();
+        if (byte() % 8) (void)snprintf(names[i], sizeof *names, "n%d", i); /* all different */
         name[i] = byte() == 255 ? NULL : names[i];
     }
     form->columns = byte() == 255 || columns > NAMES ? NULL : name;
