@@ -252,14 +252,25 @@ HONE_CALL hone_plugin_load(hone_context *ctx, const char *path, hone_error *err)
 /* "plugins": path, hash, id, version, license, abi, readers (name, extensions, magic) and
  * ops (domain, type, since, attributes with their defaults) of each. */
 HONE_CALL hone_plugin_list(hone_context *ctx, hone_result **out, hone_error *err);
-/* Tries a plug-in out, in contexts of its own: loads and unloads it, and reads the samples (files that
- * its readers claim) twice, with each of its allocations failing once, in several threads, cut short
- * and damaged. HONE_OK also when it does not pass: read "passed" and "checks" (check, file, passed,
- * text). step, which may be NULL, is told what comes next. A plug-in that crashes ends the process,
- * so `hone plugin check` does this in another one. */
-HONE_CALL hone_plugin_check(hone_context *ctx, const char *path, const char *const *samples,
-                            size_t n_samples, void (*step)(void *user, const char *what),
-                            void *user, hone_result **out, hone_error *err);
+typedef struct hone_plugin_check_opts {
+    size_t size;
+    const char *const *samples; /* files that its readers claim */
+    size_t n_samples;
+    /* Is told what comes next; may be NULL. */
+    void (*step)(void *user, const char *what);
+    /* Is asked after each call of the plug-in (but those of several threads, then after all) what that
+     * left changed in the process, and gives it ("the umask"; kept no longer than until it is asked
+     * again), or NULL: nothing. The library itself looks at none of it. NULL: that is not checked. */
+    const char *(*changed)(void *user);
+    void *user;
+} hone_plugin_check_opts;
+/* Tries a plug-in out, in contexts of its own: loads and unloads it, computes with its operators, and
+ * reads the samples twice, with each of its allocations failing once, in several threads, cut short
+ * and damaged. HONE_OK also when it does not pass: read "passed" and "checks" (check, file or op,
+ * passed, text). A plug-in that crashes ends the process, so `hone plugin check` does this in another
+ * one. opts may be NULL. */
+HONE_CALL hone_plugin_check(hone_context *ctx, const char *path, const hone_plugin_check_opts *opts,
+                            hone_result **out, hone_error *err);
 
 /* ---- training and use ------------------------------------------------------------------------ */
 

@@ -31,8 +31,11 @@
  *   what init and open hand out, not in globals. alloc and release may be called from any thread,
  *   log and fail only from the one that is being served.
  * - Errors. A function that fails returns what host->fail returned; err is never NULL. A call that
- *   failed handed out nothing: what it had taken, it gives back itself. Do not print, exit, change
- *   signal handlers or the locale, or let a C++ exception out.
+ *   failed handed out nothing: what it had taken, it gives back itself. Do not print, exit or let a
+ *   C++ exception out.
+ * - Process. It is the host's. Each call, and loading the file, leaves as they were: handlers and mask
+ *   of signals, rounding, traps and denormal numbers of floating-point arithmetic (linked with
+ *   -ffast-math a file changes these by being loaded), locale, working directory, umask.
  * - Memory. host->alloc counts against the host's budget and may fail at any time; use it for what
  *   grows with the data. What is left when close has returned is a leak, which the check reports. */
 #ifndef HONE_PLUGIN_H

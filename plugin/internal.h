@@ -25,6 +25,9 @@ struct hone_context {
     struct hn_custom_op *ops;   /* theirs, for models */
     long
         plugin_fail_at; /* hone_plugin_check: their allocation that fails while one is loaded; 0: none */
+    void (*plugin_called)(void *user,
+                          const char *call); /* likewise: told of what was called; may be NULL */
+    void *plugin_called_user;
 };
 /* A hash of 128 bits as 32 hexadecimal digits; returns text. */
 const char *hn_hash_text(const unsigned char hash[16], char text[33]);

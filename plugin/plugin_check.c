@@ -10,7 +10,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { ALLOCATIONS = 100000 };
+enum { ALLOCATIONS = 100000, WATCHED_READS = 4 };
 
 struct reading { /* one file, read once */
     hone_status st;
@@ -26,7 +26,7 @@ void hn_check_begin(struct hn_check *c, const char *name, const char *key, const
 {
     char text[512];
     (void)snprintf(text, sizeof text, "%s%s%.400s", name, of ? ": " : "", of ? of : "");
-    if (c->step) c->step(c->user, text);
+    if (c->opts.step) c->opts.step(c->opts.user, text);
     hn_result_object(c->r, NULL);
     hn_result_string(c->r, "check", name);
     if (of) hn_result_string(c->r, key, of);
@@ -47,16 +47,39 @@ static void end_error(struct hn_check *c, const hone_error *e)
     hn_check_end(c, text, NULL);
 }
 
+void hn_watched(struct hn_check *c, const char *call)
+{
+    if (!c->opts.changed || c->crowded) return;
+    const char *what = c->opts.changed(c->opts.user);
+    if (!what || c->found[0]) return;
+    (void)snprintf(c->found, sizeof c->found, "%s changes %.200s and leaves it so", call, what);
+    if (!strcmp(c->found, c->loading)) c->found[0] = '\0';
+}
+
+void hn_watch_told(struct hn_check *c, const char *key, const char *of)
+{
+    if (!c->opts.changed) return;
+    hn_check_begin(c, "the process is left as it was", key, of);
+    hn_check_end(c, c->found[0] ? c->found : NULL, NULL);
+    if (!of) memcpy(c->loading, c->found, sizeof c->loading);
+    c->found[0] = '\0';
+}
+
+static void was_called(void *user, const char *call) { hn_watched(user, call); }
+
 /* ---- contexts and files ---------------------------------------------------------------------------------------------- */
 
-static hone_status open_context(const struct hn_check *c, hone_context **out, hone_error *err)
+static hone_status open_context(struct hn_check *c, hone_context **out, hone_error *err)
 {
     const hone_context_opts opts = { .size = sizeof opts,
                                      .alloc = c->ctx->mem.alloc,
                                      .release = c->ctx->mem.release,
                                      .alloc_user = c->ctx->mem.user,
                                      .memory_budget = c->ctx->mem.budget };
-    return hn_context_create_with(&opts, c->ctx->io, out, err);
+    HN_TRY(hn_context_create_with(&opts, c->ctx->io, out, err));
+    (*out)->plugin_called = was_called;
+    (*out)->plugin_called_user = c;
+    return HONE_OK;
 }
 
 static void digest_cell(XXH3_state_t *s, const hone_cell *cell)
@@ -69,20 +92,39 @@ static void digest_cell(XXH3_state_t *s, const hone_cell *cell)
     if (cell->length) XXH3_64bits_update(s, cell->value.text, cell->length);
 }
 
-static hone_status digest_rows(struct hn_foreign_file *ff, XXH3_state_t *s, struct reading *out)
+/* Cell i of the block is not as it must be. */
+static hone_status bad_cell(const struct hn_foreign_file *ff, struct reading *out, int64_t i,
+                            const char *why)
+{
+    const char *name = ff->form.columns[i % out->columns];
+    struct hn_shown s;
+    return hn_foreign_blame(ff, &out->e, "gave row %lld, column '%s' %s",
+                            (long long)(out->rows + i / out->columns + 1),
+                            hn_show(&s, name, strlen(name)), why);
+}
+
+/* The first blocks are watched, and the last. */
+static hone_status read_block(struct hn_check *c, struct hn_foreign_file *ff, int n,
+                              hone_reader_rows *rows, hone_error *err)
+{
+    hone_status st = hn_foreign_read(ff, rows, err);
+    if (n < WATCHED_READS || st != HONE_OK || !rows->n) hn_watched(c, "read");
+    return st;
+}
+
+static hone_status digest_rows(struct hn_check *c, struct hn_foreign_file *ff, XXH3_state_t *s,
+                               struct reading *out)
 {
     hone_reader_rows rows;
     size_t row = (size_t)out->columns * hn_dtype_size((enum hn_dtype)ff->form.dtype);
-    for (;; out->rows += rows.n) {
-        HN_TRY(hn_foreign_read(ff, &rows, &out->e));
+    for (int n = 0;; out->rows += rows.n) {
+        HN_TRY(read_block(c, ff, n, &rows, &out->e));
+        n += n < WATCHED_READS;
         if (!rows.n) break;
         if (out->kind == HONE_READER_ARRAY) XXH3_64bits_update(s, rows.data, (size_t)rows.n * row);
         for (int64_t i = 0; out->kind == HONE_READER_TABLE && i < rows.n * out->columns; i++) {
             const char *why = hn_foreign_bad_cell(&rows.cells[i]);
-            if (why)
-                return hn_foreign_blame(ff, &out->e, "gave row %lld, column %lld (from 0) %s",
-                                        (long long)(out->rows + i / out->columns + 1),
-                                        (long long)(i % out->columns), why);
+            if (why) return bad_cell(ff, out, i, why);
             digest_cell(s, &rows.cells[i]);
         }
     }
@@ -110,17 +152,19 @@ static hone_status digest_form(struct hn_foreign_file *ff, XXH3_state_t *s, stru
     return HONE_OK;
 }
 
-static void read_all(struct hn_foreign_file *ff, struct reading *out)
+static void read_all(struct hn_check *c, struct hn_foreign_file *ff, struct reading *out)
 {
     XXH3_state_t s;
     XXH3_INITSTATE(&s);
     XXH3_64bits_reset(&s);
     *out = (struct reading){ .st = HONE_OK };
     out->st = hn_foreign_open(ff, &out->e);
+    hn_watched(c, "open");
     if (out->st == HONE_OK) out->st = digest_form(ff, &s, out);
-    if (out->st == HONE_OK) out->st = digest_rows(ff, &s, out);
+    if (out->st == HONE_OK) out->st = digest_rows(c, ff, &s, out);
     out->hash = XXH3_64bits_digest(&s);
     hn_foreign_close(ff);
+    hn_watched(c, "close");
 }
 
 static int same(const struct reading *a, const struct reading *b)
@@ -129,8 +173,8 @@ static int same(const struct reading *a, const struct reading *b)
 }
 
 /* In a context of its own: what it reads, and what is left of its memory. */
-static void read_alone(const struct hn_check *c, const char *file, long fail_at,
-                       struct reading *out, long *hits, size_t *left)
+static void read_alone(struct hn_check *c, const char *file, long fail_at, struct reading *out,
+                       long *hits, size_t *left)
 {
     hone_context *ctx = NULL;
     struct hn_foreign_file ff = { .by = NULL };
@@ -148,7 +192,7 @@ static void read_alone(const struct hn_check *c, const char *file, long fail_at,
     if (out->st == HONE_OK) {
         size_t before = atomic_load(&ctx->plugins->live);
         ctx->plugins->fail_at = fail_at;
-        read_all(&ff, out);
+        read_all(c, &ff, out);
         *hits = fail_at && atomic_load(&ctx->plugins->calls) >= fail_at;
         ctx->plugins->fail_at = 0;
         *left = atomic_load(&ctx->plugins->live) - before;
@@ -160,7 +204,7 @@ static void read_alone(const struct hn_check *c, const char *file, long fail_at,
 /* ---- checks ---------------------------------------------------------------------------------------------------------- */
 
 /* Loads it fail_at-th allocation of init failing; bytes that are left when it is gone. */
-static hone_status load_once(const struct hn_check *c, long fail_at, int *hit, size_t *left,
+static hone_status load_once(struct hn_check *c, long fail_at, int *hit, size_t *left,
                              hone_error *err)
 {
     hone_context *ctx;
@@ -223,7 +267,7 @@ static void check_allocations(struct hn_check *c, const char *file, const struct
 }
 
 struct race {
-    const struct hn_check *c;
+    struct hn_check *c;
     const char *file;
     struct reading r[HN_CHECK_THREADS];
 };
@@ -248,17 +292,21 @@ static void check_threads(struct hn_check *c, const char *file, const struct rea
         end_error(c, &e);
         return;
     }
+    c->crowded = 1;
     hn_pool_run(pool, HN_CHECK_THREADS, race_one, &race);
     hn_pool_destroy(pool);
+    c->crowded = 0;
+    hn_watched(c, "one of several threads");
     for (int i = 0; i < HN_CHECK_THREADS; i++)
         if (!same(&race.r[i], want)) why = "a thread read something else";
     hn_check_end(c, why, NULL);
 }
 
 /* The first n bytes of the contents alone, in a block that ends with them, one of them changed where flip >= 0. */
-static hone_status read_piece(struct hn_foreign_file *ff, struct hn_mem *mem, size_t n, long flip,
+static hone_status read_piece(struct hn_check *c, struct hn_foreign_file *ff, size_t n, long flip,
                               struct reading *out)
 {
+    struct hn_mem *mem = &c->ctx->mem;
     const hone_reader_file whole = ff->file;
     unsigned char *piece = hn_alloc(mem, n);
     if (!piece) return hn_nomem(&out->e, "a part of a file", n);
@@ -267,7 +315,7 @@ static hone_status read_piece(struct hn_foreign_file *ff, struct hn_mem *mem, si
     ff->file.path = NULL;
     ff->file.bytes = piece;
     ff->file.n_bytes = n;
-    read_all(ff, out);
+    read_all(c, ff, out);
     ff->file = whole;
     hn_free(mem, piece);
     return HONE_OK;
@@ -285,17 +333,17 @@ static void check_damage(struct hn_check *c, struct hn_foreign_file *ff, const c
     size_t before = atomic_load(&p->live);
     hn_check_begin(c, "contents cut short", "file", file);
     for (size_t i = 0; st == HONE_OK && i < sizeof cut / sizeof *cut; i++)
-        if (cut[i] && cut[i] < n) st = read_piece(ff, &c->ctx->mem, cut[i], -1, &r);
+        if (cut[i] && cut[i] < n) st = read_piece(c, ff, cut[i], -1, &r);
     if (atomic_load(&p->live) != before) why = "memory of the host is not released";
     hn_check_end(c, st == HONE_OK ? why : e.text, NULL);
     hn_check_begin(c, "contents with a wrong byte", "file", file);
     for (long i = 0; st == HONE_OK && i < 256; i++)
-        st = read_piece(ff, &c->ctx->mem, n, i < 128 ? i : (long)(n / 128) * (i - 128), &r);
+        st = read_piece(c, ff, n, i < 128 ? i : (long)(n / 128) * (i - 128), &r);
     if (atomic_load(&p->live) != before) why = "memory of the host is not released";
     hn_check_end(c, st == HONE_OK ? why : e.text, NULL);
 }
 
-static void check_file(struct hn_check *c, hone_context *ctx, const char *file)
+static void check_readings(struct hn_check *c, hone_context *ctx, const char *file)
 {
     struct reading first, second;
     struct hn_foreign_file ff;
@@ -327,35 +375,49 @@ static void check_file(struct hn_check *c, hone_context *ctx, const char *file)
     hn_foreign_end(&ff);
 }
 
-static void check_offers(struct hn_check *c, const char *const *samples, size_t n)
+static void check_file(struct hn_check *c, hone_context *ctx, const char *file)
+{
+    check_readings(c, ctx, file);
+    hn_watch_told(c, "file", file);
+}
+
+static void check_offers(struct hn_check *c)
 {
     hone_context *ctx;
     hone_error e = { .code = HONE_OK };
     if (open_context(c, &ctx, &e) != HONE_OK) return;
     if (hone_plugin_load(ctx, c->path, &e) == HONE_OK) {
         hn_check_ops(c, ctx->plugins->ops, ctx->plugins->n_ops);
-        for (size_t i = 0; i < n; i++) check_file(c, ctx, samples[i]);
+        for (size_t i = 0; i < c->opts.n_samples; i++) check_file(c, ctx, c->opts.samples[i]);
     }
     hone_context_destroy(ctx);
 }
 
-static hone_status check_plugin(hone_context *ctx, const char *path, const char *const *samples,
-                                size_t n_samples, void (*step)(void *user, const char *what),
-                                void *user, hone_result **out, hone_error *err)
+static void check_all(struct hn_check *c)
 {
-    struct hn_check c = { .ctx = ctx, .path = path, .step = step, .user = user };
     hone_context *shown;
-    HN_TRY(hn_result_create(ctx, "hone.plugin_check/1", out, err));
-    c.r = *out;
-    hn_result_array(c.r, "checks");
-    check_load(&c);
-    if (!c.failed) check_offers(&c, samples, n_samples);
-    hn_result_close(c.r);
-    if (!c.failed && open_context(&c, &shown, NULL) == HONE_OK) {
-        if (hone_plugin_load(shown, path, NULL) == HONE_OK) hn_plugins_result(c.r, shown);
+    hn_result_array(c->r, "checks");
+    check_load(c);
+    int loads = !c->failed;
+    hn_watch_told(c, "file", NULL);
+    if (loads) check_offers(c);
+    hn_result_close(c->r);
+    if (!c->failed && open_context(c, &shown, NULL) == HONE_OK) {
+        if (hone_plugin_load(shown, c->path, NULL) == HONE_OK) hn_plugins_result(c->r, shown);
         hone_context_destroy(shown);
     }
-    hn_result_bool(c.r, "passed", !c.failed);
+    hn_result_bool(c->r, "passed", !c->failed);
+}
+
+static hone_status check_plugin(hone_context *ctx, const char *path,
+                                const hone_plugin_check_opts *opts, hone_result **out,
+                                hone_error *err)
+{
+    struct hn_check c = { .ctx = ctx, .path = path };
+    if (opts) memcpy(&c.opts, opts, opts->size < sizeof c.opts ? opts->size : sizeof c.opts);
+    HN_TRY(hn_result_create(ctx, "hone.plugin_check/1", out, err));
+    c.r = *out;
+    check_all(&c);
     hone_status st = hn_result_done(c.r, err);
     if (st == HONE_OK) return HONE_OK;
     hone_result_destroy(*out);
@@ -363,10 +425,9 @@ static hone_status check_plugin(hone_context *ctx, const char *path, const char 
     return st;
 }
 
-hone_status hone_plugin_check(hone_context *ctx, const char *path, const char *const *samples,
-                              size_t n_samples, void (*step)(void *user, const char *what),
-                              void *user, hone_result **out, hone_error *err)
+hone_status hone_plugin_check(hone_context *ctx, const char *path,
+                              const hone_plugin_check_opts *opts, hone_result **out,
+                              hone_error *err)
 {
-    return hn_nomem_why(&ctx->mem,
-                        check_plugin(ctx, path, samples, n_samples, step, user, out, err), err);
+    return hn_nomem_why(&ctx->mem, check_plugin(ctx, path, opts, out, err), err);
 }

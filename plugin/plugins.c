@@ -266,12 +266,18 @@ static hone_status check_descriptor(struct hn_plugin *p, hone_error *err)
     return HONE_OK;
 }
 
+static void told(const struct hn_plugin *p, const char *call)
+{
+    if (p->ctx->plugin_called) p->ctx->plugin_called(p->ctx->plugin_called_user, call);
+}
+
 static hone_status call_init(struct hn_plugin *p, hone_error *err)
 {
     hone_error e = { .code = HONE_OK };
     p->in_init = 1;
     hone_status st = p->desc->init(&p->host, &p->state, &e);
     p->in_init = 0;
+    told(p, "init");
     if (st == HONE_OK) return HONE_OK;
     e.where[sizeof e.where - 1] = e.text[sizeof e.text - 1] = '\0';
     p->desc = NULL; /* there is nothing to undo */
@@ -295,6 +301,7 @@ static hone_status load(struct hn_plugin *p, const char *wanted, hone_error *err
     HN_TRY(st);
     HN_TRY(check_hash(p, wanted, err));
     p->so = dlopen(p->path, RTLD_NOW | RTLD_LOCAL);
+    told(p, "loading the file");
     if (!p->so) {
         const char *why = dlerror();
         return hn_fail(err, HONE_E_USAGE, p->path, "cannot be loaded: %s", why ? why : "unknown");
@@ -307,6 +314,7 @@ static void unload(struct hn_plugin *p)
 {
     struct hn_mem *m = &p->ctx->mem;
     if (p->desc && p->full.deinit) p->full.deinit(p->state);
+    told(p, "deinit");
     for (; p->n_readers; p->n_readers--) { /* the next plug-in's follow */
         struct hn_foreign *next = p->readers->next;
         hn_free(m, p->readers);
@@ -318,6 +326,7 @@ static void unload(struct hn_plugin *p)
         p->ops = next;
     }
     if (p->so) dlclose(p->so);
+    told(p, "unloading the file");
     hn_free(m, p->path);
     hn_free(m, p);
 }

@@ -3,6 +3,7 @@
  * hone plugin: what a plug-in offers, and whether it keeps to the rules. It is tried out in a child process, so that one that
  * crashes or hangs is a finding like any other, with the check it was at. */
 #include "tools/cli.h"
+#include "tools/process_watch.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -58,7 +59,20 @@ static int list(struct cli *c)
 
 /* ---- check ---- */
 
-static void note_step(void *step, const char *what) { snprintf(step, STEP, "%s", what); }
+struct trial {  /* in the child */
+    char *step; /* the parent reads it */
+    struct process_watch *watch;
+};
+
+static void note_step(void *user, const char *what)
+{
+    snprintf(((struct trial *)user)->step, STEP, "%s", what);
+}
+
+static const char *note_call(void *user)
+{
+    return process_watch_look(((struct trial *)user)->watch);
+}
 
 /* In the child: the result, or the error, as JSON into the pipe. */
 static int child(struct cli *c, int fd, char *step)
@@ -66,12 +80,20 @@ static int child(struct cli *c, int fd, char *step)
     hone_result *r = NULL;
     alarm(LIMIT_SECONDS);
     dup2(STDERR_FILENO, STDOUT_FILENO); /* what a plug-in prints is no result */
+    struct trial trial = { step, process_watch_new() };
+    if (!trial.watch) return EXIT_INTERNAL;
+    const hone_plugin_check_opts opts = { .size = sizeof opts,
+                                          .samples = c->args + 2,
+                                          .n_samples = (size_t)(c->n_args - 2),
+                                          .step = note_step,
+                                          .changed = note_call,
+                                          .user = &trial };
     json_t *tree = NULL;
-    if (hone_plugin_check(c->ctx, c->args[1], c->args + 2, (size_t)(c->n_args - 2), note_step, step,
-                          &r, &c->err) == HONE_OK)
+    if (hone_plugin_check(c->ctx, c->args[1], &opts, &r, &c->err) == HONE_OK)
         tree = result_tree(c, r);
     int bad = !tree || json_dumpfd(tree, fd, JSON_COMPACT) != 0;
     json_decref(tree);
+    free(trial.watch);
     close(fd);
     return bad ? EXIT_INTERNAL : 0;
 }

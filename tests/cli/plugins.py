@@ -6,6 +6,7 @@ is wrong; what is no plug-in, or a wrong one, is refused by name."""
 import csv
 import json
 import os
+import platform
 import random
 import re
 import shutil
@@ -327,33 +328,48 @@ ROUGH = {
     "Torn": (1, "FAILED contents cut short", "signal 6"),
     "Leak": (1, "FAILED read", "memory of the host is not released"),
     "Random": (1, "FAILED read again", "the second reading gives something else"),
-    "Odd": (1, "FAILED read", "gave row 1, column 0 (from 0) a cell of no known type"),
+    "Odd": (1, "FAILED read", "gave row 1, column 'byte' a cell of no known type"),
+    "Twins": (1, "FAILED read", "calls columns 0 and 1 (from 0) both 'byte', wanted different names"),
+    "Named": (1, "FAILED read", "gives column 0 (from 0) the name 'gr.n', which is not UTF-8"),
+    "Coded": (1, "FAILED read", "gave row 4, column 'byte' a text that is not UTF-8"),
     "Careless": (1, "FAILED allocations that fail", "no error, but other rows"),
     "Wrong": (1, "FAILED allocations that fail", "another error than HONE_E_NOMEM"),
     "Announce": (1, "FAILED read", "gave 14 rows, and had said 1000"),
 }
+LEFT = "FAILED the process is left as it was"
+ROUGH |= {word: (1, LEFT, f"{what} and leaves it so") for word, what in (
+    ("Handler", "open changes the handler of signal 10 (User defined signal 1)"), ("Mask", "open changes the signal mask"), ("Rounding", "open changes the rounding mode"),
+    *([("Traps", "open changes the floating-point traps")] if platform.machine() == "x86_64" else []), ("Words", "open changes the locale"),
+    ("Folder", "open changes the working directory"), ("Umask", "open changes the umask"), ("During", "read changes the signal mask"),
+    ("After", "close changes the umask"))}
 
 
 def test_check():
     """hone plugin check finds what breaks the rules, and lives when the plug-in does not."""
     def build(name, *args):
-        r = cc("-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", *args, "-o", tmp / name, HERE / "rough.c")
+        r = cc("-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", *args, "-o", tmp / name, HERE / "rough.c", "-lm")
         check(f"{name} builds", r.returncode == 0, r.stderr)
         return tmp / name
     so = build("rough.so")
     env = dict(os.environ, ASAN_OPTIONS="handle_segv=0:handle_abort=0:detect_leaks=0") # what is wrong is the plug-in's
     for word, (want, *texts) in ROUGH.items():
         (tmp / f"{word}.rough").write_text(f"{word} rows\n")
-        code(f"check {word}", hone("plugin", "check", so, tmp / f"{word}.rough", env=env), want, *texts, f"{word}.rough")
+        r = hone("plugin", "check", so, tmp / f"{word}.rough", env=env)
+        code(f"check {word}", r, want, *texts, f"{word}.rough")
+        check(f"check {word}: nothing else of the process", r.out.count(LEFT) == texts.count(LEFT), r.out)
     r = hone("plugin", "check", so, tmp / "Good.rough", "--json")
     code("check --json", r, 0)
-    check("all of it passed", r.json["passed"] and len(r.json["checks"]) == 8 and all(c["passed"] for c in r.json["checks"]), r.json["checks"])
+    check("all of it passed", r.json["passed"] and len(r.json["checks"]) == 10 and all(c["passed"] for c in r.json["checks"]), r.json["checks"])
     r = hone("plugin", "check", so, tmp / "Segfault.rough", "--json", env=env)
     check("a crash in JSON", (r.code, r.json["passed"], r.json["signal"]) == (1, False, 11), r.json)
     code("no file", hone("plugin", "check", so), 0, "no file was given")
     code("a file of nobody's", hone("plugin", "check", so, tmp / "y.csv"), 1, "no reader of the plug-in claims it")
     code("a leak of init's", hone("plugin", "check", build("leak.so", "-DROUGH_LEAK"), env=env), 1, "FAILED load and unload", "is not released")
     code("a crash in init", hone("plugin", "check", build("crash.so", "-DROUGH_INIT"), env=env), 1, "FAILED load and unload", "signal 11")
+    for name, what in (("MASK", "init changes the signal mask"), ("LOAD", "loading the file changes the handler of signal 10"),
+                       ("DEINIT", "deinit changes the umask")):
+        r = hone("plugin", "check", build(f"{name}.so", f"-DROUGH_{name}"), tmp / "Good.rough", env=env)
+        code(f"{name}: the process", r, 1, f"{LEFT}: {what}", "ok     read again")
     code("no plug-in", hone("plugin", "check", build_bad("BAD_MAJOR")), 1, "is built for plug-in ABI 9.4")
     code("the example", hone("plugin", "check", SO, tmp / "train.db", tmp / "xy.db:x", tmp / "xy.db.gz:x"), 0, "a table of 300 rows, 6 columns")
     code("the other example", hone("plugin", "check", JSONL, tmp / "train.jsonl", tmp / "val.jsonl.gz"), 0, "a table of 300 rows, 6 columns")
