@@ -179,9 +179,14 @@ typedef struct hone_reader_interface {
  * any other activation, on the CPU (a GPU refuses it by the node's name), and is written back with its
  * nodes as they came: whoever runs the result needs what ran the file before. A file that brings a
  * function of that name and domain needs no plug-in: its body counts.
- * The functions are called from several threads at once and must depend on nothing but what they get.
- * a: the attributes in the order below. Results lie apart from operands. backward gives dy[i] f'(x[i]).
- * The 32s may be NULL: then the 64s are used, rounded once. */
+ * The functions are called from several threads at once and must depend on nothing but what they get;
+ * y[i] has the same bits wherever in the n it stands and wherever x and y begin (a batch is cut where
+ * threads meet). a: the attributes in the order below, with whatever values a model gives them: for
+ * those that mean nothing the result is NaN. Results lie apart from operands, and nothing is written
+ * but the n of them. backward gives dy[i] f'(x[i]), also with attributes that are not the defaults.
+ * The 32s may be NULL: then the 64s are used, rounded once.
+ * The check tries each attribute at a half, 0.8, 1.25 and 2 times its default (of 0: from -0.5 to 0.5)
+ * for x between -3.2 and 3.2, and n from 1 to 67 and 257. With the defaults all results are numbers. */
 typedef struct hone_op {
     size_t size;
     const char *domain, *type; /* "org.example", "Snake" */

@@ -202,20 +202,31 @@ def checked():
     r = hone("plugin", "check", SO)
     check("plugin check", r.returncode == 0 and "ok     gradient: hone.example.Snake: largest error" in r.stdout and "operator hone.example.Snake from version 1, alpha (1)" in r.stdout,
           r.stdout + r.stderr)
-    wrong = {"gradient": ("1 + sin(2 * a[0]", "1 + cos(2 * a[0]", "backward64 gives a slope of"),
-             "float32 beside float64": ("float s = sinf(alpha", "float s = cosf(alpha", "forward32 gives"),
-             "element by element": ("y[i] = x[i] + s * s / a[0];", "y[i] = x[i] + s * s / a[0]; if (n == 1) y[i] += 1e-9;", "depends on more than x"),
-             "gradient ": ("double s = sin(a[0]", "double s = *(volatile double *)0 + sin(a[0]", "signal 11")}
+    last = "y[i] = x[i] + s * s / alpha;"
+    wrong = [("gradient", "1 + sin(2 * a[0]", "1 + cos(2 * a[0]", "backward64 gives a slope of"),
+             ("gradient", "1 + sin(2 * a[0] *", "1 + sin(2 *", "with alpha = 0.5 backward64 gives a slope of"),
+             ("float32 beside float64", "float s = sinf(alpha", "float s = cosf(alpha", "forward32 gives"),
+             ("float32 beside float64", "twice = 2 * (float)a[0]", "twice = 2 + 0 * (float)a[0]", "with alpha = 0.5 backward32 gives"),
+             ("element by element", "y[i] = x[i] + s * s / a[0];", "y[i] = x[i] + s * s / a[0]; if (n == 1) y[i] += 1e-9;", "depends on more than x"),
+             ("lengths and starts", last, last + " if (n % 8 == 5 && i == n - 1) y[i] = 0;", "forward32 (n = 5) gives 0 for element 4 (from 0)"),
+             ("lengths and starts", last, last + " if (n == 67 && i == 8) y[i] += 1e-6f;", "forward32 (n = 67) gives"),
+             ("lengths and starts", "(1 + sinf(twice * x[i]));", "(1 + sinf(twice * x[i])); if (n % 8 == 1) dx[n] = 0;",
+              "backward32 (n = 1) writes beyond the end of its result"),
+             ("lengths and starts", "(1 + sin(2 * a[0] * x[i]));", "(1 + sin(2 * a[0] * x[i])); if ((size_t)x % 16) dx[n - 1] *= 1.5;",
+              "backward64 (n = 1, not aligned) gives"),
+             ("lengths and starts", "y[i] = x[i] + s * s / a[0];", "y[i] = x[i] + s * s / a[0]; ((double *)x)[i] = y[i];", "forward64 (n = 1) changes x"),
+             ("lengths and starts", "double s = sin(a[0]", "double s = *(volatile double *)0 + sin(a[0]", "signal 11"),
+             ("the process is left as it was", "const float twice", "fesetround(FE_UPWARD); const float twice", "backward32 changes the rounding mode")]
     env = dict(os.environ, CPATH=str(tmp / "include"))
     quiet = dict(os.environ, ASAN_OPTIONS="handle_segv=0")
-    for k, (name, (before, after, text)) in enumerate(wrong.items()):
-        source = (tmp / "snake.c").read_text()
+    for k, (name, before, after, text) in enumerate(wrong):
+        source = "#include <fenv.h>\n" + (tmp / "snake.c").read_text()
         check(f"{name}: there is such a line", before in source)
         (tmp / f"wrong{k}.c").write_text(source.replace(before, after))
         c = subprocess.run(["cc", "-shared", "-fPIC", "-o", f"wrong{k}.so", f"wrong{k}.c", "-lm"], cwd=tmp, env=env, capture_output=True, text=True)
         check(f"{name}: builds", c.returncode == 0, c.stderr)
         r = subprocess.run([str(_common.HONE), "plugin", "check", str(tmp / f"wrong{k}.so")], env=quiet, capture_output=True, text=True)
-        check(f"{name}: found", r.returncode == 1 and f"FAILED {name.strip()}: hone.example.Snake" in r.stdout and text in r.stdout, r.stdout + r.stderr)
+        check(f"{name}: found", r.returncode == 1 and f"FAILED {name}: hone.example.Snake" in r.stdout and text in r.stdout, r.stdout + r.stderr)
 
 
 build()
