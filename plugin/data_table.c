@@ -49,20 +49,32 @@ static hone_status part_of_list(struct table *t, const hone_params *p, const cha
     return HONE_OK;
 }
 
+/* What the input (NULL: the only one) wants its columns as. */
+static enum hn_part_kind kind_for(const struct hn_opener *o, const char *input)
+{
+    const struct hn_graph *g = o->model ? hn_model_graph((hone_model *)(uintptr_t)o->model) : NULL;
+    for (size_t i = 0; g && i < g->n_inputs; i++) {
+        const struct hn_value *v = &g->values[g->inputs[i]];
+        if (input ? !strcmp(v->name, input) : g->n_inputs == 1)
+            return v->dtype == HN_STR ? HN_PART_TEXT : HN_PART_NUMBERS;
+    }
+    return HN_PART_NUMBERS;
+}
+
 /* --input NAME=COL,COL,… */
-static hone_status part_of_input(struct table *t, struct hn_mem *m, const char *item,
+static hone_status part_of_input(const struct hn_opener *o, struct table *t, const char *item,
                                  hone_error *err)
 {
     if (t->n == HN_TABLES)
         return hn_fail(err, HONE_E_BUDGET, "input", "more than %d inputs are named", HN_TABLES);
-    char *text = t->text[t->n] = hn_strdup(m, item);
+    char *text = t->text[t->n] = hn_strdup(&o->ctx->mem, item);
     if (!text) return hn_nomem(err, "an input's columns", strlen(item));
     char *eq = strchr(text, '=');
     if (!eq || eq == text || !eq[1])
         return hn_fail(err, HONE_E_USAGE, "input", "found '%s', wanted INPUT=COLUMN,…", item);
     *eq = 0;
     t->value[t->n] = text;
-    t->part[t->n].kind = HN_PART_NUMBERS;
+    t->part[t->n].kind = kind_for(o, text);
     for (char *p = eq + 1; p;) {
         char *comma = strchr(p, ',');
         if (comma) *comma = 0;
@@ -84,6 +96,7 @@ static hone_status parts_by_name(struct hn_opener *o, struct table *t, int soft,
         const char *name = g->values[g->inputs[i]].name;
         t->value[t->n] = t->text[t->n] = hn_strdup(&o->ctx->mem, name);
         if (!t->value[t->n]) return hn_nomem(err, "an input's column", strlen(name));
+        t->part[t->n].kind = kind_for(o, name);
         if (!soft) name = o->d->role[HONE_TRAIN].x[i].a.columns[0].name;
         t->part[t->n].by_name = soft;
         HN_TRY(add_column(t, soft ? t->value[t->n] : name, err));
@@ -99,13 +112,13 @@ static enum hn_dtype real_of(const struct hn_opener *o)
 }
 
 /* A part of the columns that a record, or the training table, has for an input. */
-static hone_status part_of_known(struct table *t, struct hn_mem *m, const char *input,
+static hone_status part_of_known(const struct hn_opener *o, struct table *t, const char *input,
                                  hone_error *err)
 {
-    char *text = t->text[t->n] = hn_strdup(m, input);
+    char *text = t->text[t->n] = hn_strdup(&o->ctx->mem, input);
     if (!text) return hn_nomem(err, "an input's name", strlen(input));
     t->value[t->n] = text;
-    t->part[t->n++].kind = HN_PART_NUMBERS;
+    t->part[t->n++].kind = kind_for(o, input);
     return HONE_OK;
 }
 
@@ -140,8 +153,7 @@ static hone_status parts_of_record(struct hn_opener *o, struct table *t, hone_er
     const size_t n = o->role == HONE_TRAIN ? g->n_inputs : train->n_x;
     for (size_t i = 0; i < n && all; i++)
         HN_TRY(part_of_known(
-            t, &o->ctx->mem,
-            o->role == HONE_TRAIN ? g->values[g->inputs[i]].name : train->x[i].value, err));
+            o, t, o->role == HONE_TRAIN ? g->values[g->inputs[i]].name : train->x[i].value, err));
     return HONE_OK;
 }
 
@@ -151,12 +163,12 @@ static hone_status input_parts(struct hn_opener *o, struct table *t, hone_error 
     const int first = o->role == HONE_TRAIN || !hn_param_s(p, "data")[0];
     const char *item;
     for (size_t i = 0; (item = hone_params_get(p, "input", i)); i++)
-        HN_TRY(part_of_input(t, &o->ctx->mem, item, err));
+        HN_TRY(part_of_input(o, t, item, err));
     if (!t->n) HN_TRY(parts_of_record(o, t, err));
     if (t->n) return HONE_OK;
     if ((first || o->by_name) && !hone_params_get(p, "features", 0))
         HN_TRY(parts_by_name(o, t, first, err));
-    return t->n && !first ? HONE_OK : part_of_list(t, p, "features", HN_PART_NUMBERS, err);
+    return t->n && !first ? HONE_OK : part_of_list(t, p, "features", kind_for(o, NULL), err);
 }
 
 /* A part of one column that is on every file, so that it never becomes a feature. */

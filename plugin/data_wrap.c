@@ -5,15 +5,15 @@
 #include "plugin/data_open.h"
 #include <stdio.h>
 
-/* Elements of a number type, or a label of text a row. */
-static hone_status tensor_of(const hone_array *h, const char *name, struct hn_tensor *t,
-                             hone_error *err)
+/* Elements of a number type, or text: one label a row where it is no input. */
+static hone_status tensor_of(const hone_array *h, const char *name, int is_input,
+                             struct hn_tensor *t, hone_error *err)
 {
     *t = (struct hn_tensor){ .dtype = (enum hn_dtype)h->dtype,
                              .rank = 2,
                              .dims = { h->rows, h->per_row },
                              .data = h->data };
-    const int text = t->dtype == HN_STR && h->per_row == 1;
+    const int text = t->dtype == HN_STR && (is_input || h->per_row == 1);
     if (!text && t->dtype == HN_STR)
         return hn_fail(err, HONE_E_USAGE, name,
                        "found HONE_STR with %lld elements a row, wanted numbers or one label a row",
@@ -61,10 +61,10 @@ static hone_status wrap_one(hone_data *d, const struct array_list *l, size_t i, 
     struct hn_tensor t;
     const hone_array *h = &l->of[i];
     const char *name = name_of(l, i, buf, sizeof buf);
-    HN_TRY(tensor_of(h, name, &t, err));
+    HN_TRY(tensor_of(h, name, !l->is_target, &t, err));
     HN_TRY(hn_role_add(&d->ctx->mem, &d->role[l->role], l->is_target, h->name, &a, err));
-    if (l->is_target && t.dtype == HN_STR)
-        HN_TRY(hn_array_wrap_text(&a->a, &d->ctx->mem, name, h->data, h->rows, err));
+    if (t.dtype == HN_STR)
+        HN_TRY(hn_array_wrap_texts(&a->a, &d->ctx->mem, name, &t, err));
     else
         HN_TRY(hn_array_wrap(&a->a, &d->ctx->mem, name, &t, 0, err));
     if (!h->name)
@@ -130,7 +130,7 @@ static hone_status weigh(hone_data *d, hone_role role, const hone_array *w, hone
     struct hn_role_data *r = &d->role[role];
     if (!r->n_x)
         return hn_fail(err, HONE_E_USAGE, "weights", "found no rows of this role to weigh");
-    HN_TRY(tensor_of(w, HN_WEIGHTS_NAME, &t, err));
+    HN_TRY(tensor_of(w, HN_WEIGHTS_NAME, 0, &t, err));
     HN_TRY(hn_array_wrap(&a, &d->ctx->mem, HN_WEIGHTS_NAME, &t, 0, err));
     hone_status st = hn_array_check_weights(&a, &r->x[0].a, err);
     if (st != HONE_OK) {

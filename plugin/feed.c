@@ -113,6 +113,8 @@ static hone_status check_role_inputs(struct hn_session *s, int role, hone_error 
                            name);
         if (!want || a->per_row == want) {
             HN_TRY(check_factor(s, i, a, err));
+            if (g->values[g->inputs[i]].dtype != HN_STR)
+                HN_TRY(hn_session_check_categories(s, i, a, NULL, err));
             continue;
         }
         hone_status st =

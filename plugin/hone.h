@@ -214,7 +214,7 @@ typedef enum hone_role {
 typedef struct hone_array { /* row-major, contiguous, [rows, per_row] */
     size_t size;
     const char *name; /* model input or output; NULL: by position */
-    /* inputs and numeric targets: any of numbers; HONE_STR: targets of one label a row */
+    /* any of numbers; HONE_STR (data: const char *const *): text inputs, and targets of one label a row */
     hone_dtype dtype;
     int64_t rows,
         per_row; /* per_row: elements of one row, whatever their shape: 784 of [1, 28, 28] */

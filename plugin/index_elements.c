@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which elements of an input's rows are indices of embeddings or categories: numbers that must not be scaled. Followed through what moves elements or
+ * Which elements of an input's rows are indices of embeddings or categories: numbers that must not be scaled, and that some encoders must know. Followed through what moves elements or
  * works on them one by one. */
+#include "ops/base/json.h"
 #include "ops/base/status.h"
 #include "ops/math/row.h"
 #include "plugin/session_own.h"
+#include <math.h>
 #include <string.h>
 
 struct tracer {
@@ -145,19 +147,6 @@ static int32_t categories(const struct tracer *t, const struct hn_graph *g, cons
     return -1;
 }
 
-static hone_status mark(struct tracer *t, const struct hn_op *op, int32_t v, uint8_t *is, int64_t n)
-{
-    const int32_t *x = list_of(t, v);
-    if (!x)
-        return hn_fail(
-            t->err, HONE_E_UNSUPPORTED, op->name,
-            "which elements of the inputs are indices here cannot be told: they cannot be "
-            "left out of scaling");
-    for (int64_t k = 0; k < per_row(t, v); k++)
-        if (x[k] > 0 && x[k] <= n) is[x[k] - 1] = 1;
-    return HONE_OK;
-}
-
 /* Whether there is anything to trace: most models look nothing up. */
 static int looks_up(const struct hn_graph *g)
 {
@@ -170,14 +159,18 @@ static int looks_up(const struct hn_graph *g)
     return 0;
 }
 
-hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
-                                      int64_t n, int64_t *found, hone_error *err)
+/* visit for every op that takes indices or categories, once it is known which elements of the input these are. */
+struct visitor {
+    hone_status (*visit)(struct tracer *t, const struct hn_op *op, int32_t v, void *user);
+    void *user;
+};
+
+static hone_status trace_input(const struct hn_session *s, size_t input, const struct visitor *each,
+                               hone_error *err)
 {
     const struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1, .labels = 1 };
     struct hn_program *p = NULL;
     struct tracer t = { .input = (int32_t)input, .err = err };
-    memset(is, 0, (size_t)n), *found = 0;
-    if (!looks_up(hn_model_graph(s->model))) return HONE_OK;
     HN_TRY(hn_lower(hn_model_graph(s->model), &opts, &p, err));
     hn_arena_init(&t.arena, &s->ctx->mem);
     t.p = p;
@@ -186,10 +179,94 @@ hone_status hn_session_index_elements(const struct hn_session *s, size_t input, 
         const struct hn_op *op = &p->ops[i];
         st = trace(&t, op);
         const int32_t v = categories(&t, hn_model_graph(s->model), op);
-        if (st == HONE_OK && v >= 0) st = mark(&t, op, v, is, n);
+        if (st == HONE_OK && v >= 0) st = each->visit(&t, op, v, each->user);
     }
-    for (int64_t k = 0; k < n; k++) *found += is[k];
     hn_arena_clear(&t.arena);
     hn_program_destroy(p, &s->ctx->mem);
     return st;
+}
+
+/* ---- which elements are indices ------------------------------------------------------------------------------------------- */
+
+struct marks {
+    uint8_t *is;
+    int64_t n;
+};
+
+static hone_status mark(struct tracer *t, const struct hn_op *op, int32_t v, void *user)
+{
+    const struct marks *m = user;
+    const int32_t *x = list_of(t, v);
+    if (!x)
+        return hn_fail(
+            t->err, HONE_E_UNSUPPORTED, op->name,
+            "which elements of the inputs are indices here cannot be told: they cannot be "
+            "left out of scaling");
+    for (int64_t k = 0; k < per_row(t, v); k++)
+        if (x[k] > 0 && x[k] <= m->n) m->is[x[k] - 1] = 1;
+    return HONE_OK;
+}
+
+hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
+                                      int64_t n, int64_t *found, hone_error *err)
+{
+    struct marks m = { is, n };
+    const struct visitor each = { mark, &m };
+    memset(is, 0, (size_t)n), *found = 0;
+    if (!looks_up(hn_model_graph(s->model))) return HONE_OK;
+    hone_status st = trace_input(s, input, &each, err);
+    for (int64_t k = 0; k < n; k++) *found += is[k];
+    return st;
+}
+
+/* ---- categories that an encoder must know --------------------------------------------------------------------------------- */
+
+struct rows {
+    const struct hn_graph *g;
+    const struct hn_array *a, *text;
+};
+
+static hone_status unknown(const struct rows *r, const struct hn_op *op, int64_t row, int64_t k,
+                           hone_error *err)
+{
+    const struct hn_array *a = r->text ? r->text : r->a;
+    char where[48], number[32];
+    const char *found = number;
+    if (r->text)
+        found = ((const char *const *)a->data)[row * a->per_row + k];
+    else
+        hn_format_double(number, hn_array_at(a, row, k));
+    return hn_fail(err, HONE_E_DATA, a->source, "%s%s%s: found '%.60s', which is no category of %s",
+                   hn_array_row_name(a, row, where), a->columns ? ", column " : "",
+                   a->columns ? a->columns[k].name : "", found, op->name);
+}
+
+static hone_status check(struct tracer *t, const struct hn_op *op, int32_t v, void *user)
+{
+    const struct rows *r = user;
+    const int32_t *x = list_of(t, v);
+    size_t n;
+    const double *keys = hn_graph_strict_keys(r->g, op->node, &n);
+    for (int64_t k = 0; keys && x && k < per_row(t, v); k++) {
+        if (x[k] < 1 || x[k] > r->a->per_row) continue;
+        for (int64_t row = 0; row < r->a->rows; row++) {
+            const double found = trunc(hn_array_at(r->a, row, x[k] - 1));
+            size_t i = 0;
+            while (i < n && keys[i] != found) i++;
+            if (i == n) return unknown(r, op, row, x[k] - 1, t->err);
+        }
+    }
+    return HONE_OK;
+}
+
+hone_status hn_session_check_categories(const struct hn_session *s, size_t input,
+                                        const struct hn_array *a, const struct hn_array *text,
+                                        hone_error *err)
+{
+    struct rows r = { hn_model_graph(s->model), a, text };
+    const struct visitor each = { check, &r };
+    size_t some = 0, n;
+    for (size_t i = 0; i < r.g->n_nodes && !some; i++)
+        some = hn_graph_strict_keys(r.g, r.g->nodes[i].index, &n) != NULL;
+    return some ? trace_input(s, input, &each, err) : HONE_OK;
 }

@@ -33,10 +33,15 @@ static struct hn_tensor whole(const struct hn_predictor *p, const struct hn_pred
 /* What goes in front of a CSV's outputs: the table's cells, or the arrays that were read, or nothing. */
 struct front {
     struct hn_cells *cells;
-    const struct hn_named_array *x;
+    const struct hn_named_array *x, *given; /* as they are computed with, and as they were read */
     size_t n_x;
     int64_t n; /* columns */
 };
+
+static const struct hn_array *array_of(const struct front *f, size_t i)
+{
+    return f->given[i].a.dtype == HN_STR ? &f->given[i].a : &f->x[i].a;
+}
 
 static struct front with_input(const struct hn_predictor *p)
 {
@@ -46,7 +51,8 @@ static struct front with_input(const struct hn_predictor *p)
     if (!hn_param_b(p->params, "with-input")) return f;
     if (own->given->cells) return (struct front){ .cells = own->given->cells };
     f.x = r->x, f.n_x = r->n_x;
-    for (size_t i = 0; i < f.n_x; i++) f.n += f.x[i].a.per_row;
+    f.given = own->given->role[HONE_TRAIN].x;
+    for (size_t i = 0; i < f.n_x; i++) f.n += array_of(&f, i)->per_row;
     return f;
 }
 
@@ -58,12 +64,14 @@ static hone_status front_names(struct hn_predictor *p, struct front *f, const ch
     if (f->cells) return hn_cells_begin(f->cells, out, &f->n, err);
     const char **names = hn_arena_alloc(a, (size_t)f->n + 1, sizeof *names);
     if (!names) return hn_nomem(err, "column names", (size_t)f->n * sizeof *names);
-    for (size_t i = 0; i < f->n_x; i++)
-        for (int64_t j = 0; j < f->x[i].a.per_row; j++, at++) {
-            const struct hn_table_column *c = f->x[i].a.columns;
-            names[at] = c ? c[j].name : hn_arena_printf(a, "x%lld", (long long)at);
+    for (size_t i = 0; i < f->n_x; i++) {
+        const struct hn_array *x = array_of(f, i);
+        for (int64_t j = 0; j < x->per_row; j++, at++) {
+            names[at] =
+                x->columns ? x->columns[j].name : hn_arena_printf(a, "x%lld", (long long)at);
             if (!names[at]) return hn_nomem(err, "column names", 64);
         }
+    }
     *out = names;
     return HONE_OK;
 }
@@ -123,13 +131,20 @@ static hone_status write_numbers(const struct hn_predictor *p, const struct fron
     double number;
     struct hn_tensor input = { .n = 1, .dtype = HN_F64, .data = &number };
     if (p->s->backend->elem == 4) input.dtype = HN_F32, input.data = &single;
-    for (size_t i = 0; i < f->n_x; i++)
-        for (int64_t j = 0; j < f->x[i].a.per_row; j++) {
+    for (size_t i = 0; i < f->n_x; i++) {
+        const struct hn_array *x = array_of(f, i);
+        for (int64_t j = 0; j < x->per_row; j++) {
             if (i || j) HN_TRY(sink->write(sink, ",", 1, err));
-            number = hn_array_at(&f->x[i].a, row, j);
+            if (x->dtype == HN_STR) {
+                const char *const *text = x->data;
+                HN_TRY(hn_csv_write_cell(sink, text[row * x->per_row + j], err));
+                continue;
+            }
+            number = hn_array_at(x, row, j);
             single = (float)number;
             HN_TRY(hn_csv_write_number(sink, &input, 0, err));
         }
+    }
     return HONE_OK;
 }
 

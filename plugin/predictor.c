@@ -184,6 +184,13 @@ static hone_status create(hone_model *m, const hone_params *params, int64_t max_
                                "found '%s', a predictor computes on the CPU",
                                hn_param_s(params, "device")),
                        "hone_predict uses a GPU");
+    const struct hn_graph *g = hn_model_graph(m);
+    for (size_t i = 0; i < g->n_inputs; i++)
+        if (g->values[g->inputs[i]].dtype == HN_STR)
+            return hn_hint(err,
+                           hn_fail(err, HONE_E_UNSUPPORTED, g->values[g->inputs[i]].name,
+                                   "is an input of text, a predictor takes numbers"),
+                           "hone_predict takes text");
     hone_predictor *q = hn_calloc(mem, 1, sizeof *q);
     if (!q) return hn_nomem(err, "a predictor", sizeof *q);
     q->mem = mem;

@@ -175,6 +175,7 @@ static hone_status scale_inputs(struct hn_session *s, hone_error *err)
                 hn_fail(err, HONE_E_USAGE, name,
                         "--scale was asked for, but the model already scales this input"),
                 "--scale-again to scale once more");
+        if (g->values[g->inputs[i]].dtype == HN_STR) continue;
         struct hn_scaler fit = { 0 };
         const struct hn_array *a =
             &own->data->role[HONE_TRAIN].x[hn_session_input_array(s, HONE_TRAIN, i)].a;
@@ -395,6 +396,7 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
     HN_TRY(unlabelled_rows(s, err));
     if (own->use != HN_USE_PREDICT) HN_TRY(hn_session_weights(s, err));
     HN_TRY(hn_session_tables(s, err));
+    HN_TRY(hn_session_texts(s, err));
     HN_TRY(hn_session_check_inputs(s, err));
     if (training) HN_TRY(scale_inputs(s, err));
     if (training) HN_TRY(scale_targets(s, err));

@@ -63,10 +63,18 @@ int hn_program_looks_up(const struct hn_program *p);
 /* index_elements.c: is[k] for each of the n elements of a row of graph input `input`: does it end as an index of a table? */
 hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
                                       int64_t n, int64_t *found, hone_error *err);
+/* Are all categories in the rows of input `input` such as encoders that must know them do? text: what the numbers stand for, or NULL. */
+hone_status hn_session_check_categories(const struct hn_session *s, size_t input,
+                                        const struct hn_array *a, const struct hn_array *text,
+                                        hone_error *err);
 
 /* table.c: encoded and filled tables in place of raw ones; into the model's metadata; closing. */
 hone_status hn_session_tables(struct hn_session *s, hone_error *err);
 hone_status hn_session_write_tables(struct hn_session *s, hone_error *err);
+/* Lists of own->table's own, of the same arrays as own->data's. */
+hone_status hn_session_share_data(struct hn_session *s, hone_error *err);
+/* texts.c: columns that text inputs read, as numbers. Behind the tables. */
+hone_status hn_session_texts(struct hn_session *s, hone_error *err);
 void hn_session_close_tables(struct hn_session *s);
 
 /* feed.c: which arrays feed the graph's inputs, the frozen head over them, data sets in program order. */

@@ -194,7 +194,7 @@ static hone_status make_role(struct hn_session *s, int role, size_t i, const str
 }
 
 /* The session's own view of the data: x arrays may be others, all else is shared. */
-static hone_status share(struct hn_session *s, hone_error *err)
+hone_status hn_session_share_data(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
     own->table = *own->data;
@@ -214,10 +214,10 @@ hone_status hn_session_tables(struct hn_session *s, hone_error *err)
     struct hn_own *own = s->own;
     hone_data *d = own->data;
     if (!d->table_asked && !d->table_known) return HONE_OK;
-    HN_TRY(share(s, err));
+    HN_TRY(hn_session_share_data(s, err));
     for (size_t i = 0; i < d->role[HONE_TRAIN].n_x && i < HN_TABLES; i++) {
         struct hn_recipe *r = &own->recipe[i];
-        if (!d->recipe[i].n_columns) continue;
+        if (!d->recipe[i].n_columns || d->role[HONE_TRAIN].x[i].a.dtype == HN_STR) continue;
         if (d->table_asked) HN_TRY(fit(s, i, r, err));
         const struct hn_recipe *use = d->table_asked ? r : &d->recipe[i];
         if (!use->any) continue;

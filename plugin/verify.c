@@ -112,23 +112,42 @@ static hone_status read_vector(struct verify *v, struct one_case *c, const char 
     const char *path = vector_path(c, what, i);
     if (!path) return hn_nomem(err, c->dir, 0);
     HN_TRY(hn_onnx_read_tensor_pb(out, v->ctx->io, &v->ctx->mem, path, 0, err));
-    if (out->t.data && (out->t.dtype != HN_STR || !strcmp(what, "output"))) return HONE_OK;
-    hone_status st = hn_fail(err, HONE_E_UNSUPPORTED, path, "found %s, wanted numbers",
-                             hn_dtype_name(out->t.dtype));
+    const struct hn_graph *g = hn_model_graph(v->model);
+    const int output = !strcmp(what, "output"),
+              text = !output && g->values[g->inputs[i]].dtype == HN_STR;
+    if (out->t.data && (output || (out->t.dtype == HN_STR) == text)) return HONE_OK;
+    hone_status st = hn_fail(err, HONE_E_UNSUPPORTED, path, "found %s, wanted %s",
+                             hn_dtype_name(out->t.dtype), text ? "text" : "numbers");
     hn_onnx_free_tensor_pb(out);
     return st;
 }
 
+/* Text as a program reads it. */
+static hone_status places_of(struct verify *v, struct one_case *c, const struct hn_tensor *t,
+                             struct hn_column *out, hone_error *err)
+{
+    float *place = hn_arena_alloc(&c->arena, (size_t)t->n + 1, sizeof *place);
+    if (!place) return hn_nomem(err, c->dir, (size_t)t->n * sizeof *place);
+    for (int64_t i = 0; i < t->n; i++)
+        place[i] =
+            (float)hn_text_number(hn_model_graph(v->model), ((const char *const *)t->data)[i]);
+    out->data = place, out->dtype = HN_F32;
+    return HONE_OK;
+}
+
 static hone_status read_inputs(struct verify *v, struct one_case *c, hone_error *err)
 {
-    size_t n = hn_model_graph(v->model)->n_inputs;
+    const struct hn_graph *g = hn_model_graph(v->model);
+    const size_t n = g->n_inputs;
     struct hn_column *columns = hn_arena_alloc(&c->arena, n + 1, sizeof *columns);
     c->in = hn_arena_alloc(&c->arena, n + 1, sizeof *c->in);
     if (!c->in || !columns) return hn_nomem(err, c->dir, n * sizeof *c->in);
     for (; c->n_in < n; c->n_in++) {
+        const int text = g->values[g->inputs[c->n_in]].dtype == HN_STR;
         HN_TRY(read_vector(v, c, "input", c->n_in, &c->in[c->n_in], err));
         const struct hn_tensor *t = &c->in[c->n_in].t;
         columns[c->n_in] = (struct hn_column){ t->data, t->dtype, t->n, 1.0 };
+        if (text) HN_TRY(places_of(v, c, t, &columns[c->n_in], err));
     }
     c->set = (struct hn_dataset){ .n_inputs = (int)n, .inputs = columns };
     return HONE_OK;

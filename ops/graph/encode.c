@@ -4,7 +4,9 @@
  * like choose: labels.c). An element is compared with every key; at most one is the same.
  *
  *     OneHotEncoder, keys 3 5 9    5 -> 0 1 0    4 -> 0 0 0
- *     LabelEncoder, keys 3 5 9, values 0 1 2, default -1    5 -> 1    4 -> -1 */
+ *     LabelEncoder, keys 3 5 9, values 0 1 2, default -1    5 -> 1    4 -> -1
+ *
+ * Keys that are text stand for their places among all texts that the graph knows (texts.c). */
 #include "ops/graph/lower.h"
 
 #include "ops/base/status.h"
@@ -12,19 +14,31 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_KEYS = 1 << 16 };
+enum { MOST_KEYS = 1 << 13 };
 
 /* A key or a value as the number that stands for it at run time. */
-static double number_at(const struct hn_attr *list, size_t i)
+static double number_at(const struct hn_graph *g, const struct hn_attr *list, size_t i)
 {
-    return list->type == HN_ATTR_F32S ? (double)list->floats[i] : (double)list->ints[i];
+    return list->type == HN_ATTR_F32S   ? (double)list->floats[i]
+           : list->type == HN_ATTR_I64S ? (double)list->ints[i]
+                                        : (double)hn_text_number(g, list->strings[i]);
 }
 
-/* Is it the first of the keys that are the same? */
-static int is_first(const struct hn_attr *keys, size_t i)
+/* All of them in the arena; NULL: no memory. */
+static double *numbers_of(const struct hn_graph *g, struct hn_arena *a, const struct hn_attr *list,
+                          hone_error *err)
+{
+    double *all = hn_arena_alloc(a, list->n, sizeof *all);
+    for (size_t i = 0; all && i < list->n; i++) all[i] = number_at(g, list, i);
+    if (!all) (void)hn_nomem(err, list->name, list->n * sizeof *all);
+    return all;
+}
+
+/* Is number i the first of those that are the same? */
+static int is_first(const double *all, size_t i)
 {
     size_t k = 0;
-    while (number_at(keys, k) != number_at(keys, i) && k < i) k++;
+    while (k < i && all[k] != all[i]) k++;
     return k == i;
 }
 
@@ -36,25 +50,31 @@ static hone_status check_list(struct hn_infer *c, const struct hn_attr *list)
                        "%s: %zu entries in '%s', wanted 1 to %d", c->n->type, list->n, list->name,
                        MOST_KEYS);
     for (size_t i = 0; i < list->n && list->type == HN_ATTR_I64S; i++)
-        if (!(fabs(number_at(list, i)) < 0x1p24))
+        if (!(fabs((double)list->ints[i]) < 0x1p24))
             return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                            "%s: %lld in '%s', wanted integers below 2^24", c->n->type,
                            (long long)list->ints[i], list->name);
     return HONE_OK;
 }
 
-/* One number a key behind every element of the node's input: 1 where it is that key, else 0. Only the first of the same keys counts. */
+static hone_status list_const(struct hn_lowering *l, double *numbers, size_t n, int32_t *out)
+{
+    const struct hn_tensor t = {
+        .dtype = HN_F64, .rank = 1, .dims = { (int64_t)n }, .n = (int64_t)n, .data = numbers
+    };
+    return hn_l_const(l, &t, out);
+}
+
+/* One number a key behind every element of x: 1 where it is that key, else 0. Only the first of the same keys counts. */
 static hone_status compare(struct hn_lowering *l, const struct hn_attr *keys, int32_t x, int32_t *y)
 {
     struct hn_shape s = l->values[x].shape;
-    struct hn_tensor t = { .dtype = HN_F64, .rank = 1, .dims = { (int64_t)keys->n } };
-    double *numbers = hn_arena_alloc(l->arena, keys->n, sizeof *numbers);
+    double *numbers = numbers_of(l->g, l->arena, keys, l->err);
     int32_t list;
-    if (!numbers) return hn_nomem(l->err, "the keys", keys->n * sizeof *numbers);
-    for (size_t i = 0; i < keys->n; i++)
-        numbers[i] = is_first(keys, i) ? number_at(keys, i) : (double)NAN;
-    t.n = t.dims[0], t.data = numbers;
-    HN_TRY(hn_l_const(l, &t, &list));
+    if (!numbers) return HONE_E_NOMEM;
+    for (size_t i = keys->n; i-- > 0;)
+        if (!is_first(numbers, i)) numbers[i] = (double)NAN;
+    HN_TRY(list_const(l, numbers, keys->n, &list));
     s.d[s.rank++] = (struct hn_dim){ 0, 1 };
     HN_TRY(hn_l_view(l, x, &s, &x));
     return hn_l_binary(l, HN_B_EQUAL, x, list, y);
@@ -62,27 +82,48 @@ static hone_status compare(struct hn_lowering *l, const struct hn_attr *keys, in
 
 /* ---- OneHotEncoder ----------------------------------------------------------------------------------------------- */
 
+static const struct hn_attr *categories(const struct hn_graph *g, const struct hn_node *n)
+{
+    return hn_attr_of(n, hn_is_text(g, n->in[0]) ? "cats_strings" : "cats_int64s");
+}
+
 hone_status hn_infer_onehot(struct hn_infer *c)
 {
     struct hn_shape y = *hn_in_shape(c, 0);
-    const struct hn_attr *cats = hn_attr_of(c->n, "cats_int64s");
+    const struct hn_value *x = hn_in_value(c, 0);
+    const struct hn_attr *cats = categories(c->g, c->n);
     HN_TRY(hn_no_doubles(c));
-    if (!cats || y.rank >= HN_MAX_RANK || hn_in_value(c, 0)->dtype == HN_STR)
+    if (!cats || x->constant || y.rank >= HN_MAX_RANK)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
-                       "OneHotEncoder of text is not supported: --encode COLUMN=onehot does it "
-                       "outside the graph");
+                       "OneHotEncoder of %s: wanted what its categories are, at run time",
+                       hn_dtype_name(x->dtype));
     HN_TRY(check_list(c, cats));
+    const double *all = numbers_of(c->g, &c->g->arena, cats, c->err);
+    if (!all) return HONE_E_NOMEM;
     for (size_t i = 0; i < cats->n; i++)
-        if (!is_first(cats, i))
-            return hn_fail(c->err, HONE_E_MODEL, c->label, "OneHotEncoder: category %lld twice",
-                           (long long)cats->ints[i]);
+        if (!is_first(all, i))
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "OneHotEncoder: category %zu is one of those before it", i);
+    const struct hn_attr *zeros = hn_attr_of(c->n, "zeros");
+    struct hn_node_fact *f = &c->g->facts->nodes[c->n - c->g->nodes];
+    if (zeros && !zeros->i) f->keys = all, f->n_keys = cats->n;
     y.d[y.rank++] = (struct hn_dim){ 0, (int64_t)cats->n };
     return hn_out(c, 0, HN_F32, &y);
+}
+
+const double *hn_graph_strict_keys(const struct hn_graph *g, int32_t index, size_t *n)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const struct hn_node_fact *f = &g->facts->nodes[i];
+        if (g->nodes[i].index == index && f->keys) return *n = f->n_keys, f->keys;
+    }
+    return NULL;
 }
 
 static int follow_each_other(const struct hn_attr *cats)
 {
     size_t i = 1;
+    if (cats->type != HN_ATTR_I64S) return 0;
     while (i < cats->n && cats->ints[i] == cats->ints[0] + (int64_t)i) i++;
     return i >= cats->n;
 }
@@ -90,7 +131,7 @@ static int follow_each_other(const struct hn_attr *cats)
 hone_status hn_lower_onehot(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
-    const struct hn_attr *cats = hn_attr_of(n, "cats_int64s");
+    const struct hn_attr *cats = categories(l->g, n);
     const struct hn_onehot attrs = { (int64_t)cats->n };
     int32_t y, first;
     (void)a;
@@ -121,7 +162,10 @@ static int find_encoder(const struct hn_graph *g, const struct hn_node *n, struc
     const int whole = hn_attr_of(n, "values_int64s") != NULL;
     const enum hn_dtype t = g->values[n->in[0]].dtype;
     const struct hn_attr *other = hn_attr_of(n, whole ? "default_int64" : "default_float");
-    e->keys = hn_attr_of(n, t == HN_F32 ? "keys_floats" : t == HN_I64 ? "keys_int64s" : "");
+    e->keys = hn_attr_of(n, t == HN_F32               ? "keys_floats"
+                            : t == HN_I64             ? "keys_int64s"
+                            : hn_is_text(g, n->in[0]) ? "keys_strings"
+                                                      : "");
     e->values = hn_attr_of(n, whole ? "values_int64s" : "values_floats");
     e->other = whole ? -1 : 0;
     if (other) e->other = whole ? (double)other->i : (double)other->f;
@@ -150,14 +194,11 @@ static hone_status look_up(struct hn_lowering *l, const struct encoder *e, int32
 {
     const int last = l->values[x].shape.rank;
     const struct hn_reduce sum = { HN_R_SUM, 1u << last, 0 };
-    struct hn_tensor t = { .dtype = HN_F64, .rank = 1, .dims = { (int64_t)e->values->n } };
-    double *numbers = hn_arena_alloc(l->arena, e->values->n, sizeof *numbers);
+    double *numbers = numbers_of(l->g, l->arena, e->values, l->err);
     int32_t is, none, values;
-    if (!numbers) return hn_nomem(l->err, "the values", e->values->n * sizeof *numbers);
-    for (size_t i = 0; i < e->values->n; i++) numbers[i] = number_at(e->values, i);
-    t.n = t.dims[0], t.data = numbers;
+    if (!numbers) return HONE_E_NOMEM;
     HN_TRY(compare(l, e->keys, x, &is));
-    HN_TRY(hn_l_const(l, &t, &values));
+    HN_TRY(list_const(l, numbers, e->values->n, &values));
     HN_TRY(hn_l_binary(l, HN_B_KEEP, values, is, y));
     HN_TRY(hn_l_op(l, &hn_op_reduce, &sum, y, 1, y));
     if (e->other == 0) return HONE_OK;

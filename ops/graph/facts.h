@@ -70,6 +70,8 @@ struct hn_pattern;
 struct hn_node_fact {
     const struct hn_onnx_attrs *attrs;
     const char *reason, *remedy;
+    const double *keys; /* of a OneHotEncoder that must know what it reads; NULL: others */
+    size_t n_keys;
     const struct hn_pattern *pattern; /* this node ends a pattern and is lowered as one op */
     hone_status code;
     int32_t
@@ -129,6 +131,8 @@ struct hn_facts {
     int32_t *fold_map; /* all 0 between folds */
     int unbatched;     /* N was put in front of the single rows [features] the model takes */
     int has_dropout;   /* a Dropout node is live */
+    struct hn_tensor
+        texts; /* that encoders know, sorted by bytes: what text of the data comes in as a place of */
 };
 
 static inline int hn_n_uses(const struct hn_graph *g, int32_t v)

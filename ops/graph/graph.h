@@ -237,6 +237,12 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
 /* The value whose largest (or smallest) elements along *axis a label value v names: behind ArgMax or ArgMin, element by element;
  * -1: v is something else. */
 int32_t hn_graph_scores(const struct hn_graph *g, int32_t v, int *axis);
+/* Text inputs (HN_STR) come in as numbers: the place in this sorted list, or its length for any other text. */
+const struct hn_tensor *hn_graph_texts(const struct hn_graph *g);
+int64_t hn_text_number(const struct hn_graph *g, const char *text);
+/* The numbers that the OneHotEncoder at position `index` of the file knows (of text: places); NULL: it makes zeros of others, or
+ * is something else. */
+const double *hn_graph_strict_keys(const struct hn_graph *g, int32_t index, size_t *n);
 /* How many outputs learn on their own: trainable and not derived. */
 int hn_graph_heads(const struct hn_graph *g);
 /* A node that makes a parameter of whole numbers (a quantised weight); -1: there is none. */

@@ -233,12 +233,14 @@ static hone_status infer_row(struct hn_infer *c)
     }
     HN_TRY(check_counts(c));
     HN_TRY(check_types(c));
+    HN_TRY(hn_check_texts(c));
     if (!(c->row->flags & HN_ROW_LABELS)) HN_TRY(hn_wants_numbers(c));
     if (c->g->facts->unbatched && !all_constant(c) && !(c->row->flags & HN_ROW_SINGLE) &&
         c->row->infer != hn_infer_identity)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s depends on the rank of the row",
                        c->n->type);
     HN_TRY(c->row->infer(c));
+    HN_TRY(hn_check_no_text_out(c));
     HN_TRY(infer_ints(c));
     int done = c->n->n_out > 0 && c->n->out[0] >= 0 && c->g->values[c->n->out[0]].constant != NULL;
     if (!done && (c->row->flags & HN_ROW_FOLD) && all_constant(c)) HN_TRY(hn_fold_node(c));
@@ -510,6 +512,7 @@ static hone_status add_batch(struct hn_graph *g, hone_error *err)
 hone_status hn_graph_infer(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err)
 {
     int64_t k = declared_batch(g);
+    HN_TRY(hn_graph_find_texts(g, err));
     g->batch_lifted = 0;
     g->fixed_batch = has_open_input(g) ? 0 : k ? k : 1;
     if (opts && opts->keep_fixed_batch &&

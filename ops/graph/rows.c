@@ -116,7 +116,8 @@ SCHEMA(a_skip, F(epsilon, 1e-12f, "epsilon"));
 #define FOLDS  HN_ROW_FOLD
 #define FLOATS (HN_ROW_FOLD | HN_ROW_FLOAT)
 #define SINGLE (FLOATS | HN_ROW_SINGLE)
-#define VIEWS  (HN_ROW_VIEW | HN_ROW_FOLD | HN_ROW_LABELS)
+#define VIEWS  (HN_ROW_VIEW | HN_ROW_FOLD | HN_ROW_LABELS | HN_ROW_TEXT)
+#define MOVES  (HN_ROW_FOLD | HN_ROW_TEXT)
 #define V(...)                                                                                     \
     {                                                                                              \
         __VA_ARGS__                                                                                \
@@ -308,15 +309,15 @@ const struct hn_onnx_row hn_onnx_rows[] = {
       hn_ints_copy, hn_lower_cast },
     { "", "CastLike", V(15, 19, 21, 23, 24, 25), 2, 2, 1, 0, VIEWS, 1, 0, a_like, hn_infer_cast_like,
       hn_ints_copy, hn_lower_cast },
-    { "", "Transpose", V(1, 13, 21, 23, 24, 25), 1, 1, 1, 0, FOLDS, 1, 0, a_perm,
+    { "", "Transpose", V(1, 13, 21, 23, 24, 25), 1, 1, 1, 0, MOVES, 1, 0, a_perm,
       hn_infer_transpose, NULL, hn_lower_transpose },
-    { "", "Concat", V(4, 11, 13), 1, 255, 1, 0, FOLDS, ALL, 0, a_axis1, hn_infer_concat, hn_ints_concat, hn_lower_concat },
-    { "", "Split", V(2, 11), 1, 1, 255, 0, FOLDS, 1, 0, a_split2, hn_infer_split, NULL, hn_lower_split },
-    { "", "Split", V(13), 1, 2, 255, 0, FOLDS, 1, 0, a_axis0, hn_infer_split, NULL, hn_lower_split },
-    { "", "Split", V(18), 1, 2, 255, 0, FOLDS, 1, 0, a_split18, hn_infer_split, NULL, hn_lower_split },
-    { "", "Slice", V(1), 1, 1, 1, 0, FOLDS, 1, 0, a_slice1, hn_infer_slice, hn_ints_slice, hn_lower_slice },
-    { "", "Slice", V(10, 11, 13), 3, 5, 1, 0, FOLDS, 1, 0, NULL, hn_infer_slice, hn_ints_slice, hn_lower_slice },
-    { "", "Gather", V(1, 11, 13), 2, 2, 1, 0, FOLDS | HN_ROW_LABELS, 3, 1, a_axis0, hn_infer_gather, hn_ints_gather, hn_lower_gather },
+    { "", "Concat", V(4, 11, 13), 1, 255, 1, 0, MOVES, ALL, 0, a_axis1, hn_infer_concat, hn_ints_concat, hn_lower_concat },
+    { "", "Split", V(2, 11), 1, 1, 255, 0, MOVES, 1, 0, a_split2, hn_infer_split, NULL, hn_lower_split },
+    { "", "Split", V(13), 1, 2, 255, 0, MOVES, 1, 0, a_axis0, hn_infer_split, NULL, hn_lower_split },
+    { "", "Split", V(18), 1, 2, 255, 0, MOVES, 1, 0, a_split18, hn_infer_split, NULL, hn_lower_split },
+    { "", "Slice", V(1), 1, 1, 1, 0, MOVES, 1, 0, a_slice1, hn_infer_slice, hn_ints_slice, hn_lower_slice },
+    { "", "Slice", V(10, 11, 13), 3, 5, 1, 0, MOVES, 1, 0, NULL, hn_infer_slice, hn_ints_slice, hn_lower_slice },
+    { "", "Gather", V(1, 11, 13), 2, 2, 1, 0, MOVES | HN_ROW_LABELS, 3, 1, a_axis0, hn_infer_gather, hn_ints_gather, hn_lower_gather },
     { "", "OneHot", V(9, 11), 3, 3, 1, 0, FOLDS, 1, 0, a_axis_last, hn_infer_one_hot, NULL, hn_lower_one_hot },
     { "", "Shape", V(1, 13, 15, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, a_shape, hn_infer_shape, hn_ints_shape, NULL },
     { "", "Size", V(1, 13, 19, 21, 23, 24, 25), 1, 1, 1, 0, 0, 0, 0, NULL, hn_infer_size, hn_ints_size, NULL },
@@ -339,10 +340,10 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     ML("Scaler", 1, 0, a_scaler, hn_infer_scaler, hn_lower_scaler),
     ML("Normalizer", 1, 0, a_normalizer, hn_infer_normalizer, hn_lower_normalizer),
     ML("Imputer", 1, 0, a_imputer, hn_infer_imputer, hn_lower_imputer),
-    { HN_ML, "ArrayFeatureExtractor", V(1), 2, 2, 1, 0, HN_ROW_LABELS, 3, 0, NULL, hn_infer_extractor, NULL, hn_lower_extractor },
-    { HN_ML, "LabelEncoder", V(1, 2, 4), 1, 1, 1, 0, HN_ROW_LABELS, 1, 0, a_encoder, hn_infer_label_encoder, NULL, hn_lower_label_encoder },
+    { HN_ML, "ArrayFeatureExtractor", V(1), 2, 2, 1, 0, HN_ROW_LABELS | HN_ROW_TEXT, 3, 0, NULL, hn_infer_extractor, NULL, hn_lower_extractor },
+    { HN_ML, "LabelEncoder", V(1, 2, 4), 1, 1, 1, 0, HN_ROW_LABELS | HN_ROW_TEXT, 1, 0, a_encoder, hn_infer_label_encoder, NULL, hn_lower_label_encoder },
     ML("FeatureVectorizer", 255, 0, a_vectorizer, hn_infer_vectorizer, hn_lower_vectorizer),
-    ML("OneHotEncoder", 1, 0, a_onehot, hn_infer_onehot, hn_lower_onehot),
+    ML("OneHotEncoder", 1, HN_ROW_TEXT, a_onehot, hn_infer_onehot, hn_lower_onehot),
     ML("Binarizer", 1, 0, a_binarizer, hn_infer_binarizer, hn_lower_binarizer),
     ML("ZipMap", 1, HN_ROW_VIEW, a_zipmap, hn_infer_zipmap, hn_lower_view),
 };

@@ -25,7 +25,8 @@ enum hn_row_flag {
     HN_ROW_FLOAT = 4,   /* data inputs must be float32 or float64 */
     HN_ROW_SINGLE = 16, /* on single rows [features]: the same with N in front */
     HN_ROW_RANDOM = 8,  /* differs between training and inference */
-    HN_ROW_LABELS = 32  /* takes positions in a list of labels for what they stand for */
+    HN_ROW_LABELS = 32, /* takes positions in a list of labels for what they stand for */
+    HN_ROW_TEXT = 64    /* moves or encodes text of the data */
 };
 
 struct hn_infer { /* what an infer function works with */
@@ -115,6 +116,12 @@ hone_status hn_pick_labels(struct hn_infer *c, int i, const struct hn_tensor *ta
 hone_status hn_cast_labels(struct hn_infer *c, enum hn_dtype to);
 hone_status hn_wants_numbers(const struct hn_infer *c);
 int hn_arg_axis(const struct hn_graph *g, const struct hn_node *n, const struct hn_onnx_attrs *a);
+
+/* texts.c: the list; is value v text of the data; an operator that is not for that; one that hands it on to an output. */
+hone_status hn_graph_find_texts(struct hn_graph *g, hone_error *err);
+int hn_is_text(const struct hn_graph *g, int32_t v);
+hone_status hn_check_texts(const struct hn_infer *c);
+hone_status hn_check_no_text_out(const struct hn_infer *c);
 
 /* ml.c, encode.c: an operator that rounds float64 to float32; LabelEncoder of data. */
 hone_status hn_no_doubles(struct hn_infer *c);

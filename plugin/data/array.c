@@ -156,22 +156,32 @@ hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *na
     return st;
 }
 
+hone_status hn_array_wrap_texts(struct hn_array *a, struct hn_mem *mem, const char *name,
+                                const struct hn_tensor *t, hone_error *err)
+{
+    const char *const *text = t->data;
+    char row[48];
+    HN_TRY(hn_array_begin(a, mem, name, name, err));
+    hone_status st = hn_array_shape(a, HN_STR, t->dims[1] == 1 ? 1 : 2, t->dims, NULL, err);
+    a->data = text;
+    for (int64_t i = 0; st == HONE_OK && i < t->n; i++)
+        if (!text[i])
+            st = hn_fail(err, HONE_E_DATA, a->source, "%s: found no text, wanted some",
+                         hn_array_row_name(a, i / a->per_row, row));
+        else if (!hn_utf8_all(text[i], strlen(text[i])))
+            st = hn_fail(err, HONE_E_DATA, a->source, "%s: found text that is not UTF-8",
+                         hn_array_row_name(a, i / a->per_row, row));
+    if (st != HONE_OK) hn_array_close(a);
+    return st;
+}
+
 hone_status hn_array_wrap_text(struct hn_array *a, struct hn_mem *mem, const char *name,
                                const char *const *text, int64_t rows, hone_error *err)
 {
-    char row[48];
-    HN_TRY(hn_array_begin(a, mem, name, name, err));
-    hone_status st = hn_array_shape(a, HN_STR, 1, &rows, NULL, err);
-    a->data = text;
-    for (int64_t i = 0; st == HONE_OK && i < rows; i++)
-        if (!text[i])
-            st = hn_fail(err, HONE_E_DATA, a->source, "%s: found no text, wanted a label",
-                         hn_array_row_name(a, i, row));
-        else if (!hn_utf8_all(text[i], strlen(text[i])))
-            st = hn_fail(err, HONE_E_DATA, a->source, "%s: found a label that is not UTF-8",
-                         hn_array_row_name(a, i, row));
-    if (st != HONE_OK) hn_array_close(a);
-    return st;
+    const struct hn_tensor t = {
+        .dtype = HN_STR, .rank = 2, .dims = { rows, 1 }, .n = rows, .data = (void *)(uintptr_t)text
+    };
+    return hn_array_wrap_texts(a, mem, name, &t, err);
 }
 
 void hn_array_range(const struct hn_array *a, int64_t first, int64_t n, enum hn_dtype to, void *dst)

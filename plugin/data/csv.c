@@ -123,6 +123,7 @@ hone_status hn_csv_parse_input(const struct hn_source *src, const struct hn_csv_
     for (size_t i = 0; i < n_parts; i++) memset(&parts[i].array, 0, sizeof parts[i].array);
     struct hn_csv_matrix *matrix = hn_calloc(src->mem, n_parts, sizeof *matrix);
     if (!matrix) return hn_nomem(err, "the parts of a table", n_parts * sizeof *matrix);
+    for (size_t i = 0; i < n_parts; i++) matrix[i].text = parts[i].kind == HN_PART_TEXT;
     struct hn_source from = *src;
     struct hn_csv_reader r;
     hone_status st;

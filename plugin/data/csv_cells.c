@@ -157,8 +157,9 @@ hone_status hn_csv_take_text(struct hn_csv_reader *r, const struct hn_csv_run *r
                              const struct hn_csv_cell *c, char *row)
 {
     struct hn_csv_column *col = &r->columns[run->column];
-    if (is_missing(r, c)) return refuse_missing(r, run->column, c, "a label");
     const int64_t before = (int64_t)col->words.n;
+    if (r->parts[run->part].kind != HN_PART_TEXT && is_missing(r, c))
+        return refuse_missing(r, run->column, c, "a label");
     int64_t id = hn_words_add(&col->words, c->s, c->n);
     if (id < 0) return hn_nomem(r->err, "the texts of a column", c->n);
     if (id == before) HN_TRY(hn_csv_check_text(r, line_of(r, c), run->column, c->s, c->n));

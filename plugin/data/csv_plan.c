@@ -391,6 +391,10 @@ static hone_status assign_encodings(struct hn_csv_reader *r)
         HN_TRY(resolve(r, r->o->encode[k].column, &column));
         struct hn_csv_column *c = &r->columns[column];
         struct hn_shown s;
+        if (c->part >= 0 && r->parts[c->part].kind == HN_PART_TEXT)
+            return hn_fail(r->err, HONE_E_USAGE, r->t.path,
+                           "cannot encode column '%s': the model takes its text as it is",
+                           hn_show(&s, c->name, strlen(c->name)));
         if (c->part < 0 || r->parts[c->part].kind == HN_PART_VALUES)
             return hn_hint(r->err,
                            hn_fail(r->err, HONE_E_USAGE, r->t.path,

@@ -100,7 +100,9 @@ hone_status hn_array_open(struct hn_array *a, const struct hn_source *src, const
  * copy is set. Unaligned data are always copied. A scalar is one row. */
 hone_status hn_array_wrap(struct hn_array *a, struct hn_mem *mem, const char *name,
                           const struct hn_tensor *t, int copy, hone_error *err);
-/* The same around labels as text, one a row (HN_STR): borrowed, none may be NULL. */
+/* The same around text [rows, columns], or one a row (HN_STR): borrowed, none may be NULL. */
+hone_status hn_array_wrap_texts(struct hn_array *a, struct hn_mem *mem, const char *name,
+                                const struct hn_tensor *t, hone_error *err);
 hone_status hn_array_wrap_text(struct hn_array *a, struct hn_mem *mem, const char *name,
                                const char *const *text, int64_t rows, hone_error *err);
 
@@ -171,9 +173,10 @@ struct hn_csv_options {
  * HN_PART_NUMBERS: features: numbers or encoded text, one matrix [rows, columns].
  * HN_PART_VALUES: labels, targets, groups: HN_F64 [rows, columns], or for one column that is not all numbers HN_STR.
  * Missing cells of values are always an error.
+ * HN_PART_TEXT: HN_STR [rows, columns], the cells as they stand; none is missing.
  * HN_PART_EITHER: becomes HN_PART_VALUES when the part has one column and nothing is to be encoded or imputed, else
  * HN_PART_NUMBERS; kind says which afterwards. */
-enum hn_part_kind { HN_PART_NUMBERS = 0, HN_PART_VALUES = 1, HN_PART_EITHER = 2 };
+enum hn_part_kind { HN_PART_NUMBERS = 0, HN_PART_VALUES = 1, HN_PART_EITHER = 2, HN_PART_TEXT = 3 };
 
 struct hn_recipe;
 struct hn_csv_part {

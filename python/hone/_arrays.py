@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,24 +108,49 @@ def targets(value: object, what: str, name: str | None = None) -> Wrapped:
         return numbers(value, what, name)
     if array.size != array.shape[0]:
         raise _errors.data(what, f"found text of shape {array.shape}, wanted one label a row")
+    return _texts(array, what, name, "a label as text")
+
+
+def _texts(array: np.ndarray, what: str, name: str | None, wanted: str) -> Wrapped:
+    rows = len(array)
     array = array.reshape(-1)
-    for i, label in enumerate(array if array.dtype.kind == "O" else ()):
-        if not isinstance(label, str):
-            raise _errors.data(what, f"row {i + 1}: found {label!r} among text, wanted a label as text")
+    for i, text in enumerate(array if array.dtype.kind == "O" else ()):
+        if not isinstance(text, str):
+            raise _errors.data(what, f"row {i * rows // array.size + 1}: found {text!r} among text, wanted {wanted}")
     labels, which = np.unique(array.astype(str), return_inverse=True)
     words = [ctypes.c_char_p(str(label).encode()) for label in labels]
     addresses = np.array([ctypes.cast(w, ctypes.c_void_p).value for w in words], np.uintp)
-    return Wrapped(TEXT, len(array), 1, addresses[which], name, words)
+    return Wrapped(TEXT, rows, array.size // rows, addresses[which], name, words)
 
 
-def inputs(value: Any, what: str, names: list[str]) -> list[Wrapped]:
-    """The model's inputs: one array, {input: array}, or a table whose columns are the names of several inputs."""
+def _values(value: object, what: str, name: str | None, dtype: str | None) -> Wrapped:
+    """[rows, …] of what an input of dtype takes: text, or numbers."""
+    if dtype != "string":
+        return numbers(value, what, name)
+    array = _plain(value, what)
+    if not is_text(array) or not array.size:
+        raise _errors.data(what, f"found {array.dtype.name} of shape {array.shape}, wanted rows of text")
+    return _texts(array, what, name, "text")
+
+
+def _column(columns: Any, name: str) -> object:
+    """The column of this name, else the only one that exporters who want identifiers spell so; None: there is none."""
+    if name in columns:
+        return name
+    spelled = [c for c in columns if isinstance(c, str) and re.sub(r"^(?=[0-9])|[^\w+]", "_", c) == name]
+    return spelled[0] if len(spelled) == 1 else None
+
+
+def inputs(value: Any, what: str, inputs: Mapping[str, str]) -> list[Wrapped]:
+    """The model's inputs, {name: dtype}: one array, {input: array}, or a table whose columns are the names of several inputs."""
     if isinstance(value, Mapping):
-        return [numbers(v, f"{what} {k!r}", str(k)) for k, v in value.items()]
+        return [_values(v, f"{what} {k!r}", str(k), inputs.get(str(k))) for k, v in value.items()]
     columns = getattr(value, "columns", None)
-    if columns is not None and len(names) > 1 and set(names) <= set(columns):
-        return [numbers(value[name], f"{what} {name!r}", name) for name in names]
-    return [numbers(value, what)]
+    if columns is not None and len(inputs) > 1:
+        found = {name: _column(columns, name) for name in inputs}
+        if None not in found.values():
+            return [_values(value[column], f"{what} {name!r}", name, inputs[name]) for name, column in found.items()]
+    return [_values(value, what, None, next(iter(inputs.values())) if len(inputs) == 1 else None)]
 
 
 def outputs(value: object, what: str) -> list[Wrapped]:

@@ -115,8 +115,8 @@ class Model:
 
     def _wrap(self, data: ctypes.c_void_p, role: int, x: object, y: object, weight: object, keep: list) -> None:
         what = ("", "val ", "test ", "unlabelled ")[role]
-        names = [v["name"] for v in self._about()["inputs"]]
-        xs, ys = _arrays.inputs(x, what + "X", names), _arrays.outputs(y, what + "y")
+        about = {v["name"]: v["dtype"] for v in self._about()["inputs"]}
+        xs, ys = _arrays.inputs(x, what + "X", about), _arrays.outputs(y, what + "y")
         keep += xs + ys
         parts = (_arrays.structs(xs), len(xs), _arrays.structs(ys), len(ys))
         call("hone_data_wrap", self._context.handle, role, *parts, data)

@@ -41,7 +41,7 @@ class Predictor:
             self._outputs.append((output.name.decode(), output.dtype, output.per_row))
 
     def __call__(self, X: object) -> np.ndarray | dict[str, np.ndarray]:
-        wrapped = _arrays.inputs(X, "X", self._names)
+        wrapped = _arrays.inputs(X, "X", dict.fromkeys(self._names, "number"))
         rows = wrapped[0].struct.rows if wrapped else 0
         places = (Output * len(self._outputs))()
         memory = []

@@ -322,6 +322,37 @@ class AsOnnxRuntime(Case):
         self.assertEqual(model.predict(X, argmax=True).tolist(), (scores.argmax(-1) * 2).tolist())
         self.assertEqual(model.predictor(60, argmax=True)(X).tolist(), (scores.argmax(-1) * 2).tolist())
 
+    def test_a_frame_of_numbers_and_text(self):
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        frame = pd.read_csv(DATA / "frames" / "table.csv", dtype={"city": str})
+        for name in ("text", "text_strict"):
+            path = DATA / "frames" / f"{name}.onnx"
+            model = hone.Model.load(path)
+            feeds = {}
+            for i in model.inputs:
+                column = frame[i.name.replace("_", "-")]
+                feeds[i.name] = column.to_numpy(object if i.dtype == "string" else np.float32).reshape(-1, 1)
+            wanted = session(model).run(None, feeds)[1]
+            for rows in (frame, feeds, {k: v.astype(str) if v.dtype == object else v for k, v in feeds.items()}):
+                np.testing.assert_allclose(model.predict(rows, output="probabilities"), wanted, rtol=1e-5, atol=1e-6)
+            by_file = model.predict(data=frame.drop(columns="y"), output="probabilities")
+            np.testing.assert_allclose(by_file, wanted, rtol=1e-5, atol=1e-6)
+            told = model.train(frame, frame["y"].to_numpy(object), epochs=3, monitor="train_loss")
+            self.assertLess(told["train"]["loss"], told["before"]["train"]["loss"])
+            np.testing.assert_allclose(model.predict(frame, output="probabilities"), session(model).run(None, feeds)[1], rtol=1e-4, atol=1e-6)
+            with self.assertRaisesRegex(hone.DataError, "city.*wanted rows of text"):
+                model.predict(dict(feeds, city=np.zeros((len(frame), 1))))
+            with self.assertRaisesRegex(hone.UnsupportedError, "is an input of text"):
+                model.predictor(4)
+        odd = frame.assign(city="Paris")
+        with self.assertRaisesRegex(hone.DataError, "row 1: found 'Paris', which is no category"):
+            model.predict(odd)
+        with self.assertRaisesRegex(hone.DataError, "row 3: found 7 among text"):
+            model.predict(dict(feeds, city=np.array(["Bern", "Bern", 7] + ["Bern"] * (len(frame) - 3), object)))
+
     def test_several_inputs_and_the_labels_of_a_pipeline(self):
         import onnx
 

@@ -43,6 +43,8 @@ MODELS = {  # name: column transformers; how zip and kind come in; what becomes 
     "integers": ([numbers, one_hot("zip", "kind", handle_unknown="ignore")], "int", "drop"),
     "ordinal": ([numbers, ordinal("zip")], "float", "drop"),
     "ordinal_integers": ([numbers, ordinal("zip", "kind")], "int", "drop"),
+    "text": ([numbers, one_hot("city", handle_unknown="ignore"), ordinal("grade", categories=[["low", "mid", "high"]])], "float", "drop"),
+    "text_strict": ([numbers, one_hot("city", "grade")], "float", "drop"),
 }
 for name, (columns, whole, rest) in MODELS.items():
     used = [c for _, _, names in columns for c in names]

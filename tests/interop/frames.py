@@ -5,12 +5,12 @@ CSV file's columns feed the inputs of their names; predicted as ONNX Runtime doe
 import csv
 
 import _common
-from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, run, session
+from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, onnxruntime, run, session
 
 HERE = DATA / "frames"
 TABLE = HERE / "table.csv"
 tmp = folder()
-NAMES = ("numbers", "any_integers", "integers", "ordinal", "ordinal_integers")
+NAMES = ("numbers", "any_integers", "integers", "ordinal", "ordinal_integers", "text", "text_strict")
 ROWS = list(csv.DictReader(open(TABLE)))
 SPELLED = {name.replace("-", "_"): name for name in ROWS[0]}
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
@@ -61,10 +61,33 @@ def unseen():
     rows = [dict(row, zip=str(z), kind=str(k)) for row, z, k in zip(ROWS, (4, 3, 9, -7, 5, 6), (0, 7, 2, -1, 3, 1))]
     odd = tmp / "odd.csv"
     write(odd, rows)
-    for name in ("any_integers", "integers", "ordinal", "ordinal_integers"):
+    rows = [dict(row, city=city, grade=grade) for row, city, grade in zip(rows, ("Paris", "10.0", "bern", "", "NA", "Bern"), ("", "LOW", "high", "?", "mid", "Bern"))]
+    write(odd, rows)
+    for name in ("any_integers", "integers", "ordinal", "ordinal_integers", "text"):
         got = predicted(f"{name}: predict others", HERE / f"{name}.onnx", odd)
         want = answers(HERE / f"{name}.onnx", rows)[1]
         check(f"{name}: others as ONNX Runtime has them", apart(got, want) <= 1e-6, (got, want))
+
+
+    r = hone("predict", HERE / "text.onnx", "--data", odd, "--ignore", "y", "--with-input", "--force", "-o", tmp / "w.csv")
+    check("unknown texts are said", "5 texts are none that input 'city' of the model knows, such as 'Paris' in row 2" in r.stderr, r.stderr)
+    back = list(csv.DictReader(open(tmp / "w.csv")))
+    check("texts stand beside the outputs", [(b["city"], b["grade"]) for b in back] == [(a["city"], a["grade"]) for a in rows], back[:2])
+    check("a strict encoder refuses as ONNX Runtime does", refused(HERE / "text_strict.onnx", rows))
+    r = hone("predict", HERE / "text_strict.onnx", "--data", odd, "--ignore", "y", "--force", "-o", tmp / "w.csv")
+    check("and says where", r.returncode == 4 and "row 2, column city: found 'Paris', which is no category of OneHotEncoder" in r.stderr, r.stderr)
+    known = [dict(row, city="Bern", grade="10") for row in rows]
+    write(odd, known)
+    r = hone("eval", HERE / "text_strict.onnx", "--data", odd, "--target", "y")
+    check("one that another encoder knows is none either", refused(HERE / "text_strict.onnx", known) and r.returncode == 4 and "column grade: found '10'" in r.stderr, r.stderr)
+
+
+def refused(path, rows):
+    try:
+        answers(path, rows)
+    except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+        return True
+    return False
 
 
 def write(path, rows):
@@ -72,6 +95,59 @@ def write(path, rows):
         out = csv.DictWriter(f, list(rows[0]))
         out.writeheader()
         out.writerows(rows)
+
+
+def model(nodes, inputs, width, *initializers):
+    """nodes make "h", whose `width` elements a row go through a layer of two."""
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    w = onnx.numpy_helper.from_array(np.arange(1, 2 * width + 1, dtype=np.float32).reshape(width, 2), "w")
+    shape = onnx.numpy_helper.from_array(np.array([-1, width], np.int64), "shape")
+    nodes = [*nodes, make("Reshape", ["h", "shape"], ["r"]), make("MatMul", ["r", "w"], ["y"])]
+    outputs = [value("y", 1, ["n", 2]), *(value(o, 8, None) for n in nodes for o in n.output if o.startswith("out"))]
+    g = onnx.helper.make_graph(nodes, "g", inputs, outputs, [w, shape, *initializers])
+    m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+    path = tmp / "encoder.onnx"
+    path.write_bytes(m.SerializeToString())
+    return path
+
+
+def texts_moved():
+    """Several texts a row, cut and joined before they are encoded."""
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    array = onnx.numpy_helper.from_array
+    one = [array(np.array([1], np.int64), "one"), array(np.array([0], np.int64), "none"), array(np.array([2], np.int64), "two"), array(np.array([1, 1], np.int64), "halves")]
+    hot = make("OneHotEncoder", ["t"], ["h"], cats_strings=["b", "é", "a"], zeros=1, domain="ai.onnx.ml")
+    order = make("LabelEncoder", ["t"], ["h"], keys_strings=["b", "a", "b"], values_floats=[2.5, -1.0, 9.0], default_float=0.25, domain="ai.onnx.ml")
+    x = np.array([["a", "b"], ["é", "c"], ["", "a"], ["b", "é"]], object)
+    (tmp / "t.csv").write_text("first,second\n" + "".join(f"{a},{b}\n" for a, b in x))
+    cases = {
+        "as they are": ([make("Identity", ["x"], ["t"]), hot], 6), "one column": ([make("Gather", ["x", "one"], ["t"], axis=1), hot], 3), "its keys' values": ([make("Identity", ["x"], ["t"]), order], 2),
+        "a column of features": ([make("ArrayFeatureExtractor", ["x", "one"], ["t"], domain="ai.onnx.ml"), order], 1),
+        "split and joined": ([make("Split", ["x", "halves"], ["u", "v"], axis=1), make("Concat", ["v", "u", "v"], ["t"], axis=1), hot], 9),
+        "cut": ([make("Slice", ["x", "one", "two", "one"], ["t"]), hot], 3),
+    }
+    for what, (nodes, width) in cases.items():
+        path = model(nodes, [value("x", 8, ["n", 2])], width, *one)
+        want = session(path).run(None, {"x": x})[0]
+        run(f"texts {what}: predict", "predict", path, "--data", tmp / "t.csv", "--force", "-o", tmp / "y.npy")
+        check(f"texts {what}: as ONNX Runtime", apart(np.load(tmp / "y.npy"), want) <= 1e-6, (np.load(tmp / "y.npy"), want))
+        run(f"texts {what}: gradcheck", "gradcheck", path)
+        folder = tmp / f"vector {what}"
+        folder.mkdir()
+        for name, y in (("input_0", x), ("output_0", want)):
+            (folder / f"{name}.pb").write_bytes(array(y).SerializeToString())
+        run(f"texts {what}: verify", "verify", path, folder)
+        run(f"texts {what}: scaled, left alone", "train", path, "--data", tmp / "t.csv", "--y", tmp / "y.npy", "--scale", "standard", "--x-scale", "3", "--epochs", "0", "--force", "-o", tmp / "s.onnx")
+        check(f"texts {what}: the same graph", load(tmp / "s.onnx").graph == load(path).graph)
+    np.save(tmp / "n.npy", np.zeros((4, 2), np.float32))
+    path = model([make("Identity", ["x"], ["t"]), hot], [value("x", 8, ["n", 2])], 6)
+    for what, args, told in (("numbers for text", ("--x", tmp / "n.npy"), "input 'x' wants text, found numbers"), ("--encode of a text input", ("--data", tmp / "t.csv", "--encode", "first=onehot"), "the model takes its text as it is")):
+        r = hone("predict", path, *args, "--force", "-o", tmp / "y.npy")
+        check(what, r.returncode and told in r.stderr, r.stderr)
+    for what, nodes, told in (("text handed on", [make("Identity", ["x"], ["out"]), make("Identity", ["x"], ["t"]), hot], "hands on text of the data"),
+                              ("text compared", [make("Equal", ["x", "x"], ["c"]), make("Cast", ["c"], ["h"], to=1)], "only a OneHotEncoder or a LabelEncoder reads it")):
+        j = run(what, "inspect", model(nodes, [value("x", 8, ["n", 2])], 6 if what == "text handed on" else 2), "--json")
+        check(f"{what}: is said", any(told in n["why"] for n in j["nodes"]), [n["why"] for n in j["nodes"]])
 
 
 def written_out():
@@ -87,14 +163,14 @@ def written_out():
         "floats for integers": ([make("Cast", ["x"], ["i"], to=7), make("LabelEncoder", ["i"], ["h"], keys_int64s=[3, -2], values_floats=[0.5, 4.5], domain="ai.onnx.ml")], 1),
     }
     np.save(tmp / "x.npy", x)
+    strict = model([make("OneHotEncoder", ["x"], ["h"], cats_int64s=[7, 0, 3, -2], zeros=0, domain="ai.onnx.ml")], [value("x", 1, ["n", 1])], 4)
+    run("a strict one", "predict", strict, "--x", tmp / "x.npy", "--force", "-o", tmp / "y.npy")
+    check("a strict one: as ONNX Runtime", apart(np.load(tmp / "y.npy"), session(strict).run(None, {"x": x})[0]) <= 1e-6)
+    np.save(tmp / "more.npy", np.append(x, [[4.5]], 0).astype(np.float32))
+    r = hone("predict", strict, "--x", tmp / "more.npy", "--force", "-o", tmp / "y.npy")
+    check("a strict one: others are refused", r.returncode == 4 and "row 8: found '4.5', which is no category of OneHotEncoder" in r.stderr, r.stderr)
     for what, (nodes, width) in encoders.items():
-        w = onnx.numpy_helper.from_array(np.arange(1, 2 * width + 1, dtype=np.float32).reshape(width, 2), "w")
-        shape = onnx.numpy_helper.from_array(np.array([-1, width], np.int64), "shape")
-        nodes = [*nodes, make("Reshape", ["h", "shape"], ["r"]), make("MatMul", ["r", "w"], ["y"])]
-        g = onnx.helper.make_graph(nodes, "g", [value("x", 1, ["n", 1])], [value("y", 1, ["n", 2])], [w, shape])
-        m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
-        path = tmp / "encoder.onnx"
-        path.write_bytes(m.SerializeToString())
+        path = model(nodes, [value("x", 1, ["n", 1])], width)
         run(f"{what}: predict", "predict", path, "--x", tmp / "x.npy", "--force", "-o", tmp / "y.npy")
         got, want = np.load(tmp / "y.npy"), session(path).run(None, {"x": x})[0]
         check(f"{what}: as ONNX Runtime", apart(got, want) <= 1e-6, (got, want))
@@ -114,7 +190,7 @@ def refusals():
         r = hone("inspect", tmp / "refused.onnx")
         check(f"{what} of {attributes}", all(word in r.stdout + r.stderr for word in words), (r.stdout + r.stderr)[-500:])
 
-    told("OneHotEncoder", "OneHotEncoder: category 3 twice", cats_int64s=[3, 5, 3])
+    told("OneHotEncoder", "OneHotEncoder: category 2 is one of those before it", cats_int64s=[3, 5, 3])
     told("OneHotEncoder", "16777216 in 'cats_int64s', wanted integers below 2^24", cats_int64s=[3, 1 << 24])
     told("LabelEncoder", "16777216 in 'values_int64s'", keys_int64s=[3, 5], values_int64s=[0, 1 << 24])
     told("LabelEncoder", "default 16777216", keys_int64s=[3, 5], values_int64s=[0, 1], default_int64=1 << 24)
@@ -124,6 +200,7 @@ def refusals():
 for case in NAMES:
     one(case)
 unseen()
+texts_moved()
 written_out()
 refusals()
 _common.finish("frames", tmp)

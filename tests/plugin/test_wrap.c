@@ -159,7 +159,7 @@ static const struct {
       "found dtype 0, wanted one of hone_dtype, such as HONE_F32" },
     { HONE_TEST, X(ROWS_OF(99), .name = "input"), LABELS, 1, 1, "input",
       "found dtype 99, wanted one of hone_dtype, such as HONE_F32" },
-    { HONE_TRAIN, X(ROWS_OF(HONE_STR)), LABELS, 1, 1, "x",
+    { HONE_TRAIN, X(ROWS_OF(HONE_F32)), X(ROWS_OF(HONE_STR)), 1, 1, "y",
       "found HONE_STR with 4 elements a row, wanted numbers or one label a row" },
     { HONE_TRAIN, X(.dtype = HONE_F32, .rows = -2, .per_row = 4, .data = x_rows), LABELS, 1, 1, "x",
       "found -2 rows of 4 elements, wanted 1 or more of each that memory can hold" },
