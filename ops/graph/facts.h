@@ -59,6 +59,7 @@ struct hn_value_fact {
      * with `labels`, which of that list's elements is meant: then nothing may compute with them. */
     int64_t n_positions;
     const struct hn_tensor *labels;
+    uint32_t seen; /* by a walk over the graph: its number */
 };
 
 enum hn_node_state {
@@ -129,6 +130,7 @@ struct hn_facts {
     int32_t *
         state_of; /* value number of a root -> its first record as a mean, then as a variance; -1 */
     int32_t *fold_map; /* all 0 between folds */
+    uint32_t seen;     /* the last walk's number (struct hn_value_fact) */
     int unbatched;     /* N was put in front of the single rows [features] the model takes */
     int has_dropout;   /* a Dropout node is live */
     struct hn_tensor

@@ -8,37 +8,60 @@
 
 #include <string.h>
 
+enum {
+    DEEPEST = 256,
+    MOST_USES = 4096
+}; /* nodes behind each other that are followed, and how many uses of all */
+
 static int one_of(const char *type, const char *const *list)
 {
     while (*list && strcmp(type, *list) != 0) list++;
     return *list != NULL;
 }
 
-/* `left` uses may still be looked at; outputs: those of the graph are as good. */
-static int only_indices(const struct hn_graph *g, int32_t v, int outputs, int *left)
+/* Where integers may go: it is their end (indices, categories, comparisons, Shape), or on to the node's outputs. */
+enum way { ENDS, GOES_ON, FORBIDDEN };
+
+static enum way way_of(const struct hn_node *n, int input)
 {
     static const char *const moves[] = { "Identity",  "Reshape",   "Flatten", "Squeeze",
                                          "Unsqueeze", "Transpose", "Slice",   "Split",
                                          "Gather",    "Expand",    NULL };
-    static const char *const joins[] = { "Concat", "Cast", "Add", "Sub", "Mul", NULL };
+    static const char *const joins[] = { "Concat", "Cast", "Add", "Sub", "Mul", "Div", NULL };
     static const char *const compares[] = { "Equal", "Greater",     "GreaterOrEqual",
                                             "Less",  "LessOrEqual", NULL };
-    const struct hn_facts *f = g->facts;
+    if (strcmp(n->type, "OneHotEncoder") == 0 || strcmp(n->type, "LabelEncoder") == 0) return ENDS;
+    if (!hn_is_default_domain(n->domain)) return FORBIDDEN;
+    if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "OneHot") == 0 && input == 0) ||
+        (strcmp(n->type, "Gather") == 0 && input == 1) || one_of(n->type, compares))
+        return ENDS;
+    const int on = (input == 0 && one_of(n->type, moves)) || one_of(n->type, joins) ||
+                   (input > 0 && strcmp(n->type, "Where") == 0);
+    return on ? GOES_ON : FORBIDDEN;
+}
+
+struct walk {
+    const struct hn_graph *g;
+    int outputs; /* those of the graph are as good */
+    int left;    /* uses that may still be looked at */
+    uint32_t stamp;
+};
+
+static int only_indices(struct walk *w, int32_t v, int deep)
+{
+    const struct hn_facts *f = w->g->facts;
+    if (f->values[v].seen == w->stamp) return 1;
+    if (!deep) return 0;
+    f->values[v].seen = w->stamp;
     for (int32_t i = f->use_first[v]; i < f->use_first[v + 1]; i++) {
         const struct hn_consumer *u = &f->uses[i];
-        if (u->node < 0 && outputs) continue;
-        if (u->node < 0 || (*left)-- <= 0) return 0;
-        const struct hn_node *n = &g->nodes[u->node];
-        if (strcmp(n->type, "OneHotEncoder") == 0 || strcmp(n->type, "LabelEncoder") == 0) continue;
-        if (!hn_is_default_domain(n->domain)) return 0;
-        if (strcmp(n->type, "Shape") == 0 || (strcmp(n->type, "OneHot") == 0 && u->input == 0) ||
-            (strcmp(n->type, "Gather") == 0 && u->input == 1) || one_of(n->type, compares))
-            continue;
-        const int chosen = strcmp(n->type, "Where") == 0 && u->input > 0;
-        if (!(u->input == 0 && one_of(n->type, moves)) && !one_of(n->type, joins) && !chosen)
-            return 0;
-        for (int k = 0; k < n->n_out; k++)
-            if (n->out[k] >= 0 && !only_indices(g, n->out[k], outputs, left)) return 0;
+        if (u->node < 0 && w->outputs) continue;
+        if (u->node < 0 || w->left-- <= 0) return 0;
+        const struct hn_node *n = &w->g->nodes[u->node];
+        const enum way way = way_of(n, u->input);
+        if (way == FORBIDDEN) return 0;
+        for (int k = 0; k < n->n_out && way == GOES_ON; k++)
+            if (n->out[k] >= 0 && !only_indices(w, n->out[k], deep - 1)) return 0;
     }
     return 1;
 }
@@ -62,14 +85,12 @@ int32_t hn_counted_from_end(const struct hn_graph *g, int32_t v, int64_t n)
     return hn_same_shape(&g->values[i].shape, &g->values[v].shape) ? i : -1;
 }
 
-int hn_feeds_indices(const struct hn_graph *g, int32_t v)
+static int feeds(const struct hn_graph *g, int32_t v, int outputs)
 {
-    int left = 256;
-    return v >= 0 && only_indices(g, v, 0, &left);
+    struct walk w = { g, outputs, MOST_USES, ++g->facts->seen };
+    return v >= 0 && only_indices(&w, v, DEEPEST);
 }
 
-int hn_feeds_outputs(const struct hn_graph *g, int32_t v)
-{
-    int left = 256;
-    return v >= 0 && only_indices(g, v, 1, &left);
-}
+int hn_feeds_indices(const struct hn_graph *g, int32_t v) { return feeds(g, v, 0); }
+
+int hn_feeds_outputs(const struct hn_graph *g, int32_t v) { return feeds(g, v, 1); }

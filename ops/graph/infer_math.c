@@ -60,13 +60,13 @@ hone_status hn_wants_floats(const struct hn_infer *c, int i)
                    hn_dtype_name(v->dtype));
 }
 
-/* Integers are computed at import only, as constants or as shape arithmetic; but for sums, differences and products that
- * end as indices of a table. */
+/* Integers are computed at import only, as constants or as shape arithmetic; but for sums, differences, products and quotients
+ * that end as indices of a table. */
 static hone_status no_integers(struct hn_infer *c)
 {
     for (int i = 0; i < c->n->n_in; i++) {
         if (!hn_comes_as_integers(c, i)) continue;
-        if (is_index(hn_in_value(c, i)->dtype) && c->row->kind <= HN_B_MUL &&
+        if (is_index(hn_in_value(c, i)->dtype) && c->row->kind <= HN_B_DIV &&
             hn_feeds_indices(c->g, c->n->out[0]))
             continue;
         return hn_wants_floats(c, i);

@@ -417,8 +417,11 @@ static hone_status cast_to(struct hn_infer *c, enum hn_dtype to)
     }
     if (!hn_dtype_is_float(to) && to != x->dtype && hn_dtype_is_float(x->dtype) &&
         !((to == HN_I64 || to == HN_I32) && hn_feeds_outputs(c->g, c->n->out[0])) && to != HN_BOOL)
-        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s from %s to %s has no gradient",
-                       c->n->type, hn_dtype_name(x->dtype), hn_dtype_name(to));
+        return hn_fail(
+            c->err, HONE_E_UNSUPPORTED, c->label,
+            "%s from %s to %s: integers are computed with at run time only where they end "
+            "as indices, categories or outputs",
+            c->n->type, hn_dtype_name(x->dtype), hn_dtype_name(to));
     if (narrows(x->dtype, to) && hn_int_count(c->g, c->n->in[0]) < 0)
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
                        "%s from %s to %s of numbers that are not known at import", c->n->type,

@@ -194,9 +194,12 @@ static hone_status try_scalar(struct hn_lowering *l, const struct hn_node *n, in
 hone_status hn_lower_binary(struct hn_lowering *l, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
-    int32_t y, x;
+    const int quotient =
+        n->row->kind == HN_B_DIV && /* of integers: towards zero, and divided, not multiplied */
+        !hn_dtype_is_float(l->g->values[n->out[0]].dtype);
+    int32_t y = -1, x;
     (void)a;
-    HN_TRY(try_scalar(l, n, &y));
+    if (!quotient) HN_TRY(try_scalar(l, n, &y));
     if (y >= 0) {
         if (n->row->kind == HN_B_MAX)
             HN_TRY(hn_l_hidden(l, n, &y)); /* Max(x, 0) is how some exporters say Relu */
@@ -207,6 +210,7 @@ hone_status hn_lower_binary(struct hn_lowering *l, const struct hn_node *n,
         HN_TRY(hn_l_value(l, n->in[i], &x));
         HN_TRY(hn_l_binary(l, (enum hn_binary_kind)n->row->kind, y, x, &y));
     }
+    if (quotient) HN_TRY(hn_l_unary(l, HN_U_TRUNC, 0, 0, y, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 

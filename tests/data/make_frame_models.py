@@ -15,7 +15,7 @@ from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringT
 from sklearn.compose import ColumnTransformer
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransformer, StandardScaler
 
 OUT = pathlib.Path(__file__).parent / "frames"
 warnings.simplefilter("ignore")
@@ -37,12 +37,14 @@ def ordinal(*columns, **options):
     return (f"ordinal {columns[0]}", OrdinalEncoder(**options), list(columns))
 
 
+quantiles = ("quantiles", QuantileTransformer(n_quantiles=16), ["age", "hours-a-week"])
 MODELS = {  # name: column transformers; how zip and kind come in; what becomes of other columns
     "numbers": ([numbers, one_hot("kind")], "float", "passthrough"),
     "any_integers": ([numbers, one_hot("zip", "kind", handle_unknown="ignore")], "float", "drop"),
     "integers": ([numbers, one_hot("zip", "kind", handle_unknown="ignore")], "int", "drop"),
     "ordinal": ([numbers, ordinal("zip")], "float", "drop"),
     "ordinal_integers": ([numbers, ordinal("zip", "kind")], "int", "drop"),
+    "quantiles": ([quantiles], "float", "drop"),
     "text": ([numbers, one_hot("city", handle_unknown="ignore"), ordinal("grade", categories=[["low", "mid", "high"]])], "float", "drop"),
     "text_strict": ([numbers, one_hot("city", "grade")], "float", "drop"),
 }

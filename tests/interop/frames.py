@@ -10,7 +10,7 @@ from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, o
 HERE = DATA / "frames"
 TABLE = HERE / "table.csv"
 tmp = folder()
-NAMES = ("numbers", "any_integers", "integers", "ordinal", "ordinal_integers", "text", "text_strict")
+NAMES = ("numbers", "any_integers", "integers", "ordinal", "ordinal_integers", "text", "text_strict", "quantiles")
 ROWS = list(csv.DictReader(open(TABLE)))
 SPELLED = {name.replace("-", "_"): name for name in ROWS[0]}
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
@@ -179,6 +179,23 @@ def written_out():
         check(f"{what}: the same answers", apart(session(tmp / "s.onnx").run(None, {"x": x})[0], want) <= 1e-6)
 
 
+def whole_numbers():
+    """Integers made of floats and computed with, in front of what learns: sums, products, quotients towards zero, choices. They end as indices."""
+    make, value, array = onnx.helper.make_node, onnx.helper.make_tensor_value_info, onnx.numpy_helper.from_array
+    x = np.array([[-7.9, 3], [8, -1], [0.5, 11], [10, 6], [-3, -10.5], [5, 9]], np.float32)
+    np.save(tmp / "x.npy", x)
+    fixed = [array(np.array(v, np.int64), n) for n, v in (("three", 3), ("four", 4), ("five", [5, 5]))] + [array(np.array(0, np.float32), "zero"), array(np.linspace(-2, 1, 12).astype(np.float32), "table")]
+    nodes = [make("Cast", ["x"], ["i"], to=7), make("Div", ["i", "three"], ["q"]), make("Mul", ["q", "three"], ["m"]), make("Div", ["m", "four"], ["d"]), make("Add", ["d", "five"], ["a"]),
+             make("Greater", ["x", "zero"], ["up"]), make("Sub", ["five", "q"], ["b"]), make("Where", ["up", "a", "b"], ["k"]), make("Flatten", ["k"], ["f"], axis=0), make("Gather", ["table", "f"], ["h"])]
+    path = model(nodes, [value("x", 1, ["n", 2])], 2, *fixed)
+    want = session(path).run(None, {"x": x})[0]
+    run("whole numbers: predict", "predict", path, "--x", tmp / "x.npy", "--force", "-o", tmp / "y.npy")
+    check("whole numbers: as ONNX Runtime", apart(np.load(tmp / "y.npy"), want) <= 1e-6, (np.load(tmp / "y.npy"), want))
+    run("whole numbers: gradcheck", "gradcheck", path)
+    j = run("floats of them", "inspect", model([make("Cast", ["x"], ["i"], to=7), make("Div", ["i", "three"], ["q"]), make("Cast", ["q"], ["h"], to=1)], [value("x", 1, ["n", 2])], 2, *fixed), "--json")
+    check("floats of them: is said", any("only where they end as indices, categories or outputs" in n["why"] for n in j["nodes"]), [n["why"] for n in j["nodes"]])
+
+
 def refusals():
     def told(what, *words, **attributes):
         make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
@@ -202,5 +219,6 @@ for case in NAMES:
 unseen()
 texts_moved()
 written_out()
+whole_numbers()
 refusals()
 _common.finish("frames", tmp)
