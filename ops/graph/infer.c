@@ -283,6 +283,13 @@ static int is_tensorflow(const struct hn_node *n)
     return 0;
 }
 
+/* scikit-learn's linear models, whose weights are attributes. */
+static int is_linear(const struct hn_node *n)
+{
+    return strcmp(n->domain, "ai.onnx.ml") == 0 &&
+           (strcmp(n->type, "LinearRegressor") == 0 || strcmp(n->type, "LinearClassifier") == 0);
+}
+
 static void unknown_operator(struct hn_infer *c, int known)
 {
     if (is_quantized(c->n->type)) {
@@ -297,6 +304,11 @@ static void unknown_operator(struct hn_infer *c, int known)
                       c->n->domain, c->n->domain[0] ? "." : "", c->n->type);
         if (is_foreign(c->n->domain))
             (void)hn_hint(c->err, HONE_E_UNSUPPORTED, "a plug-in may have it: --plugin ./FILE.so");
+        if (is_linear(c->n))
+            (void)hn_hint(c->err, HONE_E_UNSUPPORTED,
+                          "a network without hidden layers learns the same, from data: hone new "
+                          "\"4-3 softmax\" for 3 classes of 4 features, \"4-1 sigmoid\" for two, "
+                          "\"4-1\" for a number");
         if (is_tensorflow(c->n))
             (void)hn_hint(
                 c->err, HONE_E_UNSUPPORTED,
