@@ -62,7 +62,7 @@ static struct choice of_target(const struct hn_graph *g, const struct hn_target 
         return (struct choice){ "softmax", output };
     if (t->loss == HN_LOSS_CE && classes_last && is_logits(g, output))
         return (struct choice){ "softmax", output };
-    if (t->loss == HN_LOSS_BCE && tail == HN_TAIL_SIGMOID)
+    if (t->loss == HN_LOSS_BCE && (tail == HN_TAIL_SIGMOID || tail == HN_TAIL_EACH))
         return (struct choice){ "sigmoid", before };
     if (t->loss == HN_LOSS_BCE && is_logits(g, output)) return (struct choice){ "sigmoid", output };
     return (struct choice){ "mean", output };
@@ -94,7 +94,7 @@ static hone_status choose_tails(struct chooser *k, hone_error *err)
         enum hn_tail tail = tail_before(g, g->outputs[i], &before);
         if (!info.trainable || k->output[g->outputs[i]] == 2 || tail == HN_TAIL_NONE) continue;
         if (info.derived && k->output[before] != 1) continue;
-        const int one = tail == HN_TAIL_SIGMOID || tail == HN_TAIL_BOTH;
+        const int one = tail == HN_TAIL_SIGMOID || tail == HN_TAIL_BOTH || tail == HN_TAIL_EACH;
         HN_TRY(choose(k, (struct choice){ one ? "sigmoid" : "softmax", before }, err));
     }
     return HONE_OK;

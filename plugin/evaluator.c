@@ -119,7 +119,7 @@ static hone_status create_metric(struct hn_evaluator *e, int t, hone_error *err)
     struct hn_session *s = e->s;
     const struct hn_target *g = &s->targets[t];
     struct hn_metric_spec spec;
-    int logits = g->loss == HN_LOSS_BCE && g->tail != HN_TAIL_SIGMOID;
+    int logits = g->loss == HN_LOSS_BCE && g->tail != HN_TAIL_SIGMOID && g->tail != HN_TAIL_EACH;
     hn_metric_spec_of(g, g->per_row, logits, wanted_metrics(s->params), &spec);
     spec.elem = s->backend->elem;
     spec.max_rows = most_rows(s) * g->places;

@@ -245,11 +245,10 @@ static hone_status check_output(struct check *c, const struct hn_device *d, int 
         { "huber", HN_LOSS_HUBER, 1 },
     };
     /* bit i: all[i] suits a model whose last op is this */
-    static const unsigned suits[] = { [HN_TAIL_NONE] = 0x73,
-                                      [HN_TAIL_SOFTMAX] = 0x13,
-                                      [HN_TAIL_LOGSOFTMAX] = 0x04,
-                                      [HN_TAIL_SIGMOID] = 0x18,
-                                      [HN_TAIL_BOTH] = 0x31 };
+    static const unsigned suits[] = {
+        [HN_TAIL_NONE] = 0x73,    [HN_TAIL_SOFTMAX] = 0x13, [HN_TAIL_LOGSOFTMAX] = 0x04,
+        [HN_TAIL_SIGMOID] = 0x18, [HN_TAIL_BOTH] = 0x31,    [HN_TAIL_EACH] = 0x18
+    };
     struct hn_output_info info;
     hn_graph_output(hn_model_graph(c->model), (size_t)output, &info);
     if (!info.trainable || info.derived) return HONE_OK;

@@ -157,7 +157,7 @@ static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const st
     if (info->tail == HN_TAIL_SOFTMAX || info->tail == HN_TAIL_LOGSOFTMAX ||
         info->tail == HN_TAIL_BOTH)
         return HN_LOSS_CE;
-    if (info->tail == HN_TAIL_SIGMOID) return HN_LOSS_BCE;
+    if (info->tail == HN_TAIL_SIGMOID || info->tail == HN_TAIL_EACH) return HN_LOSS_BCE;
     if (whole && info->per_row > 1 && (is_text(y) || y->per_row == 1)) return HN_LOSS_CE;
     if (has_places(info, y) && whole_numbers(y, &different)) return HN_LOSS_CE;
     if (is_text(y) || (whole && info->per_row == 1 && different == 2)) return HN_LOSS_BCE;
@@ -257,6 +257,30 @@ static hone_status wrong_width(const struct hn_target *g, const struct hn_output
                    (long long)info->classes, (long long)g->places, (long long)info->per_row);
 }
 
+/* Targets of the columns p alone, with those of 1 - p in front of them. */
+static hone_status mirror_role(struct hn_session *s, int role, int t, hone_error *err)
+{
+    struct hn_own *own = s->own;
+    const int i = array_of(s, role, t);
+    const struct hn_array *y = i >= 0 ? &own->data->role[role].y[i].a : NULL;
+    if (!y || 2 * y->per_row != s->targets[t].per_row) return HONE_OK; /* said where rows are fed */
+    const int64_t k = y->per_row;
+    struct hn_tensor all = { .dtype = HN_F64, .rank = 2, .dims = { y->rows, 2 * k } };
+    if (!hn_numel(2, all.dims, &all.n)) return hn_nomem(err, "the targets", 0);
+    double *v = hn_alloc(&s->ctx->mem, (size_t)all.n * sizeof *v);
+    if (!v) return hn_nomem(err, "the targets", (size_t)all.n * sizeof *v);
+    for (int64_t row = 0; row < y->rows; row++)
+        for (int64_t j = 0; j < k; j++) {
+            v[(2 * row + 1) * k + j] = hn_array_at(y, row, j);
+            v[2 * row * k + j] = 1 - v[(2 * row + 1) * k + j];
+        }
+    all.data = v;
+    hone_status st = hn_array_wrap(&own->scaled[role][t], &s->ctx->mem, y->name, &all, 1, err);
+    if (st == HONE_OK) own->scaled[role][t].source = y->source;
+    hn_free(&s->ctx->mem, v);
+    return st;
+}
+
 /* Shape of the target against the output; decides between class numbers and dense targets. */
 static hone_status fit_target(struct hn_session *s, int t, const struct hn_output_info *info,
                               const struct hn_array *y, hone_error *err)
@@ -284,7 +308,10 @@ static hone_status fit_target(struct hn_session *s, int t, const struct hn_outpu
     if (is_text(y))
         return hn_fail(err, HONE_E_DATA, y->source, "targets of '%s' are text, %s wants numbers",
                        g->output_name, kind_names[g->loss]);
-    if (y->per_row != info->per_row) return wrong_width(g, info, y, err);
+    if (info->tail == HN_TAIL_EACH && 2 * y->per_row == info->per_row)
+        for (int role = 0; role < 3; role++) HN_TRY(mirror_role(s, role, t, err));
+    else if (y->per_row != info->per_row)
+        return wrong_width(g, info, y, err);
     g->dense = 1;
     g->n_classes = classes ? (int)info->classes : 0;
     return HONE_OK;

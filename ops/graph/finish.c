@@ -66,14 +66,14 @@ static const struct hn_node *maker(const struct hn_graph *g, int32_t v)
     return n && n->row && g->facts->nodes[n - g->nodes].state == HN_NODE_OK ? n : NULL;
 }
 
-/* Concat of 1 - p and p, with p of one column: what p is the Sigmoid of; -1: it is something else. */
+/* Concat of 1 - p and p: what p is the Sigmoid of; -1: it is something else. */
 static int32_t both_of(const struct hn_graph *g, const struct hn_node *n,
                        const struct hn_onnx_attrs *a)
 {
     const struct hn_shape *y = &g->values[n->out[0]].shape;
     double one;
-    if (n->row->infer != hn_infer_concat || n->n_in != 2 || y->rank != 2 || y->d[1].fixed != 2 ||
-        y->d[1].per_row || (a->axis != 1 && a->axis != -1))
+    if (n->row->infer != hn_infer_concat || n->n_in != 2 || y->rank != 2 || y->d[1].per_row ||
+        (a->axis != 1 && a->axis != -1))
         return -1;
     const int32_t p = seen_through(g, n->in[1]);
     const struct hn_node *rest = maker(g, seen_through(g, n->in[0])), *s = maker(g, p);
@@ -98,7 +98,8 @@ enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before
             continue;
         }
         const int32_t logit = both_of(g, n, f->attrs);
-        if (logit >= 0) return *before = logit, HN_TAIL_BOTH;
+        if (logit >= 0) *before = logit;
+        if (logit >= 0) return g->values[at].shape.d[1].fixed == 2 ? HN_TAIL_BOTH : HN_TAIL_EACH;
         enum hn_tail t = tail_of(g, n, f->attrs);
         const struct hn_shape *x = &g->values[at].shape;
         if (t == HN_TAIL_NONE) return t;

@@ -2,7 +2,8 @@
  *
  * Losses on a draft program. A Softmax, LogSoftmax or Sigmoid tail is fused: the loss takes what stands before the tail,
  * and the tail stays for the output. A target column is [N,...] like the prediction, or one class index for each row of
- * classes; a weight column is one number for each row. Two classes by one Sigmoid, as 1 - p and p, are a binary cross-entropy. */
+ * classes; a weight column is one number for each row. Two classes by one Sigmoid, as 1 - p and p, are a binary cross-entropy, and
+ * so are several labels a row, where 1 - p has the opposite target. */
 #include "ops/graph/lower.h"
 #include "ops/graph/output.h"
 
@@ -45,7 +46,8 @@ static struct choice choose(const struct hn_loss_spec *s, enum hn_tail tail)
         c.fused = tail == HN_TAIL_LOGSOFTMAX;
         break;
     case HN_LOSS_BCE:
-        c.row = &hn_op_loss_bce, c.attrs.from_logits = 1, c.fused = tail == HN_TAIL_SIGMOID;
+        c.row = &hn_op_loss_bce, c.attrs.from_logits = 1;
+        c.fused = tail == HN_TAIL_SIGMOID || tail == HN_TAIL_EACH;
         break;
     case HN_LOSS_MSE: c.row = &hn_op_loss_regression, c.attrs.kind = 0; break;
     case HN_LOSS_MAE: c.row = &hn_op_loss_regression, c.attrs.kind = 1; break;
@@ -67,6 +69,15 @@ static hone_status inside_node(struct hn_lowering *l, int32_t v, int32_t *logit)
     return HONE_OK;
 }
 
+/* 1 - p is the Sigmoid of -z where p is that of z. */
+static hone_status both_signs(struct hn_lowering *l, int32_t *z)
+{
+    const struct hn_concat columns = { 1 };
+    int32_t in[2] = { -1, *z };
+    HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, *z, &in[0]));
+    return hn_l_op(l, &hn_op_concat, &columns, in, 2, z);
+}
+
 static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
 {
     const struct hn_graph *g = l->g;
@@ -78,11 +89,13 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
     if (!g->facts->values[v].computable)
         return hn_fail(l->err, HONE_E_UNSUPPORTED, y->name,
                        "no loss on this output: no program computes it");
-    struct choice c = choose(s, hn_output_tail(g, v, &before));
+    const enum hn_tail tail = hn_output_tail(g, v, &before);
+    struct choice c = choose(s, tail);
     struct hn_shape target = y->shape, rows = y->shape;
     int classes = s->kind == HN_LOSS_CE || s->kind == HN_LOSS_NLL;
     HN_TRY(c.fused && before < 0 ? inside_node(l, v, &in[0])
                                  : hn_l_value(l, c.fused ? before : v, &in[0]));
+    if (c.fused && tail == HN_TAIL_EACH) HN_TRY(both_signs(l, &in[0]));
     const int both =
         classes && c.row == &hn_op_loss_bce; /* the class is the target of its one logit */
     if (!both && !hn_same_shape(&l->values[in[0]].shape, &y->shape))

@@ -56,3 +56,9 @@ for name, (columns, whole, rest) in MODELS.items():
     pipe = make_pipeline(ColumnTransformer(columns, remainder=rest), MLPClassifier((6,), max_iter=30, random_state=1)).fit(x, table.y)
     model = to_onnx(pipe, initial_types=[(c, TYPES[k]) for c, k in kinds.items()], target_opset={"": 17, "ai.onnx.ml": 3}, options={"zipmap": False})
     (OUT / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+x = table[["age", "hours-a-week"]].astype(np.float32)
+several = np.stack([table.age > 45, table["hours-a-week"] > 35], 1).astype(int)
+pipe = make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=8, random_state=1)).fit(x.to_numpy(), several)
+model = to_onnx(pipe, x.to_numpy()[:1], target_opset={"": 17, "ai.onnx.ml": 3}, options={"zipmap": False})
+(OUT / "several_labels.onnx").write_bytes(model.SerializeToString())

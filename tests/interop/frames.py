@@ -196,6 +196,31 @@ def whole_numbers():
     check("floats of them: is said", any("only where they end as indices, categories or outputs" in n["why"] for n in j["nodes"]), [n["why"] for n in j["nodes"]])
 
 
+def several_labels():
+    """1 - p and p of several columns: the labels p is of are the targets."""
+    path, table = HERE / "several_labels.onnx", tmp / "several.csv"
+    y = np.array([[float(row["age"]) > 45, float(row["hours-a-week"]) > 35] for row in ROWS], np.float64)
+    write(table, [{"age": row["age"], "hours": row["hours-a-week"], "old": int(a), "long": int(b), "young": int(1 - a), "short": int(1 - b)} for row, (a, b) in zip(ROWS, y)])
+    x = np.array([[row["age"], row["hours-a-week"]] for row in ROWS], np.float32)
+
+    def loss(model):
+        p = np.clip(session(model).run(["probabilities"], {"X": x})[0][:, 2:].astype(np.float64), 1e-7, 1 - 1e-7)
+        return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(), ((p > 0.5) == y).mean()
+
+    data, both = ["--data", table, "--features", "age,hours"], ["--target", "old,long"]
+    e = run("several labels: eval", "eval", path, *data, *both, "--json")
+    check("several labels: the loss is the binary cross-entropy of p", apart(np.array([e["loss"], e["accuracy"]]), np.array(loss(path))) < 1e-5, (e, loss(path)))
+    four = run("several labels: eval of all columns", "eval", path, *data, "--target", "young,short,old,long", "--json")
+    check("several labels: the same", four["loss"] == e["loss"], (four, e))
+    j = run("several labels: train", "train", path, *data, *both, "--epochs", "30", "--lr", "1e-2", "--monitor", "train_loss", "--json", "--progress", "none", "--force", "-o", tmp / "s.onnx")
+    check("several labels: they are learned", j["train"]["loss"] < 0.8 * e["loss"] and apart(np.array([j["train"]["loss"]]), np.array([loss(tmp / "s.onnx")[0]])) < 1e-5, (j["train"], loss(tmp / "s.onnx")))
+    run("several labels: gradcheck", "gradcheck", path)
+    run("several labels: an ensemble", "tune", path, *data, *both, "--folds", "2", "--trials", "2", "--epochs", "2", "--search", "lr=log:1e-3..1e-2", "--ensemble", "2", "--force", "--quiet", "-o", tmp / "t.onnx")
+    run("several labels: its file", "eval", tmp / "t.onnx", *data, *both, "--json")
+    r = hone("eval", path, *data, "--target", "old,long,young")
+    check("several labels: three for two", r.returncode == 4 and "a row has 3 targets, output 'probabilities' has 4 values" in r.stderr, r.stderr)
+
+
 def refusals():
     def told(what, *words, **attributes):
         make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
@@ -221,5 +246,6 @@ unseen()
 texts_moved()
 written_out()
 whole_numbers()
+several_labels()
 refusals()
 _common.finish("frames", tmp)
