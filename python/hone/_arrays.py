@@ -133,7 +133,7 @@ def _values(value: object, what: str, name: str | None, dtype: str | None) -> Wr
     return _texts(array, what, name, "text")
 
 
-def _column(columns: Any, name: str) -> object:
+def column(columns: Any, name: str) -> object:
     """The column of this name, else the only one that exporters who want identifiers spell so; None: there is none."""
     if name in columns:
         return name
@@ -147,9 +147,9 @@ def inputs(value: Any, what: str, inputs: Mapping[str, str]) -> list[Wrapped]:
         return [_values(v, f"{what} {k!r}", str(k), inputs.get(str(k))) for k, v in value.items()]
     columns = getattr(value, "columns", None)
     if columns is not None and len(inputs) > 1:
-        found = {name: _column(columns, name) for name in inputs}
+        found = {name: column(columns, name) for name in inputs}
         if None not in found.values():
-            return [_values(value[column], f"{what} {name!r}", name, inputs[name]) for name, column in found.items()]
+            return [_values(value[c], f"{what} {name!r}", name, inputs[name]) for name, c in found.items()]
     return [_values(value, what, None, next(iter(inputs.values())) if len(inputs) == 1 else None)]
 
 

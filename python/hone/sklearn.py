@@ -30,7 +30,7 @@ try:
 except ImportError as missing:
     raise ImportError(f"hone.sklearn needs scikit-learn 1.6 or later: {missing}") from None
 
-from . import _errors
+from . import _arrays, _errors
 from ._model import FITTED, Model
 from ._params import OF_THE_COMMAND
 from ._params import params as table
@@ -157,14 +157,22 @@ class _Hone(BaseEstimator):
             values.update({name: None for name in _OF_RUNS}, epochs=1)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        self.result_ = model.train(X, y, val=val, sample_weight=sample_weight, seed=seed, **_without_idle(values))
+        self.result_ = model.train(self._inputs(model, X), y, val=val, sample_weight=sample_weight, seed=seed, **_without_idle(values))
         self.output_ = next(v for v in model.outputs if v.learns)
         self.model_ = model
+
+    def _inputs(self, model: Model, X):
+        """For a model of several inputs the columns of their names, where X was a frame."""
+        names = list(getattr(self, "feature_names_in_", ()))
+        found = {v.name: _arrays.column(names, v.name) for v in model.inputs}
+        if len(found) < 2 or None in found.values():
+            return X
+        return {name: X[:, [names.index(column)]] for name, column in found.items()}
 
     def _raw(self, X) -> np.ndarray:
         check_is_fitted(self, "model_")
         X = validate_data(self, X, reset=False)
-        rows = self.model_.predict(X, output=self.output_.name)
+        rows = self.model_.predict(self._inputs(self.model_, X), output=self.output_.name)
         return np.asarray(rows).reshape(len(X), -1)
 
 

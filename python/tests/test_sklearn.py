@@ -233,6 +233,19 @@ class GoingOn(Case):
 
 
 class Places(Case):
+    def test_a_frame_feeds_inputs_by_name(self):
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        frame = pd.read_csv(DATA / "frames" / "table.csv")
+        X, y = frame[["kind", "zip", "hours-a-week", "age"]], frame["y"].to_numpy(object)
+        fitted = HoneClassifier(str(DATA / "frames" / "numbers.onnx"), epochs=2, lr=0.01).fit(X, y)
+        wanted = fitted.model_.predict(frame, output="probabilities")
+        np.testing.assert_allclose(fitted.predict_proba(X), wanted, rtol=1e-6)
+        self.assertGreater(fitted.result_["before"]["train"]["loss"], fitted.result_["train"]["loss"])
+        self.assertEqual(cross_val_score(fitted, X, y, cv=3).shape, (3,))
+
     def test_pipeline_search_and_validation(self):
         X, y = rows()
         X[:, 2] = X[:, 2] * 1000 + 5000
