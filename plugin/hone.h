@@ -199,7 +199,8 @@ typedef enum hone_dtype {
     HONE_U8 = 2,
     HONE_I32 = 6,
     HONE_I64 = 7,
-    HONE_STR = 8,  /* class labels, in y and in predictions: const char *const *, UTF-8 */
+    HONE_STR =
+        8, /* text inputs, and class labels in y and in predictions: const char *const *, UTF-8 */
     HONE_BOOL = 9, /* a byte, 0 or 1 */
     HONE_F16 = 10,
     HONE_F64 = 11,
