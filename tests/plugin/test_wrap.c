@@ -236,7 +236,7 @@ START_TEST(numbers_beyond_float)
     hone_result *r = NULL;
     hone_predictor *p;
     fill();
-    for (int i = 0; i < ROWS * IN; i++) wide[i] = x_rows[i];
+    for (int i = 0; i < ROWS * IN; i++) wide[i] = (double)x_rows[i];
     wide[7 * IN + 1] = -1e300;
     HN_OK(hone_context_create(NULL, &ctx, &err), err);
     HN_OK(hone_model_new(ctx, "4-5-3 relu softmax", 1, &m, &err), err);
