@@ -113,7 +113,8 @@ START_TEST(who_refused_is_known)
     ck_assert_int_eq(hn_nomem_why(&m, hn_nomem(&e, "a block", 0), &e), HONE_E_NOMEM);
     ck_assert_str_eq(e.text, "out of memory for a block");
     hn_free(&m, p);
-    hn_mem_init(&m, 0); /* no budget refuses what nobody could have */
+    hn_mem_init(&m, 0); /* no budget has refused anything */
+    m.alloc = refused;
     ck_assert_ptr_null(hn_alloc(&m, PTRDIFF_MAX - 4096));
     ck_assert_int_eq(hn_nomem_why(&m, HONE_E_NOMEM, &e), HONE_E_NOMEM);
 }
