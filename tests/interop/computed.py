@@ -8,8 +8,6 @@ change, and what a mask takes away stays away. Resumed runs, numbers of threads 
 
 usage: computed.py BUILD_FOLDER [PART-OF-A-NAME]
 """
-import os
-import shutil
 import subprocess
 import sys
 
@@ -135,15 +133,7 @@ def runs(name):
 
 def on_the_gpu():
     """The CUDA backend's own kernels and host logic on a device of plain memory: the CPU's numbers within rounding."""
-    for kind in ("gpu_fake_module", "gpu_fake_module_whole"):
-        module = _common.BUILD / kind / "libhone_cuda.so"
-        if not module.exists():
-            continue
-        at = tmp / kind
-        at.mkdir()
-        for part in (module, _common.BUILD / "libhone.so.0", _common.BUILD / "gpu_fake_module" / "libcuda.so.1"):
-            shutil.copy(part, at / part.name)
-        env = dict(os.environ, LD_LIBRARY_PATH=f"{at}:{_common.BUILD}")
+    for kind, at, env in _common.fake_devices(tmp):
         def on(what, out, *args):
             r = subprocess.run([str(a) for a in (_common.HONE, *args, "--quiet", "--force", "-o", out)], env=env, capture_output=True, text=True, timeout=300)
             return tensors(out) if check(f"{what}, {kind}", r.returncode == 0, r.stderr) else None

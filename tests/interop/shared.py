@@ -6,7 +6,6 @@ so that the model learns as PyTorch's does: running statistics take in the batch
 
 usage: shared.py BUILD_FOLDER [PART-OF-A-NAME]
 """
-import os
 import shutil
 import subprocess
 import sys
@@ -112,20 +111,12 @@ def runs(name):
 
 def on_the_gpu():
     """The CUDA backend's own kernels and host logic on a device of plain memory: the CPU's numbers within rounding."""
-    for kind in ("gpu_fake_module", "gpu_fake_module_whole"):
-        module = _common.BUILD / kind / "libhone_cuda.so"
-        if not module.exists():
-            continue
-        at = tmp / kind
-        at.mkdir()
-        for part in (module, _common.BUILD / "libhone.so.0", _common.BUILD / "gpu_fake_module" / "libcuda.so.1"):
-            shutil.copy(part, at / part.name)
+    for kind, at, env in _common.fake_devices(tmp):
         for name in ("siamese_bn", "twice", "mixed_bn_dynamo"):
             path, got = HERE / f"{name}.onnx", {}
             for device in ("cpu", "cuda"):
                 command = (_common.HONE, "train", path, *data(path)[0], *STEPS, "--epochs", "3", "--device", device, "-o", at / f"{device}.onnx")
-                r = subprocess.run([str(a) for a in command], env=dict(os.environ, LD_LIBRARY_PATH=f"{at}:{_common.BUILD}"), capture_output=True,
-                                   text=True, timeout=300)
+                r = subprocess.run([str(a) for a in command], env=env, capture_output=True, text=True, timeout=300)
                 if check(f"{name}: {device}, {kind}", r.returncode == 0, r.stderr):
                     got[device] = tensors(at / f"{device}.onnx")
             off = max((apart(got["cuda"][k], v) for k, v in got["cpu"].items() if k not in NOISE), default=1) if len(got) == 2 else 1
