@@ -141,18 +141,16 @@ def predict(what, path, feeds, tmp, output):
     return np.load(out).reshape(len(next(iter(feeds.values()))), -1) if out.exists() else None
 
 
-def fake_devices(tmp):
-    """The CUDA backend on a device of plain memory, as it is built and as a whole: its name, a folder of its own, the environment in which
-    the command finds it."""
-    for kind in ("gpu_fake_module", "gpu_fake_module_whole"):
-        module = BUILD / kind / "libhone_cuda.so"
-        if not module.exists():
-            continue
-        at = tmp / kind
-        at.mkdir()
-        for part in (module, BUILD / "libhone.so.0", BUILD / "gpu_fake_module" / "libcuda.so.1"):
-            shutil.copy(part, at / part.name)
-        yield kind, at, dict(os.environ, LD_LIBRARY_PATH=f"{at}:{BUILD}")
+def fake_device(tmp):
+    """The CUDA backend on a device of plain memory: a folder of its own, and the environment in which the command finds it there; None
+    where it is not built."""
+    module, at = BUILD / "gpu_fake_module" / "libhone_cuda.so", tmp / "gpu_fake_module"
+    if not module.exists():
+        return None
+    at.mkdir()
+    for part in (module, BUILD / "libhone.so.0", BUILD / "gpu_fake_module" / "libcuda.so.1"):
+        shutil.copy(part, at / part.name)
+    return at, dict(os.environ, LD_LIBRARY_PATH=f"{at}:{BUILD}")
 
 
 def inference_form(path, tmp):
