@@ -3,24 +3,9 @@
  * verify, gradcheck and doctor: right answers, wrong answers that must be noticed, missing and
  * unfit files, failing memory and disks. */
 #include "onnx/tensor.h"
-#include "tests/plugin/model_util.h"
+#include "tests/plugin/fixture.h"
 #include <math.h>
 #include <sys/stat.h>
-
-static hone_context *ctx;
-static hone_error err;
-
-static void setup(void)
-{
-    scratch_begin();
-    HN_OK(hone_context_create(NULL, &ctx, &err), err);
-}
-
-static void teardown(void)
-{
-    hone_context_destroy(ctx);
-    scratch_end();
-}
 
 static void write_vector(const char *path, const struct hn_tensor *t)
 {

@@ -2,23 +2,8 @@
  *
  * Models through the public API: loading, misuse, edits, marks, metadata, scalers, weights in
  * and out of slabs, every allocation and every I/O call failing in turn. */
-#include "tests/plugin/model_util.h"
+#include "tests/plugin/fixture.h"
 #include <math.h>
-
-static hone_context *ctx;
-static hone_error err;
-
-static void setup(void)
-{
-    scratch_begin();
-    HN_OK(hone_context_create(NULL, &ctx, &err), err);
-}
-
-static void teardown(void)
-{
-    hone_context_destroy(ctx);
-    scratch_end();
-}
 
 /* Moves every trained number and statistic by `ulps`. */
 static void nudge(const struct hn_program *p, void *w, int ulps)

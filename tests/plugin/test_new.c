@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Fresh models and the comparison of two files. */
-#include "tests/plugin/model_util.h"
+#include "tests/plugin/fixture.h"
 #include <math.h>
-
-static hone_context *ctx;
-static hone_error err;
-
-static void setup(void)
-{
-    scratch_begin();
-    HN_OK(hone_context_create(NULL, &ctx, &err), err);
-}
-
-static void teardown(void)
-{
-    hone_context_destroy(ctx);
-    scratch_end();
-}
 
 static hone_model *fresh(const char *spec, uint64_t seed)
 {

@@ -4,25 +4,10 @@
  * number and statistic moved by one ulp, written and read again gives the same slab, and the
  * bytes that differ lie inside tensors. What describe says of three hard files is recorded;
  * HONE_RECORD=1 in the environment writes the records anew. */
-#include "tests/plugin/model_util.h"
+#include "tests/plugin/fixture.h"
 #include <math.h>
 
 static glob_t zoo;
-static hone_context *ctx;
-static hone_error err;
-
-static void setup(void)
-{
-    scratch_begin();
-    HN_OK(hone_context_create(NULL, &ctx, &err), err);
-}
-
-static void teardown(void)
-{
-    hone_context_destroy(ctx);
-    scratch_end();
-}
-
 static int has_sidecar(hone_model *m) { return hn_model_onnx(m)->external.n > 0; }
 
 /* Files that must load; some of the zoo have no weights at all or are made to be refused. */

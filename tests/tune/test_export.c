@@ -5,8 +5,7 @@
 #include "ops/base/status.h"
 #include "plugin/hone.h"
 #include "plugin/internal.h"
-#include "tests/fault.h"
-#include "tests/harness.h"
+#include "tests/each_allocation.h"
 #include <sys/stat.h>
 
 static char folder[64], study[100], file[100];
@@ -98,22 +97,16 @@ static int is_old(void)
 
 static const char *const names[] = { "o.db", "o.log" };
 
+static hone_status job_over_old(struct hn_fault *f)
+{
+    write_old();
+    return job(f);
+}
+
 START_TEST(every_allocation_may_fail)
 {
     snprintf(file, sizeof file, "%s/%s", folder, names[_i]);
-    for (long n = 1;; n++) {
-        struct hn_fault f;
-        hn_fault_init(&f);
-        f.mem_fail.at = n;
-        write_old();
-        hone_status st = job(&f);
-        ck_assert_msg(hn_fault_leaks(&f) == 0, "at %ld", n);
-        if (!f.mem_fail.hits) {
-            ck_assert_msg(st == HONE_OK && n > 20, "%d %s", (int)st, err.text);
-            break;
-        }
-        ck_assert_msg(st == HONE_E_NOMEM, "at %ld: %d %s", n, (int)st, err.text);
-    }
+    ck_assert_int_gt(hn_each_allocation_fails(job_over_old), 19);
     ck_assert_int_eq(is_old(), 0);
 }
 END_TEST

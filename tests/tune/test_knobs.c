@@ -4,11 +4,8 @@
  * widths, a rebuilt replica is the same whatever ran before it on the model, and memory may run out. */
 #include "plugin/tune/graph_knobs.h"
 #include "plugin/tune/study_open.h"
-#include "tests/fault.h"
-#include "tests/harness.h"
+#include "tests/tune/rig.h"
 #include <math.h>
-
-enum { ROWS = 60, IN = 4 };
 
 static hone_error err;
 
@@ -78,57 +75,20 @@ END_TEST
 
 /* ---- searches --------------------------------------------------------------------------------------------------------------- */
 
-struct rig {
-    struct hn_fault fault;
-    char dir[512];
-    hone_context *ctx;
-    hone_model *model;
-    hone_data *data;
-    hone_params *params;
-    float x[ROWS * IN];
-    int64_t y[ROWS];
-};
-
 static hone_status rig_open(struct rig *g, const char *name, const char *spec,
                             const char *const *search)
 {
-    char command[600];
+    char folder[64];
     const char *const list[][2] = { { "sampler", "random" }, { "trials", "4" },
                                     { "jobs", "1" },         { "epochs", "2" },
                                     { "folds", "2" },        { "run-dir", g->dir } };
-    hone_context_opts opts = HONE_CONTEXT_OPTS;
-    g->ctx = NULL, g->model = NULL, g->data = NULL, g->params = NULL;
-    snprintf(g->dir, sizeof g->dir, "%s/knobs-%s-%d", HN_BINARY_DIR, name, (int)getpid());
-    snprintf(command, sizeof command, "rm -rf '%s'", g->dir);
-    ck_assert_int_eq(system(command), 0);
-    for (int i = 0; i < ROWS; i++) {
-        for (int j = 0; j < IN; j++) g->x[i * IN + j] = (float)((i * 37 + j * 91 + 17) % 64) / 16;
-        g->y[i] = (g->x[i * IN] > 2) + (g->x[i * IN + 1] > 3);
-    }
-    hone_array x = { sizeof x, NULL, HONE_F32, ROWS, IN, g->x };
-    hone_array y = { sizeof y, NULL, HONE_I64, ROWS, 1, g->y };
-    opts.alloc = hn_fault_alloc, opts.release = hn_fault_release, opts.alloc_user = &g->fault;
-    hone_status st = hn_context_create_with(&opts, &g->fault.io, &g->ctx, &err);
-    if (st == HONE_OK) st = hone_model_new(g->ctx, spec, 1, &g->model, &err);
-    if (st == HONE_OK) st = hone_data_wrap(g->ctx, HONE_TRAIN, &x, 1, &y, 1, &g->data, &err);
-    if (st == HONE_OK) st = hone_params_create(g->ctx, &g->params, &err);
+    snprintf(folder, sizeof folder, "knobs-%s", name);
+    hone_status st = rig_begin(g, folder, spec, &err);
     for (size_t i = 0; st == HONE_OK && i < sizeof list / sizeof *list; i++)
         st = hone_params_set(g->params, list[i][0], list[i][1], &err);
     for (; st == HONE_OK && *search; search++)
         st = hone_params_set(g->params, "search", *search, &err);
     return st;
-}
-
-static void rig_close(struct rig *g)
-{
-    char command[600];
-    hone_params_destroy(g->params);
-    hone_data_destroy(g->data);
-    hone_model_destroy(g->model);
-    hone_context_destroy(g->ctx);
-    snprintf(command, sizeof command, "rm -rf '%s'", g->dir);
-    ck_assert_int_eq(system(command), 0);
-    ck_assert_int_eq(hn_fault_leaks(&g->fault), 0);
 }
 
 /* Settings of trial 0: "name" in the result, NAN when it is not there. */

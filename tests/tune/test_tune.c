@@ -3,35 +3,13 @@
  * hone_tune in the library: a trial's result does not depend on its company, a trial's line reads back, the callback can end
  * a search, and with memory and disks failing in turn nothing leaks and the model is as it was. */
 #include "plugin/tune/importance.h"
-#include "plugin/tune/tune.h"
-#include "tests/fault.h"
-#include "tests/harness.h"
+#include "tests/tune/rig.h"
 #include <math.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
-enum { ROWS = 60, IN = 4 };
-
 static hone_error err;
 static const char *members, *outers; /* --ensemble, --nested; NULL: none */
-
-struct rig {
-    struct hn_fault fault;
-    char dir[512];
-    hone_context *ctx;
-    hone_model *model;
-    hone_data *data;
-    hone_params *params;
-    float x[ROWS * IN];
-    int64_t y[ROWS];
-};
-
-static void remove_folder(const char *dir)
-{
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    ck_assert_int_eq(system(command), 0);
-}
 
 static hone_status set_params(struct rig *g, const char *folds, const char *pruner)
 {
@@ -58,33 +36,11 @@ static hone_status set_params(struct rig *g, const char *folds, const char *prun
 
 static hone_status rig_open(struct rig *g, const char *name, const char *folds)
 {
-    hone_context_opts opts = HONE_CONTEXT_OPTS;
-    g->ctx = NULL, g->model = NULL, g->data = NULL, g->params = NULL;
-    snprintf(g->dir, sizeof g->dir, "%s/tune-%s-%d", HN_BINARY_DIR, name, (int)getpid());
-    remove_folder(g->dir);
-    for (int i = 0; i < ROWS; i++) {
-        for (int j = 0; j < IN; j++) g->x[i * IN + j] = (float)((i * 37 + j * 91 + 17) % 64) / 16;
-        g->y[i] = (g->x[i * IN] > 2) + (g->x[i * IN + 1] > 3);
-    }
-    hone_array x = { sizeof x, NULL, HONE_F32, ROWS, IN, g->x };
-    hone_array y = { sizeof y, NULL, HONE_I64, ROWS, 1, g->y };
-    opts.alloc = hn_fault_alloc, opts.release = hn_fault_release, opts.alloc_user = &g->fault;
-    hone_status st = hn_context_create_with(&opts, &g->fault.io, &g->ctx, &err);
-    if (st == HONE_OK) st = hone_model_new(g->ctx, "4-6-3 relu softmax", 1, &g->model, &err);
-    if (st == HONE_OK) st = hone_data_wrap(g->ctx, HONE_TRAIN, &x, 1, &y, 1, &g->data, &err);
-    if (st == HONE_OK) st = hone_params_create(g->ctx, &g->params, &err);
+    char folder[64];
+    snprintf(folder, sizeof folder, "tune-%s", name);
+    hone_status st = rig_begin(g, folder, "4-6-3 relu softmax", &err);
     /* where things fail, the paths of pruning are among what fails */
     return st == HONE_OK ? set_params(g, folds, strcmp(name, "fault") ? "none" : "median") : st;
-}
-
-static void rig_close(struct rig *g)
-{
-    hone_params_destroy(g->params);
-    hone_data_destroy(g->data);
-    hone_model_destroy(g->model);
-    hone_context_destroy(g->ctx);
-    remove_folder(g->dir);
-    ck_assert_int_eq(hn_fault_leaks(&g->fault), 0);
 }
 
 static int hash_piece(void *user, const void *p, size_t n)
