@@ -9,6 +9,7 @@
 #include "ops/base/status.h"
 #include "plugin/data/data.h"
 #include "plugin/session_own.h"
+#include "plugin/table_rules.h"
 #include <math.h>
 #include <string.h>
 
@@ -16,17 +17,6 @@
 enum { NAMES_MAX_BYTES = 1 << 20 };
 
 /* ---- when data are opened ------------------------------------------------------------------------------------------------ */
-
-static enum hn_impute impute_of(const hone_params *p, const char **value)
-{
-    const char *text = hn_param_s(p, "impute");
-    *value = text;
-    return !text[0]                  ? HN_IMPUTE_NONE
-           : !strcmp(text, "mean")   ? HN_IMPUTE_MEAN
-           : !strcmp(text, "median") ? HN_IMPUTE_MEDIAN
-           : !strcmp(text, "most")   ? HN_IMPUTE_MOST
-                                     : HN_IMPUTE_VALUE;
-}
 
 /* COL=onehot|ordinal; the last '=' counts, so that a column's name may hold one. */
 static hone_status read_item(struct hn_arena *a, const char *item, struct hn_encode *out,
@@ -83,13 +73,27 @@ static hone_status find_markers(hone_data *d, const hone_params *p, const hone_m
     return hn_markers_same(given, hn_markers_usual()) ? HONE_OK : keep_markers(d, given, err);
 }
 
+static hone_status fill_options(hone_data *d, const hone_params *p, struct hn_csv_options *o,
+                                hone_error *err)
+{
+    struct hn_impute_rules rules;
+    HN_TRY(hn_impute_rules_read(&rules, &d->arena, p, err));
+    const char **filled = hn_arena_alloc(&d->arena, rules.n + 1, sizeof *filled);
+    if (!filled) return hn_nomem(err, "the columns to fill", rules.n * sizeof *filled);
+    for (size_t i = 0; i < rules.n; i++)
+        if (rules.rule[i].column) filled[o->n_filled++] = rules.rule[i].column;
+    o->filled = filled;
+    o->keep_missing = rules.n > 0;
+    return HONE_OK;
+}
+
 hone_status hn_table_options(hone_data *d, const hone_params *p, const hone_model *m,
                              struct hn_csv_options *o, hone_error *err)
 {
-    const char *item, *value;
-    size_t n = 0;
-    while (hone_params_get(p, "encode", n)) n++;
-    int asked = n || impute_of(p, &value) != HN_IMPUTE_NONE;
+    const char *item;
+    const size_t n = hn_param_count(p, "encode");
+    HN_TRY(fill_options(d, p, o, err));
+    const int asked = n || o->keep_missing;
     if (asked && !hn_param_s(p, "data")[0])
         return hn_hint(err,
                        hn_fail(err, HONE_E_USAGE, n ? "encode" : "impute",
@@ -100,7 +104,6 @@ hone_status hn_table_options(hone_data *d, const hone_params *p, const hone_mode
     for (size_t i = 0; (item = hone_params_get(p, "encode", i)); i++)
         HN_TRY(read_item(&d->arena, item, &list[i], err));
     o->encode = list, o->n_encode = n;
-    o->keep_missing = impute_of(p, &value) != HN_IMPUTE_NONE;
     d->table_asked = asked;
     return find_markers(d, p, m, o, err);
 }
@@ -171,14 +174,15 @@ hone_status hn_table_settle(hone_data *d, size_t i, int role, int by_order, stru
 /* ---- in a session -------------------------------------------------------------------------------------------------------- */
 
 /* Fills from this session's training rows, or those that came with the model. */
-static hone_status fit(struct hn_session *s, size_t i, struct hn_recipe *out, hone_error *err)
+static hone_status fit(struct hn_session *s, size_t i, const struct hn_impute_rules *rules,
+                       struct hn_recipe *out, hone_error *err)
 {
     struct hn_own *own = s->own;
     const struct hn_array *a = &own->data->role[HONE_TRAIN].x[i].a;
     struct hn_recipe_fitting f = { .table = a };
     if (s->set_of[HONE_TRAIN] == HONE_TRAIN)
         f.rows = s->rows[HONE_TRAIN].rows, f.n_rows = s->rows[HONE_TRAIN].n;
-    f.impute = impute_of(s->params, &f.value);
+    f.rules = rules->rule, f.n_rules = rules->n;
     return hn_recipe_fit(out, &s->ctx->mem, &f, err);
 }
 
@@ -213,12 +217,15 @@ hone_status hn_session_tables(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
     hone_data *d = own->data;
+    struct hn_impute_rules rules;
     if (!d->table_asked && !d->table_known) return HONE_OK;
+    HN_TRY(hn_impute_rules_read(&rules, &s->arena, s->params, err));
+    HN_TRY(hn_impute_rules_name(&rules, d->role[HONE_TRAIN].x, d->role[HONE_TRAIN].n_x, err));
     HN_TRY(hn_session_share_data(s, err));
     for (size_t i = 0; i < d->role[HONE_TRAIN].n_x && i < HN_TABLES; i++) {
         struct hn_recipe *r = &own->recipe[i];
         if (!d->recipe[i].n_columns || d->role[HONE_TRAIN].x[i].a.dtype == HN_STR) continue;
-        if (d->table_asked) HN_TRY(fit(s, i, r, err));
+        if (d->table_asked) HN_TRY(fit(s, i, &rules, r, err));
         const struct hn_recipe *use = d->table_asked ? r : &d->recipe[i];
         if (!use->any) continue;
         for (int role = 0; role < HN_ROLES; role++)

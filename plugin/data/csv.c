@@ -82,6 +82,7 @@ static hone_status finish_part(struct hn_csv_reader *r, size_t i)
         struct hn_csv_column *c = &r->columns[m->columns[k]];
         struct hn_table_column *out = &a->columns[k];
         out->encoding = c->encoding;
+        out->place = m->columns[k];
         if (!(out->name = hn_arena_strdup(&a->arena, c->name)))
             return hn_nomem(r->err, "a column name", 0);
         if (c->encoding) HN_TRY(sort_categories(r, c, out));

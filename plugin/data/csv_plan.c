@@ -384,24 +384,45 @@ static hone_status assign_rest(struct hn_csv_reader *r, size_t i)
     return r->parts[i].like ? know_by_order(r, i) : HONE_OK;
 }
 
+/* Text as it is, targets and others are neither encoded nor filled; what: "encode". */
+static hone_status check_feature(struct hn_csv_reader *r, const struct hn_csv_column *c,
+                                 const char *what, const char *hint)
+{
+    struct hn_shown s;
+    const char *name = hn_show(&s, c->name, strlen(c->name));
+    if (c->part >= 0 && r->parts[c->part].kind == HN_PART_TEXT)
+        return hn_fail(r->err, HONE_E_USAGE, r->t.path,
+                       "cannot %s column '%s': the model takes its text as it is", what, name);
+    if (c->part < 0 || r->parts[c->part].kind == HN_PART_VALUES)
+        return hn_hint(r->err,
+                       hn_fail(r->err, HONE_E_USAGE, r->t.path,
+                               "cannot %s column '%s': it is not a feature", what, name),
+                       "%s", hint);
+    return HONE_OK;
+}
+
 static hone_status assign_encodings(struct hn_csv_reader *r)
 {
     for (size_t k = 0; k < r->o->n_encode; k++) {
         int64_t column;
         HN_TRY(resolve(r, r->o->encode[k].column, &column));
         struct hn_csv_column *c = &r->columns[column];
-        struct hn_shown s;
-        if (c->part >= 0 && r->parts[c->part].kind == HN_PART_TEXT)
-            return hn_fail(r->err, HONE_E_USAGE, r->t.path,
-                           "cannot encode column '%s': the model takes its text as it is",
-                           hn_show(&s, c->name, strlen(c->name)));
-        if (c->part < 0 || r->parts[c->part].kind == HN_PART_VALUES)
-            return hn_hint(r->err,
-                           hn_fail(r->err, HONE_E_USAGE, r->t.path,
-                                   "cannot encode column '%s': it is not a feature",
-                                   hn_show(&s, c->name, strlen(c->name))),
-                           "text labels need no encoding");
+        HN_TRY(check_feature(r, c, "encode", "text labels need no encoding"));
         if (!r->parts[c->part].like) c->encoding = r->o->encode[k].encoding;
+    }
+    return HONE_OK;
+}
+
+/* Of the table that fills are computed from: others are read by what came of it. */
+static hone_status check_filled(struct hn_csv_reader *r)
+{
+    int64_t column;
+    for (size_t i = 0; i < r->n_parts; i++)
+        if (r->parts[i].like) return HONE_OK;
+    for (size_t k = 0; k < r->o->n_filled; k++) {
+        HN_TRY(resolve(r, r->o->filled[k], &column));
+        HN_TRY(check_feature(r, &r->columns[column], "impute",
+                             "a row without its target is removed from the file"));
     }
     return HONE_OK;
 }
@@ -489,6 +510,7 @@ hone_status hn_csv_plan(struct hn_csv_reader *r)
     HN_TRY(find_header(r));
     HN_TRY(assign_parts(r));
     HN_TRY(assign_encodings(r));
+    HN_TRY(check_filled(r));
     HN_TRY(choose_types(r));
     lay_out_runs(r);
     return HONE_OK;

@@ -50,6 +50,7 @@ struct hn_table_column {
     enum hn_encoding encoding;
     const char *const *category;
     int64_t n_category;
+    int64_t place; /* in the file, from 0; of a record: 0 */
 };
 
 /* A whole number as a text file spells it, and the first row that does. */
@@ -162,6 +163,9 @@ struct hn_csv_options {
     int ignore_missing; /* those that the file does not have do not matter */
     const struct hn_encode *encode;
     size_t n_encode;
+    const char *const
+        *filled; /* columns that rules for missing cells name: features they must be */
+    size_t n_filled;
     int keep_missing; /* a missing number becomes NaN for hn_recipe_apply, else it is an error */
     struct hn_cells **cells; /* of hn_csv_read: the file's cells, too; NULL: they are not wanted */
 };
@@ -215,13 +219,7 @@ hone_status hn_cells_write_row(struct hn_cells *c, struct hn_sink *s, hone_error
 
 /* ---- Recipes: how raw columns become numbers, fitted on training rows, applied to every file ----------------------- */
 
-enum hn_impute {
-    HN_IMPUTE_NONE = 0,
-    HN_IMPUTE_MEAN,
-    HN_IMPUTE_MEDIAN,
-    HN_IMPUTE_MOST,
-    HN_IMPUTE_VALUE
-};
+enum hn_impute { HN_IMPUTE_MEAN, HN_IMPUTE_MEDIAN, HN_IMPUTE_MOST, HN_IMPUTE_VALUE };
 
 struct hn_recipe_column {
     struct hn_table_column raw;
@@ -237,16 +235,24 @@ struct hn_recipe {
     int any; /* encodes or imputes something; 0: apply changes nothing */
 };
 
+/* What fills the missing cells of a column, or (column NULL) of all that have no rule of their own; of several that suit the
+ * last one. `value` is the text of HN_IMPUTE_VALUE: a number, for encoded columns a category. */
+struct hn_impute_rule {
+    const char *column;
+    enum hn_impute how;
+    const char *value;
+};
+
 /* Categories are the table's (the whole file, so that no seed can make a row unknown); fills are computed over `rows`
- * (NULL: all). Encoded columns take the most frequent category for MEAN, MEDIAN and MOST; `value` is the text of
- * HN_IMPUTE_VALUE (a number, for encoded columns a category). A column without any value among rows is an error. An
- * array that is no table gets a recipe that does nothing. */
+ * (NULL: all). By a rule for all columns encoded ones take the most frequent category for MEAN, MEDIAN and MOST, and a value need
+ * not suit columns that miss nothing; a rule of their own must suit them. A column without any value among rows is an error.
+ * Without a rule a missing cell is one, when the recipe is applied. An array that is no table gets a recipe that does nothing. */
 struct hn_recipe_fitting {
     const struct hn_array *table;
     const uint32_t *rows;
     int64_t n_rows;
-    enum hn_impute impute;
-    const char *value;
+    const struct hn_impute_rule *rules;
+    size_t n_rules;
 };
 hone_status hn_recipe_fit(struct hn_recipe *r, struct hn_mem *mem,
                           const struct hn_recipe_fitting *f, hone_error *err);

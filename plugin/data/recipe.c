@@ -145,22 +145,21 @@ static hone_status fixed_fill(struct hn_recipe_column *c, const char *value, con
 {
     struct hn_shown a, b;
     if (!c->raw.encoding) {
-        if (value && hn_cell_number(value, strlen(value), &c->fill) && isfinite(c->fill))
-            return HONE_OK;
+        if (hn_cell_number(value, strlen(value), &c->fill) && isfinite(c->fill)) return HONE_OK;
         return hn_fail(err, HONE_E_USAGE, source,
                        "--impute '%s': column '%s' wants a number, mean, median or most",
-                       hn_show(&a, value ? value : "", value ? strlen(value) : 0),
+                       hn_show(&a, value, strlen(value)),
                        hn_show(&b, c->raw.name, strlen(c->raw.name)));
     }
-    for (int64_t i = 0; value && i < c->raw.n_category; i++)
+    for (int64_t i = 0; i < c->raw.n_category; i++)
         if (strcmp(c->raw.category[i], value) == 0) {
             c->fill = (double)i;
             return HONE_OK;
         }
     return hn_fail(err, HONE_E_USAGE, source,
                    "--impute '%s' is not among the %lld categories of column '%s'",
-                   hn_show(&a, value ? value : "", value ? strlen(value) : 0),
-                   (long long)c->raw.n_category, hn_show(&b, c->raw.name, strlen(c->raw.name)));
+                   hn_show(&a, value, strlen(value)), (long long)c->raw.n_category,
+                   hn_show(&b, c->raw.name, strlen(c->raw.name)));
 }
 
 static int has_missing(const struct hn_array *a, int64_t j)
@@ -170,45 +169,68 @@ static int has_missing(const struct hn_array *a, int64_t j)
     return 0;
 }
 
-/* A fixed value need not suit columns that miss nothing here: their fill stays NaN. */
+/* A value for all columns need not suit those that miss nothing here: their fill stays NaN. */
 static hone_status fit_fixed(struct hn_recipe_column *c, const struct hn_array *a, int64_t j,
-                             const char *value, hone_error *err)
+                             const struct hn_impute_rule *rule, hone_error *err)
 {
     hone_error unsuited;
-    hone_status st = fixed_fill(c, value, a->source, has_missing(a, j) ? err : &unsuited);
-    if (st == HONE_OK || has_missing(a, j)) return st;
+    const int must = rule->column || has_missing(a, j);
+    hone_status st = fixed_fill(c, rule->value, a->source, must ? err : &unsuited);
+    if (st == HONE_OK || must) return st;
     c->fill = (double)NAN;
     return HONE_OK;
+}
+
+static const struct hn_impute_rule *rule_of(const struct hn_recipe_fitting *f, const char *column)
+{
+    const struct hn_impute_rule *general = NULL;
+    for (size_t k = f->n_rules; k-- > 0;) {
+        const struct hn_impute_rule *rule = &f->rules[k];
+        if (rule->column && strcmp(rule->column, column) == 0) return rule;
+        if (!rule->column && !general) general = rule;
+    }
+    return general;
+}
+
+/* From the training rows; v has room for them. */
+static hone_status fit_computed(struct hn_recipe_column *c, const struct hn_recipe_fitting *f,
+                                int64_t j, const struct hn_impute_rule *rule, double *v,
+                                hone_error *err)
+{
+    struct hn_shown s;
+    const char *source = f->table->source, *name = hn_show(&s, c->raw.name, strlen(c->raw.name));
+    if (rule->column && c->raw.encoding && rule->how != HN_IMPUTE_MOST)
+        return hn_fail(err, HONE_E_USAGE, source,
+                       "--impute '%s': the column is encoded, wanted most or one of its %lld "
+                       "categories, not %s",
+                       name, (long long)c->raw.n_category,
+                       rule->how == HN_IMPUTE_MEAN ? "mean" : "median");
+    const int64_t n = gather_column(f->table, j, f->rows, f->n_rows, v);
+    if (!n)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_DATA, source,
+                               "column '%s' has no value among %lld training rows, wanted one",
+                               name, (long long)f->n_rows),
+                       "--ignore %s", name);
+    c->fill = fill_of(v, n, rule->how, c->raw.encoding != HN_ENCODE_NONE);
+    if (isfinite(c->fill)) return HONE_OK;
+    return hn_fail(err, HONE_E_DATA, source, "column '%s': the values are too large to be averaged",
+                   name);
 }
 
 static hone_status fit_fills(struct hn_recipe *r, const struct hn_recipe_fitting *f,
                              hone_error *err)
 {
     struct hn_mem *mem = r->arena.mem;
-    const struct hn_array *a = f->table;
     double *v = hn_calloc(mem, (size_t)f->n_rows, sizeof *v);
     hone_status st =
         v ? HONE_OK : hn_nomem(err, "a column of a table", (size_t)f->n_rows * sizeof *v);
     for (int64_t j = 0; j < r->n_columns && st == HONE_OK; j++) {
         struct hn_recipe_column *c = &r->columns[j];
-        if (f->impute == HN_IMPUTE_VALUE) {
-            st = fit_fixed(c, a, j, f->value, err);
-            continue;
-        }
-        struct hn_shown s;
-        int64_t n = gather_column(a, j, f->rows, f->n_rows, v);
-        if (n) {
-            c->fill = fill_of(v, n, f->impute, c->raw.encoding != HN_ENCODE_NONE);
-            if (!isfinite(c->fill))
-                st = hn_fail(err, HONE_E_DATA, a->source,
-                             "column '%s': the values are too large to be averaged",
-                             hn_show(&s, c->raw.name, strlen(c->raw.name)));
-            continue;
-        }
-        st = hn_fail(err, HONE_E_DATA, a->source,
-                     "column '%s' has no value among %lld training rows, wanted one",
-                     hn_show(&s, c->raw.name, strlen(c->raw.name)), (long long)f->n_rows);
-        st = hn_hint(err, st, "--ignore %s", s.text);
+        const struct hn_impute_rule *rule = rule_of(f, c->raw.name);
+        if (!rule) continue;
+        st = rule->how == HN_IMPUTE_VALUE ? fit_fixed(c, f->table, j, rule, err)
+                                          : fit_computed(c, f, j, rule, v, err);
     }
     hn_free(mem, v);
     return st;
@@ -230,8 +252,8 @@ static hone_status fit(struct hn_recipe *r, const struct hn_recipe_fitting *f, h
         r->width += c->width;
         r->any |= c->raw.encoding != HN_ENCODE_NONE;
     }
-    r->any |= f->impute != HN_IMPUTE_NONE;
-    return f->impute == HN_IMPUTE_NONE ? HONE_OK : fit_fills(r, f, err);
+    r->any |= f->n_rules > 0;
+    return f->n_rules ? fit_fills(r, f, err) : HONE_OK;
 }
 
 hone_status hn_recipe_fit(struct hn_recipe *r, struct hn_mem *mem,
@@ -290,12 +312,12 @@ static hone_status finish_row(const struct hn_recipe *r, const struct hn_array *
         if (isnan(v)) {
             struct hn_shown s;
             char row[48];
-            return hn_hint(err,
-                           hn_fail(err, HONE_E_DATA, a->source,
-                                   "%s, column '%s': found a missing cell, wanted a value",
-                                   hn_array_row_name(a, i, row),
-                                   hn_show(&s, c->raw.name, strlen(c->raw.name))),
-                           "--impute mean|median|most|VALUE");
+            hone_status st = hn_fail(err, HONE_E_DATA, a->source,
+                                     "%s, column '%s': found a missing cell, wanted a value",
+                                     hn_array_row_name(a, i, row),
+                                     hn_show(&s, c->raw.name, strlen(c->raw.name)));
+            return hn_hint(err, st, "--impute %s=%s", s.text,
+                           c->raw.encoding ? "most|CATEGORY" : "mean|median|most|VALUE");
         }
         if (c->raw.encoding != HN_ENCODE_ONEHOT)
             put(dst, r->real, c->first, v);

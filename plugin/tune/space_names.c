@@ -27,11 +27,12 @@ static int same_knob(const char *pattern, const char *name)
     return digits[0] >= '1' && digits[0] <= '9' && strspn(digits, "0123456789") == strlen(digits);
 }
 
-/* Files and their columns are opened once for all trials, and other weights make other losses, which cannot be compared. */
+/* Files and their columns are opened once for all trials, and other weights make other losses, which cannot be compared. What
+ * fills missing cells is a trial's own. */
 static int tunable(const hone_param_info *p)
 {
-    if (!strcmp(p->group, "data") && !strcmp(p->type, "text") && strcmp(p->name, "impute"))
-        return 0;
+    if (!strcmp(p->name, "impute")) return 1;
+    if (!strcmp(p->group, "data") && !strcmp(p->type, "text")) return 0;
     return (!strcmp(p->group, "training") || !strcmp(p->group, "data")) && strcmp(p->type, "list");
 }
 

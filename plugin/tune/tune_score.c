@@ -99,7 +99,8 @@ hone_status hn_tune_settings(struct hn_tune *t, const struct hn_trial *trial, ho
     for (int i = 0; st == HONE_OK && !is_default && i < t->space.n; i++) {
         const char *name = t->space.axes[i].name;
         if (isnan(trial->x[i]) || hn_knob_layer(name)) continue;
-        st = hone_params_set(p, name, NULL, err); /* a list begins anew */
+        if (strcmp(name, "impute")) /* a list begins anew; the last rule for all columns counts */
+            st = hone_params_set(p, name, NULL, err);
         if (st == HONE_OK)
             st = hone_params_set(p, name, hn_axis_text(&t->space.axes[i], trial->x[i], buf), err);
     }

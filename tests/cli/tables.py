@@ -133,6 +133,57 @@ def test_markers():
     check("are not written", (tmp / "d1.onnx").read_bytes() == (tmp / "d2.onnx").read_bytes() and b"\tna" not in (tmp / "d1.onnx").read_bytes())
 
 
+def test_impute_by_column(train):
+    """Each column by its own rule, in whatever spelling: what comes out is the table that was filled by hand."""
+    head = ["age", "weight", "town", "size"]
+    rows = [dict(row, town=["", "Bonn, north", "Ulm", "mean"][i % 7 % 4]) for i, row in enumerate(train[:120])]
+    write(tmp / "gaps.csv", rows, [*head, "label"])
+    known = [float(r["age"]) for r in rows if not is_missing(r["age"])]
+    want = {"median": statistics.median(known), "mean": statistics.fmean(known), "-3.5": -3.5}
+    seen = [r["town"] for r in rows if r["town"]]
+    code("a net", hone("new", "6-5-2 tanh", "--seed", "4", "-o", tmp / "by0.onnx"), 0)
+    job = ["--target", "label", "--encode", "town=onehot,size=ordinal", "--epochs", "2", "--save", "last"]
+    cases = {("median,weight=0,town=most",): ("median", "0", max(["Bonn, north", "Ulm", "mean"], key=seen.count)),
+             ("median", "weight=constant:0", "town=most_frequent"): ("median", "0", max(["Bonn, north", "Ulm", "mean"], key=seen.count)),
+             ("age=mean,weight=2.5,town=Bonn, north",): ("mean", "2.5", "Bonn, north"),
+             ("-3.5,2=constant:mean",): ("-3.5", "-3.5", "mean")}
+    for items, (age, weight, town) in cases.items():
+        given = [part for item in items for part in ("--impute", item)]
+        code(f"train, {items}", hone("train", tmp / "by0.onnx", "--data", tmp / "gaps.csv", *job, *given, "--force", "-o", tmp / "by1.onnx"), 0)
+        write(tmp / "filled.csv", [dict(r, age=repr(want[age]) if is_missing(r["age"]) else r["age"], weight=weight if is_missing(r["weight"]) else r["weight"],
+                                        town=r["town"] or town) for r in rows], [*head, "label"])
+        code("on what was filled by hand", hone("train", tmp / "by0.onnx", "--data", tmp / "filled.csv", *job, "--force", "-o", tmp / "by2.onnx"), 0)
+        d = hone("diff", tmp / "by1.onnx", tmp / "by2.onnx", "--json").json
+        check("the same weights", d["tensors"] == [], d)
+        code("predict by the record", hone("predict", tmp / "by1.onnx", "--data", tmp / "gaps.csv", "--force", "-o", tmp / "p.csv"), 0)
+        code("and what was filled", hone("predict", tmp / "by2.onnx", "--data", tmp / "filled.csv", "--force", "-o", tmp / "q.csv"), 0)
+        worst = max(abs(a - b) for x, y in zip(predictions(tmp / "p.csv"), predictions(tmp / "q.csv")) for a, b in zip(x, y))
+        check("predictions are the same", worst < 1e-6, worst)
+    base = ["train", tmp / "by0.onnx", "--data", tmp / "gaps.csv", *job, "-o", tmp / "z.onnx", "--impute"]
+    code("a gap in a column without a rule", hone(*base, "age=mean,town=most"), 4, "gaps.csv", "a missing cell", "--impute weight=mean|median|most|VALUE")
+    code("no such column", hone(*base, "median,wieght=0"), 4, "no column 'wieght'", "did you mean 'weight'?")
+    code("the target", hone(*base, "median,label=most"), 2, "cannot impute column 'label'", "not a feature")
+    code("text by its mean", hone(*base, "median,town=mean"), 2, "'town'", "the column is encoded", "wanted most or one of its 3 categories")
+    code("no such category", hone(*base, "median,town=Paris"), 2, "'Paris' is not among the 3 categories of column 'town'")
+    code("no number", hone(*base, "median,weight=most often"), 2, "'most often': column 'weight' wants a number")
+    code("no rule", hone(*base, "median,age="), 2, "found 'age=', wanted RULE or COLUMN=RULE")
+    code("constant without a value", hone(*base, "age=constant"), 2, "found 'age=constant'", "constant:VALUE")
+    code("a config file", hone("train", tmp / "by0.onnx", "--config", config("impute: [median, town=most]\n"), "--data", tmp / "gaps.csv", *job, "--force", "-o", tmp / "c.onnx"), 0)
+    r = hone("tune", tmp / "by0.onnx", "--data", tmp / "gaps.csv", *job[:4], "--epochs", "1", "--impute", "mean,town=Ulm", "--search", "impute=mean,median,-9",
+             "--trials", "3", "--sampler", "grid", "--folds", "2", "--refit", "none", "--json", "--progress", "none", "-o", tmp / "t.onnx")
+    code("a search over the rule for all", r, 0)
+    check("which keeps the column's own", len({t["value"] for t in r.json["trials"]}) == 3, r.json["trials"])
+    told = [hone("tune", tmp / "by0.onnx", "--data", tmp / "gaps.csv", *job[:4], "--epochs", "1", "--impute", f"mean,town={town}", "--search", "impute=median,-9",
+                 "--trials", "2", "--sampler", "grid", "--folds", "2", "--refit", "none", "--json", "--progress", "none", "--force", "-o", tmp / "t.onnx").json["trials"]
+            for town in ("Ulm", "constant:mean")]
+    check("which counts in each trial", all(a["value"] != b["value"] for a, b in zip(*told)), told)
+
+
+def config(text):
+    (tmp / "c.yaml").write_text(text)
+    return tmp / "c.yaml"
+
+
 def test_tune():
     runs = []
     for jobs in (1, 2):
@@ -272,6 +323,7 @@ code("a model", hone("new", "6-8-2 tanh", "-o", NET), 0)
 test_numbers(train, val)
 test_inputs_by_name()
 test_fills(train)
+test_impute_by_column(train)
 test_markers()
 test_tune()
 test_labels()

@@ -47,7 +47,8 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
         .test = 0.2, .val = 0.3, .classes = labels.data, .groups = groups, .n_groups = n_groups
     };
     if (st == HONE_OK) st = hn_split_rows(&split, m, 5, &so, &err);
-    struct hn_recipe_fitting f = { .table = &p[0].array, .impute = HN_IMPUTE_MEAN };
+    const struct hn_impute_rule mean = { .how = HN_IMPUTE_MEAN };
+    struct hn_recipe_fitting f = { .table = &p[0].array, .rules = &mean, .n_rules = 1 };
     if (st == HONE_OK) st = hn_recipe_fit(&recipe, m, &f, &err);
     if (st == HONE_OK) st = hn_cells_begin(cells, &called, &n_called, &err);
     for (int i = 0; i < 5 && st == HONE_OK; i++) st = hn_cells_write_row(cells, &text.sink, &err);

@@ -247,14 +247,21 @@ static struct hn_array *raw(const char *text, const struct hn_recipe *like)
 
 static const char train[] = "age,colour,size\n1,red,L\n2,blue,\n,green,S\n9,,S\n2,blue,S\n";
 
-static hone_status fit(struct hn_recipe *r, const struct hn_array *a, enum hn_impute impute,
-                       const char *value)
+static hone_status fit_rules(struct hn_recipe *r, const struct hn_array *a,
+                             const struct hn_impute_rule *rules, size_t n)
 {
     static const uint32_t rows[4] = { 0, 1, 2, 3 };
     struct hn_recipe_fitting f = {
-        .table = a, .rows = rows, .n_rows = 4, .impute = impute, .value = value
+        .table = a, .rows = rows, .n_rows = 4, .rules = rules, .n_rules = n
     };
     return hn_recipe_fit(r, &mem, &f, &err);
+}
+
+static hone_status fit(struct hn_recipe *r, const struct hn_array *a, enum hn_impute how,
+                       const char *value)
+{
+    const struct hn_impute_rule rule = { .how = how, .value = value };
+    return fit_rules(r, a, &rule, 1);
 }
 
 static void row_is(const struct hn_array *a, int64_t row, float age, float blue, float green,
@@ -328,20 +335,60 @@ START_TEST(fills)
     hn_recipe_free(&r);
     part = (struct hn_csv_part){ .name = "x" };
     HN_OK(csv("a,b\n1,2\n2,3\n3,4\n4,5\n", &o, &part, 1), err);
-    HN_OK(fit(&r, &part.array, HN_IMPUTE_NONE, NULL), err);
+    HN_OK(fit_rules(&r, &part.array, NULL, 0), err);
     ck_assert_int_eq(r.any, 0);
     hn_array_close(&part.array);
     hn_recipe_free(&r);
     a = raw(train, NULL); /* encoded, but nothing said about missing cells */
-    HN_OK(fit(&r, a, HN_IMPUTE_NONE, NULL), err);
+    HN_OK(fit_rules(&r, a, NULL, 0), err);
     REFUSED(hn_recipe_apply(&r, a, &err), HONE_E_DATA, "row 3, column 'size': found a missing cell",
-            "--impute");
+            "--impute size=most|CATEGORY");
     hn_array_close(a);
     part = (struct hn_csv_part){ .name = "x" };
     HN_OK(csv("a,b\n1,2\n2,3\n3,4\n4,5\n", &o, &part, 1), err);
     REFUSED(hn_recipe_apply(&r, &part.array, &err), HONE_E_DATA, "found 2 columns", "wanted the 3");
     hn_array_close(&part.array);
     hn_recipe_free(&r);
+}
+END_TEST
+
+/* A column's own rule, else the last for all; what has neither keeps its gaps, which are errors. */
+START_TEST(fills_by_column)
+{
+    const struct hn_impute_rule some[] = { { .how = HN_IMPUTE_VALUE, .value = "-1" },
+                                           { "age", HN_IMPUTE_MEAN, NULL },
+                                           { .how = HN_IMPUTE_MOST },
+                                           { "colour", HN_IMPUTE_VALUE, "red" } },
+                                wrong[] = { { "age", HN_IMPUTE_VALUE, "red" },
+                                            { "colour", HN_IMPUTE_MEDIAN, NULL },
+                                            { "size", HN_IMPUTE_VALUE, "XL" } };
+    struct hn_recipe r;
+    struct hn_array *a = raw(train, NULL);
+    HN_OK(fit_rules(&r, a, some, 4), err);
+    ck_assert(r.columns[0].fill == 4 && r.columns[1].fill == 2 && r.columns[2].fill == 1);
+    hn_recipe_free(&r);
+    HN_OK(fit_rules(&r, a, some + 3, 1), err);
+    ck_assert(isnan(r.columns[0].fill) && r.columns[1].fill == 2 && isnan(r.columns[2].fill));
+    REFUSED(hn_recipe_apply(&r, a, &err), HONE_E_DATA, "row 3, column 'size'");
+    hn_recipe_free(&r);
+    REFUSED(fit_rules(&r, a, wrong, 1), HONE_E_USAGE, "'red': column 'age' wants a number");
+    REFUSED(fit_rules(&r, a, wrong + 1, 1), HONE_E_USAGE, "'colour': the column is encoded",
+            "one of its 3 categories, not median");
+    REFUSED(fit_rules(&r, a, wrong + 2, 1), HONE_E_USAGE, "'XL' is not among the 2 categories");
+    hn_array_close(a);
+    struct hn_csv_options o = { .keep_missing = 1 };
+    part = (struct hn_csv_part){ .name = "x" }; /* asked for by name, it must suit in any case */
+    HN_OK(csv("age,b\n1,2\n2,3\n3,4\n4,5\n", &o, &part, 1), err);
+    REFUSED(fit_rules(&r, &part.array, wrong, 1), HONE_E_USAGE, "column 'age' wants a number");
+    hn_array_close(&part.array);
+    o.filled = (const char *const[]){ "c" }, o.n_filled = 1;
+    part = (struct hn_csv_part){ .name = "x" };
+    REFUSED(csv("a,b\n1,2\n", &o, &part, 1), HONE_E_DATA, "no column 'c'");
+    struct hn_csv_part two[2] = { { .name = "x" },
+                                  { .kind = HN_PART_VALUES, .columns = LIST("b") } };
+    o.filled = (const char *const[]){ "1" };
+    REFUSED(csv("a,b\n1,2\n", &o, two, 2), HONE_E_USAGE, "cannot impute column 'b'",
+            "not a feature");
 }
 END_TEST
 
@@ -643,6 +690,7 @@ HN_TEST_MAIN("prepare", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_test(tc, standard_scaler); tcase_add_test(tc, minmax_scaler);
              tcase_add_test(tc, recipes); tcase_add_test(tc, recipe_text);
              tcase_add_test(tc, other_columns); tcase_add_test(tc, marker_text);
-             tcase_add_test(tc, fills); tcase_add_test(tc, gather_and_range);
-             tcase_add_test(tc, wrapping); tcase_add_test(tc, checks);
-             tcase_add_test(tc, fingerprints); tcase_add_test(tc, doors);)
+             tcase_add_test(tc, fills); tcase_add_test(tc, fills_by_column);
+             tcase_add_test(tc, gather_and_range); tcase_add_test(tc, wrapping);
+             tcase_add_test(tc, checks); tcase_add_test(tc, fingerprints);
+             tcase_add_test(tc, doors);)

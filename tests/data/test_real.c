@@ -79,7 +79,8 @@ START_TEST(adult)
     ck_assert_int_eq(p[0].array.rows, 32561);
     ck_assert_int_eq(p[0].array.n_missing, 4262);
     ck_assert_ptr_nonnull(strstr(note.text, "no header row, columns are called c0 to c14"));
-    struct hn_recipe_fitting f = { .table = &p[0].array, .impute = HN_IMPUTE_MOST };
+    const struct hn_impute_rule most = { .how = HN_IMPUTE_MOST };
+    struct hn_recipe_fitting f = { .table = &p[0].array, .rules = &most, .n_rules = 1 };
     HN_OK(hn_recipe_fit(&recipe, &mem, &f, &err), err);
     HN_OK(hn_recipe_apply(&recipe, &p[0].array, &err), err);
     ck_assert_int_eq(p[0].array.per_row, 6 + 1 + 8 + 7 + 14 + 6 + 5 + 2 + 41);

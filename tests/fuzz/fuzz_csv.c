@@ -23,7 +23,8 @@ static void use(struct hn_mem *mem, struct hn_csv_part *p)
     struct hn_classes c = { 0 };
     struct hn_array labels = { 0 };
     struct hn_split s = { 0 };
-    struct hn_recipe_fitting f = { .table = &p[0].array, .impute = HN_IMPUTE_MEDIAN };
+    const struct hn_impute_rule median = { .how = HN_IMPUTE_MEDIAN };
+    struct hn_recipe_fitting f = { .table = &p[0].array, .rules = &median, .n_rules = 1 };
     struct hn_label_request q = { .y = &p[1].array };
     hone_error err;
     if (hn_recipe_fit(&r, mem, &f, &err) == HONE_OK &&
