@@ -66,6 +66,9 @@ hone_status hn_onnx_edit(const struct hn_onnx *m, const struct hn_edit_line *lin
 
 /* Names in one metadata value, of classes ("hone.classes", "hone.classes.OUTPUT" where several outputs learn): one per line, backslash and line feed as \\ and \n. */
 #define HN_META_CLASSES "hone.classes"
+/* Along which axis of an output [rows, ..., ...] its classes lie, where a training was told or found out ("hone.class_axis", or with
+ * ".OUTPUT" where several learn): "first", the one behind the rows, or "last". */
+#define HN_META_CLASS_AXIS "hone.class_axis"
 /* The same for names of Constants that calls of a function shared before an edit wrote them out: one parameter each. */
 #define HN_META_SHARED "hone.shared"
 hone_status hn_classes_write(struct hn_buffer *b, const char *const *classes, size_t n,

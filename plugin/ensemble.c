@@ -37,7 +37,8 @@ static int is_logits(const struct hn_graph *g, int32_t v)
 /* The tail and the value before it; one inside a node has none to average. */
 static enum hn_tail tail_before(const struct hn_graph *g, int32_t v, int32_t *before)
 {
-    enum hn_tail t = hn_output_tail(g, v, before);
+    int first;
+    enum hn_tail t = hn_output_tail(g, v, before, &first);
     if (*before >= 0) return t;
     *before = v;
     return HN_TAIL_NONE;

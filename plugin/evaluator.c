@@ -18,6 +18,7 @@ struct hn_evaluator {
     int *output_of;             /* program output of each target, -1: not computed */
     void *out[MAX_OUTPUTS];
     void *target;    /* one piece of targets, gathered */
+    void *turned;    /* one piece of outputs [classes, places], as [places, classes] */
     double *partial; /* 2 per loss */
     size_t target_bytes;
     int with_error;
@@ -53,6 +54,7 @@ void hn_evaluator_destroy(struct hn_evaluator *e)
     hn_free(m, e->metrics);
     hn_free(m, e->output_of);
     hn_free(m, e->target);
+    hn_free(m, e->turned);
     hn_free(m, e->partial);
     hn_free(m, e);
 }
@@ -149,6 +151,10 @@ static hone_status create_buffers(struct hn_evaluator *e, hone_error *err)
         if (!e->out[i] && !(e->out[i] = hn_alloc(m, bytes)))
             return hn_nomem(err, "an output's buffer", bytes);
     }
+    int first = 0;
+    for (int t = 0; t < s->n_targets; t++) first |= s->targets[t].first;
+    if (first && !(e->turned = hn_alloc(m, e->target_bytes)))
+        return hn_nomem(err, "the evaluator's buffers", e->target_bytes);
     e->target = hn_alloc(m, e->target_bytes);
     e->partial = hn_calloc(m, 2 * (size_t)s->n_targets, sizeof *e->partial);
     return e->target && e->partial ? HONE_OK
@@ -212,6 +218,10 @@ static void add_piece(struct hn_evaluator *e, const struct hn_dataset *set, cons
     size_t elem = s->backend->elem;
     for (int t = 0; t < s->n_targets; t++) {
         void *out = e->out[e->output_of[t]];
+        if (s->targets[t].first) {
+            hn_turn_classes(&s->targets[t], elem, out, n, e->turned);
+            out = e->turned;
+        }
         hn_column_gather(&set->targets[s->targets[t].column], rows, n, elem, e->target);
         unscale(&s->targets[t], elem, out, n);
         unscale(&s->targets[t], elem, e->target, n);

@@ -35,7 +35,8 @@ struct check {
     struct hn_program *prog;
     struct hn_runner run;
     const char *output;
-    int64_t classes; /* its last dim */
+    int64_t classes; /* its last dim; that behind the rows where its softmax goes over that one */
+    int first;
     double *w, *dw;
     double loss, worst;
 };
@@ -210,9 +211,13 @@ static hone_status refuse_rounding(const struct check *c, hone_error *err)
 
 static hone_status lower_trial(struct check *c, int output, const struct trial *t, hone_error *err)
 {
-    struct hn_loss_spec spec = {
-        .output = output, .kind = t->kind, .weight = 1.0, .delta = 1.0, .dense = t->dense
-    };
+    const int of_classes = t->kind == HN_LOSS_CE || t->kind == HN_LOSS_NLL;
+    struct hn_loss_spec spec = { .output = output,
+                                 .kind = t->kind,
+                                 .weight = 1.0,
+                                 .delta = 1.0,
+                                 .dense = t->dense,
+                                 .first = of_classes && c->first };
     struct hn_lower_opts opts = {
         .part = HN_PART_BODY, .losses = &spec, .n_losses = 1, .dropout = -1.0
     };
@@ -254,7 +259,10 @@ static hone_status check_output(struct check *c, const struct hn_device *d, int 
     if (!info.trainable || info.derived) return HONE_OK;
     const struct hn_value *v = &hn_model_graph(c->model)->values[info.value];
     c->output = v->name;
-    c->classes = v->shape.rank ? v->shape.d[v->shape.rank - 1].fixed : 1;
+    c->first = info.tail_first;
+    c->classes = c->first        ? info.classes_first
+                 : v->shape.rank ? v->shape.d[v->shape.rank - 1].fixed
+                                 : 1;
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
         if (!(suits[info.tail] >> i & 1) || (c->classes < 2 && i < 3)) continue;
         if (!is_wanted(c, &all[i])) continue;

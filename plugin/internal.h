@@ -207,6 +207,7 @@ struct hn_target { /* how one loss gets its target, how its metrics are computed
     int64_t per_row; /* outputs of a row */
     int64_t
         places; /* of a row that have a class each, n_classes outputs a place; 1 but for [rows, places, classes] */
+    int first; /* the classes lie along the axis behind the rows, [rows, classes, places]: PyTorch's cross_entropy */
     int column; /* where it is among a data set's targets; its weights, if any, come next */
 };
 struct hn_class_weights { /* of one target, in its order of classes; n 0: none */

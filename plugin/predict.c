@@ -42,7 +42,11 @@ static hone_status find_classes(const struct hn_predictor *p, struct hn_predicte
     for (size_t i = 0; i < g->n_outputs; i++)
         if (!strcmp(g->values[g->outputs[i]].name, c->name)) hn_graph_output(g, i, &info);
     c->half = info.tail == HN_TAIL_SIGMOID ? 0.5 : 0;
-    c->n_classes = c->per_row < 2 ? 2 : info.classes > 1 ? info.classes : c->per_row;
+    HN_TRY(hn_session_told_first(p->s, &info, &c->first, err));
+    c->n_classes = c->per_row < 2     ? 2
+                   : c->first         ? info.classes_first
+                   : info.classes > 1 ? info.classes
+                                      : c->per_row;
     c->places = c->per_row < 2 ? 1 : c->per_row / c->n_classes;
     struct hn_class_list list;
     HN_TRY(hn_model_classes(p->s->model, c->name, &p->s->arena, &list, err));
@@ -173,11 +177,12 @@ static void to_classes(const struct hn_predictor *p, const struct hn_predicted *
                        int64_t n)
 {
     size_t elem = p->s->backend->elem;
-    const int64_t each = c->per_row / c->places;
+    const int64_t each = c->per_row / c->places, step = c->first ? c->places : 1;
     for (int64_t i = 0; i < n * c->places; i++) {
+        const int64_t from = c->first ? i / c->places * c->per_row + i % c->places : i * each;
         int64_t best = 0;
         for (int64_t j = 1; j < each; j++)
-            if (element(v, elem, i * each + j) > element(v, elem, i * each + best)) best = j;
+            if (element(v, elem, from + j * step) > element(v, elem, from + best * step)) best = j;
         double label = c->per_row > 1 ? (double)best : element(v, elem, i) > c->half;
         if (elem == 8)
             ((double *)v)[i] = label;

@@ -21,6 +21,7 @@ struct hn_predicted { /* one output that is written */
     char *chunk;                /* discrete: some rows, as written */
     double half;                /* one score a row: above it is class 1 */
     int64_t n_classes, places;  /* of a row that have a class each */
+    int first;                  /* [classes, places], else [places, classes] */
     const char *const *classes; /* their labels in order; NULL: 0, 1, ... */
 };
 

@@ -7,15 +7,16 @@
 #include <math.h>
 #include <string.h>
 
-/* The axes behind the rows as the model has them: all of an output's, those in front of the classes for labels made of scores. */
+/* The axes behind the rows as the model has them: all of an output's, those beside the classes for labels made of scores. */
 static int axes_of(const struct hn_predictor *p, const struct hn_predicted *c, int64_t *dims)
 {
     const struct hn_program *prog = p->s->prog;
     const struct hn_shape *y = &prog->values[prog->outputs[c->output]].shape;
     const int to_labels = p->argmax && !c->discrete;
     const int rank = to_labels ? (c->places > 1 ? y->rank - 1 : 1) : y->rank;
+    const int skip = to_labels && c->first;
     int64_t n = 1;
-    for (int i = 1; i < rank; i++) n *= dims[i - 1] = y->d[i].fixed;
+    for (int i = 1; i < rank; i++) n *= dims[i - 1] = y->d[i + skip].fixed;
     if (y->rank > 0 && y->d[0].per_row == 1 && n == c->width) return rank - 1;
     dims[0] = c->width;
     return 1;

@@ -271,6 +271,7 @@ hone_status hn_session_finish(struct hn_session *s, hone_error *err)
             HN_TRY(hn_model_scale_output(s->model, g->output_name,
                                          hn_param_s(s->params, "scale-target"), g->offset, g->scale,
                                          g->per_row, err));
+        HN_TRY(hn_session_write_class_axis(s, t, err));
         struct hn_class_list list = { 0 };
         if (g->classes) HN_TRY(hn_model_classes(s->model, g->output_name, &s->arena, &list, err));
         if (g->classes && !list.n) HN_TRY(write_classes(s, g->output_name, &own->classes[t], err));

@@ -38,6 +38,26 @@ hone_status hn_session_targets(struct hn_session *s, hone_error *err);
 /* The target array of role and target: labels, scaled or as opened; NULL when the role has none. */
 const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int target);
 
+/* class_axis.c: along which axis of an output [rows, ..., ...] its classes lie. The axis behind the rows (PyTorch's cross_entropy)
+ * or the last one: as --class-axis says, the softmax the output ends in, the shape of its targets, an earlier training; refused where
+ * both fit. Fills in the target's `first`. */
+struct hn_target;
+hone_status hn_session_class_axis(struct hn_session *s, int target,
+                                  const struct hn_output_info *info, const struct hn_array *y,
+                                  hone_error *err);
+/* Could they be class numbers, one for each of several places of a row? */
+int hn_session_has_places(const struct hn_session *s, const struct hn_output_info *info,
+                          const struct hn_array *y);
+/* Without targets: 1 for the axis behind the rows. */
+hone_status hn_session_told_first(const struct hn_session *s, const struct hn_output_info *info,
+                                  int *first, hone_error *err);
+/* Dense targets [classes, places] of every role as the loss takes them: [places, classes]. */
+hone_status hn_session_turn_targets(struct hn_session *s, int target, hone_error *err);
+/* Into the metadata, where the model itself does not say it. */
+hone_status hn_session_write_class_axis(struct hn_session *s, int target, hone_error *err);
+/* v, n rows of [classes, places], as [places, classes] in `to`. */
+void hn_turn_classes(const struct hn_target *g, size_t elem, const void *v, int64_t n, void *to);
+
 /* The class of each row of the training role's arrays, for strata; NULL: the rows have no class, or several targets do. */
 const int32_t *hn_session_row_classes(const struct hn_session *s);
 

@@ -144,14 +144,8 @@ static int whole_numbers(const struct hn_array *y, int *different)
     return 1;
 }
 
-/* A class number for each of several places of a row: [rows, places] for an output [rows, places, classes]. */
-static int has_places(const struct hn_output_info *info, const struct hn_array *y)
-{
-    return y->per_row > 1 && info->classes > 1 && !is_text(y) &&
-           y->per_row * info->classes == info->per_row;
-}
-
-static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const struct hn_array *y)
+static enum hn_loss_kind choose_kind(const struct hn_session *s, const struct hn_output_info *info,
+                                     const struct hn_array *y)
 {
     int different = 0, whole = y->per_row == 1 && (is_text(y) || whole_numbers(y, &different));
     if (info->tail == HN_TAIL_SOFTMAX || info->tail == HN_TAIL_LOGSOFTMAX ||
@@ -159,7 +153,7 @@ static enum hn_loss_kind choose_kind(const struct hn_output_info *info, const st
         return HN_LOSS_CE;
     if (info->tail == HN_TAIL_SIGMOID || info->tail == HN_TAIL_EACH) return HN_LOSS_BCE;
     if (whole && info->per_row > 1 && (is_text(y) || y->per_row == 1)) return HN_LOSS_CE;
-    if (has_places(info, y) && whole_numbers(y, &different)) return HN_LOSS_CE;
+    if (hn_session_has_places(s, info, y) && whole_numbers(y, &different)) return HN_LOSS_CE;
     if (is_text(y) || (whole && info->per_row == 1 && different == 2)) return HN_LOSS_BCE;
     return HN_LOSS_MSE;
 }
@@ -251,10 +245,11 @@ static hone_status wrong_width(const struct hn_target *g, const struct hn_output
                        "a row has %lld targets, output '%s' has %lld values", (long long)y->per_row,
                        g->output_name, (long long)info->per_row);
     return hn_fail(err, HONE_E_DATA, y->source,
-                   "a row has %lld targets, output '%s' has %lld places of %lld classes (its last "
+                   "a row has %lld targets, output '%s' has %lld places of %lld classes (its %s "
                    "axis): wanted %lld class numbers, or %lld values",
                    (long long)y->per_row, g->output_name, (long long)g->places,
-                   (long long)info->classes, (long long)g->places, (long long)info->per_row);
+                   (long long)(info->per_row / g->places), g->first ? "first" : "last",
+                   (long long)g->places, (long long)info->per_row);
 }
 
 /* Targets of the columns p alone, with those of 1 - p in front of them. */
@@ -289,19 +284,21 @@ static hone_status fit_target(struct hn_session *s, int t, const struct hn_outpu
     int classes = g->loss == HN_LOSS_CE || g->loss == HN_LOSS_NLL;
     g->per_row = info->per_row;
     g->places = 1;
-    if (classes && info->classes < 2)
+    if (classes) HN_TRY(hn_session_class_axis(s, t, info, y, err));
+    const int64_t n_classes = g->first ? info->classes_first : info->classes;
+    if (classes && n_classes < 2)
         return hn_hint(err,
                        hn_fail(err, HONE_E_USAGE, g->output_name,
                                "%s wants one output per class, found one output%s",
                                kind_names[g->loss],
                                info->per_row > 1 ? " along the last axis" : ""),
                        "--loss bce for two classes on one output");
-    if (classes) g->places = info->per_row / info->classes;
+    if (classes) g->places = info->per_row / n_classes;
     int different, named = is_text(y) || (y->per_row == 1 &&
                                           whole_numbers(y, &different)); /* else probabilities */
     if ((classes && y->per_row == g->places) ||
         (y->per_row == 1 && g->loss == HN_LOSS_BCE && info->per_row == 1 && named)) {
-        g->n_classes = classes ? (int)info->classes : 2;
+        g->n_classes = classes ? (int)n_classes : 2;
         g->dense = 0;
         return map_labels(s, t, g->n_classes, err);
     }
@@ -313,8 +310,8 @@ static hone_status fit_target(struct hn_session *s, int t, const struct hn_outpu
     else if (y->per_row != info->per_row)
         return wrong_width(g, info, y, err);
     g->dense = 1;
-    g->n_classes = classes ? (int)info->classes : 0;
-    return HONE_OK;
+    g->n_classes = classes ? (int)n_classes : 0;
+    return g->first ? hn_session_turn_targets(s, t, err) : HONE_OK;
 }
 
 static hone_status one_target(struct hn_session *s, int t, const struct asked *a, hone_error *err)
@@ -337,7 +334,7 @@ static hone_status one_target(struct hn_session *s, int t, const struct asked *a
                                "no target data were given for this output"),
                        "--target COLUMN, or --y FILE");
     const struct hn_array *y = &own->data->role[HONE_TRAIN].y[i].a;
-    target->loss = a->kind >= 0 ? (enum hn_loss_kind)a->kind : choose_kind(&info, y);
+    target->loss = a->kind >= 0 ? (enum hn_loss_kind)a->kind : choose_kind(s, &info, y);
     target->tail = info.tail;
     target->weight = a->weight;
     HN_TRY(fit_target(s, t, &info, y, err));
@@ -348,6 +345,7 @@ static hone_status one_target(struct hn_session *s, int t, const struct asked *a
                                            .kind = target->loss,
                                            .weight = a->weight,
                                            .delta = 1,
+                                           .first = target->first,
                                            .dense = target->dense || target->loss == HN_LOSS_BCE };
     if (target->tail == HN_TAIL_BOTH && target->dense &&
         (target->loss == HN_LOSS_CE || target->loss == HN_LOSS_NLL))

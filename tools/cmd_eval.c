@@ -27,16 +27,17 @@ static int run(struct cli *c)
     return print_tree(c, tree);
 }
 
-const struct command cmd_eval = { .name = "eval",
-                                  .args = "MODEL",
-                                  .min_args = 1,
-                                  .max_args = 1,
-                                  .schema = "hone.eval/1",
-                                  .groups = " data ",
-                                  .also = " loss metric threads device math bn-impl class-weights ",
-                                  .summary = "loss and metrics on a data set",
-                                  .examples =
-                                      "hone eval model.onnx --data test.csv --target label\n"
-                                      "hone eval mnist.onnx --x images.idx3.gz --y labels.idx1.gz "
-                                      "--x-scale 0.00392156862745098 --json",
-                                  .run = run };
+const struct command cmd_eval = {
+    .name = "eval",
+    .args = "MODEL",
+    .min_args = 1,
+    .max_args = 1,
+    .schema = "hone.eval/1",
+    .groups = " data ",
+    .also = " loss metric threads device math bn-impl class-axis class-weights ",
+    .summary = "loss and metrics on a data set",
+    .examples = "hone eval model.onnx --data test.csv --target label\n"
+                "hone eval mnist.onnx --x images.idx3.gz --y labels.idx1.gz "
+                "--x-scale 0.00392156862745098 --json",
+    .run = run
+};

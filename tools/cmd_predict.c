@@ -30,7 +30,7 @@ const struct command cmd_predict = {
     .takes_out = 2,
     .schema = "hone.predict/1",
     .groups = " data predict ",
-    .also = " threads device math bn-impl force ",
+    .also = " threads device math bn-impl force class-axis ",
     .summary = "a model's outputs, in input order",
     .examples = "hone predict model.onnx --x x.npy -o y.npy\n"
                 "hone predict model.onnx --data new.csv -o classes.csv --argmax --with-input",

@@ -33,6 +33,13 @@ hone_status hn_graph_finish(struct hn_graph *g, const struct hn_graph_opts *opts
     return hn_graph_verdicts(g, err);
 }
 
+/* A softmax over the axis behind the rows alone, and there are more. */
+static int is_first(const struct hn_onnx_row *row, const struct hn_onnx_attrs *a, int rank)
+{
+    return row->infer == hn_infer_softmax && (row->kind & 2) && rank > 2 &&
+           (a->axis == 1 || a->axis == 1 - rank);
+}
+
 static enum hn_tail tail_of(const struct hn_graph *g, const struct hn_node *n,
                             const struct hn_onnx_attrs *a)
 {
@@ -43,7 +50,8 @@ static enum hn_tail tail_of(const struct hn_graph *g, const struct hn_node *n,
         const struct hn_onnx_row *row = hn_fused_activation(n, a, &of);
         return row && row->kind == HN_U_SIGMOID ? HN_TAIL_SIGMOID : HN_TAIL_NONE;
     }
-    if (n->row->infer != hn_infer_softmax || (a->axis != -1 && a->axis != rank - 1))
+    if (n->row->infer != hn_infer_softmax ||
+        (a->axis != -1 && a->axis != rank - 1 && !is_first(n->row, a, rank)))
         return HN_TAIL_NONE;
     return n->row->kind & 1 ? HN_TAIL_LOGSOFTMAX : HN_TAIL_SOFTMAX;
 }
@@ -83,11 +91,19 @@ static int32_t both_of(const struct hn_graph *g, const struct hn_node *n,
     return s->row->infer == hn_infer_unary && s->row->kind == HN_U_SIGMOID ? s->in[0] : -1;
 }
 
-/* Seen through views; a softmax may only be seen through those that leave the classes in the last dim. */
-enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before)
+/* Does a view of a softmax's result leave the classes where they are: in the last dim, or behind the rows? */
+static int keeps_classes(const struct hn_shape *s, const struct hn_shape *x, int first)
+{
+    if (first) return s->rank > 2 && hn_same_dim(s->d[0], x->d[0]) && hn_same_dim(s->d[1], x->d[1]);
+    return s->rank > 0 && hn_same_dim(s->d[s->rank - 1], x->d[x->rank - 1]);
+}
+
+/* Seen through views; a softmax may only be seen through those that leave the classes where they are. */
+enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before, int *first)
 {
     const struct hn_shape *s = &g->values[v].shape;
     *before = v;
+    *first = 0;
     for (int32_t at = v; g->values[at].producer >= 0 && !g->values[at].constant;) {
         const struct hn_node *n = &g->nodes[g->values[at].producer];
         const struct hn_node_fact *f = &g->facts->nodes[g->values[at].producer];
@@ -103,13 +119,21 @@ enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before
         enum hn_tail t = tail_of(g, n, f->attrs);
         const struct hn_shape *x = &g->values[at].shape;
         if (t == HN_TAIL_NONE) return t;
-        if (t != HN_TAIL_SIGMOID &&
-            (s->rank < 1 || !hn_same_dim(s->d[s->rank - 1], x->d[x->rank - 1])))
-            return HN_TAIL_NONE;
+        *first = is_first(n->row, f->attrs, x->rank);
+        if (t != HN_TAIL_SIGMOID && !keeps_classes(s, x, *first)) return HN_TAIL_NONE;
         *before = n->row->infer == hn_infer_fused_gemm ? -1 : n->in[0];
         return t;
     }
     return HN_TAIL_NONE;
+}
+
+/* Classes along the axis behind the rows, where others come behind it. */
+static int64_t classes_first(const struct hn_shape *y)
+{
+    if (y->rank < 3 || y->d[0].per_row != 1 || y->d[0].fixed) return 0;
+    for (int i = 1; i < y->rank; i++)
+        if (y->d[i].per_row) return 0;
+    return y->d[1].fixed;
 }
 
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info)
@@ -126,14 +150,16 @@ void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *
     info->trainable = f->computable && f->from_param && is_float && !f->chosen && !f->computed;
     info->derived = info->trainable && f->derived;
     if (!y->shape_known) return;
-    if (f->computable) info->tail = hn_output_tail(g, v, &before);
+    if (f->computable) info->tail = hn_output_tail(g, v, &before, &info->tail_first);
     struct hn_dim n = hn_shape_count(&y->shape);
     if (n.per_row > 0 && n.fixed == 0) info->per_row = n.per_row;
     if (n.per_row == 0 && g->fixed_batch > 0 && !g->batch_lifted && n.fixed % g->fixed_batch == 0)
         info->per_row = n.fixed / g->fixed_batch;
     const struct hn_dim *last = &y->shape.d[y->shape.rank > 0 ? y->shape.rank - 1 : 0];
     info->classes = y->shape.rank > 1 && !last->per_row ? last->fixed : info->per_row;
+    info->classes_first = classes_first(&y->shape);
 }
+
 int hn_graph_heads(const struct hn_graph *g)
 {
     struct hn_output_info info;

@@ -232,6 +232,9 @@ struct hn_output_info { /* what the training side asks of output i */
     int64_t per_row;   /* elements of a row; 0: does not follow N */
     int64_t
         classes; /* of them along the last axis, over which a Softmax or a cross-entropy of it goes */
+    int64_t
+        classes_first; /* along the axis behind the rows, where that is another one: PyTorch's order of axes; else 0 */
+    int tail_first; /* 1: the Softmax or LogSoftmax of the tail goes over that axis */
     int32_t value;
 };
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info);
@@ -284,7 +287,8 @@ struct hn_loss_spec {
     int output; /* position in graph outputs */
     enum hn_loss_kind kind;
     double weight, delta;
-    int dense;       /* targets are [N,C] numbers, else class indices */
+    int dense; /* targets are [N,C] numbers, else class indices */
+    int first; /* classes along the axis behind the rows, [N,C,places]; dense targets come as [N,places,C] */
     int row_weights; /* a weight column follows the target column */
 };
 enum hn_part { HN_PART_ALL, HN_PART_HEAD, HN_PART_BODY };

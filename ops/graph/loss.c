@@ -78,6 +78,18 @@ static hone_status both_signs(struct hn_lowering *l, int32_t *z)
     return hn_l_op(l, &hn_op_concat, &columns, in, 2, z);
 }
 
+/* [N, classes, ...] as [N, places, classes]. */
+static hone_status classes_last(struct hn_lowering *l, int32_t *x, struct hn_shape *shape)
+{
+    static const struct hn_transpose swap = { .perm = { 0, 2, 1 } };
+    struct hn_shape three = { .rank = 3, .d = { shape->d[0], shape->d[1], { 0, 1 } } };
+    for (int i = 2; i < shape->rank; i++) three.d[2].fixed *= shape->d[i].fixed;
+    HN_TRY(hn_l_view(l, *x, &three, x));
+    HN_TRY(hn_l_op(l, &hn_op_transpose, &swap, x, 1, x));
+    *shape = l->values[*x].shape;
+    return HONE_OK;
+}
+
 static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
 {
     const struct hn_graph *g = l->g;
@@ -85,11 +97,14 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
         return hn_fail(l->err, HONE_E_USAGE, "loss", "output %d, the model has %zu", s->output,
                        g->n_outputs);
     int32_t v = g->outputs[s->output], before, in[3] = { -1, -1, -1 }, none;
+    int first;
     const struct hn_value *y = &g->values[v];
     if (!g->facts->values[v].computable)
         return hn_fail(l->err, HONE_E_UNSUPPORTED, y->name,
                        "no loss on this output: no program computes it");
-    const enum hn_tail tail = hn_output_tail(g, v, &before);
+    enum hn_tail tail = hn_output_tail(g, v, &before, &first);
+    if (first != s->first && (tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX))
+        tail = HN_TAIL_NONE; /* over other classes than the loss's */
     struct choice c = choose(s, tail);
     struct hn_shape target = y->shape, rows = y->shape;
     int classes = s->kind == HN_LOSS_CE || s->kind == HN_LOSS_NLL;
@@ -100,13 +115,15 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
         classes && c.row == &hn_op_loss_bce; /* the class is the target of its one logit */
     if (!both && !hn_same_shape(&l->values[in[0]].shape, &y->shape))
         HN_TRY(hn_l_view(l, in[0], &y->shape, &in[0]));
+    if (s->first) HN_TRY(classes_last(l, &in[0], &target));
+    const int64_t n_classes = target.rank > 0 ? target.d[target.rank - 1].fixed : 0;
     if (classes && !s->dense && target.rank > 0) target.rank--;
     rows.rank = rows.rank > 0;
     HN_TRY(column(l, &target, y->name, &in[1]));
     if (s->row_weights) HN_TRY(column(l, &rows, "weight", &in[2]));
     if (l->opts->mixup > 0 && l->opts->part != HN_PART_HEAD) {
         const int indices = classes && !s->dense && !both;
-        HN_TRY(hn_l_mix_target(l, indices ? y->shape.d[y->shape.rank - 1].fixed : 0, &in[1]));
+        HN_TRY(hn_l_mix_target(l, indices ? n_classes : 0, &in[1]));
         c.attrs.dense |= indices;
     }
     return hn_l_op(l, c.row, &c.attrs, in, s->row_weights ? 3 : 2, &none);

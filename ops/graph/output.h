@@ -6,6 +6,7 @@
 
 #include "ops/graph/graph.h"
 
-/* The tail that makes value v, and the value before it (v itself where there is no tail, -1 where it is inside a node). */
-enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before);
+/* The tail that makes value v, and the value before it (v itself where there is no tail, -1 where it is inside a node).
+ * first: its Softmax or LogSoftmax goes over the axis behind the rows, and there are others behind that. */
+enum hn_tail hn_output_tail(const struct hn_graph *g, int32_t v, int32_t *before, int *first);
 #endif
