@@ -281,6 +281,7 @@ hone_status hn_open_table(struct hn_opener *o, const char *path, hone_error *err
     struct hn_source src = hn_opener_source(o, path);
     const int kept = o->role == HONE_TRAIN && hn_param_b(o->params, "with-input");
     o->table.cells = kept ? &o->d->cells : NULL;
+    if (o->role != HONE_TRAIN) o->table.n_unknown = 0; /* what came of it is in the recipes */
     if (st == HONE_OK) st = find_recipes(o, t, err);
     if (st == HONE_OK) st = hn_csv_read(&src, &o->table, t->part, t->n, err);
     if (st == HONE_OK) see_names(o, t);

@@ -93,10 +93,14 @@ hone_status hn_table_options(hone_data *d, const hone_params *p, const hone_mode
     const char *item;
     const size_t n = hn_param_count(p, "encode");
     HN_TRY(fill_options(d, p, o, err));
+    HN_TRY(hn_unknown_rules_read(o, &d->arena, p, err));
     const int asked = n || o->keep_missing;
-    if (asked && !hn_param_s(p, "data")[0])
+    if ((asked || o->n_unknown) && !hn_param_s(p, "data")[0])
         return hn_hint(err,
-                       hn_fail(err, HONE_E_USAGE, n ? "encode" : "impute",
+                       hn_fail(err, HONE_E_USAGE,
+                               n       ? "encode"
+                               : asked ? "impute"
+                                       : "unknown",
                                "is for columns of --data, and none is given"),
                        "--data FILE.csv --target COLUMN");
     struct hn_encode *list = hn_arena_alloc(&d->arena, n + 1, sizeof *list);
@@ -158,14 +162,35 @@ static hone_status settle_names(hone_data *d, size_t i, int role, int by_order, 
     return HONE_OK;
 }
 
+/* --unknown counts: from here on it is what the model knows. */
+static void settle_unknown(hone_data *d, struct hn_recipe *r, const struct hn_array *a)
+{
+    for (int64_t j = 0; j < r->n_columns; j++) {
+        struct hn_table_column *known = &r->columns[j].raw;
+        const struct hn_table_column *found = &a->columns[j];
+        if (known->unknown == found->unknown &&
+            (known->unknown != HN_UNKNOWN_CODE || known->unknown_code == found->unknown_code))
+            continue;
+        if (known->unknown != HN_UNKNOWN_ERROR)
+            hn_log(d->ctx, HONE_LOG_WARNING,
+                   "--unknown counts; the model's record has another choice for column '%.40s'",
+                   known->name);
+        known->unknown = found->unknown, known->unknown_code = found->unknown_code;
+        d->table_changed = 1;
+    }
+}
+
 /* A table was read: the training table's columns are what the other files are read by. */
 hone_status hn_table_settle(hone_data *d, size_t i, int role, int by_order, struct hn_array *a,
                             hone_error *err)
 {
     struct hn_recipe *r = &d->recipe[i];
     struct hn_recipe_fitting f = { .table = a };
-    if (r->n_columns)
-        return same_columns(r, a) ? HONE_OK : settle_names(d, i, role, by_order, a, err);
+    if (r->n_columns) {
+        if (!same_columns(r, a)) HN_TRY(settle_names(d, i, role, by_order, a, err));
+        if (role == HONE_TRAIN) settle_unknown(d, r, a);
+        return HONE_OK;
+    }
     if (role != HONE_TRAIN || (!d->table_asked && !a->named)) return HONE_OK;
     d->table_changed = 1;
     return hn_recipe_fit(r, &d->ctx->mem, &f, err);
@@ -213,6 +238,29 @@ hone_status hn_session_share_data(struct hn_session *s, hone_error *err)
     return HONE_OK;
 }
 
+/* Unknown categories that are to be missing cells need what stands for one; a category that no row has learns nothing. */
+static hone_status check_recipe(const struct hn_session *s, const struct hn_recipe *r,
+                                hone_error *err)
+{
+    for (int64_t j = 0; j < r->n_columns; j++) {
+        const struct hn_recipe_column *c = &r->columns[j];
+        if (c->raw.unknown == HN_UNKNOWN_MISSING && isnan(c->fill))
+            return hn_hint(err,
+                           hn_fail(err, HONE_E_USAGE, "unknown",
+                                   "unknown categories of column '%.60s' are to be missing cells, "
+                                   "and nothing stands for those",
+                                   c->raw.name),
+                           "--impute %.60s=missing|most|CATEGORY", c->raw.name);
+        if (c->untaught && hn_session_says(s->own))
+            hn_log(
+                s->ctx, HONE_LOG_NOTE,
+                "column '%.60s' misses nothing in the training rows: the category of its missing "
+                "cells learns nothing",
+                c->raw.name);
+    }
+    return HONE_OK;
+}
+
 hone_status hn_session_tables(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
@@ -228,6 +276,7 @@ hone_status hn_session_tables(struct hn_session *s, hone_error *err)
         if (d->table_asked) HN_TRY(fit(s, i, &rules, r, err));
         const struct hn_recipe *use = d->table_asked ? r : &d->recipe[i];
         if (!use->any) continue;
+        HN_TRY(check_recipe(s, use, err));
         for (int role = 0; role < HN_ROLES; role++)
             if (i < d->role[role].n_x) HN_TRY(make_role(s, role, i, use, err));
     }

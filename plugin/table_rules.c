@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * --impute from text to rules:
+ * --impute and --unknown from text to rules:
  *
  *     median,age=mean,town=most,colour=red, dark,income=constant:0
  *
@@ -23,7 +23,8 @@ static int word_of(const char *text, enum hn_impute *how)
     } words[] = { { "mean", HN_IMPUTE_MEAN },
                   { "median", HN_IMPUTE_MEDIAN },
                   { "most", HN_IMPUTE_MOST },
-                  { "most_frequent", HN_IMPUTE_MOST } };
+                  { "most_frequent", HN_IMPUTE_MOST },
+                  { "missing", HN_IMPUTE_OWN } };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(text, words[i].word) == 0) return *how = words[i].how, 1;
     return 0;
@@ -73,7 +74,7 @@ static hone_status read_item(struct hn_impute_rule *rule, struct hn_arena *a, co
                                "found '%.*s', wanted RULE or COLUMN=RULE, such as median or "
                                "age=mean",
                                (int)n, text),
-                       "rules are mean, median, most, VALUE and constant:VALUE");
+                       "rules are mean, median, most, missing, VALUE and constant:VALUE");
     if (word_of(said, &rule->how)) return HONE_OK;
     rule->how = HN_IMPUTE_VALUE;
     rule->value = strncmp(said, constant, CONSTANT) ? said : said + CONSTANT;
@@ -134,5 +135,58 @@ hone_status hn_impute_rules_name(struct hn_impute_rules *r, const struct hn_name
         if (given && !(r->rule[k].column = name_of(given, x, n)))
             return hn_fail(err, HONE_E_USAGE, "impute", "found no feature '%s' to fill", given);
     }
+    return HONE_OK;
+}
+
+/* ---- --unknown: [COLUMN=]error|ignore|missing|infrequent:N|VALUE --------------------------------------------------------- */
+
+static hone_status read_infrequent(struct hn_unknown_rule *rule, const char *text, hone_error *err)
+{
+    rule->how = HN_UNKNOWN_AS_RARE;
+    if (hn_parse_i64(text, strlen(text), &rule->rows) && rule->rows >= 1) return HONE_OK;
+    return hn_fail(err, HONE_E_USAGE, "unknown",
+                   "found 'infrequent:%s', wanted infrequent:N, the rows below which a category is "
+                   "rare",
+                   text);
+}
+
+static hone_status read_unknown(struct hn_unknown_rule *rule, struct hn_arena *a, const char *text,
+                                hone_error *err)
+{
+    static const char infrequent[] = "infrequent";
+    static const char *const words[] = { "error", "ignore", "missing" };
+    char *item = hn_arena_strdup(a, text), *eq = item ? strrchr(item, '=') : NULL;
+    if (!item) return hn_nomem(err, "a rule for unknown categories", strlen(text));
+    const char *said = eq ? eq + 1 : item;
+    *rule = (struct hn_unknown_rule){ .column = eq ? item : NULL };
+    if (!said[0] || eq == item)
+        return hn_fail(err, HONE_E_USAGE, "unknown",
+                       "found '%s', wanted error, ignore, missing, infrequent:N or VALUE, or "
+                       "COLUMN= in front of it",
+                       text);
+    if (eq) *eq = 0;
+    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+        if (!strcmp(said, words[k])) {
+            rule->how = (enum hn_unknown_how)k;
+            return HONE_OK;
+        }
+    const size_t n = sizeof infrequent - 1;
+    if (!strncmp(said, infrequent, n) && (said[n] == ':' || !said[n]))
+        return read_infrequent(rule, said + n + (said[n] == ':'), err);
+    rule->how = HN_UNKNOWN_AS_VALUE;
+    rule->value = said;
+    return HONE_OK;
+}
+
+hone_status hn_unknown_rules_read(struct hn_csv_options *o, struct hn_arena *a,
+                                  const hone_params *p, hone_error *err)
+{
+    const char *text;
+    const size_t n = hn_param_count(p, "unknown");
+    struct hn_unknown_rule *list = hn_arena_alloc(a, n + 1, sizeof *list);
+    if (!list) return hn_nomem(err, "the rules for unknown categories", n * sizeof *list);
+    for (size_t i = 0; (text = hone_params_get(p, "unknown", i)); i++)
+        HN_TRY(read_unknown(&list[i], a, text, err));
+    o->unknown = list, o->n_unknown = n;
     return HONE_OK;
 }

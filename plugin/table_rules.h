@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * --impute as rules: what fills the missing cells of one column, or of all that have no rule of their own. */
+ * --impute and --unknown as rules: what fills the missing cells of one column, or of all that have no rule of their own; the same for
+ * categories that the training table did not have. */
 #ifndef HN_TABLE_RULES_H
 #define HN_TABLE_RULES_H
 
@@ -18,4 +19,7 @@ hone_status hn_impute_rules_read(struct hn_impute_rules *r, struct hn_arena *a,
 struct hn_named_array;
 hone_status hn_impute_rules_name(struct hn_impute_rules *r, const struct hn_named_array *x,
                                  size_t n, hone_error *err);
+/* o->unknown as the parameters say; it lives in a. */
+hone_status hn_unknown_rules_read(struct hn_csv_options *o, struct hn_arena *a,
+                                  const hone_params *p, hone_error *err);
 #endif

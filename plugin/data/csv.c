@@ -41,7 +41,7 @@ static hone_status sort_categories(struct hn_csv_reader *r, struct hn_csv_column
 {
     struct hn_csv_matrix *m = &r->matrix[c->part];
     struct hn_arena *arena = &r->parts[c->part].array.arena;
-    size_t n = c->words.n, room = n ? n : 1;
+    size_t n = c->words.n, room = n ? n : 1, kept = n;
     const char **category = hn_arena_alloc(arena, room, sizeof *category);
     uint32_t *order = hn_arena_alloc(&r->arena, room, sizeof *order);
     double *value = hn_arena_alloc(&r->arena, room, sizeof *value);
@@ -51,10 +51,10 @@ static hone_status sort_categories(struct hn_csv_reader *r, struct hn_csv_column
         for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
     else
         hn_words_sort(&c->words, order, value);
-    for (size_t i = 0; i < n; i++) {
-        category[i] = c->words.word[order[i]].text;
-        value[order[i]] = (double)i; /* from here on: old number → new number */
-    }
+    HN_TRY(hn_csv_join_rare(r, c, order, &kept));
+    for (size_t i = 0; i < n; i++) /* from here on: old number → new number */
+        value[order[i]] = (double)(i < kept ? i : kept - 1);
+    for (size_t i = 0; i < kept; i++) category[i] = hn_csv_category(c, order[i], i);
     for (int64_t i = 0; i < r->rows && !c->known; i++) {
         char *row = m->block + (size_t)i * m->row_bytes;
         float *f = (float *)(void *)row + c->at;
@@ -65,8 +65,8 @@ static hone_status sort_categories(struct hn_csv_reader *r, struct hn_csv_column
             *d = value[(size_t)*d];
     }
     out->category = category;
-    out->n_category = (int64_t)n;
-    return HONE_OK;
+    out->n_category = (int64_t)kept;
+    return hn_csv_finish_unknown(r, c, out);
 }
 
 static hone_status finish_part(struct hn_csv_reader *r, size_t i)
@@ -131,7 +131,7 @@ hone_status hn_csv_parse_input(const struct hn_source *src, const struct hn_csv_
     do {
         memset(&r, 0, sizeof r);
         r.src = &from, r.input = in, r.o = o, r.parts = parts, r.n_parts = n_parts,
-        r.matrix = matrix, r.err = err;
+        r.matrix = matrix, r.err = err, r.late = src->note;
         r.t = (struct hn_csv_text){ .begin = (const char *)in->p,
                                     .end = (const char *)in->p + in->n,
                                     .path = path,

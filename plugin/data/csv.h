@@ -2,7 +2,7 @@
  *
  * The pieces of the CSV reader. One file's way: csv.c opens it → csv_text.c looks at the bytes (BOM, NUL, delimiter) and
  * cuts cells → csv_plan.c finds the header, resolves column references and lays out runs → csv_rows.c fills matrices
- * (csv_cells.c: with what is no plain number; csv_spelling.c: remembers 007), or foreign_rows.c does with a plug-in's cells → csv.c sorts categories and hands out arrays. */
+ * (csv_cells.c: with what is no plain number; csv_unknown.c: categories nobody saw; csv_spelling.c: remembers 007), or foreign_rows.c does with a plug-in's cells → csv.c sorts categories and hands out arrays. */
 #ifndef HN_DATA_CSV_H
 #define HN_DATA_CSV_H
 
@@ -58,6 +58,12 @@ struct hn_csv_column {
     enum hn_encoding encoding;
     struct hn_words words; /* categories, numbered as they appear, or as `like` has them */
     const struct hn_table_column *known; /* of `like`: no new categories */
+    const struct hn_unknown_rule *rule;  /* for categories that are unknown; NULL: as below */
+    enum hn_unknown unknown;
+    double unknown_code;
+    int64_t rare; /* number of the category that the rare ones became; -1: there is none */
+    int64_t n_unknown, first_line; /* cells that had one, and the first of them */
+    const char *first_text;
 };
 
 struct hn_csv_matrix { /* a part while it grows */
@@ -96,6 +102,7 @@ struct hn_csv_reader {
     size_t n_parts;
     hone_error *err;
     struct hn_csv_text t;
+    struct hn_note *late;  /* for what is known when all rows are read */
     struct hn_arena arena; /* names and plan */
     struct hn_words missing, names;
     int numbers_missing; /* a number like -999 stands for a missing cell: every cell is compared */
@@ -129,6 +136,24 @@ hone_status hn_csv_take_code(struct hn_csv_reader *r, const struct hn_csv_run *r
                              const struct hn_csv_cell *c, char *row);
 hone_status hn_csv_take_text(struct hn_csv_reader *r, const struct hn_csv_run *run,
                              const struct hn_csv_cell *c, char *row);
+
+/* csv_plan.c: the column of a name, else of an index. */
+hone_status hn_csv_resolve(struct hn_csv_reader *r, const char *ref, int64_t *column);
+
+/* csv_unknown.c: the rules of the options to their columns, whose encodings are known. */
+hone_status hn_csv_assign_unknown(struct hn_csv_reader *r);
+/* Of the words in their final order the rare ones go behind the others, if c's rule says so; then all from c->rare on are one
+ * category. *kept: how many there are. */
+hone_status hn_csv_join_rare(struct hn_csv_reader *r, struct hn_csv_column *c, uint32_t *order,
+                             size_t *kept);
+/* The text of the i-th category, of words the one called `word`. */
+const char *hn_csv_category(const struct hn_csv_column *c, uint32_t word, size_t i);
+/* What stands for a cell with an unknown category: an error, or its number. */
+hone_status hn_csv_take_unknown(struct hn_csv_reader *r, int64_t column,
+                                const struct hn_csv_cell *cell, int64_t line, double *code);
+/* All rows are read: what the next tables do, and how often it was done here. */
+hone_status hn_csv_finish_unknown(struct hn_csv_reader *r, const struct hn_csv_column *c,
+                                  struct hn_table_column *out);
 
 /* csv_spelling.c: the cell s[0,n) of m was read as v; blanks, quotes and what ends the cell may stand around it. */
 hone_status hn_csv_spell(struct hn_csv_reader *r, struct hn_csv_matrix *m, const char *s, size_t n,

@@ -52,6 +52,12 @@ static hone_status refuse_missing(struct hn_csv_reader *r, int64_t column,
         line_of(r, c), hn_csv_column_name(r, column, &a), hn_show(&b, c->s, c->n), wanted);
     if (part->kind == HN_PART_VALUES)
         return hn_hint(r->err, st, "remove the row: values cannot be imputed");
+    if (r->columns[column].encoding)
+        return hn_hint(
+            r->err, st,
+            "--impute %s=missing (a category of its own), most or a category, or --ignore "
+            "%s",
+            a.text, a.text);
     return hn_hint(r->err, st, "--impute mean|median|most|VALUE, or --ignore %s", a.text);
 }
 
@@ -125,7 +131,8 @@ hone_status hn_csv_take_code(struct hn_csv_reader *r, const struct hn_csv_run *r
                              const struct hn_csv_cell *c, char *row)
 {
     struct hn_csv_column *col = &r->columns[run->column];
-    struct hn_shown a, b;
+    struct hn_shown a;
+    double code;
     if (is_missing(r, c)) {
         if (!r->o->keep_missing) return refuse_missing(r, run->column, c, "a category");
         r->parts[run->part].array.n_missing++;
@@ -137,12 +144,11 @@ hone_status hn_csv_take_code(struct hn_csv_reader *r, const struct hn_csv_run *r
         col->known ? hn_words_find(&col->words, c->s, c->n) : hn_words_add(&col->words, c->s, c->n);
     if (id < 0 || id == before)
         HN_TRY(hn_csv_check_text(r, line_of(r, c), run->column, c->s, c->n));
-    if (id < 0 && col->known)
-        return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                       "row %lld, column '%s': found '%s', wanted one of the %lld categories of "
-                       "the training table",
-                       line_of(r, c), hn_csv_column_name(r, run->column, &a),
-                       hn_show(&b, c->s, c->n), (long long)col->known->n_category);
+    if (id < 0 && col->known) {
+        HN_TRY(hn_csv_take_unknown(r, run->column, c, line_of(r, c), &code));
+        hn_csv_store(&r->matrix[run->part], row, run->at, code);
+        return HONE_OK;
+    }
     if (id < 0) return hn_nomem(r->err, "the categories of a column", c->n);
     if (id >= CATEGORIES_MAX)
         return hn_fail(

@@ -108,8 +108,9 @@ static hone_status name_columns(struct hn_csv_reader *r, const struct cells *fir
                            r->input->foreign ? "" : "row 1: ", (long long)id, (long long)j,
                            hn_show(&s, name, strlen(name)));
         }
-        r->columns[j] =
-            (struct hn_csv_column){ .name = r->names.word[j].text, .part = -1, .at = -1 };
+        r->columns[j] = (struct hn_csv_column){
+            .name = r->names.word[j].text, .part = -1, .at = -1, .rare = -1
+        };
     }
     return HONE_OK;
 }
@@ -170,7 +171,7 @@ static int has_column(const struct hn_csv_reader *r, const char *ref, int64_t *c
            (hn_parse_i64(ref, strlen(ref), column) && *column >= 0 && *column < r->n_columns);
 }
 
-static hone_status resolve(struct hn_csv_reader *r, const char *ref, int64_t *column)
+hone_status hn_csv_resolve(struct hn_csv_reader *r, const char *ref, int64_t *column)
 {
     return has_column(r, ref, column) ? HONE_OK : unknown_column(r, ref);
 }
@@ -203,7 +204,7 @@ static int64_t find_named(const struct hn_csv_reader *r, const char *name)
 static hone_status resolve_for(struct hn_csv_reader *r, const struct hn_csv_part *part,
                                const char *ref, int64_t *column)
 {
-    if (!part->by_name) return resolve(r, ref, column);
+    if (!part->by_name) return hn_csv_resolve(r, ref, column);
     *column = find_named(r, ref);
     return *column >= 0 ? HONE_OK : unknown_column(r, ref);
 }
@@ -229,6 +230,7 @@ static hone_status know(struct hn_csv_reader *r, struct hn_csv_column *c,
 {
     c->encoding = like->encoding;
     c->known = like->encoding ? like : NULL;
+    c->unknown = like->unknown, c->unknown_code = like->unknown_code;
     for (int64_t i = 0; c->known && i < like->n_category; i++)
         if (hn_words_add(&c->words, like->category[i], strlen(like->category[i])) != i)
             return hn_nomem(r->err, "the categories of a column", 0);
@@ -277,7 +279,7 @@ static hone_status ignore_columns(struct hn_csv_reader *r)
     strict &= !r->o->ignore_missing;
     for (size_t k = 0; k < r->o->n_ignore; k++) {
         if (!strict && !has_column(r, r->o->ignore[k], &column)) continue;
-        HN_TRY(resolve(r, r->o->ignore[k], &column));
+        HN_TRY(hn_csv_resolve(r, r->o->ignore[k], &column));
         r->columns[column].ignored = 1;
     }
     return HONE_OK;
@@ -405,7 +407,7 @@ static hone_status assign_encodings(struct hn_csv_reader *r)
 {
     for (size_t k = 0; k < r->o->n_encode; k++) {
         int64_t column;
-        HN_TRY(resolve(r, r->o->encode[k].column, &column));
+        HN_TRY(hn_csv_resolve(r, r->o->encode[k].column, &column));
         struct hn_csv_column *c = &r->columns[column];
         HN_TRY(check_feature(r, c, "encode", "text labels need no encoding"));
         if (!r->parts[c->part].like) c->encoding = r->o->encode[k].encoding;
@@ -420,7 +422,7 @@ static hone_status check_filled(struct hn_csv_reader *r)
     for (size_t i = 0; i < r->n_parts; i++)
         if (r->parts[i].like) return HONE_OK;
     for (size_t k = 0; k < r->o->n_filled; k++) {
-        HN_TRY(resolve(r, r->o->filled[k], &column));
+        HN_TRY(hn_csv_resolve(r, r->o->filled[k], &column));
         HN_TRY(check_feature(r, &r->columns[column], "impute",
                              "a row without its target is removed from the file"));
     }
@@ -511,6 +513,7 @@ hone_status hn_csv_plan(struct hn_csv_reader *r)
     HN_TRY(assign_parts(r));
     HN_TRY(assign_encodings(r));
     HN_TRY(check_filled(r));
+    HN_TRY(hn_csv_assign_unknown(r));
     HN_TRY(choose_types(r));
     lay_out_runs(r);
     return HONE_OK;

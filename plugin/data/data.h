@@ -42,6 +42,10 @@ struct hn_source {
 
 enum hn_encoding { HN_ENCODE_NONE = 0, HN_ENCODE_ONEHOT = 1, HN_ENCODE_ORDINAL = 2 };
 
+/* What a category that the training table did not have becomes in an encoded column: an error, a number (of a category; another
+ * is none of one-hot ones), a missing cell. */
+enum hn_unknown { HN_UNKNOWN_ERROR = 0, HN_UNKNOWN_CODE, HN_UNKNOWN_MISSING };
+
 /* One column of a table. Encoded columns hold category numbers 0…n_category-1 (sorted: by number when all are numbers,
  * else by bytes) until hn_recipe_apply spreads the one-hot ones. (struct hn_column is a column of a data set, in
  * ops/math/op.h.) */
@@ -50,7 +54,9 @@ struct hn_table_column {
     enum hn_encoding encoding;
     const char *const *category;
     int64_t n_category;
-    int64_t place; /* in the file, from 0; of a record: 0 */
+    enum hn_unknown unknown;
+    double unknown_code; /* of HN_UNKNOWN_CODE */
+    int64_t place;       /* in the file, from 0; of a record: 0 */
 };
 
 /* A whole number as a text file spells it, and the first row that does. */
@@ -150,6 +156,23 @@ struct hn_encode {
     enum hn_encoding encoding;
 };
 
+/* What unknown categories are to become in a column, or (column NULL) in all encoded ones; of several that suit the last one.
+ * NONE: -1, which is zeros of a one-hot column. RARE: one category with those of fewer than `rows` rows of the training table;
+ * where there are none, as NONE. VALUE: a category of it; of an ordinal column a number, too, that no category has. */
+enum hn_unknown_how {
+    HN_UNKNOWN_AS_ERROR = 0,
+    HN_UNKNOWN_AS_NONE,
+    HN_UNKNOWN_AS_MISSING,
+    HN_UNKNOWN_AS_RARE,
+    HN_UNKNOWN_AS_VALUE
+};
+struct hn_unknown_rule {
+    const char *column;
+    enum hn_unknown_how how;
+    const char *value; /* of AS_VALUE */
+    int64_t rows;      /* of AS_RARE */
+};
+
 /* Zeroed is the default. Column references are names or 0-based indices; a name wins; headerless columns are c0, c1, …
  * Lists are borrowed during the call. */
 struct hn_csv_options {
@@ -163,6 +186,8 @@ struct hn_csv_options {
     int ignore_missing; /* those that the file does not have do not matter */
     const struct hn_encode *encode;
     size_t n_encode;
+    const struct hn_unknown_rule *unknown;
+    size_t n_unknown;
     const char *const
         *filled; /* columns that rules for missing cells name: features they must be */
     size_t n_filled;
@@ -219,12 +244,19 @@ hone_status hn_cells_write_row(struct hn_cells *c, struct hn_sink *s, hone_error
 
 /* ---- Recipes: how raw columns become numbers, fitted on training rows, applied to every file ----------------------- */
 
-enum hn_impute { HN_IMPUTE_MEAN, HN_IMPUTE_MEDIAN, HN_IMPUTE_MOST, HN_IMPUTE_VALUE };
+enum hn_impute {
+    HN_IMPUTE_MEAN,
+    HN_IMPUTE_MEDIAN,
+    HN_IMPUTE_MOST,
+    HN_IMPUTE_VALUE,
+    HN_IMPUTE_OWN /* a category of their own, behind the others, for encoded columns: its text is "", which no cell has */
+};
 
 struct hn_recipe_column {
     struct hn_table_column raw;
     double fill;          /* for missing cells: a number or a category number; NaN: an error */
     int64_t first, width; /* where it lies in the finished row */
+    int untaught;         /* just fitted: its category of missing cells is in no row */
 };
 
 struct hn_recipe {

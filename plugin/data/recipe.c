@@ -156,16 +156,24 @@ static hone_status fixed_fill(struct hn_recipe_column *c, const char *value, con
             c->fill = (double)i;
             return HONE_OK;
         }
-    return hn_fail(err, HONE_E_USAGE, source,
-                   "--impute '%s' is not among the %lld categories of column '%s'",
-                   hn_show(&a, value, strlen(value)), (long long)c->raw.n_category,
-                   hn_show(&b, c->raw.name, strlen(c->raw.name)));
+    hone_status st = hn_fail(err, HONE_E_USAGE, source,
+                             "--impute '%s' is not among the %lld categories of column '%s'",
+                             hn_show(&a, value, strlen(value)), (long long)c->raw.n_category,
+                             hn_show(&b, c->raw.name, strlen(c->raw.name)));
+    return hn_hint(err, st, "a category of its own for missing cells: --impute %s=missing", b.text);
 }
 
 static int has_missing(const struct hn_array *a, int64_t j)
 {
     for (int64_t i = 0; i < a->rows; i++)
         if (isnan(hn_array_at(a, i, j))) return 1;
+    return 0;
+}
+
+static int has_missing_among(const struct hn_recipe_fitting *f, int64_t j)
+{
+    for (int64_t i = 0; i < f->n_rows; i++)
+        if (isnan(hn_array_at(f->table, f->rows ? f->rows[i] : i, j))) return 1;
     return 0;
 }
 
@@ -200,11 +208,11 @@ static hone_status fit_computed(struct hn_recipe_column *c, const struct hn_reci
     struct hn_shown s;
     const char *source = f->table->source, *name = hn_show(&s, c->raw.name, strlen(c->raw.name));
     if (rule->column && c->raw.encoding && rule->how != HN_IMPUTE_MOST)
-        return hn_fail(err, HONE_E_USAGE, source,
-                       "--impute '%s': the column is encoded, wanted most or one of its %lld "
-                       "categories, not %s",
-                       name, (long long)c->raw.n_category,
-                       rule->how == HN_IMPUTE_MEAN ? "mean" : "median");
+        return hn_fail(
+            err, HONE_E_USAGE, source,
+            "--impute '%s': the column is encoded, wanted missing, most or one of its %lld "
+            "categories, not %s",
+            name, (long long)c->raw.n_category, rule->how == HN_IMPUTE_MEAN ? "mean" : "median");
     const int64_t n = gather_column(f->table, j, f->rows, f->n_rows, v);
     if (!n)
         return hn_hint(err,
@@ -228,12 +236,38 @@ static hone_status fit_fills(struct hn_recipe *r, const struct hn_recipe_fitting
     for (int64_t j = 0; j < r->n_columns && st == HONE_OK; j++) {
         struct hn_recipe_column *c = &r->columns[j];
         const struct hn_impute_rule *rule = rule_of(f, c->raw.name);
-        if (!rule) continue;
+        if (!rule || rule->how == HN_IMPUTE_OWN) continue;
         st = rule->how == HN_IMPUTE_VALUE ? fit_fixed(c, f->table, j, rule, err)
                                           : fit_computed(c, f, j, rule, v, err);
     }
     hn_free(mem, v);
     return st;
+}
+
+/* A category behind the others, for cells that are missing. */
+static hone_status add_own(struct hn_recipe_column *c, const struct hn_recipe_fitting *f, int64_t j,
+                           const struct hn_impute_rule *rule, hone_error *err)
+{
+    struct hn_shown s;
+    const char *name = hn_show(&s, c->raw.name, strlen(c->raw.name));
+    if (!c->raw.encoding) {
+        if (!rule->column && !has_missing(f->table, j)) return HONE_OK;
+        return hn_fail(err, HONE_E_USAGE, f->table->source,
+                       "--impute missing: column '%s' has numbers and no categories, wanted a "
+                       "number, mean, median or most",
+                       name);
+    }
+    for (int64_t i = 0; i < c->raw.n_category; i++)
+        if (strcmp(c->raw.category[i], "missing") == 0)
+            return hn_hint(err,
+                           hn_fail(err, HONE_E_USAGE, f->table->source,
+                                   "--impute missing: column '%s' has a category that is called so",
+                                   name),
+                           "--impute %s=constant:missing for that one", name);
+    ((const char **)(uintptr_t)c->raw.category)[c->raw.n_category] = ""; /* copy_column left room */
+    c->fill = (double)c->raw.n_category++;
+    c->untaught = !has_missing_among(f, j);
+    return HONE_OK;
 }
 
 static hone_status fit(struct hn_recipe *r, const struct hn_recipe_fitting *f, hone_error *err)
@@ -247,6 +281,8 @@ static hone_status fit(struct hn_recipe *r, const struct hn_recipe_fitting *f, h
         struct hn_recipe_column *c = &r->columns[j];
         HN_TRY(copy_column(r, &a->columns[j], &c->raw, err));
         c->fill = (double)NAN;
+        const struct hn_impute_rule *rule = rule_of(f, c->raw.name);
+        if (rule && rule->how == HN_IMPUTE_OWN) HN_TRY(add_own(c, f, j, rule, err));
         c->first = r->width;
         c->width = c->raw.encoding == HN_ENCODE_ONEHOT ? c->raw.n_category : 1;
         r->width += c->width;
@@ -317,7 +353,7 @@ static hone_status finish_row(const struct hn_recipe *r, const struct hn_array *
                                      hn_array_row_name(a, i, row),
                                      hn_show(&s, c->raw.name, strlen(c->raw.name)));
             return hn_hint(err, st, "--impute %s=%s", s.text,
-                           c->raw.encoding ? "most|CATEGORY" : "mean|median|most|VALUE");
+                           c->raw.encoding ? "missing|most|CATEGORY" : "mean|median|most|VALUE");
         }
         if (c->raw.encoding != HN_ENCODE_ONEHOT)
             put(dst, r->real, c->first, v);

@@ -9,6 +9,10 @@
  *
  *     <tab> na <tab> MARKER <tab> MARKER …
  *
+ * and what stands for a category that the training table did not have, if anything does,
+ *
+ *     <tab> unknown <tab> INPUT <tab> COLUMN <tab> NUMBER|missing
+ *
  * A line whose first field is empty is of no input: who does not know its second field leaves it out. */
 #include "ops/base/json.h"
 #include "plugin/data/internal.h"
@@ -23,6 +27,19 @@ static hone_status put_field(struct hn_sink *s, const char *text, hone_error *er
         HN_TRY(escape ? hn_sink_str(s, escape, err) : s->write(s, c, 1, err));
     }
     return HONE_OK;
+}
+
+static hone_status write_unknown(struct hn_sink *s, const char *input,
+                                 const struct hn_table_column *c, hone_error *err)
+{
+    char code[32];
+    if (c->unknown == HN_UNKNOWN_ERROR) return HONE_OK;
+    hn_format_double(code, c->unknown_code);
+    HN_TRY(hn_sink_str(s, "\n\tunknown\t", err));
+    HN_TRY(put_field(s, input, err));
+    HN_TRY(hn_sink_str(s, "\t", err));
+    HN_TRY(put_field(s, c->name, err));
+    return hn_sink_printf(s, err, "\t%s", c->unknown == HN_UNKNOWN_MISSING ? "missing" : code);
 }
 
 hone_status hn_recipe_write(struct hn_buffer *b, const char *input, const struct hn_recipe *r,
@@ -43,6 +60,8 @@ hone_status hn_recipe_write(struct hn_buffer *b, const char *input, const struct
             HN_TRY(put_field(s, c->raw.category[k], err));
         }
     }
+    for (int64_t j = 0; j < r->n_columns; j++)
+        HN_TRY(write_unknown(s, input, &r->columns[j].raw, err));
     return HONE_OK;
 }
 
@@ -133,6 +152,39 @@ static hone_status read_lines(struct hn_recipe *r, const char *text, const char 
     return HONE_OK;
 }
 
+/* at: behind "<tab>unknown". */
+static hone_status read_unknown(struct hn_recipe *r, const char *at, const char *input,
+                                hone_error *err)
+{
+    const char *of, *column, *code;
+    HN_TRY(take_next(&r->arena, &at, &of, err));
+    HN_TRY(take_next(&r->arena, &at, &column, err));
+    HN_TRY(take_next(&r->arena, &at, &code, err));
+    for (int64_t j = 0; j < r->n_columns && !strcmp(of, input); j++) {
+        struct hn_table_column *c = &r->columns[j].raw;
+        if (strcmp(c->name, column) != 0) continue;
+        c->unknown = strcmp(code, "missing") ? HN_UNKNOWN_CODE : HN_UNKNOWN_MISSING;
+        if (c->unknown == HN_UNKNOWN_CODE &&
+            (!hn_cell_number(code, strlen(code), &c->unknown_code) ||
+             !isfinite((float)c->unknown_code)))
+            return hn_fail(err, HONE_E_CORRUPT, "hone.table",
+                           "found '%.40s' for unknown categories", code);
+    }
+    return HONE_OK;
+}
+
+static hone_status read_unknowns(struct hn_recipe *r, const char *text, const char *input,
+                                 hone_error *err)
+{
+    static const char key[] = "\tunknown\t";
+    for (const char *at = text; at; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (!strncmp(at, key, strlen(key)))
+            HN_TRY(read_unknown(r, at + strlen(key) - 1, input, err));
+    }
+    return HONE_OK;
+}
+
 hone_status hn_recipe_read(struct hn_recipe *r, struct hn_mem *mem, const char *text,
                            const char *input, enum hn_dtype real, hone_error *err)
 {
@@ -140,6 +192,7 @@ hone_status hn_recipe_read(struct hn_recipe *r, struct hn_mem *mem, const char *
     hn_arena_init(&r->arena, mem);
     r->real = real;
     hone_status st = read_lines(r, text, input, err);
+    if (st == HONE_OK) st = read_unknowns(r, text, input, err);
     if (st != HONE_OK) hn_recipe_free(r);
     return st;
 }

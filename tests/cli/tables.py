@@ -163,7 +163,7 @@ def test_impute_by_column(train):
     code("a gap in a column without a rule", hone(*base, "age=mean,town=most"), 4, "gaps.csv", "a missing cell", "--impute weight=mean|median|most|VALUE")
     code("no such column", hone(*base, "median,wieght=0"), 4, "no column 'wieght'", "did you mean 'weight'?")
     code("the target", hone(*base, "median,label=most"), 2, "cannot impute column 'label'", "not a feature")
-    code("text by its mean", hone(*base, "median,town=mean"), 2, "'town'", "the column is encoded", "wanted most or one of its 3 categories")
+    code("text by its mean", hone(*base, "median,town=mean"), 2, "'town'", "the column is encoded", "wanted missing, most or one of its 3 categories")
     code("no such category", hone(*base, "median,town=Paris"), 2, "'Paris' is not among the 3 categories of column 'town'")
     code("no number", hone(*base, "median,weight=most often"), 2, "'most often': column 'weight' wants a number")
     code("no rule", hone(*base, "median,age="), 2, "found 'age=', wanted RULE or COLUMN=RULE")
@@ -177,6 +177,76 @@ def test_impute_by_column(train):
                  "--trials", "2", "--sampler", "grid", "--folds", "2", "--refit", "none", "--json", "--progress", "none", "--force", "-o", tmp / "t.onnx").json["trials"]
             for town in ("Ulm", "constant:mean")]
     check("which counts in each trial", all(a["value"] != b["value"] for a, b in zip(*told)), told)
+
+
+def test_unknown(train):
+    """Categories that the training table did not have: what was chosen in training is done by later commands, and said."""
+    towns, net, model = ["Bonn", "Ulm"], tmp / "u0.onnx", tmp / "u.onnx"
+    rows = [{"age": str(i % 50), "town": towns[i % 2] if i % 5 else "", "size": "LS"[i % 2], "label": ["no", "yes"][i // 2 % 2]} for i in range(100)]
+    write(tmp / "u.csv", rows, list(rows[0]))
+    odd = [dict(row, town=["Oslo", "Rom", "Ulm", ""][i % 4], size="LXS"[i % 3]) for i, row in enumerate(rows[:30])]
+    write(tmp / "odd.csv", odd, list(rows[0]))
+    code("a net", hone("new", "5-6-2 tanh", "--seed", "3", "-o", net), 0)
+    code("one of three", hone("new", "4-6-2 tanh", "--seed", "3", "-o", tmp / "u3.onnx"), 0)
+    data = ["--data", tmp / "u.csv", "--target", "label", "--encode", "town=onehot,size=ordinal", "--save", "last", "--force", "-o", model]
+
+    def scores(what, table, *more, said=""):
+        r = hone("predict", model, "--data", table, *more, "--force", "-o", tmp / "p.csv")
+        code(what, r, 0, *([said] if said else []))
+        return predictions(tmp / "p.csv")
+
+    def same(what, pairs, options, own=False):
+        """Predictions of odd.csv are those of a table that says what its cells became."""
+        trained = hone("train", net if own else tmp / "u3.onnx", *data, *options, "--epochs", "2", "--val-data", tmp / "odd.csv", "--json")
+        code(f"{what}: train", trained, 0)
+        got = scores(f"{what}: predict", tmp / "odd.csv", said="no category of the training table (the first in row")
+        write(tmp / "told.csv", [{k: pairs.get((k, v), v) for k, v in row.items()} for row in odd], list(rows[0]))
+        check(f"{what}: as the other category", got == scores(f"{what}: told", tmp / "told.csv"), got[:4])
+        e = hone("eval", model, "--data", tmp / "odd.csv", "--target", "label", "--json")
+        code(f"{what}: eval", e, 0, "16 cells are no category", "the first in row 2: 'Oslo'")
+        check(f"{what}: as validation was", abs(e.json["loss"] - trained.json["val"]["loss"]) < 1e-6, (e.json, trained.json["val"]))
+
+    unknown = {("town", "Oslo"), ("town", "Rom"), ("size", "X")}
+    same("a category", {("town", "Oslo"): "Ulm", ("town", "Rom"): "Ulm", ("size", "X"): "S"}, ["--impute", "most", "--unknown", "town=Ulm,size=S"])
+    same("a missing cell", dict.fromkeys(unknown, ""), ["--impute", "town=missing,size=most", "--unknown", "missing"], own=True)
+    raw = model.read_bytes()
+    check("which the record says", b"x\ttown\tonehot\t2\tBonn\tUlm\t\nx\tsize" in raw and b"\n\tunknown\tx\ttown\tmissing\n\tunknown\tx\tsize\tmissing" in raw)
+    again = hone("train", model, "--data", tmp / "odd.csv", "--target", "label", "--epochs", "1", "-o", tmp / "u2.onnx", "--json")
+    code("trained on, by the record", again, 0, "no category of the training table")
+    check("which stays", b"\tunknown\tx\ttown\tmissing" in (tmp / "u2.onnx").read_bytes())
+
+    code("nothing chosen", hone("train", net, *data, "--impute", "town=missing,size=most", "--epochs", "1"), 0)
+    code("is an error", hone("predict", model, "--data", tmp / "odd.csv", "-o", tmp / "z.csv"), 4, "odd.csv", "row 2, column 'town': found 'Oslo'", "--unknown town=ignore")
+    check("and nothing in the record", b"\tunknown" not in model.read_bytes())
+    late = scores("chosen late", tmp / "odd.csv", "--unknown", "town=Bonn,size=S", said="odd.csv: column 'town'")
+    write(tmp / "told.csv", [dict(row, town=row["town"].replace("Oslo", "Bonn").replace("Rom", "Bonn"), size=row["size"].replace("X", "S")) for row in odd], list(rows[0]))
+    check("counts", late == scores("told", tmp / "told.csv"))
+    code("trained on with a choice", hone("train", model, "--data", tmp / "u.csv", "--target", "label", "--unknown", "ignore", "--epochs", "1", "-o", tmp / "u4.onnx"), 0)
+    check("which the record has now", b"\tunknown\tx\ttown\t-1\n\tunknown\tx\tsize\t-1" in (tmp / "u4.onnx").read_bytes())
+    code("another later is said", hone("predict", tmp / "u4.onnx", "--data", tmp / "odd.csv", "--unknown", "missing", "--force", "-o", tmp / "p.csv"), 0,
+         "--unknown counts; the model's record has another choice for column 'town'")
+    code("a search", hone("tune", net, *data, "--impute", "town=missing,size=most", "--unknown", "ignore", "--folds", "2", "--trials", "2", "--epochs", "1",
+                          "--search", "lr=0.1,0.01", "--sampler", "grid", "--quiet"), 0)
+    check("whose winner has it", b"\tunknown\tx\ttown\t-1" in model.read_bytes())
+    code("and is predicted with", hone("predict", model, "--data", tmp / "odd.csv", "--force", "-o", tmp / "p.csv"), 0, "taken as none of them", "taken as -1")
+
+    base = ["train", tmp / "u3.onnx", *data, "--epochs", "1", "--impute", "most", "--unknown"]
+    code("a number of a category", hone(*base, "size=1"), 2, "--unknown '1': 0 to 2 are the numbers of the categories of column 'size'")
+    code("no such category", hone(*base, "town=Paris"), 2, "--unknown 'Paris': column 'town' wants error, ignore, missing, infrequent:N or one of its 2 categories")
+    code("numbers", hone(*base, "age=ignore"), 2, "column 'age', which is not encoded")
+    code("no such column", hone(*base, "twon=ignore"), 4, "no column 'twon'", "did you mean 'town'?")
+    code("how few are rare?", hone(*base, "infrequent"), 2, "wanted infrequent:N")
+    code("nothing said", hone(*base, "town="), 2, "found 'town='")
+    code("no encoded column", hone("train", tmp / "u3.onnx", "--data", tmp / "u.csv", "--target", "label", "--ignore", "town,size", "--unknown", "ignore", "-o", tmp / "z.onnx"), 2,
+         "--unknown is for encoded columns, found none")
+    code("no table", hone("predict", model, "--x", tmp / "u.csv", "--unknown", "ignore", "-o", tmp / "z.csv"), 2, "is for columns of --data")
+    code("missing, which nothing stands for", hone(*base[:-3], "--impute", "town=most", "--unknown", "missing"), 2, "column 'size'", "--impute size=missing|most|CATEGORY")
+    code("rare ones of a model that has learned", hone("predict", model, "--data", tmp / "odd.csv", "--unknown", "infrequent:3", "-o", tmp / "z.csv"), 2, "column 'town'", "in training")
+    code("a category of numbers", hone(*base[:-3], "--impute", "age=missing,town=most"), 2, "column 'age' has numbers and no categories")
+    write(tmp / "called.csv", [dict(row, town="missing" if row["town"] else "") for row in rows], list(rows[0]))
+    called = ["train", tmp / "u3.onnx", "--data", tmp / "called.csv", *data[2:], "--epochs", "1", "--impute"]
+    code("a category called missing", hone(*called, "town=missing,size=most"), 2, "has a category that is called so", "town=constant:missing")
+    code("nothing is missing", hone("train", net, *data, "--epochs", "1", "--impute", "missing"), 0, "column 'size' misses nothing in the training rows")
 
 
 def config(text):
@@ -324,6 +394,7 @@ test_numbers(train, val)
 test_inputs_by_name()
 test_fills(train)
 test_impute_by_column(train)
+test_unknown(train)
 test_markers()
 test_tune()
 test_labels()

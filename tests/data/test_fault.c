@@ -18,10 +18,15 @@ static hone_status table_job(const struct hn_io *io, struct hn_mem *m)
 {
     static const struct hn_encode encode[] = { { "2", HN_ENCODE_ONEHOT },
                                                { "size", HN_ENCODE_ORDINAL } };
+    static const struct hn_unknown_rule rare = { .how = HN_UNKNOWN_AS_RARE, .rows = 2 };
     struct hn_cells *cells = NULL;
-    struct hn_csv_options o = {
-        .encode = encode, .n_encode = 2, .keep_missing = 1, .ignore = LIST("id"), .cells = &cells
-    };
+    struct hn_csv_options o = { .encode = encode,
+                                .n_encode = 2,
+                                .keep_missing = 1,
+                                .ignore = LIST("id"),
+                                .cells = &cells,
+                                .unknown = &rare,
+                                .n_unknown = 1 };
     const char *const *called;
     int64_t n_called;
     struct hn_csv_part p[2] = { { .name = "x" },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * libFuzzer over the CSV reader. The first two bytes choose options, header, delimiter and the allocation that fails;
- * the rest is the file. A third byte asks for a recipe, labels and a split on what was read. */
+ * the rest is the file. A third byte asks for a recipe, labels and a split on what was read, and for rare categories to be one. */
 #include "plugin/data/data.h"
 
 #include <stdlib.h>
@@ -50,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char delimiters[] = { 0, ',', ';', '|' };
     static const char *const last[] = { "1" };
     static const struct hn_encode encode[] = { { "0", HN_ENCODE_ONEHOT } };
+    static const struct hn_unknown_rule rare = { "0", HN_UNKNOWN_AS_RARE, NULL, 2 };
     struct hn_mem mem;
     hone_error err;
     if (size < 3) return 0;
@@ -63,7 +64,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .real = data[0] & 16 ? HN_F64 : HN_F32,
                                 .keep_missing = data[0] >> 5 & 1,
                                 .encode = encode,
-                                .n_encode = data[0] >> 6 & 1 };
+                                .n_encode = data[0] >> 6 & 1,
+                                .unknown = &rare,
+                                .n_unknown = data[0] >> 6 & data[2] >> 1 & 1 };
     struct hn_csv_part p[2] = {
         { .name = "x" }, { .name = "y", .kind = HN_PART_VALUES, .columns = last, .n_columns = 1 }
     };

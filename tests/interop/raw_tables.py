@@ -56,6 +56,32 @@ def agree(what, got, want):
     check(what, got.shape == want.shape and np.allclose(got, want, rtol=1e-6, atol=1e-6), (got[:3], want[:3]))
 
 
+def unknown():
+    """Categories of missing cells, of nobody and of few: scikit-learn's, fitted on the training rows."""
+    rows, more = table(3, 400), table(4, 120, [*TOWNS, "Oslo", "Rom"], [*JOBS, "smith"])
+    rows.loc[rows.index[:5], "town"] = ["Aa", "Bb", "Aa", "Bb", "Aa"]
+    rows.loc[rows.index[5:9], "job"] = "judge"
+    names = ["age", "wage", "town", "job", "left"]
+    numbers = SimpleImputer(strategy="median")
+    by = ColumnTransformer([("1", numbers, ["age", "wage"]), ("2", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["town"]),
+                            ("3", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=4), ["job"]),
+                            ("4", numbers, ["left"])]).fit(rows)
+    got = seen("categories of their own", 11, write("rows.csv", rows, 11), write("more.csv", more, 11), "--encode", "town=onehot,job=ordinal",
+               "--impute", "median,town=missing,job=missing", "--unknown", "ignore")
+    agree("what is missing and what is unknown", got, by.transform(more))
+    filled = rows.fillna({"town": "Zug", "job": "nurse"}), more.fillna({"town": "Zug", "job": "nurse"})
+    by = ColumnTransformer([("1", numbers, ["age", "wage"]),
+                            ("2", OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=10, sparse_output=False), ["town"]),
+                            ("3", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=99), ["job"]), ("4", numbers, ["left"])]).fit(filled[0])
+    got = seen("rare ones", 9, write("rows.csv", filled[0][names], 9), write("more.csv", filled[1][names], 9), "--encode", "town=onehot,job=ordinal",
+               "--impute", "median", "--unknown", "town=infrequent:10,job=99")
+    agree("are one with those that are unknown", got, by.transform(filled[1]))
+    few = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=1, sparse_output=False).fit(filled[0][["town"]])
+    got = seen("no rare ones", 6, write("rows.csv", filled[0][["town"]], 6), write("more.csv", filled[1][["town"]], 6), "--encode", "town=onehot",
+               "--unknown", "infrequent:1")
+    agree("unknown ones are none", got, few.transform(filled[1][["town"]]))
+
+
 def imputed():
     rows, more = table(1, 300), table(2, 90)
     encoded = OneHotEncoder(categories=[TOWNS], sparse_output=False)
@@ -71,4 +97,5 @@ def imputed():
 
 
 imputed()
+unknown()
 _common.finish("raw_tables", tmp)
