@@ -16,8 +16,8 @@
  *   scale-input INPUT KIND           x → (x - values[0]) / values[1] right behind a graph input; integers are cast first.
  *                                    KIND (standard, minmax) is only a name for people
  *   scale-output OUTPUT KIND         y → y · values[0] + values[1] in front of a graph output, which keeps its name
- *   batch-symbolic [NAME]            the fixed leading size of inputs and outputs becomes the symbol NAME (N), also where a
- *                                    Reshape repeats it
+ *   batch-symbolic [NAME [indices]]  the fixed leading size of inputs and outputs becomes the symbol NAME (N), also where a
+ *                                    Reshape repeats it; indices: and that of input integers of rank 1, an index for each row
  *   batchnorm insert [VALUE…]        BatchNormalization behind the named Dense outputs (none named: all hidden ones, see
  *                                    hn_edit_batchnorm_sites); values: scale, bias, mean, variance for each; none: identity
  *   batchnorm remove                 inference BatchNormalization folds into the Gemm before it, else becomes Mul and Add

@@ -165,13 +165,15 @@ hone_status hn_edit_inference(struct hn_modify *e)
 
 /* ---- batch ------------------------------------------------------------------------------------------------------------- */
 
-/* NULL where there is no leading size, also for rank 1: a vector is one row. */
-static Onnx__TensorShapeProto__Dimension *leading(const Onnx__ValueInfoProto *v)
+/* NULL where there is no leading size, also for rank 1: a vector is one row, unless (lists) it is an index for each of several. */
+static Onnx__TensorShapeProto__Dimension *leading(const Onnx__ValueInfoProto *v, int lists)
 {
     const Onnx__TypeProto *t = v->type;
     if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type->shape)
         return NULL;
-    return t->tensor_type->shape->n_dim > 1 ? t->tensor_type->shape->dim[0] : NULL;
+    const int is_int = t->tensor_type->elem_type == HN_I64 || t->tensor_type->elem_type == HN_I32;
+    const size_t n = t->tensor_type->shape->n_dim;
+    return n > 1 || (n == 1 && lists && is_int) ? t->tensor_type->shape->dim[0] : NULL;
 }
 
 static int is_fixed(const Onnx__TensorShapeProto__Dimension *d, int64_t batch)
@@ -180,11 +182,17 @@ static int is_fixed(const Onnx__TensorShapeProto__Dimension *d, int64_t batch)
            (batch < 0 || d->dim_value == batch);
 }
 
+static int has_lists(const struct hn_modify *e)
+{
+    return e->n_words > 2 && !strcmp(e->words[2], "indices");
+}
+
 static void make_symbol(const struct hn_modify *e, Onnx__ValueInfoProto **list, size_t n,
                         int64_t batch, char *name)
 {
+    const int lists = list == e->g->input && has_lists(e);
     for (size_t i = 0; i < n; i++) {
-        Onnx__TensorShapeProto__Dimension *d = leading(list[i]);
+        Onnx__TensorShapeProto__Dimension *d = leading(list[i], lists);
         if (!is_fixed(d, batch) || (list[i]->name && hn_md_constant(e, list[i]->name))) continue;
         d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
         d->dim_param = name;
@@ -238,7 +246,7 @@ hone_status hn_edit_batch_symbolic(struct hn_modify *e)
     int64_t batch = -1;
     if (!name) return hn_md_nomem(e);
     for (size_t i = 0; i < g->n_input && batch < 0; i++) {
-        const Onnx__TensorShapeProto__Dimension *d = leading(g->input[i]);
+        const Onnx__TensorShapeProto__Dimension *d = leading(g->input[i], has_lists(e));
         if (is_fixed(d, -1) && !(g->input[i]->name && hn_md_initializer(e, g->input[i]->name)))
             batch = d->dim_value;
     }

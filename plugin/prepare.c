@@ -166,7 +166,9 @@ static hone_status refuse_nonfinite(hone_model *m, hone_error *err)
 hone_status hn_model_plain_form(hone_model *m, const hone_params *params, hone_error *err)
 {
     if (strcmp(hn_param_s(params, "batch-dim"), "symbolic") == 0 && hn_model_graph(m)->fixed_batch)
-        HN_TRY(edit(m, "batch-symbolic", err));
+        HN_TRY(edit(m,
+                    hn_model_graph(m)->batch_lists ? "batch-symbolic N indices" : "batch-symbolic",
+                    err));
     HN_TRY(hn_graph_blocked(hn_model_graph(m), 1, err));
     if (!hn_param_b(params, "allow-nonfinite") && strcmp(hn_param_s(params, "init"), "keep") == 0)
         HN_TRY(refuse_nonfinite(m, err));

@@ -172,6 +172,7 @@ struct hn_graph {
         dtype; /* what it is computed in: HN_F64 where the trained parameters are, else HN_F32 (also half types) */
     int64_t fixed_batch; /* leading batch size the file declares, 0: symbolic */
     int batch_lifted;    /* 1: it was fixed and rows may still vary */
+    int batch_lists;     /* 1: inputs of rank 1 have an index for each of these rows */
     struct hn_untie *unties;
     size_t n_unties;
     int needs_inference; /* 1: training-form BatchNorm/Dropout/extra outputs: the edit "inference" applies at export */

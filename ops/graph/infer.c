@@ -378,7 +378,7 @@ enum batch {
     AS_DECLARED,
     ADDED /* N goes in front of rank 1 */,
     LIFTED /* the fixed leading dim is N */,
-    LISTS /* ... and so is the dim of integers of rank 1 beside: an index for each row */
+    LISTS /* ... and so is the dim of integers of rank 1: an index for each row */
 };
 
 static int is_index_list(const struct hn_value *v, int64_t k)
@@ -444,6 +444,28 @@ static int has_open_input(const struct hn_graph *g)
     return 0;
 }
 
+/* All inputs are integers of rank 1 and of one length, which is returned: an index for each row each? 0: they are not. */
+static int64_t takes_lists_alone(const struct hn_graph *g)
+{
+    const struct hn_value *first = g->n_inputs ? &g->values[g->inputs[0]] : NULL;
+    const int64_t k = first && first->decl_rank == 1 ? first->decl_dims[0] : 0;
+    for (size_t i = 0; i < g->n_inputs; i++)
+        if (!is_index_list(&g->values[g->inputs[i]], k)) return 0;
+    return k > 0 ? k : 0;
+}
+
+/* Do all outputs have the rows (of a number, where it is fixed) in front? */
+static int gives_rows(const struct hn_graph *g, int64_t fixed)
+{
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        const struct hn_value *y = &g->values[g->outputs[i]];
+        if (!y->shape_known || y->shape.rank < 1 || y->shape.d[0].per_row != !fixed ||
+            y->shape.d[0].fixed != fixed)
+            return 0;
+    }
+    return 1;
+}
+
 /* All inputs are single rows, [features]. */
 static int takes_single_rows(const struct hn_graph *g)
 {
@@ -498,7 +520,7 @@ static hone_status lift(struct hn_graph *g, int64_t k, hone_error *err)
 {
     if (has_index_list(g, k)) {
         HN_TRY(run_pass(g, LISTS, k, err));
-        g->batch_lifted = first_contradiction(g) < 0;
+        g->batch_lifted = g->batch_lists = first_contradiction(g) < 0;
         if (g->batch_lifted) return HONE_OK;
     }
     HN_TRY(run_pass(g, LIFTED, k, err));
@@ -521,15 +543,33 @@ static hone_status add_batch(struct hn_graph *g, hone_error *err)
     return g->batch_lifted ? HONE_OK : run_pass(g, AS_DECLARED, 0, err);
 }
 
+/* k indices each: of k rows where the outputs are k rows too, else one row of k. */
+static hone_status lift_lists(struct hn_graph *g, int64_t k, hone_error *err)
+{
+    HN_TRY(run_pass(g, LISTS, k, err));
+    g->batch_lifted = g->batch_lists = first_contradiction(g) < 0 && gives_rows(g, 0);
+    if (!g->batch_lifted) return add_batch(g, err);
+    g->fixed_batch = k;
+    return HONE_OK;
+}
+
+static hone_status keep_batch(struct hn_graph *g, int64_t k, hone_error *err)
+{
+    HN_TRY(run_pass(g, AS_DECLARED, 0, err));
+    if (k && gives_rows(g, k)) g->fixed_batch = k;
+    return HONE_OK;
+}
+
 hone_status hn_graph_infer(struct hn_graph *g, const struct hn_graph_opts *opts, hone_error *err)
 {
-    int64_t k = declared_batch(g);
+    const int64_t k = declared_batch(g), list = takes_lists_alone(g);
     HN_TRY(hn_graph_find_texts(g, err));
-    g->batch_lifted = 0;
+    g->batch_lifted = g->batch_lists = 0;
     g->fixed_batch = has_open_input(g) ? 0 : k ? k : 1;
     if (opts && opts->keep_fixed_batch &&
         !(k > 0 && has_open_input(g))) /* else an open one says N */
-        return run_pass(g, AS_DECLARED, 0, err);
+        return keep_batch(g, list, err);
     if (k > 0) return lift(g, k, err);
+    if (list) return lift_lists(g, list, err);
     return takes_single_rows(g) ? add_batch(g, err) : run_pass(g, AS_DECLARED, 0, err);
 }

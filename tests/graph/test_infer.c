@@ -342,6 +342,42 @@ START_TEST(fixed_indices_are_lifted)
 }
 END_TEST
 
+/* Integers of rank 1 alone: an index for each of k rows where the outputs are k rows too, else one row. */
+static void lists_alone(int mean, int k, int keep, const char *shape)
+{
+    const struct hn_graph_opts opts = { .keep_fixed_batch = keep };
+    struct tb t;
+    tb_open(&t, 17);
+    tb_input(&t, "i", HN_I64, 1, k);
+    tb_input(&t, "j", HN_I32, 1, k);
+    tb_floats(&t, "table", 2, 5, 3);
+    tb_floats(&t, "w", 2, 3, 2);
+    tb_node(&t, "Gather", "table i", "u", NULL);
+    tb_node(&t, "Gather", "table j", "v", NULL);
+    tb_node(&t, "Mul", "u v", "m", NULL);
+    if (mean) tb_node(&t, "ReduceMean", "m", "s", "axes=0, keepdims=0");
+    tb_node(&t, "MatMul", mean ? "s w" : "m w", "y", NULL);
+    tb_output(&t, "y");
+    tb_finish(&t, &opts);
+    ck_assert_str_eq(tb_shape(&t, "y"), shape);
+    ck_assert_int_eq(t.g->fixed_batch, mean ? 1 : k);
+    ck_assert_int_eq(t.g->batch_lifted, !keep && !mean);
+    ck_assert_int_eq(t.g->batch_lists, !keep && !mean);
+    ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err),
+                     t.g->batch_lifted ? HONE_OK : HONE_E_UNSUPPORTED);
+    tb_close(&t);
+}
+
+START_TEST(lists_of_indices_alone_are_lifted)
+{
+    lists_alone(0, 1, 0, "[N,2]");
+    lists_alone(0, 3, 0, "[N,2]");
+    lists_alone(0, 3, 1, "[3,2]");
+    lists_alone(1, 1, 0, "[2]");
+    lists_alone(1, 3, 0, "[2]");
+}
+END_TEST
+
 /* Where(i < 0, i + 5, i) on the way to a table of 5 is i, which an Embedding counts from the end itself; of another table not. */
 START_TEST(indices_from_the_end)
 {
@@ -521,6 +557,7 @@ HN_TEST_MAIN("infer", tcase_add_test(tc, flatten_by_shape_arithmetic);
              tcase_add_test(tc, constants_fold); tcase_add_test(tc, a_bomb_is_no_constant);
              tcase_add_test(tc, fixed_batch_is_lifted); tcase_add_test(tc, fixed_batch_can_be_kept);
              tcase_add_test(tc, batch_in_a_reshape_is_lifted);
+             tcase_add_test(tc, lists_of_indices_alone_are_lifted);
              tcase_add_test(tc, fixed_indices_are_lifted); tcase_add_test(tc, fixed_row_is_lifted);
              tcase_add_test(tc, baked_batch_is_named); tcase_add_test(tc, indices_from_the_end);
              tcase_add_test(tc, an_unknown_operator_does_not_bake);

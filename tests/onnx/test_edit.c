@@ -317,6 +317,33 @@ START_TEST(batch_becomes_a_symbol)
 }
 END_TEST
 
+/* Integers of rank 1 are an index for each row where the line says so; other vectors are none. */
+START_TEST(a_batch_of_indices_becomes_a_symbol)
+{
+    static const float w[6] = { 1, 2, 3, 4, 5, 6 };
+    struct hn_buffer g = b_new();
+    b_sub(&g, G_NODE, b_node("e", "Gather", "w,i", "h"));
+    b_sub(&g, G_NODE, b_node("a", "Mul", "h,f", "y"));
+    b_str(&g, G_NAME, "g");
+    b_sub(&g, G_INIT, b_tensor("w", 1, DIMS(3, 2), w, sizeof w));
+    b_sub(&g, G_INPUT, b_info("i", 7, "2"));
+    b_sub(&g, G_INPUT, b_info("f", 1, "2"));
+    b_sub(&g, G_OUTPUT, b_info("y", 1, "2,2"));
+    struct hn_buffer b = b_model(8, 17, g);
+    for (int indices = 0; indices < 2; indices++) {
+        struct hn_buffer out =
+            edited(&b, indices ? "batch-symbolic N indices" : "batch-symbolic", NULL, 0);
+        struct pair p = open_graph(&out);
+        ck_assert_int_eq(value(p.g, "i")->decl_dims[0], indices ? -1 : 2);
+        ck_assert_int_eq(value(p.g, "y")->decl_dims[0], indices ? -1 : 2);
+        ck_assert_int_eq(value(p.g, "f")->decl_dims[0], 2);
+        close_graph(p);
+        hn_buffer_free(&out);
+    }
+    hn_buffer_free(&b);
+}
+END_TEST
+
 START_TEST(batchnorm_in_and_out)
 {
     double before[3], after[3];
@@ -583,6 +610,7 @@ END_TEST
 HN_TEST_MAIN("edit", tcase_add_test(tc, untie_an_alias); tcase_add_test(tc, untie_one_use);
              tcase_add_test(tc, inference_form); tcase_add_test(tc, scalers);
              tcase_add_test(tc, integer_inputs_are_cast);
+             tcase_add_test(tc, a_batch_of_indices_becomes_a_symbol);
              tcase_add_test(tc, batch_becomes_a_symbol); tcase_add_test(tc, batchnorm_in_and_out);
              tcase_add_test(tc, batchnorm_becomes_mul_add);
              tcase_add_test(tc, metadata_keys_are_renamed); tcase_add_test(tc, lines_in_a_row);
