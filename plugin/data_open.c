@@ -262,6 +262,7 @@ static void csv_options(struct hn_opener *o)
     o->csv.header = !strcmp(header, "yes")  ? HN_HEADER_YES
                     : !strcmp(header, "no") ? HN_HEADER_NO
                                             : HN_HEADER_AUTO;
+    o->csv.decimal = hn_param_s(o->params, "decimal")[0];
     if (o->model && hn_model_graph((hone_model *)o->model)->dtype == HN_F64) o->csv.real = HN_F64;
     for (size_t i = 0; i < 64 && (item = hone_params_get(o->params, "na", i)); i++)
         o->na[o->csv.n_na++] = item;

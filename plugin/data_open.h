@@ -45,6 +45,7 @@ struct hone_data {
     uint8_t table_asked, table_known;
     uint8_t table_changed;     /* what the model knows of its table is another now */
     struct hn_markers markers; /* of missing cells in tables; n 0: the usual ones */
+    char decimal;              /* ',': of numbers in tables */
     enum hn_saying saying;
 };
 

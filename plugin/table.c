@@ -54,6 +54,22 @@ static void say_markers(hone_data *d, struct hn_markers m)
            "--na counts; by the model's record of its training table missing cells are %s", list);
 }
 
+/* Numbers of --data are written as the option says, else as those that the model learned from. */
+static void find_decimal(hone_data *d, const hone_params *p, const hone_model *m,
+                         struct hn_csv_options *o)
+{
+    if (!hn_param_s(p, "data")[0]) return;
+    const char *text = m ? hn_model_metadata(m, META_TABLE) : NULL,
+               known = text ? hn_decimal_read(text) : '.';
+    const int given = hone_params_is_set(p, "decimal");
+    if (!given) o->decimal = known, o->decimal_kept = 1;
+    d->decimal = o->decimal;
+    d->table_changed |= o->decimal != known;
+    if (text && o->decimal != known)
+        hn_log(d->ctx, HONE_LOG_WARNING,
+               "--decimal counts; the model's record of its training table has '%c'", known);
+}
+
 /* Missing cells look as the options say, else as those that the model learned from. */
 static hone_status find_markers(hone_data *d, const hone_params *p, const hone_model *m,
                                 struct hn_csv_options *o, hone_error *err)
@@ -109,7 +125,9 @@ hone_status hn_table_options(hone_data *d, const hone_params *p, const hone_mode
         HN_TRY(read_item(&d->arena, item, &list[i], err));
     o->encode = list, o->n_encode = n;
     d->table_asked = asked;
-    return find_markers(d, p, m, o, err);
+    HN_TRY(find_markers(d, p, m, o, err));
+    find_decimal(d, p, m, o);
+    return HONE_OK;
 }
 
 /* The recipe that came with the model for the input that x array i feeds; none when the options ask for another. */
@@ -301,7 +319,7 @@ static hone_status write_record(struct hn_session *s, struct hn_buffer *b, int *
     struct hn_own *own = s->own;
     const struct hn_graph *g = hn_model_graph(s->model);
     const hone_data *d = own->given;
-    *any = d->markers.n > 0;
+    *any = d->markers.n > 0 || d->decimal == ',';
     for (size_t i = 0; i < g->n_inputs; i++) {
         int k = hn_session_input_array(s, HONE_TRAIN, i);
         if (k < 0 || k >= HN_TABLES) continue;
@@ -309,7 +327,8 @@ static hone_status write_record(struct hn_session *s, struct hn_buffer *b, int *
         if (r->n_columns) HN_TRY(hn_recipe_write(b, g->values[g->inputs[i]].name, r, err));
         *any |= r->any;
     }
-    return b->n && d->markers.n ? hn_markers_write(b, d->markers, err) : HONE_OK;
+    if (b->n && d->markers.n) HN_TRY(hn_markers_write(b, d->markers, err));
+    return hn_decimal_write(b, d->decimal, err);
 }
 
 /* Into the model's metadata, so that the exported file knows its table. Names alone are left out where they are too many. */

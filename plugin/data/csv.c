@@ -136,6 +136,8 @@ hone_status hn_csv_parse_input(const struct hn_source *src, const struct hn_csv_
                                     .end = (const char *)in->p + in->n,
                                     .path = path,
                                     .delimiter = o->delimiter,
+                                    .decimal = in->foreign || o->decimal != ',' ? '.' : ',',
+                                    .decimal_kept = o->decimal_kept,
                                     .mem = src->mem };
         hn_arena_init(&r.arena, src->mem);
         hn_words_init(&r.missing, src->mem, &r.arena);

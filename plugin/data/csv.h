@@ -11,7 +11,10 @@
 /* The text and where reading stands. */
 struct hn_csv_text {
     const char *begin, *p, *end;
-    char delimiter;
+    char delimiter, decimal;
+    char
+        point; /* the decimal sign of numbers that need no quotes; 0: there is none, they would be two cells */
+    int decimal_kept;
     int64_t line;     /* of p, from 1 */
     int broken_lines; /* a quoted cell held a line end: rows are not lines any more */
     const char *path;
@@ -28,7 +31,7 @@ struct hn_csv_cell {
     enum hn_csv_end end; /* what stood behind it, already consumed */
 };
 
-/* Skips a BOM, refuses UTF-16 and NUL bytes, chooses the delimiter when it is 0. */
+/* Skips a BOM, refuses UTF-16 and NUL bytes, chooses the delimiter when it is 0, and the decimal sign. */
 hone_status hn_csv_text_begin(struct hn_csv_text *t, struct hn_note *note, hone_error *err);
 /* The next cell without its quotes, or without the blanks around it. */
 hone_status hn_csv_next(struct hn_csv_text *t, struct hn_csv_cell *c, hone_error *err);
@@ -129,6 +132,9 @@ hone_status hn_csv_check_text(struct hn_csv_reader *r, int64_t line, int64_t col
                               size_t n);
 /* A cell of the row at t.line, and where its number, category number or text belongs. A number sets `again` and
  * fails without a message when the column turns out to be text. */
+int hn_csv_number(const struct hn_csv_reader *r, const char *s, size_t n, double *out);
+/* To an error about cells that are none of numbers: what to do where commas look like decimal signs. HONE_OK: they do not. */
+hone_status hn_csv_hint_decimal(struct hn_csv_reader *r, hone_status st, const char *s, size_t n);
 const char *hn_csv_column_name(const struct hn_csv_reader *r, int64_t column, struct hn_shown *s);
 hone_status hn_csv_take_number(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c,
                                double *out);

@@ -68,17 +68,36 @@ static int reads_values(const struct hn_csv_reader *r)
     return i < r->n_parts;
 }
 
-/* The number that a cell would be with a point for its only comma. */
-static int has_decimal_comma(const struct hn_csv_cell *c, struct hn_shown *with_point)
+int hn_csv_number(const struct hn_csv_reader *r, const char *s, size_t n, double *out)
 {
+    return hn_decimal_number(s, n, r->t.decimal, out);
+}
+
+/* Are the cells of the first line, which commas cut, cut by ';' as well? */
+static int has_semicolons(const struct hn_csv_text *t)
+{
+    int quoted = 0;
+    if (t->delimiter != ',') return 0;
+    for (const char *p = t->begin; p < t->end && (quoted || (*p != '\n' && *p != '\r')); p++) {
+        if (*p == '"') quoted = !quoted;
+        if (*p == ';' && !quoted) return 1;
+    }
+    return 0;
+}
+
+hone_status hn_csv_hint_decimal(struct hn_csv_reader *r, hone_status st, const char *s, size_t n)
+{
+    const char other = r->t.decimal == ',' ? '.' : ',';
     double v;
-    char *comma;
-    if (c->n >= sizeof with_point->text) return 0;
-    memcpy(with_point->text, c->s, c->n);
-    with_point->text[c->n] = 0;
-    comma = strchr(with_point->text, ',');
-    if (comma) *comma = '.';
-    return comma && hn_cell_number(with_point->text, c->n, &v);
+    if (r->t.decimal != ',' && has_semicolons(&r->t))
+        return hn_hint(r->err, st,
+                       "--decimal , if ';' separates the cells and numbers have a decimal comma");
+    if (!n || !memchr(s, other, n) || !hn_decimal_number(s, n, other, &v)) return HONE_OK;
+    if (other == ',')
+        return hn_hint(r->err, st, "--decimal , if numbers have a decimal comma, here %g", v);
+    return hn_hint(r->err, st,
+                   "numbers are read with a decimal comma%s: --decimal . if they have a point",
+                   r->t.decimal_kept ? ", as those that the model learned from" : "");
 }
 
 static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c)
@@ -88,8 +107,7 @@ static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const st
     hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
                              "row %lld, column '%s': found '%s', wanted a number", line,
                              hn_csv_column_name(r, column, &a), hn_show(&b, c->s, c->n));
-    if (has_decimal_comma(c, &b))
-        return hn_hint(r->err, st, "numbers are read with a decimal point: %s", b.text);
+    if (hn_csv_hint_decimal(r, st, c->s, c->n) != HONE_OK) return st;
     if (r->parts[r->columns[column].part].kind == HN_PART_VALUES) return st;
     if (line == 1 && !r->header)
         return hn_hint(r->err, st,
@@ -115,7 +133,7 @@ hone_status hn_csv_take_number(struct hn_csv_reader *r, int64_t column, const st
         *out = (double)NAN;
         return HONE_OK;
     }
-    if (!hn_cell_number(c->s, c->n, out)) {
+    if (!hn_csv_number(r, c->s, c->n, out)) {
         if (part->kind == HN_PART_NUMBERS || m->width > 1) return refuse_text(r, column, c);
         m->text = r->again = 1;
         return HONE_E_DATA;

@@ -21,7 +21,7 @@ static enum cell_kind kind_of(const struct hn_csv_reader *r, const char *s)
     double v;
     size_t n = strlen(s);
     if (!n || hn_words_find(&r->missing, s, n) >= 0) return MISSING;
-    return hn_cell_number(s, n, &v) ? NUMBER : TEXT;
+    return hn_csv_number(r, s, n, &v) ? NUMBER : TEXT;
 }
 
 static hone_status count_cells(struct hn_csv_reader *r, int64_t *n)
@@ -158,6 +158,7 @@ static hone_status unknown_column(struct hn_csv_reader *r, const char *ref)
                 "found no column '%s', wanted one of the %zu from '%s' to '%s', or an index from 0",
                 hn_show(&a, ref, strlen(ref)), n, hn_show(&b, first, strlen(first)),
                 hn_show(&(struct hn_shown){ 0 }, last, strlen(last)));
+    if (hn_csv_hint_decimal(r, st, "", 0) != HONE_OK) return st;
     if (close) return hn_hint(r->err, st, "did you mean '%s'?", hn_show(&a, close, strlen(close)));
     if (!r->header)
         return hn_hint(r->err, st, "the file has no header row, so columns are c0, c1, ...");
@@ -240,6 +241,7 @@ static hone_status know(struct hn_csv_reader *r, struct hn_csv_column *c,
 static void begin_words(struct hn_csv_reader *r, struct hn_csv_column *c)
 {
     hn_words_init(&c->words, r->src->mem, &r->parts[c->part].array.arena);
+    c->words.decimal = r->t.decimal;
 }
 
 /* What like says of the k-th column that is named: by its name, in a file without names by its place. */

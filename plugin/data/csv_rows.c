@@ -39,7 +39,7 @@ static inline uint32_t digits_value(uint64_t w, unsigned n)
 }
 
 /* What follows the number, or NULL when it is not one of the simple kind. Reads READ_AHEAD bytes at most. */
-static inline const char *fast_number(const char *p, double *out)
+static inline const char *fast_number(const char *p, char point, double *out)
 {
     uint64_t w;
     p += *p == ' ';
@@ -50,7 +50,7 @@ static inline const char *fast_number(const char *p, double *out)
     uint64_t v = digits_value(w, n);
     p += n;
     double x = (double)v;
-    if (*p == '.') {
+    if (*p == point) {
         n = leading_digits(p + 1, &w);
         if (n > 7) return NULL;
         p += n + 1;
@@ -83,7 +83,7 @@ static const char *exponent_part(const char *p, const char *end, int *exponent)
     return p == start ? NULL : p;
 }
 
-static const char *middle_number(const char *p, const char *end, double *out)
+static const char *middle_number(const char *p, const char *end, char point, double *out)
 {
     uint64_t m = 0;
     int digits = 0, exponent = 0, minus = 0, any = 0;
@@ -92,7 +92,7 @@ static const char *middle_number(const char *p, const char *end, double *out)
     if (p < end && *p == '-') minus = *p++ == '-';
     for (; p < end && is_digit(*p); p++, any = 1)
         m = m * 10 + (uint64_t)(*p - '0'), digits += digits || m;
-    if (p < end && *p == '.')
+    if (p < end && *p == point)
         for (p++; p < end && is_digit(*p); p++, any = 1)
             m = m * 10 + (uint64_t)(*p - '0'), digits += digits || m, exponent--;
     if (!any) return NULL;
@@ -100,7 +100,7 @@ static const char *middle_number(const char *p, const char *end, double *out)
         return NULL;
     if (digits <= 19 && scale_decimal(m, exponent, out))
         *out = minus ? -*out : *out;
-    else if (!hn_parse_double(start, (size_t)(p - start), out))
+    else if (point == ',' || !hn_parse_double(start, (size_t)(p - start), out))
         return NULL;
     while (p < end && *p == ' ') p++;
     return isfinite(*out) ? p : NULL;
@@ -115,9 +115,11 @@ static hone_status ragged(struct hn_csv_reader *r, int64_t line, int64_t column,
     struct hn_csv_cell c = *last;
     long long found = column + 1;
     for (; c.end == HN_CSV_DELIMITER; found++) HN_TRY(hn_csv_next(&r->t, &c, r->err));
-    return hn_fail(r->err, HONE_E_DATA, r->t.path,
-                   "row %lld: found %lld cells, wanted %lld as in row 1", (long long)line, found,
-                   (long long)r->n_columns);
+    hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
+                             "row %lld: found %lld cells, wanted %lld as in row 1", (long long)line,
+                             found, (long long)r->n_columns);
+    hn_csv_hint_decimal(r, st, "", 0);
+    return st;
 }
 
 static hone_status next_cell(struct hn_csv_reader *r, int64_t column, int last,
@@ -151,7 +153,7 @@ static int64_t fast_floats(struct hn_csv_text *t, float *dst, int64_t n)
             dst[k] = (float)digits_value(w, digits);
             continue;
         }
-        q = fast_number(p, &v);
+        q = fast_number(p, t->point, &v);
         if (!q || *q != delimiter) break;
         dst[k] = (float)v;
     }
@@ -175,8 +177,9 @@ static hone_status one_number(struct hn_csv_reader *r, int64_t column, int last,
 {
     struct hn_csv_text *t = &r->t;
     if (r->numbers_missing) return slow_number(r, column, last, v);
-    if (t->end - t->p > READ_AHEAD && accept(t, fast_number(t->p, v), last)) return HONE_OK;
-    if (accept(t, middle_number(t->p, t->end, v), last)) return HONE_OK;
+    if (t->end - t->p > READ_AHEAD && accept(t, fast_number(t->p, t->point, v), last))
+        return HONE_OK;
+    if (accept(t, middle_number(t->p, t->end, t->point, v), last)) return HONE_OK;
     return slow_number(r, column, last, v);
 }
 

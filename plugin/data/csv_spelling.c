@@ -62,6 +62,7 @@ hone_status hn_csv_spelling_begin(struct hn_csv_reader *r, struct hn_csv_matrix 
     m->spelled = hn_calloc(r->src->mem, 1, sizeof *m->spelled);
     if (!m->spelled) return hn_nomem(r->err, "the labels of a column", sizeof *m->spelled);
     hn_words_init(&m->spelled->words, r->src->mem, &r->arena);
+    m->spelled->words.decimal = r->t.decimal;
     return HONE_OK;
 }
 

@@ -20,18 +20,21 @@ static hone_status refuse_nul(const struct hn_csv_text *t, const char *nul, hone
                    "row %lld, column %lld (from 0): found a NUL byte, wanted text", line, column);
 }
 
+/* Where numbers have commas, ';' and tabs come first, and a line without any of them is one cell. */
 static char choose_delimiter(const struct hn_csv_text *t)
 {
-    size_t semicolons = 0, tabs = 0;
+    size_t semicolons = 0, tabs = 0, commas = 0;
     int quoted = 0;
     for (const char *p = t->p; p < t->end && (quoted || (*p != '\n' && *p != '\r')); p++) {
         if (*p == '"') quoted = !quoted;
         if (quoted) continue;
-        if (*p == ',') return ',';
+        commas += *p == ',';
         semicolons += *p == ';';
         tabs += *p == '\t';
     }
-    return semicolons && semicolons >= tabs ? ';' : tabs ? '\t' : ',';
+    if (commas && (t->decimal != ',' || (!semicolons && !tabs))) return ',';
+    if (semicolons && semicolons >= tabs) return ';';
+    return tabs ? '\t' : t->decimal == ',' && !t->decimal_kept ? ';' : ',';
 }
 
 hone_status hn_csv_text_begin(struct hn_csv_text *t, struct hn_note *note, hone_error *err)
@@ -48,6 +51,8 @@ hone_status hn_csv_text_begin(struct hn_csv_text *t, struct hn_note *note, hone_
             hn_note_add(note, "%s: cells are separated by %s", t->path,
                         t->delimiter == ';' ? "';'" : "tabs");
     }
+    if (t->delimiter == ',' && t->decimal_kept) t->decimal = '.';
+    t->point = t->decimal == t->delimiter ? 0 : t->decimal;
     const char *nul = memchr(t->p, 0, (size_t)(t->end - t->p));
     return nul ? refuse_nul(t, nul, err) : HONE_OK;
 }

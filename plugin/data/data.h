@@ -177,7 +177,10 @@ struct hn_unknown_rule {
  * Lists are borrowed during the call. */
 struct hn_csv_options {
     enum hn_header header;
-    char delimiter;        /* 0: ',', or ';' or tab when the first line has none of ',' */
+    char
+        delimiter; /* 0: ',', or ';' or tab when the first line has none of ',', or `decimal` is that */
+    char decimal; /* ',' or '.' (also 0) */
+    int decimal_kept; /* by a model, of its training table: ',' is not for files whose cells commas separate */
     enum hn_dtype real;    /* HN_F32 (also 0) or HN_F64 */
     const char *const *na; /* missing cells; NULL: "", NA, NaN, nan, null, ? ("" is always one) */
     size_t n_na;
@@ -319,6 +322,9 @@ int hn_markers_same(struct hn_markers a, struct hn_markers b);
 hone_status hn_markers_write(struct hn_buffer *b, struct hn_markers m, hone_error *err);
 hone_status hn_markers_read(struct hn_markers *m, struct hn_arena *a, const char *text,
                             hone_error *err);
+/* The same of the decimal sign, which has a line where it is a comma. */
+hone_status hn_decimal_write(struct hn_buffer *b, char decimal, hone_error *err);
+char hn_decimal_read(const char *text);
 
 /* ---- Class labels -------------------------------------------------------------------------------------------------- */
 

@@ -55,6 +55,7 @@ struct hn_words {
     struct hn_word *word;
     uint32_t *slot; /* hash table: index + 1, 0 = free */
     size_t n, cap, n_slots;
+    char decimal; /* of words that are numbers; 0: '.' */
 };
 void hn_words_init(struct hn_words *w, struct hn_mem *mem, struct hn_arena *arena);
 void hn_words_free(struct hn_words *w); /* the strings stay in the arena */
@@ -66,5 +67,7 @@ int hn_words_sort(const struct hn_words *w, uint32_t *order, double *number);
 
 /* Number of a cell (blanks around allowed): 1 and *out when all of it is a finite or infinite number. */
 int hn_cell_number(const char *s, size_t n, double *out);
+/* The same with this decimal sign and no other. */
+int hn_decimal_number(const char *s, size_t n, char decimal, double *out);
 
 #endif

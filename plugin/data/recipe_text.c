@@ -13,6 +13,10 @@
  *
  *     <tab> unknown <tab> INPUT <tab> COLUMN <tab> NUMBER|missing
  *
+ * and where numbers have a decimal comma
+ *
+ *     <tab> decimal <tab> ,
+ *
  * A line whose first field is empty is of no input: who does not know its second field leaves it out. */
 #include "ops/base/json.h"
 #include "plugin/data/internal.h"
@@ -253,4 +257,22 @@ hone_status hn_markers_read(struct hn_markers *m, struct hn_arena *a, const char
         if (!strncmp(at, key, strlen(key))) return read_markers(m, a, at + strlen(key) - 1, err);
     }
     return HONE_OK;
+}
+
+/* ---- the decimal sign -------------------------------------------------------------------------------------------------- */
+
+hone_status hn_decimal_write(struct hn_buffer *b, char decimal, hone_error *err)
+{
+    if (decimal != ',') return HONE_OK;
+    return hn_sink_str(&b->sink, b->n ? "\n\tdecimal\t," : "\tdecimal\t,", err);
+}
+
+char hn_decimal_read(const char *text)
+{
+    static const char key[] = "\tdecimal\t,";
+    for (const char *at = text; at; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (!strncmp(at, key, strlen(key))) return ',';
+    }
+    return '.';
 }

@@ -70,6 +70,17 @@ int hn_cell_number(const char *s, size_t n, double *out)
     return n && hn_parse_double(s, n, out);
 }
 
+int hn_decimal_number(const char *s, size_t n, char decimal, double *out)
+{
+    char with_point[512];
+    if (decimal != ',') return hn_cell_number(s, n, out);
+    if (n >= sizeof with_point || memchr(s, '.', n)) return 0;
+    memcpy(with_point, s, n);
+    char *comma = memchr(with_point, ',', n);
+    if (comma) *comma = '.';
+    return hn_cell_number(with_point, n, out);
+}
+
 static int before(const struct hn_words *w, const double *number, uint32_t a, uint32_t b)
 {
     if (number && number[a] != number[b]) return number[a] < number[b];
@@ -95,7 +106,8 @@ int hn_words_sort(const struct hn_words *w, uint32_t *order, double *number)
     int numeric = w->n > 0;
     for (size_t i = 0; i < w->n; i++) {
         order[i] = (uint32_t)i;
-        if (numeric && !hn_cell_number(w->word[i].text, w->word[i].n, &number[i])) numeric = 0;
+        if (numeric && !hn_decimal_number(w->word[i].text, w->word[i].n, w->decimal, &number[i]))
+            numeric = 0;
         if (numeric && number[i] != number[i]) numeric = 0;
     }
     const double *key = numeric ? number : NULL;

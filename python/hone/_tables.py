@@ -79,10 +79,11 @@ def as_files(values: Mapping[str, object]) -> Iterator[dict[str, object]]:
     found["header"] = _header(found, tables)
     with tempfile.TemporaryDirectory(prefix="hone-") as folder:
         paths = {name: os.path.join(folder, f"{name}.csv") for name in tables}
+        sign = str(found.get("decimal") or ".")[:1]
         for name, table in tables.items():
             _check(name, table)
             flags = {column: "Int8" for column, kind in table.dtypes.items() if str(kind) in ("bool", "boolean")}
-            table.astype(flags).to_csv(paths[name], index=False, header=found["header"] != "no")
+            table.astype(flags).to_csv(paths[name], index=False, header=found["header"] != "no", decimal=sign)
         found.update(paths)
         try:
             yield found

@@ -128,6 +128,22 @@ class AsTheCommand(Case):
         with self.assertRaisesRegex(hone.DataError, "row 1, column 0"):
             model.predict(rows[["n"] * 7].shift(1))
 
+    def test_frames_beside_files_with_commas(self):
+        """A frame's numbers are numbers, whatever the model knows of the files that it learned from."""
+        try:
+            import pandas as pd
+        except ImportError:
+            self.skipTest("pandas is not installed")
+        r = np.random.default_rng(5)
+        table = pd.DataFrame(r.normal(size=(60, 3)), columns=["a", "b", "t"])
+        table.to_csv(self.folder / "euro.csv", index=False, sep=";", decimal=",")
+        model = hone.Model.new("2-4-1", seed=1)
+        model.train(data=self.folder / "euro.csv", target="t", decimal=",", epochs=1)
+        want = model.evaluate(data=self.folder / "euro.csv", target="t")["loss"]
+        for more in ({}, {"decimal": ","}):
+            self.assertAlmostEqual(model.evaluate(data=table, target="t", **more)["loss"], want, 6)
+        model.train(data=self.folder / "euro.csv", val_data=table[:9], target="t", epochs=1)
+
     def test_frames_whose_names_could_be_rows(self):
         try:
             import pandas as pd

@@ -249,6 +249,69 @@ def test_unknown(train):
     code("nothing is missing", hone("train", net, *data, "--epochs", "1", "--impute", "missing"), 0, "column 'size' misses nothing in the training rows")
 
 
+def test_decimal():
+    """European tables: 3,14 is a number when it is said, in training and, by the model's record, later; never by a guess."""
+    r = random.Random(8)
+    names = ["a", "b", "kind", "t", "y"]
+    rows = [{"a": f"{r.gauss(0, 3):.6g}", "b": f"{r.gauss(0, 1e4):.3e}", "kind": r.choice(["1.5", "10.25", "2"]), "t": f"{r.gauss(0, 1):.17g}",
+             "y": r.choice(["1.0", "2.5", "3.0"])} for _ in range(80)]
+    for row in rows[::9]:
+        row["a"] = ""
+    comma = [{k: v.replace(".", ",") for k, v in row.items()} for row in rows]
+    plain, euro, tabs, quoted, bare = (tmp / f"dec{k}.csv" for k in range(5))
+    write(plain, rows, names)
+    for path, between in ((euro, ";"), (tabs, "\t")):
+        path.write_text("\n".join(between.join(line) for line in [names, *(row.values() for row in comma)]) + "\n")
+    write(quoted, comma, names)  # "1,5","2,5"
+    bare.write_text("\n".join(";".join(row.values()) for row in comma) + "\n")
+    net, told = tmp / "dn.onnx", {}
+    code("a net", hone("new", "4-5-1 tanh", "--seed", "6", "-o", net), 0)
+    job = ["--target", "t", "--encode", "kind=ordinal", "--impute", "mean", "--epochs", "2", "--val-split", "0.2", "--save", "last", "--force", "--json"]
+    for path, more in ((plain, []), (euro, ["--decimal", ","]), (tabs, ["--decimal=,"]), (quoted, ["--decimal", ","]), (bare, ["--decimal", ","])):
+        given = [part.replace("kind", "c2") if path == bare else part for part in job]
+        given = [{"t": "3"}.get(part, part) for part in given] if path == bare else given
+        out = tmp / f"{path.stem}.onnx"
+        run = hone("train", net, "--data", path, *given, *more, "-o", out)
+        code(f"train on {path.name}", run, 0)
+        told[path] = (run.json["train"], run.json["val"])
+        check("the same numbers", told[path] == told[plain], told)
+        check("the record tells", (b"\tdecimal\t," in out.read_bytes()) == (path != plain))
+    scored = {}
+    for path in (euro, tabs, bare):
+        e = hone("eval", tmp / "dec1.onnx", "--data", path, "--target", "3" if path == bare else "t", "--json")
+        code(f"eval by the record, {path.name}", e, 0)
+        scored[path] = e.json["loss"]
+        check("which is not worth a word", "decimal" not in e.err, e.err)
+    code("commas between cells are for points", hone("eval", tmp / "dec1.onnx", "--data", plain, "--target", "t", "--unknown", "kind=ignore"), 0, "'kind': ")
+    check("one as the other", len(set(scored.values())) == 1, scored)
+    code("predict", hone("predict", tmp / "dec1.onnx", "--data", euro, "--with-input", "--force", "-o", tmp / "p.csv"), 0)
+    lines = list(csv.reader(open(tmp / "p.csv")))
+    check("the cells as they stand, outputs with a point", lines[1][:5] == list(comma[0].values()) and "." in lines[1][5] and float(lines[1][5]), lines[1])
+    again = hone("train", tmp / "dec1.onnx", "--data", euro, "--target", "t", "--epochs", "1", "-o", tmp / "dec9.onnx", "--json")
+    code("trained on by the record", again, 0)
+    check("which stays", b"\tdecimal\t," in (tmp / "dec9.onnx").read_bytes())
+    points = tmp / "points.csv"
+    points.write_text(euro.read_text().replace(",", "."))
+    code("points where commas are known", hone("eval", tmp / "dec1.onnx", "--data", points, "--target", "t"), 4, "row 2, column 'b': found '", "as those that the model learned from",
+         "--decimal . if they have a point")
+    code("unless it is said", hone("train", tmp / "dec1.onnx", "--data", points, "--target", "t", "--decimal", ".", "--unknown", "ignore", "--epochs", "1", "-o", tmp / "dec8.onnx"), 0,
+         "--decimal counts; the model's record of its training table has ','")
+    check("then the record has points", b"\tdecimal" not in (tmp / "dec8.onnx").read_bytes())
+    code("a comma nobody spoke of", hone("train", net, "--data", euro, *job, "-o", tmp / "z.onnx"), 4, "row 2, column 'b': found '", "--decimal , if numbers have a decimal comma")
+    code("without a header", hone("train", net, "--data", bare, *[{"t": "3"}.get(p, p.replace("kind", "c2")) for p in job], "-o", tmp / "z.onnx"), 4, "--decimal , if ';' separates the cells")
+    code("another sign", hone("train", net, "--data", euro, *job, "--decimal", ";", "-o", tmp / "z.onnx"), 2, "found ';', wanted .|,")
+    (tmp / "thousand.csv").write_text("a;b;kind;t;y\n1.234,5;2;2;3;1\n")
+    code("thousands are no numbers", hone("train", net, "--data", tmp / "thousand.csv", *job, "--decimal", ",", "-o", tmp / "z.onnx"), 4, "found '1.234,5', wanted a number")
+    code("classes", hone("new", "1-3 softmax", "-o", tmp / "dc0.onnx"), 0)
+    (tmp / "dc.csv").write_text("a;y\n" + "".join(f"{i},5;{i % 3 + 1},{'05'[i % 3 == 1]}\n" for i in range(30)))
+    code("that are numbers", hone("train", tmp / "dc0.onnx", "--data", tmp / "dc.csv", "--target", "y", "--loss", "ce", "--decimal", ",", "--epochs", "1", "-o", tmp / "dc.onnx"), 0, "1, 2.5, 3")
+    (tmp / "x.csv").write_text("a;b;c;d\n" + "1,5;2;0;1,25\n" * 4)
+    (tmp / "x2.csv").write_text("a,b,c,d\n" + "1.5,2,0,1.25\n" * 4)
+    for name, more in (("x", ["--decimal", ","]), ("x2", [])):
+        code("an array in a CSV file", hone("predict", net, "--x", tmp / f"{name}.csv", *more, "--force", "-o", tmp / f"{name}.p.csv"), 0)
+    check("is read so, too", (tmp / "x.p.csv").read_bytes() == (tmp / "x2.p.csv").read_bytes())
+
+
 def config(text):
     (tmp / "c.yaml").write_text(text)
     return tmp / "c.yaml"
@@ -395,6 +458,7 @@ test_inputs_by_name()
 test_fills(train)
 test_impute_by_column(train)
 test_unknown(train)
+test_decimal()
 test_markers()
 test_tune()
 test_labels()

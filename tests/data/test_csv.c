@@ -423,11 +423,56 @@ START_TEST(decimal_commas)
 {
     all = (struct hn_csv_part){ .name = "x" };
     REFUSED(csv("a;b\n1;-0,126\n", NULL, &all, 1), HONE_E_DATA, "row 2, column 'b': found '-0,126'",
-            "with a decimal point: -0.126");
-    REFUSED(csv("a,b\n1,\"12,5e3\"\n", NULL, &all, 1), HONE_E_DATA, "found '12,5e3'",
-            "with a decimal point: 12.5e3");
+            "--decimal , if numbers have a decimal comma, here -0.126");
+    REFUSED(csv("a,b\n1,\"12,5e3\"\n", NULL, &all, 1), HONE_E_DATA, "found '12,5e3'", "--decimal ,",
+            "here 12500");
     REFUSED(csv("a,b\n1,\"1,234,567\"\n", NULL, &all, 1), HONE_E_DATA, "--encode b=onehot");
     REFUSED(csv("a;b\n1;a,b\n", NULL, &all, 1), HONE_E_DATA, "--encode b=onehot");
+    const struct hn_csv_options bare = { .header = HN_HEADER_NO };
+    REFUSED(csv("3,14;2\n1;2,5\n4,25;3\n", &bare, &all, 1), HONE_E_DATA, "found '14;2'",
+            "--decimal , if ';' separates the cells");
+    REFUSED(csv("a;b,c;d\n1,5;2;3\n", NULL, &all, 1), HONE_E_DATA, "--decimal , if ';' separates");
+}
+END_TEST
+
+/* With --decimal , commas are decimal signs and points are none; what separates cells is none of both. */
+START_TEST(numbers_with_commas)
+{
+    struct hn_csv_options o = { .decimal = ',', .real = HN_F64 };
+    static const struct {
+        const char *text;
+        char delimiter;
+    } files[] = { { "3,14;-2;+1,5\n0,125;7,5e-3; 12345678901234567890,5 \n", ';' },
+                  { "3,14\t-2\t+1,5\n\"0,125\"\t7,5e-3\t12345678901234567890,5\n", '\t' },
+                  { "\"3,14\",-2,\"+1,5\"\n\"0,125\",\"7,5e-3\",\"12345678901234567890,5\"\n",
+                    ',' } };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        all = (struct hn_csv_part){ .name = "x" };
+        HN_OK(csv(files[i].text, &o, &all, 1), err);
+        ck_assert_int_eq(all.array.per_row, 3);
+        ck_assert_int_eq(all.array.rows, 2);
+        const double wanted[6] = { 3.14, -2, 1.5, 0.125, 7.5e-3, 12345678901234567890.5 };
+        for (int k = 0; k < 6; k++) ck_assert(f64(&all.array, k / 3, k % 3) == wanted[k]);
+        hn_array_close(&all.array);
+    }
+    all = (struct hn_csv_part){ .name = "x" };
+    HN_OK(csv("a\n3,14\n2\n", &o, &all, 1), err);
+    ck_assert(all.array.per_row == 1 && f64(&all.array, 0, 0) == 3.14);
+    hn_array_close(&all.array);
+    REFUSED(csv("a;b\n1,5;3.25\n", &o, &all, 1), HONE_E_DATA, "found '3.25'",
+            "read with a decimal comma: --decimal . if they have a point");
+    REFUSED(csv("a;b\n1,5;1.234,5\n", &o, &all, 1), HONE_E_DATA,
+            "found '1.234,5', wanted a number");
+    REFUSED(csv("a;b\n1,5;1,2,3\n", &o, &all, 1), HONE_E_DATA, "found '1,2,3', wanted a number");
+    o.decimal_kept = 1; /* commas between cells are for points */
+    HN_OK(csv("a,b\n1.5,2\n", &o, &all, 1), err);
+    ck_assert(f64(&all.array, 0, 0) == 1.5);
+    hn_array_close(&all.array);
+    HN_OK(csv("a;b\n1,5;2\n", &o, &all, 1), err);
+    ck_assert(f64(&all.array, 0, 0) == 1.5);
+    hn_array_close(&all.array);
+    REFUSED(csv("a;b\n1,5;2.5\n", &o, &all, 1), HONE_E_DATA,
+            "as those that the model learned from");
 }
 END_TEST
 
@@ -610,7 +655,7 @@ HN_TEST_MAIN("csv", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_loop_test(tc, parts_by_name, 0, sizeof by_name / sizeof *by_name);
              tcase_add_test(tc, values_are_numbers_or_text); tcase_add_test(tc, either_kind);
              tcase_add_test(tc, missing_cells); tcase_add_test(tc, text_is_encoded_on_request);
-             tcase_add_test(tc, decimal_commas);
+             tcase_add_test(tc, decimal_commas); tcase_add_test(tc, numbers_with_commas);
              tcase_add_loop_test(tc, bad_files, 0, sizeof bad / sizeof *bad);
              tcase_add_test(tc, nul_bytes); tcase_add_test(tc, other_encodings);
              tcase_add_test(tc, text_among_numbers_may_be_the_target);

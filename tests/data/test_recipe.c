@@ -345,6 +345,13 @@ START_TEST(marker_text)
     ck_assert(!hn_markers_same(m, (struct hn_markers){ same, 1 }));
     ck_assert(!hn_markers_same((struct hn_markers){ same, 1 }, m));
     ck_assert(hn_markers_same(hn_markers_usual(), (struct hn_markers){ usual, 5 }));
+    ck_assert_int_eq(hn_decimal_read(b.p), '.');
+    HN_OK(hn_decimal_write(&b, '.', &err), err);
+    ck_assert_int_eq(hn_decimal_read(b.p), '.');
+    HN_OK(hn_decimal_write(&b, ',', &err), err);
+    ck_assert_int_eq(hn_decimal_read(b.p), ',');
+    HN_OK(hn_markers_read(&back, &arena, b.p, &err), err);
+    ck_assert(back.n == 3 && hn_markers_same(back, m));
     hn_recipe_free(&r);
     hn_array_close(&part.array);
     hn_buffer_free(&b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * libFuzzer over the CSV reader. The first two bytes choose options, header, delimiter and the allocation that fails;
- * the rest is the file. A third byte asks for a recipe, labels and a split on what was read, and for rare categories to be one. */
+ * the rest is the file. A third byte asks for a recipe, labels and a split on what was read, for rare categories to be one, and for decimal commas. */
 #include "plugin/data/data.h"
 
 #include <stdlib.h>
@@ -62,6 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                       : HN_HEADER_AUTO,
                                 .delimiter = delimiters[data[0] >> 2 & 3],
                                 .real = data[0] & 16 ? HN_F64 : HN_F32,
+                                .decimal = data[2] & 4 ? ',' : '.',
+                                .decimal_kept = data[2] >> 3 & 1,
                                 .keep_missing = data[0] >> 5 & 1,
                                 .encode = encode,
                                 .n_encode = data[0] >> 6 & 1,

@@ -43,11 +43,11 @@ def write(name, frame, width, **how):
     return tmp / name
 
 
-def seen(what, width, train, later, *options):
+def seen(what, width, train, table, *options, later=()):
     """What a model reads of the later table: rates so small that the network stays what it is."""
     out, job = tmp / "m.onnx", ["--target", ",".join(f"t{k}" for k in range(width)), "--optimizer", "sgd", "--lr", "1e-30", "--epochs", "1"]
     run(f"{what}: train", "train", identity(width), "--data", train, *job, *options, "--force", "-o", out)
-    run(f"{what}: predict", "predict", out, "--data", later, "--force", "-o", tmp / "p.npy")
+    run(f"{what}: predict", "predict", out, "--data", table, *later, "--force", "-o", tmp / "p.npy")
     return np.load(tmp / "p.npy")
 
 
@@ -96,6 +96,25 @@ def imputed():
     agree("fills are scikit-learn's", got, by.transform(more))
 
 
+def european():
+    """Tables as pandas writes them with sep=";", decimal=",", and reads them again: the same floats, in whatever form they are written."""
+    r = np.random.default_rng(6)
+    forms = ["{:.3f}", "{:.17g}", "{:.8e}", "{:+.2f}", "{:.0f}", "{:.25f}", " {:.4f} "]
+    values = r.normal(size=(400, 3)) * 10.0 ** r.integers(-3, 4, (400, 3))
+    text = pd.DataFrame([[forms[(i + j) % len(forms)].format(v).replace(".", ",") for j, v in enumerate(row)] for i, row in enumerate(values)], columns=["a", "b", "c"])
+    for sep in ";", "\t", ",":
+        files = [write(f"{name}.csv", part, 3, sep=sep) for name, part in (("rows", text[:200]), ("more", text[200:]))]
+        read = pd.read_csv(files[1], sep=sep, decimal=",", skipinitialspace=True)[["a", "b", "c"]].astype(float)
+        later = [] if sep != "," else ["--decimal", ","]
+        got = seen(f"cells between {sep!r}", 3, *files, "--decimal", ",", later=later)
+        check("floats are those of pandas", np.abs(got - read.to_numpy(np.float32)).max() < 1e-20, (got[:7], read[:7]))
+    frame = table(5, 200)[["age", "wage"]]
+    files = [write(f"{name}.csv", part, 2, sep=";", decimal=",") for name, part in (("rows", frame[:120]), ("more", frame[120:]))]
+    got = seen("a frame", 2, *files, "--decimal", ",", "--impute", "mean")
+    agree("written and read", got, SimpleImputer().fit(frame[:120]).transform(frame[120:]))
+
+
 imputed()
+european()
 unknown()
 _common.finish("raw_tables", tmp)
