@@ -290,6 +290,16 @@ static int is_linear(const struct hn_node *n)
            (strcmp(n->type, "LinearRegressor") == 0 || strcmp(n->type, "LinearClassifier") == 0);
 }
 
+/* What loops are made of: torch.onnx writes EmbeddingBag as one over the bags, whatever their size. */
+static int is_loop(const struct hn_node *n)
+{
+    static const char *const types[] = { "Loop", "Scan", "SequenceEmpty", "SequenceInsert",
+                                         "ConcatFromSequence" };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!n->domain[0] && strcmp(n->type, types[i]) == 0) return 1;
+    return 0;
+}
+
 static void unknown_operator(struct hn_infer *c, int known)
 {
     if (is_quantized(c->n->type)) {
@@ -304,6 +314,11 @@ static void unknown_operator(struct hn_infer *c, int known)
                       c->n->domain, c->n->domain[0] ? "." : "", c->n->type);
         if (is_foreign(c->n->domain))
             (void)hn_hint(c->err, HONE_E_UNSUPPORTED, "a plug-in may have it: --plugin ./FILE.so");
+        if (is_loop(c->n))
+            (void)hn_hint(c->err, HONE_E_UNSUPPORTED,
+                          "loops are not unrolled; PyTorch exports nn.EmbeddingBag as one: an "
+                          "nn.Embedding of the same weight, and .mean(1), .sum(1) or .amax(1) of "
+                          "what it gives, is the same for as many indices in every row");
         if (is_linear(c->n))
             (void)hn_hint(c->err, HONE_E_UNSUPPORTED,
                           "a network without hidden layers learns the same, from data: hone new "

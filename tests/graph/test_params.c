@@ -376,6 +376,27 @@ END_TEST
 
 /* ---- tails, refusals --------------------------------------------------------------------------------------------------- */
 
+/* A loop between the parameters and the output is refused with what does without one; another operator without that. */
+START_TEST(loops_are_refused_with_another_way)
+{
+    static const char *const types[] = { "Loop", "SequenceEmpty", "NonZero" };
+    for (int i = 0; i < 3; i++) {
+        struct tb t;
+        tb_open(&t, 17);
+        tb_input(&t, "x", HN_F32, 2, -1, 3);
+        tb_floats(&t, "w", 2, 3, 2);
+        tb_node(&t, types[i], "x", "h", NULL);
+        tb_node(&t, "MatMul", "h w", "y", NULL);
+        tb_output(&t, "y");
+        tb_finish(&t, NULL);
+        ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_E_UNSUPPORTED);
+        ck_assert_ptr_nonnull(strstr(t.err.text, types[i]));
+        ck_assert_int_eq(strstr(t.err.hint, "nn.EmbeddingBag") != NULL, i < 2);
+        tb_close(&t);
+    }
+}
+END_TEST
+
 START_TEST(unknown_tail_is_carried_unknown_body_refused)
 {
     struct tb t;
@@ -592,6 +613,7 @@ HN_TEST_MAIN("params", tcase_add_test(tc, defaults); tcase_add_test(tc, globs_an
              tcase_add_test(tc, absorbed_statistics_are_said);
              tcase_add_loop_test(tc, dropout_forms, 0, 9);
              tcase_add_test(tc, a_used_mask_is_refused);
+             tcase_add_test(tc, loops_are_refused_with_another_way);
              tcase_add_test(tc, unknown_tail_is_carried_unknown_body_refused);
              tcase_add_test(tc, dead_branches_are_carried); tcase_add_test(tc, named_refusals);
              tcase_add_loop_test(tc, patterns_collapse, 0, COUNT(patterns));
