@@ -225,6 +225,13 @@ static inline int hn_fault_chmod(void *user, int fd, unsigned mode)
     return rc ? rc : (int)hn_fault_done(f, hn_io_system.chmod(NULL, fd, mode));
 }
 
+static inline int hn_fault_truncate(void *user, int fd, int64_t size)
+{
+    struct hn_fault *f = user;
+    int rc = hn_fault_io(f);
+    return rc ? rc : (int)hn_fault_done(f, hn_io_system.truncate(NULL, fd, size));
+}
+
 /* Nothing fails until a field says so. f must not move afterwards. */
 static inline void hn_fault_init(struct hn_fault *f)
 {
@@ -251,6 +258,7 @@ static inline void hn_fault_init(struct hn_fault *f)
         .mkdir = hn_fault_mkdir,
         .rmdir = hn_fault_rmdir,
         .chmod = hn_fault_chmod,
+        .truncate = hn_fault_truncate,
     };
 }
 #endif

@@ -139,6 +139,7 @@ static int fill_stat(int rc, const struct stat *s, struct hn_stat *st)
     *st =
         (struct hn_stat){ .size = s->st_size,
                           .mtime_ns = (int64_t)s->st_mtim.tv_sec * 1000000000 + s->st_mtim.tv_nsec,
+                          .ctime_ns = (int64_t)s->st_ctim.tv_sec * 1000000000 + s->st_ctim.tv_nsec,
                           .dev = s->st_dev,
                           .ino = s->st_ino,
                           .links = s->st_nlink,
@@ -205,6 +206,12 @@ static int sys_chmod(void *user, int fd, unsigned mode)
     return result(fchmod(fd, mode));
 }
 
+static int sys_truncate(void *user, int fd, int64_t size)
+{
+    (void)user;
+    return result(ftruncate(fd, size));
+}
+
 const struct hn_io hn_io_system = {
     .open = sys_open,
     .open_beneath = sys_open_beneath,
@@ -222,6 +229,7 @@ const struct hn_io hn_io_system = {
     .mkdir = sys_mkdir,
     .rmdir = sys_rmdir,
     .chmod = sys_chmod,
+    .truncate = sys_truncate,
 };
 
 /* ---- helpers over any hn_io ---- */

@@ -11,7 +11,7 @@
 #include "ops/base/memory.h"
 
 struct hn_stat {
-    int64_t size, mtime_ns;
+    int64_t size, mtime_ns, ctime_ns; /* of the content, of the content or the inode */
     uint64_t dev, ino, links;
     int is_regular, is_dir;
     unsigned mode; /* permission bits */
@@ -38,6 +38,7 @@ struct hn_io {
     int (*mkdir)(void *user, const char *path, unsigned mode);
     int (*rmdir)(void *user, const char *path);
     int (*chmod)(void *user, int fd, unsigned mode);
+    int (*truncate)(void *user, int fd, int64_t size);
 };
 
 extern const struct hn_io hn_io_system; /* the real calls */
@@ -124,7 +125,8 @@ hone_status hn_replace_file(const struct hn_io *io, struct hn_mem *m, const char
                             const void *p, size_t n, hone_error *err);
 
 /* An append-only text file (events.jsonl, metrics.csv): a sink that writes each call through, so
- * give it whole lines (build them in a hn_buffer). */
+ * give it whole lines (build them in a hn_buffer). Of JSON lines that are there already, what a kill or a full disk has left of
+ * the last one is cut off, so that the next line begins a line. */
 struct hn_appender {
     struct hn_sink sink;
     const struct hn_io *io;

@@ -79,6 +79,46 @@ static hone_status appender_write(struct hn_sink *s, const void *p, size_t n, ho
     return rc < 0 ? hn_io_fail(err, a->path, "write", rc) : HONE_OK;
 }
 
+/* Where the last line begins, of JSON lines whose last one has no end; else size. *whole: but for its end it is all there. */
+static int64_t torn_at(const char *p, size_t size, int *whole)
+{
+    const char *end = memrchr(p, '\n', size), *line = end ? end + 1 : p;
+    *whole = p[size - 1] == '}';
+    return line < p + size && *line == '{' ? line - p : (int64_t)size;
+}
+
+static int look_at_end(const struct hn_appender *a, const char *path, const struct hn_stat *st,
+                       int64_t *at, int *whole)
+{
+    const void *p;
+    int fd;
+    do fd = a->io->open(a->io->user, path, O_RDONLY | O_NOCTTY, 0);
+    while (fd == -EINTR);
+    if (fd == -EACCES) return 0; /* it may be written to only */
+    if (fd < 0) return fd;
+    int rc = a->io->map(a->io->user, fd, (size_t)st->size, &p);
+    if (rc == 0) {
+        *at = torn_at(p, (size_t)st->size, whole);
+        a->io->unmap(a->io->user, p, (size_t)st->size);
+    }
+    a->io->close(a->io->user, fd);
+    return rc;
+}
+
+static hone_status mend_end(struct hn_appender *a, const char *path, hone_error *err)
+{
+    struct hn_stat st = { 0 };
+    int whole = 0, rc = a->io->stat(a->io->user, a->fd, &st);
+    int64_t at = st.size;
+    if (rc == 0 && (!st.is_regular || !st.size)) return HONE_OK;
+    if (rc == 0) rc = look_at_end(a, path, &st, &at, &whole);
+    if (rc < 0) return hn_io_fail(err, path, "read the end of", rc);
+    if (at == st.size) return HONE_OK;
+    if (whole) return a->sink.write(&a->sink, "\n", 1, err);
+    rc = a->io->truncate(a->io->user, a->fd, at);
+    return rc < 0 ? hn_io_fail(err, path, "cut a broken line off", rc) : HONE_OK;
+}
+
 hone_status hn_appender_open(struct hn_appender *a, const struct hn_io *io, const char *path,
                              int truncate, hone_error *err)
 {
@@ -89,7 +129,9 @@ hone_status hn_appender_open(struct hn_appender *a, const struct hn_io *io, cons
     if (fd < 0) return hn_io_fail(err, path, "open for writing", fd);
     *a = (struct hn_appender){ .sink.write = appender_write, .io = io, .fd = fd };
     memcpy(a->path, path, strnlen(path, sizeof a->path - 1));
-    return HONE_OK;
+    hone_status st = truncate ? HONE_OK : mend_end(a, path, err);
+    if (st != HONE_OK) hn_appender_close(a);
+    return st;
 }
 
 void hn_appender_close(struct hn_appender *a)

@@ -169,6 +169,53 @@ START_TEST(appending_and_failing)
 }
 END_TEST
 
+/* What the file holds after `line` was added to `before`. */
+static void check_added(const char *before, const char *after)
+{
+    struct hn_fault f;
+    struct hn_appender a;
+    size_t n;
+    for (int interrupt = 0; interrupt < 2; interrupt++) {
+        scratch_write("lines", before, strlen(before));
+        hn_fault_init(&f);
+        f.interrupt = interrupt;
+        HN_OK(hn_appender_open(&a, &f.io, scratch("lines"), 0, &err), err);
+        HN_OK(hn_sink_str(&a.sink, "{\"b\":2}\n", &err), err);
+        hn_appender_close(&a);
+        ck_assert_int_eq(hn_fault_leaks(&f), 0);
+        char *p = scratch_read("lines", &n);
+        ck_assert_uint_eq(n, strlen(after));
+        ck_assert_mem_eq(p, after, n);
+        free(p);
+    }
+}
+
+START_TEST(a_broken_last_line)
+{
+    struct hn_fault f;
+    struct hn_appender a;
+    scratch_begin();
+    check_added("", "{\"b\":2}\n");
+    check_added("{\"a\":1}\n", "{\"a\":1}\n{\"b\":2}\n");
+    check_added("{\"a\":1}\n{\"a\":", "{\"a\":1}\n{\"b\":2}\n");
+    check_added("{\"a\":1}\n{", "{\"a\":1}\n{\"b\":2}\n");
+    check_added("{\"ev", "{\"b\":2}\n");
+    check_added("{\"a\":1}\n{\"a\":1}", "{\"a\":1}\n{\"a\":1}\n{\"b\":2}\n");
+    check_added("a text, ", "a text, {\"b\":2}\n"); /* whose is it? */
+    for (long k = 1;; k++) {
+        scratch_write("lines", "{\"a\":1}\n{\"a", 11);
+        hn_fault_init(&f);
+        f.io_fail.at = k;
+        hone_status st = hn_appender_open(&a, &f.io, scratch("lines"), 0, &err);
+        hn_appender_close(&a);
+        ck_assert_int_eq(hn_fault_leaks(&f), 0);
+        if (!f.io_fail.hits) break;
+        ck_assert(st == HONE_OK || st == HONE_E_IO);
+    }
+    scratch_end();
+}
+END_TEST
+
 START_TEST(paths)
 {
     static const char *const dirs[][2] = { { "x.onnx", "." }, { "a/x.onnx", "a" },
@@ -202,4 +249,5 @@ END_TEST
 HN_TEST_MAIN("sink", tcase_add_test(tc, conversions_are_those_of_printf);
              tcase_add_test(tc, long_strings_and_bad_formats);
              tcase_add_test(tc, locale_changes_nothing); tcase_add_test(tc, cut_to_fit);
-             tcase_add_test(tc, appending_and_failing); tcase_add_test(tc, paths);)
+             tcase_add_test(tc, appending_and_failing); tcase_add_test(tc, a_broken_last_line);
+             tcase_add_test(tc, paths);)
