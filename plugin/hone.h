@@ -339,7 +339,8 @@ HONE_API int hone_train_needs_data(const hone_params *params);
  * files, "out" (another file that is there is refused without "force"); "device" auto is the one it
  * was started on. The model comes back as if never interrupted. A finished run is HONE_OK with
  * "finished": true in the result; false where its model is not at "out", or one of an earlier end of
- * the same run is: save it. */
+ * the same run is, or what "force" let the run replace is still there: save it. Another model there
+ * stays, unless overrides have "force". */
 HONE_CALL hone_resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
                       const hone_callbacks *cb, hone_model **model, hone_result **out,
                       hone_error *err);

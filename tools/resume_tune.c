@@ -5,6 +5,7 @@
 #include "tools/cli.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *path_in(const char *dir, const char *name)
@@ -72,6 +73,18 @@ static hone_status place(struct cli *c, const char *dir)
     return st;
 }
 
+static int is_before(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+/* The search writes its model last: what was there before study.json said the result is what --force was to replace. */
+static int is_in_place(const char *out, const char *study)
+{
+    struct stat a, b;
+    return stat(out, &a) == 0 && stat(study, &b) == 0 && !is_before(&a.st_ctim, &b.st_mtim);
+}
+
 /* The search has said its result and the model is in place: shown again. -1: it is not so. */
 static int finished(struct cli *c, const char *dir, const char *out)
 {
@@ -79,7 +92,7 @@ static int finished(struct cli *c, const char *dir, const char *out)
     json_t *r = path ? json_load_file(path, 0, NULL) : NULL;
     const char *reason = jtext(r, "stop_reason");
     int over = r && strcmp(reason, "running") != 0 && strcmp(reason, "interrupted") != 0 &&
-               strcmp(reason, "error") != 0 && access(out, F_OK) == 0;
+               strcmp(reason, "error") != 0 && is_in_place(out, path);
     free(path);
     if (!over) {
         json_decref(r);

@@ -42,6 +42,7 @@ struct hn_checkpoint {
     struct hn_file file;
     struct hn_arena arena;
     char path[512];
+    int64_t written_ns;      /* when, since 1970 */
     struct hn_origin origin; /* points into file and arena */
 };
 /* Opens the newest whole checkpoint of a run folder and reads its origin; a damaged newer one is said through the log.

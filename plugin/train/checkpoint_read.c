@@ -94,6 +94,9 @@ static hone_status open_one(struct hn_checkpoint *c, hone_context *ctx, const ch
     size_t n = strlen(path);
     memcpy(c->path, path, n < sizeof c->path ? n : sizeof c->path - 1);
     hone_status st = hn_file_open(&c->file, ctx->io, &ctx->mem, path, 0, err);
+    struct hn_stat it = { 0 };
+    if (st == HONE_OK && ctx->io->stat_path(ctx->io->user, path, &it) == 0)
+        c->written_ns = it.mtime_ns;
     hn_free(&ctx->mem, path);
     if (st == HONE_OK) st = check_file(c, err);
     if (st == HONE_OK) st = read_origin(c, err);

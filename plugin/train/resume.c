@@ -140,6 +140,12 @@ static hone_status continue_job(struct hn_job *j, const struct hn_checkpoint *c,
                           HN_RUNDIR_RESUME, err);
 }
 
+struct ending { /* of the run that is resumed */
+    const char *dir;
+    int64_t written_ns; /* the last checkpoint */
+    int forced;         /* by who resumes it, not by the run's own settings */
+};
+
 static const char epochs_key[] = "\"epochs\":";
 
 /* The texts are the same but for the number behind "epochs". */
@@ -157,8 +163,10 @@ static long long epochs_of(const char *training)
     return p ? strtoll(p + strlen(epochs_key), NULL, 10) : 0;
 }
 
-/* Is it the model of an earlier end of this run: of an interruption, or of fewer epochs? */
-static int is_earlier(hone_model *there, hone_model *now)
+enum place { NOTHING, THIS_END, EARLIER_END, ANOTHER };
+
+/* Of which end of this run is it the model? An earlier one is that of an interruption, or of fewer epochs. */
+static enum place end_of(hone_model *there, hone_model *now)
 {
     static const char *const keys[] = { "hone.parent", "hone.data", "hone.seed",
                                         "hone.hyperparameters", "hone.training" };
@@ -166,21 +174,48 @@ static int is_earlier(hone_model *there, hone_model *now)
     for (int i = 0; i < 5; i++) {
         a[i] = hn_model_metadata(there, keys[i]);
         b[i] = hn_model_metadata(now, keys[i]);
-        if (!a[i] || !b[i] || (i < 3 && strcmp(a[i], b[i]) != 0)) return 0;
+        if (!a[i] || !b[i] || (i < 3 && strcmp(a[i], b[i]) != 0)) return ANOTHER;
     }
-    if (!same_but_epochs(a[3], b[3])) return 0;
-    return strstr(a[4], "\"stop_reason\":\"interrupted\"") || epochs_of(a[4]) < epochs_of(b[4]);
+    if (!strcmp(a[3], b[3]) && !strcmp(a[4], b[4])) return THIS_END;
+    if (!same_but_epochs(a[3], b[3])) return ANOTHER;
+    int earlier =
+        strstr(a[4], "\"stop_reason\":\"interrupted\"") || epochs_of(a[4]) < epochs_of(b[4]);
+    return earlier ? EARLIER_END : ANOTHER;
 }
 
-/* Does the model at path stand for an earlier end of this run? Then a kill, or a disk, came between the end of the training and
- * the writing of its result. */
-static int is_left_over(const struct hn_job *j, const char *path)
+static enum place look_at(const struct hn_job *j, const char *path)
 {
     hone_model *m;
-    if (hone_model_load(j->ctx, path, &m, NULL) != HONE_OK) return 0;
-    int earlier = is_earlier(m, j->model);
+    if (!hn_path_exists(j->ctx->io, path)) return NOTHING;
+    if (hone_model_load(j->ctx, path, &m, NULL) != HONE_OK) return ANOTHER;
+    enum place found = end_of(m, j->model);
     hone_model_destroy(m);
-    return earlier;
+    return found;
+}
+
+/* Is it what the run, or whoever resumes it, was told to replace? What has come there after the run's end is not. */
+static int is_to_go(const struct hn_job *j, const struct ending *e, const char *path)
+{
+    struct hn_stat it;
+    if (!hn_param_b(j->params, "force")) return 0;
+    if (e->forced) return 1;
+    return j->ctx->io->stat_path(j->ctx->io->user, path, &it) == 0 && it.ctime_ns < e->written_ns;
+}
+
+/* Of a run that has ended: is its model where it belongs? If not, a kill, or a disk, came between the end of the training and the
+ * writing of its result. */
+static int is_in_place(const struct hn_job *j, const struct ending *e)
+{
+    const char *path = hn_param_s(j->params, "out");
+    if (!path[0]) return hn_rundir_has_result(j->ctx, e->dir);
+    enum place found = look_at(j, path);
+    if (found != ANOTHER) return found == THIS_END;
+    if (is_to_go(j, e, path)) return 0;
+    hn_log(j->ctx, HONE_LOG_WARNING,
+           "%s holds another model than this run's, and stays: --force replaces it, -o writes "
+           "elsewhere",
+           path);
+    return 1;
 }
 
 /* A device that is not there was perhaps asked for by the run, not by who resumes it, and no other one will do. */
@@ -192,18 +227,19 @@ static hone_status tell_device(const struct hn_origin *o, hone_status st, hone_e
                    o->backend, why.text);
 }
 
-static hone_status run_job(struct hn_job *j, hone_result **out, hone_error *err)
+static hone_status run_job(struct hn_job *j, const struct ending *e, hone_result **out,
+                           hone_error *err)
 {
     int ran = j->fit->reason == HN_STOP_NONE;
-    const char *path = hn_param_s(j->params, "out");
     if (ran) {
         atomic_store(&j->ctx->begun, 1);
         HN_TRY(hn_rundir_begin(&j->dir, j->fit, &j->origin, err));
         HN_TRY(hn_job_run(j, err));
     }
     HN_TRY(hn_job_finish(j, err));
-    int written = !path[0] || (hn_path_exists(j->ctx->io, path) && !is_left_over(j, path));
-    return hn_job_result(j, !ran && written, out, err);
+    int finished = !ran && is_in_place(j, e);
+    if (!ran && !finished) HN_TRY(hn_rundir_end_again(&j->dir, j->ctx, e->dir, j->fit, err));
+    return hn_job_result(j, finished, out, err);
 }
 
 static hone_status resume(hone_context *ctx, const char *run_dir, const hone_params *overrides,
@@ -226,8 +262,10 @@ static hone_status resume(hone_context *ctx, const char *run_dir, const hone_par
     if (st == HONE_OK) st = hn_job_init(&j, *model, p, err);
     if (st == HONE_OK) st = continue_job(&j, &c, &given, d, err);
     st = tell_device(&c.origin, st, err);
+    struct ending e = { run_dir, c.written_ns,
+                        overrides && hone_params_is_set(overrides, "force") };
     hn_checkpoint_close(&c);
-    if (st == HONE_OK) st = run_job(&j, out, err);
+    if (st == HONE_OK) st = run_job(&j, &e, out, err);
     hn_job_close(&j);
     hone_params_destroy(p);
     hone_data_destroy(d);

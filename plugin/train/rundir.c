@@ -391,6 +391,21 @@ hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err
     return save(d, f, "end", err);
 }
 
+hone_status hn_rundir_end_again(struct hn_rundir *d, hone_context *ctx, const char *dir,
+                                struct hn_fit *f, hone_error *err)
+{
+    *d = (struct hn_rundir){ .ctx = ctx, .dir = hn_strdup(&ctx->mem, dir) };
+    return d->dir ? write_status(d, f, err) : hn_nomem(err, "a name", strlen(dir));
+}
+
+int hn_rundir_has_result(hone_context *ctx, const char *dir)
+{
+    char *path = hn_path_join(&ctx->mem, dir, "result.json");
+    const int found = path && hn_path_exists(ctx->io, path);
+    hn_free(&ctx->mem, path);
+    return found;
+}
+
 hone_status hn_rundir_result(struct hn_rundir *d, const hone_result *r, hone_error *err)
 {
     static const char *const figures[] = {

@@ -51,6 +51,11 @@ hone_status hn_rundir_pretrain(struct hn_rundir *d, struct hn_fit *f,
 hone_status hn_rundir_tick(struct hn_rundir *d, struct hn_fit *f, hone_error *err);
 /* The run stopped (f->reason): a last checkpoint, everything written. */
 hone_status hn_rundir_end(struct hn_rundir *d, struct hn_fit *f, hone_error *err);
+/* The same of a run that had stopped, whose end was cut off: opens the folder for what hn_rundir_end and hn_rundir_result
+ * write behind the last checkpoint. */
+hone_status hn_rundir_end_again(struct hn_rundir *d, hone_context *ctx, const char *dir,
+                                struct hn_fit *f, hone_error *err);
+int hn_rundir_has_result(hone_context *ctx, const char *dir);
 /* result.json and metrics.json, of a run with a folder. */
 hone_status hn_rundir_result(struct hn_rundir *d, const hone_result *r, hone_error *err);
 

@@ -3,6 +3,7 @@
 """hone resume of a search: it goes on as the same command would, from the folder alone, also when the folder or the data have
 moved; a finished one says so; a trial that cannot be afforded costs that trial only."""
 import json
+import os
 import random
 import shutil
 import signal
@@ -155,6 +156,22 @@ def test_goes_on():
     code("a damaged folder", hone("resume", tmp / "copy.run"), 2, "tune.yaml")
 
 
+def test_not_in_place():
+    """Killed when the result was known and the model not yet written over what --force was to replace: done once more."""
+    out, run = tmp / "late.onnx", tmp / "late.onnx.run"
+    shutil.copy(tmp / "whole.onnx", out)
+    code("over what is there", hone("tune", *JOB, "--jobs", 1, "--force", "-o", out), 0)
+    whole = out.read_bytes()
+    code("its end", hone("resume", run), 0, "finished already")
+    shutil.copy(NET, out)
+    code("what came there later", hone("resume", run), 0, "finished already")
+    check("stays", out.read_bytes() == NET.read_bytes())
+    os.utime(run / "study.json", ns=(time.time_ns() + 10**9,) * 2)
+    r = hone("resume", run)
+    code("what was there before the result", r, 0)
+    check("is replaced", "finished already" not in r.err and out.read_bytes() == whole, r.err)
+
+
 def test_costs_itself_only():
     out = tmp / "costs.onnx"
     job = [NET, "--data", DATA, "--target", "label", "--epochs", 2, "--folds", 3, "--jobs", 1]
@@ -169,5 +186,6 @@ test_cut_off()
 test_error()
 test_study_lost()
 test_goes_on()
+test_not_in_place()
 test_costs_itself_only()
 _hone.finish("resume of a search", tmp)

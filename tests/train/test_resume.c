@@ -542,6 +542,83 @@ START_TEST(the_default_folder_goes_when_the_model_is_saved)
 }
 END_TEST
 
+/* "finished" of a run that is resumed with these parameters. */
+static int is_finished(struct kit *k, const char *dir, const hone_params *given, uint64_t *hash)
+{
+    double v = -1;
+    hone_model *m;
+    hone_result *r = resume(k->ctx, dir, given, NULL, &m);
+    ck_assert(hone_result_number(r, "finished", &v));
+    *hash = kit_file_hash(m);
+    hone_result_destroy(r);
+    hone_model_destroy(m);
+    return v != 0;
+}
+
+static void put_another(struct kit *k, const char *out)
+{
+    hone_model *m;
+    HN_OK(hone_model_new(k->ctx, "3-2", 1, &m, &err), err);
+    HN_OK(hone_model_save(m, out, k->params, &err), err);
+    hone_model_destroy(m);
+}
+
+/* As a kill behind the last checkpoint leaves it: nothing says how the run ended, and the model is not where it belongs. */
+static void cut_end(const char *dir)
+{
+    static const char *const names[] = { "status.json", "result.json", "metrics.json" };
+    char path[700];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/run/%s", dir, names[i]);
+        ck_assert_int_eq(remove(path), 0);
+    }
+}
+
+static void check_end(const char *dir)
+{
+    ck_assert_int_eq(lines_of(dir, "status.json", "  \"state\": \"finished\""), 1);
+    ck_assert_int_eq(lines_of(dir, "result.json", " \"stop_reason\": \"max_epochs\""), 1);
+    ck_assert_int_eq(lines_of(dir, "metrics.json", " \"epochs\": 1"), 1);
+}
+
+START_TEST(a_result_that_was_not_put_in_place)
+{
+    struct kit k;
+    char dir[512], out[600];
+    uint64_t hash, wanted;
+    hone_result *r;
+    hone_params *force;
+    int told = _i; /* to replace what is there */
+    kit_folder("place", dir);
+    snprintf(out, sizeof out, "%s/out.onnx", dir);
+    open_run(&k, "ln_f32", dir, PAIRS({ "epochs", "1" }, { "out", out }), NULL);
+    if (told) {
+        HN_OK(hone_params_set(k.params, "force", "true", &err), err);
+        put_another(&k, out);
+    }
+    HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
+    hone_result_destroy(r);
+    wanted = kit_file_hash(k.model);
+    cut_end(dir);
+    ck_assert(!is_finished(&k, dir, NULL, &hash));
+    ck_assert_uint_eq(hash, wanted);
+    check_end(dir);
+    HN_OK(hone_model_save(k.model, out, k.params, &err), err);
+    ck_assert(is_finished(&k, dir, NULL, &hash));
+    ck_assert_uint_eq(hash, wanted);
+    ck_assert_int_eq(remove(out), 0);
+    put_another(&k, out); /* somebody's, of later */
+    ck_assert(is_finished(&k, dir, NULL, &hash));
+    HN_OK(hone_params_create(k.ctx, &force, &err), err);
+    HN_OK(hone_params_set(force, "force", "true", &err), err);
+    ck_assert(!is_finished(&k, dir, force, &hash));
+    ck_assert_uint_eq(hash, wanted);
+    hone_params_destroy(force);
+    kit_close(&k);
+    remove_run(dir);
+}
+END_TEST
+
 HN_TEST_MAIN("resume", tcase_add_loop_test(tc, interrupted_runs_end_the_same, 0, 56);
              tcase_add_test(tc, interrupted_again_and_again);
              tcase_add_test(tc, killed_at_every_call);
@@ -551,4 +628,5 @@ HN_TEST_MAIN("resume", tcase_add_loop_test(tc, interrupted_runs_end_the_same, 0,
              tcase_add_test(tc, the_model_file_is_not_needed);
              tcase_add_test(tc, no_line_of_metrics_is_lost_or_doubled);
              tcase_add_test(tc, a_folder_in_use_is_refused);
-             tcase_add_test(tc, the_default_folder_goes_when_the_model_is_saved);)
+             tcase_add_test(tc, the_default_folder_goes_when_the_model_is_saved);
+             tcase_add_loop_test(tc, a_result_that_was_not_put_in_place, 0, 2);)
