@@ -177,15 +177,23 @@ enum hn_stop_reason hn_checkpoint_reason(const struct hn_checkpoint *c)
 
 /* ---- loading ---------------------------------------------------------------------------------------------------------- */
 
+/* Can it be counted on from? */
+static int is_count(int64_t n) { return n >= 0 && n <= INT64_MAX / 4; }
+
 /* The checksums are right, so this only fails for a file that was made up. */
 static int sensible(const struct hn_fit *f)
 {
     const struct hn_member *m = &f->cohort->member[0];
     const struct hn_clock *now = &m->r.now;
-    if (f->reason < HN_STOP_NONE || f->reason > HN_STOP_CALLBACK || f->done < 0) return 0;
+    const int64_t counts[] = { f->done,       f->averaged,     f->rows_trained,
+                               f->stop.wait,  m->schedule.bad, m->schedule.resting,
+                               m->r.now.step, m->r.now.batch,  m->r.now.micro,
+                               m->r.now.row };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (!is_count(counts[i])) return 0;
+    if (f->reason < HN_STOP_NONE || f->reason > HN_STOP_CALLBACK || now->row > m->n_rows) return 0;
     if (m->state < HN_MEMBER_READY || m->state > HN_MEMBER_DIVERGED) return 0;
-    if (now->row < 0 || now->row > m->n_rows || now->micro < 0 || now->step < 0 || now->batch < 0)
-        return 0;
+    if (!memchr(f->bad, '\0', sizeof f->bad)) return 0;
     return now->epoch == f->done || now->epoch == f->done + 1;
 }
 

@@ -99,7 +99,7 @@ static hone_status check_numbers(struct hn_axis *a, hone_error *err)
                        a->name, a->low);
     if (a->kind == HN_AXIS_INT &&
         (a->low != floor(a->low) || a->high != floor(a->high) || a->step != floor(a->step) ||
-         fabs(a->low) > 9e15 || fabs(a->high) > 9e15))
+         fabs(a->low) > HN_INT_MOST || fabs(a->high) > HN_INT_MOST))
         return hn_fail(err, HONE_E_USAGE, a->place,
                        "%s: int wants whole numbers, found %g..%g step %g", a->name, a->low,
                        a->high, a->step);

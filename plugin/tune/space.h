@@ -26,6 +26,7 @@
 #include "ops/base/memory.h"
 #include "ops/base/status.h"
 
+#define HN_INT_MOST 9e15      /* of whole numbers, on either side of 0 */
 enum { HN_SPACE_AXES = 256 }; /* at most */
 enum hn_axis_kind { HN_AXIS_FLOAT, HN_AXIS_INT, HN_AXIS_CHOICE };
 enum hn_choice_type { HN_CHOICE_TEXT, HN_CHOICE_INT, HN_CHOICE_FLOAT, HN_CHOICE_BOOL };

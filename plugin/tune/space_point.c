@@ -85,7 +85,9 @@ int hn_axis_read(const struct hn_axis *a, const char *text, double *v)
     double want, have;
     int is_number = hn_parse_double(text, strlen(text), &want) && isfinite(want);
     if (a->kind != HN_AXIS_CHOICE) {
-        if (!is_number || (a->kind == HN_AXIS_INT && want != floor(want))) return 0;
+        if (!is_number ||
+            (a->kind == HN_AXIS_INT && (want != floor(want) || fabs(want) > HN_INT_MOST)))
+            return 0;
         *v = want;
         return 1;
     }

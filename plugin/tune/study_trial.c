@@ -56,6 +56,8 @@ static double real(const struct hn_cell *c)
     return c->type == HN_CELL_INT ? (double)c->i : (double)NAN;
 }
 
+enum { MOST_ATTEMPTS = 1000000000 };
+
 static const char columns[] =
     "SELECT number, state, value, noise, params, memo, owner, lease, attempts, "
     "epochs, seconds, note FROM trial ORDER BY number";
@@ -71,7 +73,8 @@ static hone_status take_trial(void *user, const struct hn_cell *c, int n, hone_e
     if (n != 12 || c[0].i != number) return bad_row(s, number, err);
     for (int i = 0; i < 12; i++)
         if (want[i] != HN_CELL_NULL && c[i].type != want[i]) return bad_row(s, number, err);
-    if (c[1].i < 0 || c[1].i > HN_TRIAL_FAILED) return bad_row(s, number, err);
+    if (c[1].i < 0 || c[1].i > HN_TRIAL_FAILED || c[8].i < 0 || c[8].i > MOST_ATTEMPTS)
+        return bad_row(s, number, err);
     struct hn_trial t = { .number = number,
                           .state = (enum hn_trial_state)c[1].i,
                           .x = hn_arena_alloc(&s->rows, (size_t)s->space.n, sizeof(double)),

@@ -55,6 +55,9 @@ hone_status hn_score_write(const struct hn_score *s, struct hn_buffer *out, hone
     return hn_sink_printf(&out->sink, err, " | %s: %s", bad->why.where, bad->why.text);
 }
 
+/* Sums of them are taken. */
+static int is_epoch(int64_t n) { return n >= -1 && n <= INT64_MAX / 4 / HN_MAX_FOLDS; }
+
 /* One item, of n bytes: 1 when it is one. */
 static int read_item(const char *p, size_t n, struct hn_fold_result *f)
 {
@@ -63,7 +66,8 @@ static int read_item(const char *p, size_t n, struct hn_fold_result *f)
     for (b = a + 1; b < n && p[b] != ':';) b++;
     return b < n && hn_parse_double(p, a, &f->value) &&
            hn_parse_i64(p + a + 1, b - a - 1, &f->best_epoch) &&
-           hn_parse_i64(p + b + 1, n - b - 1, &f->epochs);
+           hn_parse_i64(p + b + 1, n - b - 1, &f->epochs) && is_epoch(f->best_epoch) &&
+           is_epoch(f->epochs);
 }
 
 hone_status hn_score_read(struct hn_score *s, struct hn_arena *arena, const char *note,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * libFuzzer over checkpoints: the file as it comes, and the file with its checksums made right again, so that what is behind
- * them is reached (its sections are then put into the place of those of a real run's checkpoint). The first byte chooses, the
- * rest is the file, or pieces "SECTION 00 offset value …" of what is changed in a real one. Properties: no crash, no leak, a
- * refusal says why, and what is accepted can be trained on. */
+ * them is reached. The first byte chooses, the rest is the file, or bytes that are changed in a real run's checkpoint, or
+ * changes of its sections (change.h), whose table is then written anew. Properties: no crash, no leak, a refusal says why, and
+ * what is accepted can be trained on. */
 #include "plugin/train/checkpoint_format.h"
 #include "plugin/train/job.h"
 #include "tests/fault.h"
+#include "tests/fuzz/change.h"
 #include <stdio.h>
 #include <string.h>
 #define XXH_INLINE_ALL
@@ -149,6 +150,132 @@ static void change_real(const uint8_t *p, size_t n)
     free(copy);
 }
 
+/* ---- sections changed --------------------------------------------------------------------------------------------------- */
+
+struct part {
+    char name[16];
+    unsigned char *p;
+    size_t n;
+};
+
+static int take_apart(struct part *part)
+{
+    uint64_t count, at, size;
+    const unsigned char *tail = real + real_size - HN_CKPT_TAIL;
+    memcpy(&count, tail, 8);
+    for (uint64_t i = 0; i < count; i++) {
+        const unsigned char *e = tail - (count - i) * HN_CKPT_ENTRY;
+        memcpy(part[i].name, e, 16);
+        memcpy(&at, e + 16, 8);
+        memcpy(&size, e + 24, 8);
+        part[i].n = (size_t)size;
+        part[i].p = malloc(part[i].n + 1);
+        must(part[i].p != NULL, "memory");
+        memcpy(part[i].p, real + at, part[i].n);
+    }
+    return (int)count;
+}
+
+static void insert(struct part *s, size_t at, size_t n)
+{
+    s->p = realloc(s->p, s->n + n + 1);
+    must(s->p != NULL, "memory");
+    memmove(s->p + at + n, s->p + at, s->n - at);
+    memset(s->p + at, 0, n);
+    s->n += n;
+}
+
+static void cut(struct part *s, size_t at, size_t n)
+{
+    if (n > s->n - at) n = s->n - at;
+    memmove(s->p + at, s->p + at + n, s->n - at - n);
+    s->n -= n;
+}
+
+static void apply(struct part *part, int *n, const struct change *c)
+{
+    struct part *s = &part[c->section % *n];
+    size_t at = c->at % (s->n + 1), word = s->n < 8 ? 0 : c->at % (s->n / 8) * 8;
+    uint64_t old;
+    switch (c->what % CHANGES) {
+    case PUT_WORD:
+        if (s->n >= 8) memcpy(s->p + word, &c->value, 8);
+        break;
+    case ADD_TO_WORD:
+        if (s->n < 8) break;
+        memcpy(&old, s->p + word, 8);
+        old += c->value;
+        memcpy(s->p + word, &old, 8);
+        break;
+    case PUT_BYTE:
+        if (at < s->n) s->p[at] = (unsigned char)c->value;
+        break;
+    case CUT: cut(s, at, (size_t)(c->value % 64)); break;
+    case INSERT: insert(s, at, (size_t)(c->value % 64)); break;
+    case RENAME: s->name[c->at % 16] = (char)c->value; break;
+    case DROP:
+        if (*n < 2) break;
+        free(s->p);
+        *s = part[--*n];
+        break;
+    }
+}
+
+static void put_together(const struct part *part, int n)
+{
+    size_t total = HN_CKPT_HEAD + (size_t)n * HN_CKPT_ENTRY + HN_CKPT_TAIL, at = HN_CKPT_HEAD;
+    for (int i = 0; i < n; i++) total += part[i].n;
+    unsigned char *file = calloc(1, total), *e;
+    uint64_t count = (uint64_t)n;
+    must(file != NULL, "memory");
+    hn_ckpt_head(file);
+    memcpy(file + total - HN_CKPT_TAIL, &count, 8);
+    memcpy(file + total - 8, "HONEEND\n", 8);
+    e = file + total - HN_CKPT_TAIL - (size_t)n * HN_CKPT_ENTRY;
+    for (int i = 0; i < n; i++, e += HN_CKPT_ENTRY) {
+        uint64_t where[2] = { at, part[i].n };
+        memcpy(file + at, part[i].p, part[i].n);
+        memcpy(e, part[i].name, 16);
+        memcpy(e + 16, where, 16);
+        at += part[i].n;
+    }
+    sign(file, total);
+    put_file(file, total);
+    free(file);
+}
+
+static void change_sections(const uint8_t *p, size_t n)
+{
+    struct part part[HN_CKPT_SECTIONS];
+    int count = take_apart(part);
+    for (; n >= sizeof(struct change); p += sizeof(struct change), n -= sizeof(struct change)) {
+        struct change c;
+        memcpy(&c, p, sizeof c);
+        apply(part, &count, &c);
+    }
+    put_together(part, count);
+    for (int i = 0; i < count; i++) free(part[i].p);
+}
+
+/* ---- used ------------------------------------------------------------------------------------------------------------------ */
+
+/* What hone_resume makes of the job: parameters and the model. */
+static void use_origin(const struct hn_checkpoint *c, hone_context *ctx)
+{
+    hone_params *p;
+    hone_model *m;
+    hone_status st = HONE_OK;
+    must(hone_params_create(ctx, &p, &err) == HONE_OK, "params");
+    err.text[0] = '\0';
+    for (size_t i = 0; st == HONE_OK && i < c->origin.n_settings; i++)
+        st = hone_params_set(p, c->origin.settings[i].name, c->origin.settings[i].value, &err);
+    must(st == HONE_OK || err.text[0], "no reason");
+    hone_params_destroy(p);
+    st = hone_model_load_bytes(ctx, c->origin.model, c->origin.model_size, NULL, &m, &err);
+    must(st == HONE_OK || err.text[0], "no reason");
+    if (st == HONE_OK) hone_model_destroy(m);
+}
+
 static void use(void)
 {
     struct rig r;
@@ -160,6 +287,7 @@ static void use(void)
     if (st == HONE_OK) {
         enum hn_stop_reason why = hn_checkpoint_reason(&c);
         must(why >= HN_STOP_NONE && why <= HN_STOP_CALLBACK, "an odd reason");
+        use_origin(&c, r.ctx);
         st = hn_checkpoint_load(&c, r.job.fit, &err);
         must(st == HONE_OK || err.text[0], "no reason");
         if (st == HONE_OK && r.job.fit->reason == HN_STOP_NONE) {
@@ -187,8 +315,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (data[0] % 4 == 1) {
         sign(copy, size - 1);
         put_file(copy, size - 1);
-    } else {
+    } else if (data[0] % 4 == 2) {
         change_real(copy, size - 1);
+    } else {
+        change_sections(copy, size - 1);
     }
     free(copy);
     use();

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * libFuzzer over the cells of a study: a small study of a few trials, in whose tables the input changes settings, trials and
- * curves (a line each: TABLE KEY COLUMN VALUE), is opened, read, asked and exported. SQLite itself reads the file and is
- * fuzzed elsewhere. Properties: no crash, no leak of Hone's memory, a refusal says why. */
+ * curves (a line each: a letter, KEY and VALUE), is opened, read, asked, told and exported. SQLite itself reads the file and
+ * is fuzzed elsewhere. Properties: no crash, no leak of Hone's memory, a refusal says why. */
+#include "plugin/tune/importance.h"
 #include "plugin/tune/study_own.h"
+#include "plugin/tune/tune.h"
 #include "tests/fault.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -144,15 +146,68 @@ static void change(char *line)
     sqlite3_finalize(q);
 }
 
+static hone_status read_all(struct hn_study *s, hone_context *ctx)
+{
+    const struct hn_trial *t;
+    size_t n;
+    struct hn_arena arena;
+    const struct hn_search_space *space = hn_study_space(s);
+    int said, maximize = hn_study_settings(s)->maximize;
+    hone_status st = hn_study_trials(s, &t, &n, &err);
+    if (st != HONE_OK) return st;
+    (void)hn_best_trial(t, n, maximize);
+    hn_arena_init(&arena, &ctx->mem);
+    double *share = hn_arena_alloc(&arena, (size_t)space->n + 1, sizeof *share);
+    if (share) st = hn_importances(&ctx->mem, space, t, n, maximize, share, &said, &err);
+    for (size_t i = 0; st == HONE_OK && i < n; i++) {
+        struct hn_fold_curve *curves;
+        struct hn_score score;
+        size_t n_curves;
+        st = hn_score_read(&score, &arena, t[i].note, &err);
+        if (st == HONE_OK) st = hn_study_curves(s, (int64_t)i, &arena, &curves, &n_curves, &err);
+    }
+    hn_arena_clear(&arena);
+    return st;
+}
+
+static hone_status ask_and_tell(struct hn_study *s)
+{
+    struct hn_claimed c;
+    struct hn_outcome_report r = { .state = HN_TRIAL_DONE, .value = 0.5, .epochs = 1 };
+    hone_status st = hn_study_claim(s, &c, &err);
+    if (st == HONE_OK && c.what == HN_CLAIM_TRIAL)
+        st = hn_study_finish(s, c.trial.number, &r, &err);
+    return st;
+}
+
+static hone_status export(hone_context *ctx, const char *name)
+{
+    char file[128];
+    hone_params *p;
+    hone_result *r;
+    (void)snprintf(file, sizeof file, "%s/%s", folder, name);
+    must(hone_params_create(ctx, &p, &err) == HONE_OK, "params");
+    must(hone_params_set(p, "optuna", file, &err) == HONE_OK, file);
+    must(hone_params_set(p, "force", "true", &err) == HONE_OK, "force");
+    err.text[0] = '\0';
+    hone_status st = hone_study_export(ctx, path, p, &r, &err);
+    if (st == HONE_OK) hone_result_destroy(r);
+    hone_params_destroy(p);
+    return st;
+}
+
+static void said(hone_status st)
+{
+    must(st == HONE_OK || err.text[0], "no reason");
+    must(st != HONE_E_INTERNAL, "a contradiction inside");
+}
+
 static void use(const struct hn_study_opts *o)
 {
     static struct hn_fault f;
     hone_context_opts opts = HONE_CONTEXT_OPTS;
     hone_context *ctx;
     struct hn_study *s = NULL;
-    const struct hn_trial *t;
-    struct hn_claimed c;
-    size_t n;
     hn_fault_init(&f);
     opts.alloc = f.mem.alloc;
     opts.release = f.mem.release;
@@ -160,19 +215,11 @@ static void use(const struct hn_study_opts *o)
     must(hn_context_create_with(&opts, &f.io, &ctx, &err) == HONE_OK, "context");
     err.text[0] = '\0';
     hone_status st = hn_study_open(ctx, o, &s, &err);
-    if (st == HONE_OK) st = hn_study_trials(s, &t, &n, &err);
-    for (size_t i = 0; st == HONE_OK && i < n; i++) {
-        struct hn_arena arena;
-        struct hn_fold_curve *curves;
-        size_t n_curves;
-        hn_arena_init(&arena, &ctx->mem);
-        st = hn_study_curves(s, (int64_t)i, &arena, &curves, &n_curves, &err);
-        hn_arena_clear(&arena);
-    }
-    if (st == HONE_OK && !o->read_only) st = hn_study_claim(s, &c, &err);
-    must(st == HONE_OK || err.text[0], "no reason");
-    must(st != HONE_E_INTERNAL, "a contradiction inside");
+    if (st == HONE_OK) st = read_all(s, ctx);
+    if (st == HONE_OK && !o->read_only) st = ask_and_tell(s);
+    said(st);
     hn_study_close(s);
+    if (o->read_only) said(export(ctx, "exported.log"));
     hone_context_destroy(ctx);
     must(hn_fault_leaks(&f) == 0, "a leak");
 }

@@ -205,6 +205,7 @@ START_TEST(settings_are_read)
     ck_assert_int_eq(hn_space_setting(&sp, "lt=1", x, &err), HONE_E_USAGE);
     ck_assert_int_eq(hn_space_setting(&sp, "opt=rms", x, &err), HONE_E_USAGE);
     ck_assert_int_eq(hn_space_setting(&sp, "n=1.5", x, &err), HONE_E_USAGE);
+    ck_assert_int_eq(hn_space_setting(&sp, "n=1e16", x, &err), HONE_E_USAGE);
     ck_assert_int_eq(hn_space_setting(&sp, "n", x, &err), HONE_E_USAGE);
 }
 END_TEST

@@ -166,6 +166,8 @@ START_TEST(damaged_rows_are_told)
         { "UPDATE trial SET params='speed=3' WHERE number=1", "trial 1 makes no sense" },
         { "UPDATE trial SET params='lr=fast' WHERE number=1", "trial 1 makes no sense" },
         { "UPDATE trial SET state=9 WHERE number=0", "trial 0 makes no sense" },
+        { "UPDATE trial SET attempts=2147483647 WHERE number=1", "trial 1 makes no sense" },
+        { "UPDATE trial SET attempts=-1 WHERE number=1", "trial 1 makes no sense" },
         { "UPDATE trial SET memo='1 x' WHERE number=0", "trial 0 makes no sense" },
         { "UPDATE trial SET lease='soon' WHERE number=1", "trial 1 makes no sense" },
         { "DELETE FROM trial WHERE number=0", "trial 0 makes no sense" },
