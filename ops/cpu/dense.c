@@ -30,11 +30,11 @@ static int task_count(int64_t m, int64_t n)
 }
 
 /* Tasks by columns for a product with n of them, for a batch that is a single tile. */
-static int column_count(int64_t in, int64_t out, int64_t n, int trans_b)
+static int column_count(int64_t in, int64_t out, int64_t n)
 {
     int64_t by_work = in * out / 32768, by_columns = n / 96;
     int64_t t = by_work < by_columns ? by_work : by_columns;
-    return !hn_gemm_own((int)n, trans_b) || t < 1 ? 1 : t > 16 ? 16 : (int)t;
+    return t < 1 ? 1 : t > 16 ? 16 : (int)t;
 }
 
 /* This task's columns of a result with n. */
@@ -56,10 +56,10 @@ static void dense_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->late_x = 1u << 0;
     n->late = 1u << 1 | 1u << 2;
     n->n_tasks = a->trans_w ? task_count(out, in) : task_count(in, out);
-    n->n_columns[0] = column_count(in, out, out, a->trans_w);
-    n->n_columns[1] = column_count(in, out, in, !a->trans_w);
-    n->indexed_x = x->rank == 2 && x->d[0].per_row == 1 && hn_gemm_own((int)out, a->trans_w) &&
-                   hn_gemm_own((int)(a->trans_w ? in : out), 0);
+    n->n_columns[0] = column_count(in, out, out);
+    n->n_columns[1] = column_count(in, out, in);
+    n->indexed_x = x->rank == 2 && x->d[0].per_row == 1 && !hn_gemm_is_narrow(out) &&
+                   !hn_gemm_is_narrow(a->trans_w ? in : out);
     n->scratch = hn_gemm_bytes();
     n->cost = 2.0 * (double)hn_cpu_width(x) * (double)out;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * C[m,n] = alpha A B (+ C, or + bias in every row), row-major, any operand transposed by its strides. Own kernels where the
- * instruction set has wide fused multiply-adds (they win on the narrow and small products of this trade, and an element's
- * sum depends neither on the number of rows nor on how columns are split; hardly any columns: a row by itself), OpenBLAS elsewhere. Never allocates: packing goes into the caller's
- * scratch of hn_gemm_bytes() bytes. */
+ * C[m,n] = alpha A B (+ C, or + bias in every row), row-major, any operand transposed by its strides. The bits of an element
+ * depend on n, k and the instruction set alone, neither on the number of rows nor on how columns are split (with trans_a, a
+ * weight gradient, on the shape). Never allocates: packing goes into the caller's scratch of hn_gemm_bytes() bytes. */
 #ifndef HN_CPU_GEMM_H
 #define HN_CPU_GEMM_H
 
@@ -25,10 +24,10 @@ struct hn_gemm {
 };
 void HN_ISA_NAME(hn_gemm)(const struct hn_gemm *g);
 size_t HN_ISA_NAME(hn_gemm_room)(void);
-/* Do own kernels compute products with n columns? Then columns may be split and rows of A or B come through an index,
- * with the same bits. */
-int HN_ISA_NAME(hn_gemm_owns)(int n, int trans_b);
+
+/* Of fewer columns than this a product is computed otherwise, and its rows of A or B may not come through an index. */
+enum { HN_GEMM_NARROW = 8 };
+static inline int hn_gemm_is_narrow(int64_t n) { return n < HN_GEMM_NARROW; }
 #define hn_gemm_run   HN_ISA_NAME(hn_gemm)
 #define hn_gemm_bytes HN_ISA_NAME(hn_gemm_room)
-#define hn_gemm_own   HN_ISA_NAME(hn_gemm_owns)
 #endif

@@ -3,11 +3,13 @@
  * Dense's matrix products in float against sums in double, on shapes that reach every path: edges of rows and columns,
  * several blocks along k and n, strides of a power of two, one row, one column; both orientations of w; alpha, beta, bias
  * of one element; added or overwritten; the tasks of the weight gradient. Nothing outside the result may be written.
- * And the promise that an element's sum does not depend on the number of rows, where own kernels do the work. */
+ * And the promise that a row has the same bits alone and in any company. */
 #include "ops/cpu/backend.h"
 #include "ops/cpu/exec.h"
 #include "tests/harness.h"
 #include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { GUARD = 32, SCRATCH = 4 << 20 };
 
@@ -17,7 +19,8 @@ static const struct shape {
     { 1, 1, 1 },      { 1, 5, 3 },      { 3, 784, 48 },   { 8, 16, 16 },    { 9, 17, 33 },
     { 50, 100, 100 }, { 50, 1, 100 },   { 50, 100, 1 },   { 128, 48, 24 },  { 64, 24, 10 },
     { 37, 512, 10 },  { 16, 600, 400 }, { 13, 1100, 49 }, { 40, 512, 512 }, { 21, 1024, 130 },
-    { 7, 2048, 64 },  { 130, 65, 395 }, { 5, 3, 1000 },
+    { 7, 2048, 64 },  { 130, 65, 395 }, { 5, 3, 1000 },   { 300, 600, 50 }, { 150, 300, 3 },
+    { 5, 20000, 2 },  { 33, 400, 113 },
 };
 enum { SHAPES = (int)(sizeof shapes / sizeof *shapes) };
 
@@ -242,27 +245,67 @@ START_TEST(columns_apart)
 }
 END_TEST
 
+/* So many numbers that end where the page after them may not be touched. */
+static float *numbers_at_the_edge(size_t n, uint64_t seed, void **map, size_t *bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    *bytes = (n * sizeof(float) + page - 1) / page * page + page;
+    *map = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(*map, MAP_FAILED);
+    ck_assert_int_eq(mprotect((char *)*map + *bytes - page, page, PROT_NONE), 0);
+    float *to = (float *)(void *)((char *)*map + *bytes - page) - n, *from = numbers(n, &seed);
+    memcpy(to, from, n * sizeof *to);
+    free(from);
+    return to;
+}
+
+enum { COMPANY = 70 };
+
+/* y of the rows in parts of `rows` rows, against the rows together. */
+static void check_parts(struct test *t, const struct hn_cpu_isa *isa, const float *together,
+                        int rows)
+{
+    float *const x = t->x, *const y = t->y;
+    for (int r = 0; r < COMPANY; r += rows) {
+        const int n = COMPANY - r < rows ? COMPANY - r : rows;
+        t->x = x + r * t->s.in, t->y = y + r * t->s.out;
+        call(t, isa, FORWARD, n, 0);
+    }
+    t->x = x, t->y = y;
+    for (int i = 0; i < COMPANY * t->s.out; i++)
+        if (memcmp(&y[i], &together[i], sizeof *y) != 0)
+            ck_abort_msg("%s, %s: output %d of row %d in %d->%d by %d rows: %.9g, wanted %.9g",
+                         isa->name, t->attrs.trans_w ? "[out,in]" : "[in,out]", i % t->s.out,
+                         i / t->s.out, t->s.in, t->s.out, rows, (double)y[i], (double)together[i]);
+}
+
+/* A row has the same bits alone and in any company. Widths around those of all vectors and panels. */
 START_TEST(rows_apart)
 {
-    static const struct shape wide = { 40, 784, 48 };
-    for (int i = 1; i < 3; i++) {
-        const struct hn_cpu_isa *isa = isa_at(i);
-        if (!isa) continue;
+    static const int outs[] = { 1,  2,  3,  4,  5,  7,  8,  9,  12, 15,  16,  17,  24,  31, 33,
+                                40, 47, 49, 50, 57, 65, 72, 81, 97, 100, 113, 130, 145, 390 },
+                     ins[] = { 1, 37, 300 };
+    const struct hn_cpu_isa *isa = isa_at(_i);
+    for (size_t k = 0; isa && k < 2 * sizeof outs / sizeof *outs * 3; k++) {
+        const struct shape s = { COMPANY, ins[k / 2 % 3], outs[k / 6] };
         struct test t;
-        test_init(&t, &wide, 1, 0);
-        call(&t, isa, FORWARD, 40, 0);
-        float *all = malloc(40 * 48 * sizeof *all);
-        memcpy(all, t.y, 40 * 48 * sizeof *all);
-        for (int rows = 4; rows < 40; rows += 5) {
-            call(&t, isa, FORWARD, rows, 0);
-            ck_assert_msg(!memcmp(all, t.y, (size_t)rows * 48 * sizeof *all),
-                          "%d rows differ from 40", rows);
-        }
-        free(all);
+        size_t n = COMPANY * (size_t)s.out, bytes;
+        void *map;
+        test_init(&t, &s, k & 1, 0);
+        float *own = t.w, *together = malloc(n * sizeof *together);
+        t.w = numbers_at_the_edge((size_t)s.in * (size_t)s.out, k, &map, &bytes);
+        call(&t, isa, FORWARD, COMPANY, 0);
+        memcpy(together, t.y, n * sizeof *together);
+        for (int rows = 1; rows < COMPANY; rows += rows < 9 ? 1 : 23)
+            check_parts(&t, isa, together, rows);
+        munmap(map, bytes);
+        t.w = own;
+        free(together);
         test_free(&t);
     }
 }
 END_TEST
 
 HN_TEST_MAIN("cpu dense", tcase_add_loop_test(tc, products, 0, SHAPES);
-             tcase_add_test(tc, rows_apart); tcase_add_loop_test(tc, columns_apart, 0, 4);)
+             tcase_add_loop_test(tc, rows_apart, 0, 3);
+             tcase_add_loop_test(tc, columns_apart, 0, 4);)
