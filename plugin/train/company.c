@@ -83,11 +83,17 @@ static int has_company(const hone_params *p, const struct pair *pair,
     }
 }
 
-static hone_status check(const hone_params *p, const hone_param_info *i,
-                         const struct hn_options_open *open, hone_error *err)
+const char *hn_options_needs(const char *name)
+{
+    for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++)
+        if (!strcmp(pairs[k].name, name)) return pairs[k].needs;
+    return NULL;
+}
+
+hone_status hn_options_needed(const hone_params *p, const hone_param_info *i,
+                              const struct hn_options_open *open, hone_error *err)
 {
     char other[NAME];
-    if (is_default(p, i) || is_open(open, i->name)) return HONE_OK;
     read_when(p, i, other);
     if (other[0] && !is_open(open, other))
         return hn_fail(err, HONE_E_USAGE, i->name, "means nothing with --%s %s, wanted --%s", other,
@@ -97,6 +103,13 @@ static hone_status check(const hone_params *p, const hone_param_info *i,
             return hn_fail(err, HONE_E_USAGE, i->name, "means nothing without --%.*s: %s",
                            (int)strcspn(pairs[k].needs, "|"), pairs[k].needs, pairs[k].why);
     return HONE_OK;
+}
+
+static hone_status check(const hone_params *p, const hone_param_info *i,
+                         const struct hn_options_open *open, hone_error *err)
+{
+    if (is_default(p, i) || is_open(open, i->name)) return HONE_OK;
+    return hn_options_needed(p, i, open, err);
 }
 
 int hn_options_idle(const hone_params *p, const hone_param_info *i)

@@ -24,6 +24,11 @@ struct hn_options_open {
     int (*has)(void *user, const char *name);
     void *user;
 };
+/* Does an option that is given have what it needs? HONE_E_USAGE; text without the option's name, which is the place. */
+hone_status hn_options_needed(const hone_params *p, const hone_param_info *i,
+                              const struct hn_options_open *open, hone_error *err);
+/* "a|b=value": the options of which an option that is about another one needs one; NULL: none. Beside the table's "when". */
+const char *hn_options_needs(const char *name);
 /* Would this option be refused below? */
 int hn_options_idle(const hone_params *p, const hone_param_info *i);
 /* Options that mean nothing beside what the others say (company.c); open may be NULL. HONE_E_USAGE. */

@@ -181,6 +181,16 @@ static hone_status check(struct hn_tune *t, hone_error *err)
     return HONE_OK;
 }
 
+static void tell_implied(const struct hn_tune *t, const struct hn_axis *a)
+{
+    const struct hn_when *w = &a->whens[a->n_whens - 1];
+    const struct hn_axis *up = &t->space.axes[w->parent];
+    char values[HN_AXIS_VALUES];
+    hn_when_values(&t->space, w, values);
+    hn_log(t->ctx, HONE_LOG_NOTE, "%s is searched where %s is %s: elsewhere it means nothing",
+           a->name, up->name, values);
+}
+
 hone_status hn_knobs_space(struct hn_tune *t, hone_error *err)
 {
     int given = 0, automatic = !strcmp(hn_param_s(t->params, "space"), "auto");
@@ -203,6 +213,8 @@ hone_status hn_knobs_space(struct hn_tune *t, hone_error *err)
     else if (hn_space_find(&t->space, "freeze_layers") >= 0)
         (void)look_at_model(t, NULL); /* for its bounds, if it is a plain stack */
     HN_TRY(check(t, err));
+    for (int i = 0; i < t->space.n; i++)
+        if (t->space.axes[i].implied) tell_implied(t, &t->space.axes[i]);
     return automatic ? hn_space_tell(t, err) : HONE_OK;
 }
 

@@ -411,8 +411,22 @@ static hone_status put_value(struct hn_sink *out, const struct hn_axis *a, doubl
     return hn_sink_str(out, buf, err);
 }
 
+static hone_status put_whens(struct hn_sink *out, const struct hn_search_space *s,
+                             const struct hn_axis *a, int n, hone_error *err)
+{
+    for (int k = 0; k < n; k++) {
+        const struct hn_axis *up = &s->axes[a->whens[k].parent];
+        HN_TRY(hn_sink_printf(out, err, "%s%s=", k ? "&" : "?", up->name));
+        for (int i = 0; i < a->whens[k].n; i++) {
+            if (i) HN_TRY(hn_sink_str(out, "|", err));
+            HN_TRY(put_value(out, up, a->whens[k].values[i], err));
+        }
+    }
+    return HONE_OK;
+}
+
 static hone_status put_axis(struct hn_sink *out, const struct hn_search_space *s,
-                            const struct hn_axis *a, hone_error *err)
+                            const struct hn_axis *a, int loose, hone_error *err)
 {
     char low[NUMBER], high[NUMBER], step[NUMBER];
     HN_TRY(hn_sink_printf(out, err, "%s=", a->name));
@@ -431,15 +445,22 @@ static hone_status put_axis(struct hn_sink *out, const struct hn_search_space *s
         if (a->step > 0 && !a->log) HN_TRY(hn_sink_printf(out, err, ":step=%s", step));
         if (a->points) HN_TRY(hn_sink_printf(out, err, ":points=%d", a->points));
     }
-    for (int k = 0; k < a->n_whens; k++) {
-        const struct hn_axis *up = &s->axes[a->whens[k].parent];
-        HN_TRY(hn_sink_printf(out, err, "%s%s=", k ? "&" : "?", up->name));
-        for (int i = 0; i < a->whens[k].n; i++) {
-            if (i) HN_TRY(hn_sink_str(out, "|", err));
-            HN_TRY(put_value(out, up, a->whens[k].values[i], err));
-        }
+    return put_whens(out, s, a, a->n_whens - (loose ? a->implied : 0), err);
+}
+
+static hone_status put_text(struct hn_search_space *s, int loose, const char **out, hone_error *err)
+{
+    struct hn_buffer text;
+    hone_status st = HONE_OK;
+    hn_buffer_init(&text, s->arena.mem);
+    for (int i = 0; i < s->n && st == HONE_OK; i++) {
+        if (i) st = hn_sink_str(&text.sink, "\n", err);
+        if (st == HONE_OK) st = put_axis(&text.sink, s, &s->axes[i], loose, err);
     }
-    return HONE_OK;
+    if (st == HONE_OK) *out = hn_arena_strdup(&s->arena, text.p);
+    if (st == HONE_OK && !*out) st = hn_nomem(err, "the text of a space", text.n);
+    hn_buffer_free(&text);
+    return st;
 }
 
 static uint64_t fnv1a(const char *p)
@@ -463,21 +484,30 @@ static hone_status tabulate(struct hn_search_space *s, struct hn_axis *a, hone_e
 
 hone_status hn_space_finish(struct hn_search_space *s, hone_error *err)
 {
-    struct hn_buffer text;
-    hone_status st = HONE_OK;
+    int implied = 0;
     if (s->n == 0) return hn_fail(err, HONE_E_USAGE, "space", "the search space has no parameters");
     for (int i = 0; i < s->n; i++) HN_TRY(read_conditions(s, i, err));
     HN_TRY(sort_axes(s, err));
     HN_TRY(hn_space_reachable(s, err));
     for (int i = 0; i < s->n; i++) HN_TRY(tabulate(s, &s->axes[i], err));
-    hn_buffer_init(&text, s->arena.mem);
-    for (int i = 0; i < s->n && st == HONE_OK; i++) {
-        if (i) st = hn_sink_str(&text.sink, "\n", err);
-        if (st == HONE_OK) st = put_axis(&text.sink, s, &s->axes[i], err);
+    for (int i = 0; i < s->n; i++) implied += s->axes[i].implied;
+    HN_TRY(put_text(s, 0, &s->text, err));
+    s->loose = s->text;
+    if (implied) HN_TRY(put_text(s, 1, &s->loose, err));
+    s->hash = fnv1a(s->text);
+    return HONE_OK;
+}
+
+hone_status hn_space_read(struct hn_search_space *s, struct hn_mem *m, const char *text,
+                          hone_error *err)
+{
+    hn_space_init(s, m);
+    for (const char *p = text; *p;) {
+        size_t n = strcspn(p, "\n");
+        char *line = hn_arena_strndup(&s->arena, p, n);
+        if (!line) return hn_nomem(err, "a study's space", n);
+        HN_TRY(hn_space_add(s, line, NULL, err));
+        p += n + (p[n] == '\n');
     }
-    if (st == HONE_OK) s->text = hn_arena_strdup(&s->arena, text.p);
-    if (st == HONE_OK && !s->text) st = hn_nomem(err, "the text of a space", text.n);
-    hn_buffer_free(&text);
-    if (st == HONE_OK) s->hash = fnv1a(s->text);
-    return st;
+    return hn_space_finish(s, err);
 }

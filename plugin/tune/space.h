@@ -58,6 +58,7 @@ struct hn_axis {
     struct hn_when *whens; /* all must hold */
     int n_whens;
     const char *conditions; /* as written, read by hn_space_finish */
+    int implied;            /* so many at their end were not written: hn_space_company added them */
 };
 
 struct hn_search_space {
@@ -66,12 +67,16 @@ struct hn_search_space {
     int n;
     size_t n_added, cap; /* of the growing array; n_added == n */
     int *order;          /* parents before children; else as added */
-    const char *text; /* canonical: one line an axis, '\n' between; equal text is an equal space */
-    uint64_t hash;    /* of text, to show */
+    const char *text;  /* canonical: one line an axis, '\n' between; equal text is an equal space */
+    const char *loose; /* the text without implied conditions: what it was before there were any */
+    uint64_t hash;     /* of text, to show */
 };
 
 void hn_space_init(struct hn_search_space *s, struct hn_mem *m);
 void hn_space_clear(struct hn_search_space *s); /* a zeroed space is fine */
+/* A space from its canonical text. The caller clears it, also after a failure. */
+hone_status hn_space_read(struct hn_search_space *s, struct hn_mem *m, const char *text,
+                          hone_error *err);
 /* Adds an axis. place (NULL: the line's own, else the name) is where messages point to. HONE_E_USAGE names what was found and wanted: bounds upside
  * down, log with a bound that is not positive, a step that does not fit, no choices, the same name or choice twice. */
 hone_status hn_space_add(struct hn_search_space *s, const char *line, const char *place,
@@ -101,6 +106,8 @@ hone_status hn_space_reachable(struct hn_search_space *s, hone_error *err);
 /* "adam, sgd", "1..9": what an axis may be. */
 enum { HN_AXIS_VALUES = 256 };
 const char *hn_axis_values(const struct hn_axis *a, char text[HN_AXIS_VALUES]);
+void hn_when_values(const struct hn_search_space *s, const struct hn_when *w,
+                    char text[HN_AXIS_VALUES]); /* of its parent */
 int hn_space_find(const struct hn_search_space *s,
                   const char *name); /* '-' and '_' are the same; -1 */
 

@@ -55,6 +55,12 @@ const char *hn_axis_values(const struct hn_axis *a, char text[HN_AXIS_VALUES])
     return text;
 }
 
+void hn_when_values(const struct hn_search_space *s, const struct hn_when *w,
+                    char text[HN_AXIS_VALUES])
+{
+    list_values(&s->axes[w->parent], w->values, w->n, text);
+}
+
 /* Keeps of q's values those that w has, too. */
 static void narrow(struct asked *q, const struct hn_when *w)
 {

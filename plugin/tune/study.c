@@ -183,19 +183,6 @@ static hone_status match_settings(struct hn_study *s, hone_error *err)
     return HONE_OK;
 }
 
-static hone_status read_space(struct hn_study *s, const char *text, hone_error *err)
-{
-    hn_space_init(&s->space, &s->ctx->mem);
-    for (const char *p = text; *p;) {
-        size_t n = strcspn(p, "\n");
-        char *line = hn_arena_strndup(&s->arena, p, n);
-        if (!line) return hn_nomem(err, "a study's space", n);
-        HN_TRY(hn_space_add(&s->space, line, NULL, err));
-        p += n + (p[n] == '\n');
-    }
-    return hn_space_finish(&s->space, err);
-}
-
 /* A space's text on one line, for a message. */
 static const char *flat(struct hn_study *s, const char *text)
 {
@@ -210,7 +197,7 @@ static hone_status match(struct hn_study *s, const struct hn_search_space *wante
     const char *text;
     HN_TRY(get(s, "space", &text, err));
     if (!text) return damaged(s, "space", err);
-    if (wanted && strcmp(text, wanted->text) != 0) {
+    if (wanted && strcmp(text, wanted->text) != 0 && strcmp(text, wanted->loose) != 0) {
         text = flat(s, text);
         const char *ours = flat(s, wanted->text);
         hone_status st = hn_fail(err, HONE_E_USAGE, s->opts.path,
@@ -219,7 +206,7 @@ static hone_status match(struct hn_study *s, const struct hn_search_space *wante
                                  text, ours);
         return hn_hint(err, st, "use another study file for another space");
     }
-    HN_TRY(read_space(s, text, err));
+    HN_TRY(hn_space_read(&s->space, &s->ctx->mem, text, err));
     return match_settings(s, err);
 }
 

@@ -80,7 +80,8 @@ enum {
 };
 
 struct hn_study;
-/* Opens or creates. An existing study of another space, direction, sampler, seed, lag or fingerprint is refused
+/* Opens or creates. An existing study keeps its space, which may lack the conditions that are implied (space.h: loose): who
+ * opened it with others goes by hn_study_space. One of another space, direction, sampler, seed, lag or fingerprint is refused
  * (HONE_E_USAGE, saying both), a file that is no study too (HONE_E_USAGE), a damaged one is HONE_E_CORRUPT, a disk that is
  * full or read-only HONE_E_IO. */
 hone_status hn_study_open(hone_context *ctx, const struct hn_study_opts *opts,

@@ -105,13 +105,15 @@ hone_status hn_space_of_params(const hone_params *p, const struct hn_knob *knobs
                                struct hn_search_space *space, int *given, hone_error *err)
 {
     if (!space->n) HN_TRY(hn_space_of_lines(p, space, err));
-    if (!space->n && !strcmp(hn_param_s(p, "sampler"), "manual"))
+    const int listed = !space->n;
+    if (listed && !strcmp(hn_param_s(p, "sampler"), "manual"))
         HN_TRY(space_of_settings(p, space, err));
     *given = space->n > 0;
     if (!*given) return HONE_OK;
     if (knobs) HN_TRY(hn_space_check_names(space, knobs, err));
     if (knobs) HN_TRY(hn_knobs_link(space, err));
     if (knobs) HN_TRY(hn_space_fix(space, fixed_value, (void *)(uintptr_t)p, err));
+    if (knobs) HN_TRY(hn_space_company(space, p, listed, err));
     return hn_space_finish(space, err);
 }
 

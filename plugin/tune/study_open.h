@@ -9,11 +9,15 @@
 /* The space the items of "search" describe; with sampler manual and no items, choices of what the items of "setting" name.
  * *given 0: neither (the space stays empty). The caller clears it, also after a failure. Names are not checked against the
  * table unless knobs is not NULL (hn_space_check_names; {NULL} means no knobs beside the table); then conditions on what is
- * not searched are resolved by p's values (hn_space_fix). A space that has axes already is the whole of it: the items of
+ * not searched are resolved by p's values (hn_space_fix), and those that options of the table have anyway are added. A space that has axes already is the whole of it: the items of
  * "search" are among them (hn_space_of_lines). */
 hone_status hn_space_of_lines(const hone_params *p, struct hn_search_space *space, hone_error *err);
 hone_status hn_space_of_params(const hone_params *p, const struct hn_knob *knobs,
                                struct hn_search_space *space, int *given, hone_error *err);
+/* space_company.c: after hn_space_fix, before hn_space_finish. listed: the axes are those of listed settings, each of which says
+ * what it has beside it. HONE_E_USAGE for an axis that means nothing beside p. */
+hone_status hn_space_company(struct hn_search_space *s, const hone_params *p, int listed,
+                             hone_error *err);
 /* sampler, acquisition, startup, seed, direction, trials; keep: the bits of what was not set. The rest of o is untouched. */
 hone_status hn_study_opts_of_params(const hone_params *p, struct hn_study_opts *o, hone_error *err);
 /* Enqueues the items of "setting" that no trial has yet: what an item leaves out is the middle of its axis. */

@@ -210,6 +210,23 @@ static void read_pruner(const struct hn_tune *t, struct hn_study_opts *o)
         if (hone_params_is_set(t->params, rows[i])) o->keep &= ~(unsigned)HN_KEEP_PRUNER;
 }
 
+/* A study from before conditions were implied goes on with the space it was begun with: its trials are of that one. */
+static hone_status keep_space(struct hn_tune *t, hone_error *err)
+{
+    const char *text = hn_study_space(t->study)->text;
+    if (!strcmp(text, t->space.text)) return HONE_OK;
+    if (t->outer) /* the space is the whole search's */
+        return hn_fail(err, HONE_E_USAGE, t->path,
+                       "the study is older than that of the whole search: found another space");
+    for (int i = 0; i < t->space.n; i++)
+        if (t->space.axes[i].implied)
+            hn_log(t->ctx, HONE_LOG_NOTE,
+                   "the study is from before that: it goes on as it was begun, with %s everywhere",
+                   t->space.axes[i].name);
+    hn_space_clear(&t->space);
+    return hn_space_read(&t->space, &t->ctx->mem, text, err);
+}
+
 static hone_status open_study(struct hn_tune *t, hone_error *err)
 {
     char fingerprint[33];
@@ -227,6 +244,7 @@ static hone_status open_study(struct hn_tune *t, hone_error *err)
     if (!hone_params_is_set(t->params, "lag")) o.keep |= HN_KEEP_LAG;
     read_pruner(t, &o);
     HN_TRY(hn_study_open(t->ctx, &o, &t->study, err));
+    HN_TRY(keep_space(t, err));
     HN_TRY(enqueue_default(t, err));
     return hn_study_enqueue_settings(t->study, t->params, err);
 }

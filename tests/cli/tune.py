@@ -7,6 +7,7 @@ import csv
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -219,6 +220,30 @@ def test_idle():
     code("from a config file", hone("train", NET, *JOB, "--config", config, "-o", tmp / "never.onnx"), 2, "momentum: means nothing with --optimizer adam")
 
 
+def test_implied():
+    """An axis that only one of the searched optimizers reads counts with that one; a study from before this was so goes on as it was."""
+    study = tmp / "implied.db"
+    job = [*JOB, "--folds", "3", "--sampler", "random", "--study", study, "--search", "optimizer=adam,momentum", "--search", "momentum=0.5..0.9"]
+    r = hone("tune", NET, *job, "--trials", "4", "--progress", "none", "--json", "-o", tmp / "implied.onnx")
+    code("searched with adam, too", r, 0, "momentum is searched where optimizer is momentum: elsewhere it means nothing")
+    check("only where it counts", all(("momentum" in t["params"]) == (t["params"]["optimizer"] == "momentum") for t in r.json["trials"]))
+    check("as the space says", r.json["space"]["momentum"].get("when") == {"optimizer": ["momentum"]}, r.json["space"])
+    db = sqlite3.connect(study)
+    (space,) = db.execute("SELECT value FROM meta WHERE key='space'").fetchone()
+    check("the condition is in the study", space.endswith("?optimizer=momentum"), space)
+    db.execute("UPDATE meta SET value=? WHERE key='space'", (space.replace("?optimizer=momentum", ""),))
+    for number, params in db.execute("SELECT number, params FROM trial").fetchall():
+        if "momentum=" not in params.replace("optimizer=momentum", ""):
+            db.execute("UPDATE trial SET params=? WHERE number=?", (params.rstrip("\n") + "\nmomentum=0.75", number))
+    db.commit()
+    db.close()
+    r = hone("tune", NET, *job, "--trials", "12", "--progress", "none", "--json", "-o", tmp / "implied.onnx", "--force")
+    code("an older study", r, 0, "the study is from before that: it goes on as it was begun, with momentum everywhere")
+    check("has it in every trial, as before", len(r.json["trials"]) == 12 and all("momentum" in t["params"] for t in r.json["trials"]),
+          [t["params"] for t in r.json["trials"]])
+    check("and in its space", "when" not in r.json["space"]["momentum"], r.json["space"])
+
+
 def test_shared():
     """Two processes on one study: every trial is run once, both end with the same best and the same bytes."""
     job = [*JOB, *SPACE, "--folds", "3", "--trials", "16", "--epochs", "30", "--jobs", "1", "--study", tmp / "shared.db"]
@@ -251,6 +276,9 @@ def test_refused():
             ("stratified groups", [*fold, *SPACE, "--group", "site", "--stratified"], 2, "not stratified"),
             ("momentum of adam", [*fold, "--search", "lr=0.1,0.2", "--momentum", "0.5"], 2, "momentum: means nothing with --optimizer adam"),
             ("an option of the gp", [*fold, *SPACE, "--sampler", "tpe", "--acquisition", "pi"], 2, "--sampler=gp"),
+            ("an axis that adam has no use for", [*fold, "--search", "momentum=0.5..0.9"], 2,
+             "search: momentum: means nothing with --optimizer adam, wanted --optimizer=sgd|momentum"),
+            ("an axis without the option it is about", [*fold, "--search", "swa_lr=0.1..0.9"], 2, "swa_lr: means nothing without --swa-start"),
             ("an axis for another optimizer", [*fold, *SPACE[:4], "--optimizer", "adam", "--search", "momentum=0.1..0.9?optimizer=nesterov"], 2,
              "momentum is never searched: it wants optimizer=nesterov, but optimizer is adam"),
             ("an axis for no value there is", [*fold, *SPACE[:4], "--search", "optimizer=adam,sgd", "--search", "momentum=0.1..0.9?optimizer=nesterov"], 2,
@@ -259,7 +287,7 @@ def test_refused():
             ("stratified nothing", [*base, *SPACE, "--val-split", "0.2", "--stratified"], 2, "without --folds"),
             ("repeats of nothing", [*base, *SPACE, "--val-split", "0.2", "--repeats", "2"], 2, "--folds 5"),
             ("a huge grid", [*fold, "--sampler", "grid", "--search", "lr=log:1e-4..1e-1:points=1000", "--search",
-                             "momentum=0..0.9:points=1000", "--search", "beta1=0..0.9:points=1000"], 2, "1000000000"),
+                             "beta2=0..0.9:points=1000", "--search", "beta1=0..0.9:points=1000"], 2, "1000000000"),
             ("an option that tune does not have", [*fold, *SPACE, "--dry-run"], 2, "not an option"),
             ("a fixed setting that cannot be", [*fold, *SPACE, "--lr-schedule", "multistep"], 2, "lr-milestones")]:
         code(what, tune(NET, out, *args), want, *texts)
@@ -288,6 +316,7 @@ def test_told():
 
 
 make_data()
+test_implied()
 test_idle()
 test_told()
 test_search()

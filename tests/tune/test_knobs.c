@@ -73,6 +73,104 @@ START_TEST(units_depend_on_depth)
 }
 END_TEST
 
+/* ---- axes beside what other options say ------------------------------------------------------------------------------------ */
+
+/* The space of lines with ';' between and settings "name=value;…" of the rest. */
+static hone_status beside(hone_context *ctx, struct hn_search_space *s, const char *lines,
+                          const char *fixed)
+{
+    static const struct hn_knob none[] = { { .name = NULL } };
+    char piece[128];
+    hone_params *p;
+    int given;
+    hn_space_clear(s);
+    hn_space_init(s, &ctx->mem);
+    HN_OK(hone_params_create(ctx, &p, &err), err);
+    for (const char *list = lines, *name = "search"; list; name = NULL) {
+        for (const char *c = list; *c; c += strcspn(c, ";"), c += *c == ';') {
+            snprintf(piece, sizeof piece, "%.*s", (int)strcspn(c, ";"), c);
+            char *eq = strchr(piece, '=');
+            if (!name) *eq = '\0';
+            HN_OK(hone_params_set(p, name ? name : piece, name ? piece : eq + 1, &err), err);
+        }
+        list = name ? fixed : NULL;
+    }
+    hone_status st = hn_space_of_params(p, none, s, &given, &err);
+    hone_params_destroy(p);
+    return st;
+}
+
+static const struct {
+    const char *lines, *fixed, *text; /* NULL: is refused */
+    const char *says;
+} beside_cases[] = {
+    { "momentum=0.5..0.9", "", NULL, "momentum: means nothing with --optimizer adam, wanted --op" },
+    { "momentum=0.5..0.9", "optimizer=momentum", "momentum=float:0.5..0.9", "" },
+    { "momentum=0.5..0.9?optimizer=momentum", "optimizer=nesterov", NULL, "is never searched" },
+    { "lr_gamma=0.1,0.5", "", NULL, "lr_gamma: means nothing with --lr-schedule constant" },
+    { "lr-step=1..5", "", NULL, "lr-step: means nothing with --lr-schedule constant" },
+    { "lr_patience=1..5", "lr-schedule=step", NULL, "with --lr-schedule step, wanted --lr-sch" },
+    { "lr_max=0.1..0.5", "", NULL, "lr_max: means nothing with --lr-schedule constant" },
+    { "alpha=0.9,0.99", "", NULL, "alpha: means nothing with --optimizer adam" },
+    { "beta1=0.5..0.9", "optimizer=sgd", NULL, "beta1: means nothing with --optimizer sgd" },
+    { "swa_lr=0.1..0.2", "", NULL, "swa_lr: means nothing without --swa-start: it is the lear" },
+    { "swa_lr=0.1,0.2", "swa-start=2", "swa_lr=0.1,0.2", "" },
+    { "min_delta=0..0.2", "", NULL, "means nothing without --early-stop-patience" },
+    { "min_delta=0,0.2;early_stop_patience=1..5", "",
+      "min_delta=0,0.2\nearly_stop_patience=int:1..5:step=1", "" },
+    { "pretrain_noise=0..0.2", "", NULL, "means nothing without --pretrain" },
+    { "pretrain_noise=0.1,0.2;pretrain=0,5,9", "",
+      "pretrain_noise=0.1,0.2?pretrain=5|9\npretrain=0,5,9", "" },
+    { "pretrain_noise=0.1,0.2;pretrain=choice:0", "", NULL, "wanted --pretrain" },
+    { "swa_lr=0.1,0.2;swa_start=0..0.9", "", "swa_lr=0.1,0.2\nswa_start=float:0..0.9", "" },
+    { "swa_lr=0.1,0.2;swa_start=0,0.5", "", "swa_lr=0.1,0.2?swa_start=0.5\nswa_start=0,0.5", "" },
+    { "optimizer=adam,momentum;momentum=0.5,0.9", "",
+      "optimizer=adam,momentum\nmomentum=0.5,0.9?optimizer=momentum", "" },
+    { "optimizer=nesterov,momentum;momentum=0.5,0.9", "",
+      "optimizer=nesterov,momentum\nmomentum=0.5,0.9", "" },
+    { "optimizer=adam,adamw;momentum=0.5,0.9", "", NULL,
+      "momentum: means nothing with --optimizer adam, adamw, wanted --optimizer=" },
+    { "optimizer=adam,momentum,nesterov;momentum=0.5,0.9?optimizer=adam|momentum", "",
+      "optimizer=adam,momentum,nesterov\nmomentum=0.5,0.9?optimizer=adam|momentum", "" },
+    { "optimizer=adam,momentum;momentum=0.5,0.9?optimizer=adam", "", NULL, "means nothing with" },
+    { "optimizer=adam,momentum;lr=1,2;momentum=0.5,0.9?lr=1", "",
+      "optimizer=adam,momentum\nlr=1,2\nmomentum=0.5,0.9?lr=1&optimizer=momentum", "" },
+};
+
+START_TEST(what_means_nothing_is_not_searched)
+{
+    enum { CASES = sizeof beside_cases / sizeof *beside_cases };
+    hone_context *ctx;
+    struct hn_search_space s = { 0 };
+    HN_OK(hone_context_create(NULL, &ctx, &err), err);
+    for (size_t i = 0; i < CASES; i++) {
+        const char *text = beside_cases[i].text, *lines = beside_cases[i].lines;
+        hone_status st = beside(ctx, &s, lines, beside_cases[i].fixed);
+        if (text) {
+            ck_assert_msg(st == HONE_OK, "%s: %s", lines, err.text);
+            ck_assert_str_eq(s.text, text);
+            continue;
+        }
+        ck_assert_msg(st == HONE_E_USAGE, "%s is taken: %s", lines, s.text);
+        ck_assert_str_eq(err.where, "search");
+        ck_assert_msg(strstr(err.text, beside_cases[i].says) != NULL, "%s: %s", lines, err.text);
+    }
+    /* what such a space was called before there were implied conditions */
+    HN_OK(beside(ctx, &s, "optimizer=adam,momentum;momentum=0.5,0.9", ""), err);
+    ck_assert_str_eq(s.loose, "optimizer=adam,momentum\nmomentum=0.5,0.9");
+    ck_assert_int_eq(s.axes[1].implied, 1);
+    /* listed settings say what they have beside them */
+    HN_OK(beside(ctx, &s, "",
+                 "sampler=manual;setting=optimizer=momentum,momentum=0.9;"
+                 "setting=optimizer=adam"),
+          err);
+    ck_assert_str_eq(s.text, "optimizer=momentum,adam\nmomentum=choice:0.9");
+    ck_assert_int_eq(beside(ctx, &s, "", "sampler=manual;setting=momentum=0.9"), HONE_E_USAGE);
+    hn_space_clear(&s);
+    hone_context_destroy(ctx);
+}
+END_TEST
+
 /* ---- searches --------------------------------------------------------------------------------------------------------------- */
 
 static hone_status rig_open(struct rig *g, const char *name, const char *spec,
@@ -229,6 +327,7 @@ START_TEST(memory_runs_out)
 END_TEST
 
 HN_TEST_MAIN("knobs", tcase_set_timeout(tc, 300); tcase_add_test(tc, units_depend_on_depth);
+             tcase_add_test(tc, what_means_nothing_is_not_searched);
              tcase_add_test(tc, trial_0_is_where_the_model_stands);
              tcase_add_test(tc, activation_of_trial_0); tcase_add_test(tc, a_trial_says_its_widths);
              tcase_add_test(tc, memory_runs_out);)
