@@ -201,6 +201,17 @@ static struct slot single(const ProtobufCMessage *m, const ProtobufCFieldDescrip
     return s;
 }
 
+/* As many floats, which may be weights (onnx/linear.h), count as the values of a tensor. */
+static hone_status diff_floats(struct diff *d, const struct slot *a, const struct slot *b, size_t n)
+{
+    const struct hn_tensor x = { HN_F32, 1, { (int64_t)n }, (int64_t)n, *(void *const *)a->p },
+                           y = { HN_F32, 1, { (int64_t)n }, (int64_t)n, *(void *const *)b->p };
+    size_t old = enter(d, a->f->name, -1);
+    hone_status st = diff_values(d, &x, &y, d->name);
+    leave(d, old);
+    return st;
+}
+
 static hone_status diff_list(struct diff *d, const ProtobufCMessage *a, const ProtobufCMessage *b,
                              const ProtobufCFieldDescriptor *f, int depth)
 {
@@ -211,6 +222,9 @@ static hone_status diff_list(struct diff *d, const ProtobufCMessage *a, const Pr
                *lb = *(const char *const *)(pb + f->offset);
     size_t size = scalar_size(f->type);
     char text[64];
+    if (f->type == PROTOBUF_C_TYPE_FLOAT && na == nb && na > 1)
+        return diff_floats(d, &(struct slot){ f, pa + f->offset },
+                           &(struct slot){ f, pb + f->offset }, na);
     if (na != nb) {
         size_t old = enter(d, f->name, -1);
         snprintf(text, sizeof text, "%zu entries against %zu", na, nb);

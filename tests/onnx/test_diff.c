@@ -131,6 +131,34 @@ START_TEST(fields)
 }
 END_TEST
 
+static struct hn_buffer with_floats(const float *v, size_t n)
+{
+    struct hn_buffer g = b_new(), node = b_node("lin", "Linear", "x", "y"), a = b_new();
+    b_str(&a, A_NAME, "weights");
+    b_bytes(&a, 7, v, n * sizeof *v);
+    b_int(&a, A_TYPE, 6);
+    b_sub(&node, N_ATTR, a);
+    b_sub(&g, G_NODE, node);
+    return b_model(8, 17, g);
+}
+
+START_TEST(a_list_of_floats_is_one_entry)
+{
+    static const float one[4] = { 1, 2, 3, 4 }, two[4] = { 1, 2.5f, 3, 8 };
+    struct hn_buffer a = with_floats(one, 4), b = with_floats(two, 4), c = with_floats(one, 3);
+    struct seen s = compare(&a, &b);
+    ck_assert(s.n == 1 && s.tensors == 1 && s.differing == 2 && s.max_abs == 4);
+    ck_assert_str_eq(s.name, "weights");
+    ck_assert_str_eq(s.path, "graph.node[0].attribute[0].floats");
+    ck_assert_int_eq(compare(&a, &a).n, 0);
+    s = compare(&a, &c);
+    ck_assert(s.n == 1 && !s.tensors && strstr(s.what, "4 entries against 3"));
+    hn_buffer_free(&a);
+    hn_buffer_free(&b);
+    hn_buffer_free(&c);
+}
+END_TEST
+
 START_TEST(initializers_go_by_name)
 {
     float v[2] = { 1, 2 };
@@ -197,4 +225,5 @@ END_TEST
 
 HN_TEST_MAIN("diff", hn_mem_init(&test_mem, 0); tcase_add_test(tc, a_model_is_equal_to_itself);
              tcase_add_test(tc, tensor_values); tcase_add_test(tc, fields);
+             tcase_add_test(tc, a_list_of_floats_is_one_entry);
              tcase_add_test(tc, initializers_go_by_name); tcase_add_test(tc, nodes_go_by_name);)
