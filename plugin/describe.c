@@ -88,7 +88,8 @@ static hone_status labels_of(const struct hn_tensor *t, struct hn_arena *a,
 static hone_status put_outputs(hone_result *r, hone_model *m, struct hn_arena *a, hone_error *err)
 {
     const struct hn_graph *g = hn_model_graph(m);
-    static const char *const tails[] = { NULL, "softmax", "logsoftmax", "sigmoid", "both", "each" };
+    static const char *const tails[] = { NULL,   "softmax", "logsoftmax", "sigmoid",
+                                         "both", "each",    "shares" };
     hn_result_array(r, "outputs");
     for (size_t i = 0; i < g->n_outputs; i++) {
         const struct hn_value *v = &g->values[g->outputs[i]];

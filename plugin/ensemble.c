@@ -39,7 +39,7 @@ static enum hn_tail tail_before(const struct hn_graph *g, int32_t v, int32_t *be
 {
     int first;
     enum hn_tail t = hn_output_tail(g, v, before, &first);
-    if (*before >= 0) return t;
+    if (*before >= 0 && t != HN_TAIL_SHARES) return t;
     *before = v;
     return HN_TAIL_NONE;
 }

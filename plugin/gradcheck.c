@@ -252,7 +252,8 @@ static hone_status check_output(struct check *c, const struct hn_device *d, int 
     /* bit i: all[i] suits a model whose last op is this */
     static const unsigned suits[] = {
         [HN_TAIL_NONE] = 0x73,    [HN_TAIL_SOFTMAX] = 0x13, [HN_TAIL_LOGSOFTMAX] = 0x04,
-        [HN_TAIL_SIGMOID] = 0x18, [HN_TAIL_BOTH] = 0x31,    [HN_TAIL_EACH] = 0x18
+        [HN_TAIL_SIGMOID] = 0x18, [HN_TAIL_BOTH] = 0x31,    [HN_TAIL_EACH] = 0x18,
+        [HN_TAIL_SHARES] = 0x13
     };
     struct hn_output_info info;
     hn_graph_output(hn_model_graph(c->model), (size_t)output, &info);

@@ -17,7 +17,7 @@ static double minus_log(double p) { return -log(p > (double)FLT_MIN ? p : (doubl
 static int gives_probabilities(const struct hn_target *g)
 {
     return g->tail == HN_TAIL_SOFTMAX || g->tail == HN_TAIL_SIGMOID || g->tail == HN_TAIL_BOTH ||
-           g->tail == HN_TAIL_EACH;
+           g->tail == HN_TAIL_EACH || g->tail == HN_TAIL_SHARES;
 }
 
 static double log_sum_exp(const void *x, size_t elem, int64_t from, int64_t n)

@@ -149,7 +149,7 @@ static enum hn_loss_kind choose_kind(const struct hn_session *s, const struct hn
 {
     int different = 0, whole = y->per_row == 1 && (is_text(y) || whole_numbers(y, &different));
     if (info->tail == HN_TAIL_SOFTMAX || info->tail == HN_TAIL_LOGSOFTMAX ||
-        info->tail == HN_TAIL_BOTH)
+        info->tail == HN_TAIL_BOTH || info->tail == HN_TAIL_SHARES)
         return HN_LOSS_CE;
     if (info->tail == HN_TAIL_SIGMOID || info->tail == HN_TAIL_EACH) return HN_LOSS_BCE;
     if (whole && info->per_row > 1 && (is_text(y) || y->per_row == 1)) return HN_LOSS_CE;

@@ -40,7 +40,7 @@ static struct choice choose(const struct hn_loss_spec *s, enum hn_tail tail)
     }
     int soft = tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX;
     switch (s->kind) {
-    case HN_LOSS_CE: c.row = &hn_op_loss_ce, c.fused = soft; break;
+    case HN_LOSS_CE: c.row = &hn_op_loss_ce, c.fused = soft || tail == HN_TAIL_SHARES; break;
     case HN_LOSS_NLL:
         c.row = tail == HN_TAIL_LOGSOFTMAX ? &hn_op_loss_ce : &hn_op_loss_nll;
         c.fused = tail == HN_TAIL_LOGSOFTMAX;
@@ -90,6 +90,24 @@ static hone_status classes_last(struct hn_lowering *l, int32_t *x, struct hn_sha
     return HONE_OK;
 }
 
+/* Numbers v divided by their sum are the Softmax of their logarithms: of a Sigmoid's without its rounding to 0. */
+static hone_status logarithms(struct hn_lowering *l, int32_t v, int32_t *out)
+{
+    const int32_t producer = l->g->values[v].producer;
+    const struct hn_node *n = producer >= 0 ? &l->g->nodes[producer] : NULL;
+    int32_t least;
+    if (n && n->row->infer == hn_infer_unary && n->row->kind == HN_U_SIGMOID) {
+        HN_TRY(hn_l_value(l, n->in[0], out));
+        HN_TRY(hn_l_unary(l, HN_U_NEG, 0, 0, *out, out));
+        HN_TRY(hn_l_unary(l, HN_U_SOFTPLUS, 0, 0, *out, out));
+        return hn_l_unary(l, HN_U_NEG, 0, 0, *out, out);
+    }
+    HN_TRY(hn_l_value(l, v, out));
+    HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, 1.17549435e-38, &least));
+    HN_TRY(hn_l_binary(l, HN_B_MAX, *out, least, out));
+    return hn_l_unary(l, HN_U_LOG, 0, 0, *out, out);
+}
+
 static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
 {
     const struct hn_graph *g = l->g;
@@ -110,6 +128,7 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
     int classes = s->kind == HN_LOSS_CE || s->kind == HN_LOSS_NLL;
     HN_TRY(c.fused && before < 0 ? inside_node(l, v, &in[0])
                                  : hn_l_value(l, c.fused ? before : v, &in[0]));
+    if (c.fused && tail == HN_TAIL_SHARES) HN_TRY(logarithms(l, before, &in[0]));
     if (c.fused && tail == HN_TAIL_EACH) HN_TRY(both_signs(l, &in[0]));
     const int both =
         classes && c.row == &hn_op_loss_bce; /* the class is the target of its one logit */

@@ -49,7 +49,7 @@ void hn_metric_spec_of(const struct hn_target *t, int64_t per_row, int logits, u
         .places = t->places,
         .n_classes = t->n_classes > 1 ? t->n_classes : 0,
         .multilabel = many_yes_no(t, per_row),
-        .softmax = t->tail != HN_TAIL_SOFTMAX,
+        .softmax = t->tail != HN_TAIL_SOFTMAX && t->tail != HN_TAIL_SHARES,
         .dense = t->dense,
         .threshold = logits ? 0 : 0.5,
         .want = (want ? want | usual : usual) & hn_metric_sensible(t, per_row),
