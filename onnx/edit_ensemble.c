@@ -276,6 +276,20 @@ static hone_status open_members(struct hn_merge *k)
     return HONE_OK;
 }
 
+/* The labels of a linear model of ai.onnx.ml come out of the node itself, from in front of what is averaged. */
+static hone_status refuse_linear(const struct hn_merge *k)
+{
+    for (size_t i = 0; i < k->e->g->n_node; i++) {
+        const Onnx__NodeProto *n = k->e->g->node[i];
+        if (n->op_type && strncmp(n->op_type, "Linear", 6) == 0 && n->domain &&
+            strcmp(n->domain, "ai.onnx.ml") == 0)
+            return hn_peer_unsupported(
+                k, n->name ? n->name : "",
+                "a linear model of ai.onnx.ml, which gives its labels itself");
+    }
+    return HONE_OK;
+}
+
 hone_status hn_edit_ensemble(struct hn_modify *e)
 {
     struct hn_merge k = { .e = e, .was = *e->g };
@@ -283,6 +297,7 @@ hone_status hn_edit_ensemble(struct hn_modify *e)
         return hn_fail(e->err, HONE_E_USAGE, e->line->text,
                        "wanted: ensemble KIND VALUE [KIND VALUE...], with the other members");
     if (e->opset < 7) return hn_peer_unsupported(&k, "", "needs opset 7");
+    HN_TRY(refuse_linear(&k));
     HN_TRY(open_members(&k));
     HN_TRY(choose_prefix(&k));
     HN_TRY(hn_peer_share(&k));

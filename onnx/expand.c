@@ -54,7 +54,7 @@ static hone_status spend(struct expansion *x, const struct call *c, size_t bytes
 static hone_status push(struct expansion *x, Onnx__NodeProto *n, const struct hn_function *from)
 {
     struct hn_expanded *o = x->out;
-    struct hn_flat_node flat = { n, from, 0 };
+    struct hn_flat_node flat = { .node = n, .from = from };
     return n && HN_PUSH(o->mem, o->nodes, o->n, o->cap, flat) ? HONE_OK : nomem(x);
 }
 

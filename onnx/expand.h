@@ -21,6 +21,8 @@ struct hn_flat_node {
     Onnx__NodeProto *node;
     const struct hn_function *from; /* the function it stands in, NULL: the main graph */
     int shared;                     /* a Constant that stands for those of several calls */
+    int64_t version; /* of its domain, where it is not the model's or the function's; 0 */
+    const char *why; /* a linear model that import_linear.c leaves as it is: why; NULL */
 };
 struct hn_expanded {
     struct hn_mem *mem;

@@ -169,12 +169,26 @@ static hone_status import_initializers(struct hn_import *im)
     return HONE_OK;
 }
 
+static hone_status import_weights(struct hn_import *im)
+{
+    for (size_t i = 0; i < im->n_weights; i++) {
+        const struct hn_weight *w = &im->weights[i];
+        const int32_t at = hn_graph_value(im->g, w->name);
+        if (at < 0) return nomem(im);
+        struct hn_value *v = &im->g->values[at];
+        v->is_initializer = 1, v->tensor_id = w->id;
+        v->constant = &im->m->tensors[w->id].t, v->dtype = HN_F32;
+    }
+    return HONE_OK;
+}
+
 hone_status hn_import_values(struct hn_import *im)
 {
     struct hn_graph *g = im->g;
     const Onnx__GraphProto *graph = im->model->graph;
     HN_TRY(import_header(im));
     HN_TRY(import_initializers(im));
+    HN_TRY(import_weights(im));
     for (size_t i = 0; i < graph->n_input; i++) {
         const Onnx__ValueInfoProto *info = graph->input[i];
         if (!info->name || !*info->name)
@@ -266,6 +280,7 @@ static hone_status import(struct hn_import *im)
 {
     const struct hn_onnx *m = im->m;
     HN_TRY(hn_expand(&im->flat, m->mem, &im->arena, m->proto, m->n, im->err));
+    HN_TRY(hn_import_linears(im));
     HN_TRY(hn_import_values(im));
     HN_TRY(hn_import_nodes(im));
     HN_TRY(hn_import_declared(im));

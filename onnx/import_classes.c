@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The model's own list of classes, which decides what class number 0, 1, … of the training data means: ZipMap's labels,
- * the table that ArrayFeatureExtractor picks from, else the metadata entry that an earlier training left. */
+ * the table that ArrayFeatureExtractor picks from, those of a linear classifier, else the metadata entry that an earlier training left. */
 #include "onnx/import.h"
+#include "onnx/linear.h"
 #include "ops/base/status.h"
 #include <inttypes.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static int64_t int_of_attr(const void *from, size_t i)
 {
     return ((const struct hn_attr *)from)->ints[i];
 }
+static int64_t int_at(const void *from, size_t i) { return ((const int64_t *)from)[i]; }
 static int64_t int_of_tensor(const void *from, size_t i) { return hn_tensor_i64(from, (int64_t)i); }
 
 static hone_status from_zipmap(struct hn_import *im, const struct hn_node *n)
@@ -71,6 +73,21 @@ static hone_status from_extractor(struct hn_import *im, const struct hn_node *n)
     if (t->dtype == HN_I32 || t->dtype == HN_I64)
         return set_ints(im, int_of_tensor, t, (size_t)t->n);
     return HONE_OK;
+}
+
+/* A linear classifier whose labels are used: not one of several that decide together. */
+static hone_status from_linear(struct hn_import *im, const struct hn_linear *l)
+{
+    const Onnx__NodeProto *n = l->node;
+    const int32_t at = l->why || !l->classifier ? -1 : hn_graph_find(im->g, n->output[0]);
+    int used = at >= 0 && im->g->values[at].is_output;
+    for (size_t i = 0; i < im->g->n_nodes && at >= 0 && !used; i++)
+        for (int k = 0; k < im->g->nodes[i].n_in; k++) used |= im->g->nodes[i].in[k] == at;
+    if (!used) return HONE_OK;
+    if (!l->labels->n_strings) return set_ints(im, int_at, l->labels->ints, l->labels->n_ints);
+    const struct hn_node *encoder = &im->g->nodes[im->g->values[at].producer];
+    const struct hn_attr *texts = attr(encoder, "values_strings");
+    return texts ? set_texts(im, texts->strings, texts->n) : HONE_OK;
 }
 
 /* As a program writes it: 007 is text. */
@@ -136,6 +153,8 @@ hone_status hn_import_classes(struct hn_import *im)
     for (size_t i = 0; i < g->n_nodes && !g->classes.n; i++)
         if (strcmp(g->nodes[i].type, "ArrayFeatureExtractor") == 0)
             HN_TRY(from_extractor(im, &g->nodes[i]));
+    for (size_t i = 0; i < im->m->linears->n && !g->classes.n; i++)
+        HN_TRY(from_linear(im, &im->m->linears->v[i]));
     const char *value = hn_onnx_meta(im->m, HN_META_CLASSES);
     if (g->classes.n || !value || !*value) return HONE_OK;
     return hn_classes_read(&g->arena, value, &g->classes, im->err);

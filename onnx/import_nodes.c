@@ -126,8 +126,11 @@ static hone_status import_attrs(struct hn_import *im, struct hn_node *n, const O
 }
 
 /* Where the node stands decides which version its operator is of, and what a tie of its constant means. */
-static void take_place(struct hn_import *im, struct hn_node *n, const struct hn_function *from)
+static void take_place(struct hn_import *im, struct hn_node *n, const struct hn_flat_node *flat)
 {
+    const struct hn_function *from = flat->from;
+    n->version = flat->version;
+    n->unfit = flat->why;
     if (!from) return;
     n->version = hn_function_opset(from, n->domain);
     for (int k = 0; k < n->n_out && strcmp(n->type, "Constant") == 0; k++)
@@ -159,7 +162,7 @@ static hone_status import_node(struct hn_import *im, const struct hn_flat_node *
         im->g->values[n->out[k]].producer =
             (int32_t)i; /* finish looks whether it is the only one */
     }
-    take_place(im, n, flat->from);
+    take_place(im, n, flat);
     return import_attrs(im, n, p, where);
 }
 

@@ -4,6 +4,7 @@
  * and attributes too), so that no external reference and no length is believed later without having been checked. */
 #include "onnx/model.h"
 #include "onnx/edit.h"
+#include "onnx/linear.h"
 #include "onnx/read.h"
 #include "onnx/save.h"
 #include "onnx/tensor.h"
@@ -14,11 +15,15 @@ static const size_t largest_file = (size_t)INT32_MAX;
 
 static hone_status view_tensors(struct hn_onnx *m, hone_error *err)
 {
-    m->n_tensors = m->scan.n_tensors;
+    m->n_tensors = m->scan.n_tensors + m->linears->n_floats;
     m->tensors = hn_arena_alloc(&m->arena, m->n_tensors + 1, sizeof *m->tensors);
     if (!m->tensors)
         return hn_nomem(err, "the table of tensors", m->n_tensors * sizeof *m->tensors);
-    for (size_t i = 0; i < m->n_tensors; i++) {
+    for (size_t i = 0; i < m->linears->n_floats; i++) {
+        const struct hn_floats *f = &m->linears->floats[i];
+        m->tensors[m->scan.n_tensors + i] = (struct hn_onnx_tensor){ f->t, f->name, NULL, -1, 0 };
+    }
+    for (size_t i = 0; i < m->scan.n_tensors; i++) {
         struct hn_onnx_tensor *t = &m->tensors[i];
         const Onnx__TensorProto *p = m->proto->by_id[i];
         hone_error inner = { 0 };
@@ -44,6 +49,9 @@ static hone_status analyse(struct hn_onnx *m, hone_error *err)
     m->proto = hn_calloc(m->mem, 1, sizeof *m->proto);
     if (!m->proto) return hn_nomem(err, m->name, sizeof *m->proto);
     HN_TRY(hn_proto_read_model(m->proto, m->mem, m->p, m->n, &m->scan, m->name, err));
+    m->linears = hn_arena_alloc(&m->arena, 1, sizeof *m->linears);
+    if (!m->linears) return hn_nomem(err, m->name, sizeof *m->linears);
+    HN_TRY(hn_linear_find(m->linears, &m->arena, m->proto->model, m->p, m->n, err));
     return view_tensors(m, err);
 }
 

@@ -2,7 +2,8 @@
  *
  * A loaded model: the file's immutable bytes, what the scan found in them, protobuf-c's view of them, and every tensor
  * as plain numbers. Graphs are imported from it, edits make another one from it, saving writes its bytes with some
- * values replaced. Tensors have ids: their positions in the file (hn_value.tensor_id of a graph, the save functions).
+ * values replaced. Tensors have ids: their positions in the file (hn_value.tensor_id of a graph, the save functions), and behind
+ * them the lists of floats that are weights (onnx/linear.h).
  *
  *     hn_onnx_open(&m, mem, io, "x.onnx", &err)  →  hn_onnx_graph(m, NULL, &g, &err)  →  …  →  hn_onnx_save(m, …)  →  hn_onnx_close(m) */
 #ifndef HN_ONNX_MODEL_H
@@ -15,6 +16,7 @@
 #include "ops/graph/graph.h"
 
 struct hn_proto;
+struct hn_linears;
 
 struct hn_onnx_tensor {
     struct hn_tensor t; /* data NULL: of a type or form that is not supported; `why` says it */
@@ -37,7 +39,8 @@ struct hn_onnx {
     struct hn_proto *proto;
     struct hn_external external;
     struct hn_arena arena;
-    struct hn_onnx_tensor *tensors; /* by id */
+    struct hn_linears *linears;
+    struct hn_onnx_tensor *tensors; /* by id: the scan's, then the linears' floats */
     size_t n_tensors;
 };
 

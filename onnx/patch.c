@@ -3,6 +3,7 @@
  * Finding the bytes of a tensor. raw_data was noted by the scan; typed values, external_data entries and the like are
  * found by going through the tensor's own fields once more. */
 #include "onnx/patch.h"
+#include "onnx/linear.h"
 #include "ops/base/quant.h"
 #include "ops/base/status.h"
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 enum {
     F_FLOAT = 4,
     F_INT32 = 5,
+    F_FLOATS = 7, /* of an attribute */
     F_RAW = 9,
     F_DOUBLE = 10,
     F_EXTERNAL = 13,
@@ -132,6 +134,28 @@ static hone_status cut_inline(const struct job *j)
         HN_TRY(add(j->s, &j->s->file, c, j->err));
     }
     return HONE_OK;
+}
+
+/* A list of floats that is a tensor, value by value as it lies there. */
+static hone_status cut_floats(const struct job *j, const struct hn_floats *f)
+{
+    const float *values = hn_floats_written(f, &j->s->arena, j->p->values, j->p->dtype);
+    struct hn_field v;
+    size_t done = 0;
+    if (!values) return hn_nomem(j->err, f->name, f->n * sizeof *values);
+    for (size_t at = f->body; at < f->end && !hn_field_get(j->m->p, at, f->end, &v);
+         at = v.data + v.n) {
+        if (v.number != F_FLOATS) continue;
+        const struct hn_cut c = {
+            .at = v.data, .n = v.n, .p = values + done, .n_new = v.n
+        }; /* no length around it changes */
+        done += v.n / sizeof *values;
+        if (done > f->n) break;
+        HN_TRY(add(j->s, &j->s->file, c, j->err));
+    }
+    return done == f->n
+               ? HONE_OK
+               : hn_fail(j->err, HONE_E_INTERNAL, f->name, "%zu of %zu values found", done, f->n);
 }
 
 static hone_status patch_one(const struct job *j, int inlined)
@@ -263,10 +287,15 @@ static hone_status build_tensors(struct hn_patch_set *s, const struct hn_onnx *m
         if (mark[id] & PATCHED)
             return hn_fail(err, HONE_E_INTERNAL, m->tensors[id].name, "patched twice");
         mark[id] |= PATCHED;
-        struct job j = { s, m, err, &c->patches[i], &m->tensors[id], &m->scan.tensors[id] };
+        struct job j = { s, m, err, &c->patches[i], &m->tensors[id], NULL };
+        if (id >= m->scan.n_tensors) {
+            HN_TRY(cut_floats(&j, &m->linears->floats[id - m->scan.n_tensors]));
+            continue;
+        }
+        j.at = &m->scan.tensors[id];
         HN_TRY(patch_one(&j, inline_all || mark[id] & SHARED));
     }
-    for (size_t i = 0; i < m->n_tensors && inline_all; i++) {
+    for (size_t i = 0; i < m->scan.n_tensors && inline_all; i++) {
         struct job j = { s, m, err, NULL, &m->tensors[i], &m->scan.tensors[i] };
         if (mark[i] & PATCHED || j.t->sidecar < 0) continue;
         if (!hn_dtype_size(j.t->t.dtype))
@@ -320,7 +349,7 @@ hone_status hn_patch_location(struct hn_patch_set *s, const struct hn_onnx *m, c
     char *bytes = st == HONE_OK ? hn_arena_alloc(&s->arena, field.n, 1) : NULL;
     if (bytes) memcpy(bytes, field.p, field.n);
     if (st == HONE_OK && !bytes) st = hn_nomem(err, to, field.n);
-    for (size_t i = 0; i < m->n_tensors && st == HONE_OK; i++) {
+    for (size_t i = 0; i < m->scan.n_tensors && st == HONE_OK; i++) {
         if (!m->scan.tensors[i].is_external || s->inlined[i]) continue;
         uint32_t frame = m->scan.tensors[i].frame;
         struct hn_field v;

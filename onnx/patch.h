@@ -3,7 +3,7 @@
  * What changes between a model's source bytes and the bytes it is written as: new numbers in tensors, metadata entries,
  * names of data files. All of it becomes cuts (onnx/wire.h) in the model file and in its data files; everything else
  * stays the same bytes. A tensor keeps its type and its storage: raw bytes, typed fields and external ranges are
- * overwritten where they lie. Only int32_data (half types, integers), whose varints change length, and ranges that several tensors
+ * overwritten where they lie, as are the floats of an attribute that are weights. Only int32_data (half types, integers), whose varints change length, and ranges that several tensors
  * share are written anew. */
 #ifndef HN_ONNX_PATCH_H
 #define HN_ONNX_PATCH_H

@@ -3,6 +3,7 @@
  * A save is a set of files written aside that become visible one after the other, data files before the model, after all
  * of them have been read back from disk and found right. */
 #include "onnx/save.h"
+#include "onnx/linear.h"
 #include "onnx/read.h"
 #include "onnx/tensor.h"
 #include "ops/base/status.h"
@@ -185,29 +186,57 @@ static hone_status compare_metas(struct save *v, const Onnx__ModelProto *model)
     return HONE_OK;
 }
 
+/* The same of a list of floats that is a tensor. */
+static hone_status compare_floats(struct save *v, const struct hn_patch *p, struct hn_arena *arena,
+                                  const struct hn_linears *found)
+{
+    const size_t at = p->tensor - v->m->scan.n_tensors;
+    const struct hn_floats *f = &v->m->linears->floats[at];
+    const float *want = hn_floats_written(f, arena, p->values, p->dtype);
+    if (!want) return hn_nomem(v->err, f->name, f->n * sizeof *want);
+    if (found->n_floats != v->m->linears->n_floats || found->floats[at].n != f->n ||
+        memcmp(want, found->floats[at].all, f->n * sizeof *want) != 0)
+        return hn_fail(v->err, HONE_E_INTERNAL, f->name,
+                       "the attribute reads back with other values");
+    return HONE_OK;
+}
+
+static hone_status compare_patches(struct save *v, const struct hn_scan *scan,
+                                   const struct hn_proto *proto, const struct hn_file *f,
+                                   struct hn_arena *arena)
+{
+    struct hn_external none;
+    struct hn_linears linears;
+    hn_external_init(&none, v->m->mem, v->m->io, NULL);
+    HN_TRY(hn_linear_find(&linears, arena, proto->model, f->p, f->n, v->err));
+    for (size_t i = 0; i < v->c->n_patches; i++) {
+        const struct hn_patch *p = &v->c->patches[i];
+        struct hn_tensor t;
+        if (p->tensor >= scan->n_tensors) {
+            HN_TRY(compare_floats(v, p, arena, &linears));
+            continue;
+        }
+        if (scan->tensors[p->tensor].is_external) continue; /* compared as part of its data file */
+        HN_TRY(hn_onnx_tensor_view(&t, proto->by_id[p->tensor], &none, arena, v->path, v->err));
+        HN_TRY(compare_tensor(v, p, &t));
+    }
+    return compare_metas(v, proto->model);
+}
+
 static hone_status understand(struct save *v, const struct hn_file *f)
 {
     struct hn_mem *mem = v->m->mem;
     struct hn_scan scan = { 0 };
-    struct hn_external none;
     struct hn_arena arena;
     struct hn_proto *proto = hn_calloc(mem, 1, sizeof *proto);
     if (!proto) return hn_nomem(v->err, v->path, sizeof *proto);
     hn_arena_init(&arena, mem);
-    hn_external_init(&none, mem, v->m->io, NULL);
     hone_status st = hn_scan_model(&scan, mem, f->p, f->n, NULL, v->path, v->err);
     if (st == HONE_OK) st = hn_proto_read_model(proto, mem, f->p, f->n, &scan, v->path, v->err);
-    if (st == HONE_OK && scan.n_tensors != v->m->n_tensors)
+    if (st == HONE_OK && scan.n_tensors != v->m->scan.n_tensors)
         st = hn_fail(v->err, HONE_E_INTERNAL, v->path, "%zu tensors read back, %zu written",
-                     scan.n_tensors, v->m->n_tensors);
-    for (size_t i = 0; i < v->c->n_patches && st == HONE_OK; i++) {
-        const struct hn_patch *p = &v->c->patches[i];
-        struct hn_tensor t;
-        if (scan.tensors[p->tensor].is_external) continue; /* compared as part of its data file */
-        st = hn_onnx_tensor_view(&t, proto->by_id[p->tensor], &none, &arena, v->path, v->err);
-        if (st == HONE_OK) st = compare_tensor(v, p, &t);
-    }
-    if (st == HONE_OK) st = compare_metas(v, proto->model);
+                     scan.n_tensors, v->m->scan.n_tensors);
+    if (st == HONE_OK) st = compare_patches(v, &scan, proto, f, &arena);
     hn_proto_free(proto);
     hn_free(mem, proto);
     hn_scan_free(&scan);

@@ -87,6 +87,7 @@ struct hn_node {
     int32_t *in, *out;    /* value numbers; -1: empty name */
     const int32_t *reads; /* n_reads positions in g->exported: what its operation in PyTorch read */
     struct hn_attr *attrs;
+    const char *unfit;             /* for what the import makes of such nodes: why; NULL */
     uint8_t rewritten;             /* by the exporter's optimizer: HN_FUSED_NORM, HN_DROPPED_BIAS */
     const struct hn_onnx_row *row; /* NULL: unknown operator */
     enum hn_verdict verdict;

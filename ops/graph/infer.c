@@ -283,13 +283,6 @@ static int is_tensorflow(const struct hn_node *n)
     return 0;
 }
 
-/* scikit-learn's linear models, whose weights are attributes. */
-static int is_linear(const struct hn_node *n)
-{
-    return strcmp(n->domain, "ai.onnx.ml") == 0 &&
-           (strcmp(n->type, "LinearRegressor") == 0 || strcmp(n->type, "LinearClassifier") == 0);
-}
-
 /* What loops are made of: torch.onnx writes EmbeddingBag as one over the bags, whatever their size. */
 static int is_loop(const struct hn_node *n)
 {
@@ -319,11 +312,6 @@ static void unknown_operator(struct hn_infer *c, int known)
                           "loops are not unrolled; PyTorch exports nn.EmbeddingBag as one: an "
                           "nn.Embedding of the same weight, and .mean(1), .sum(1) or .amax(1) of "
                           "what it gives, is the same for as many indices in every row");
-        if (is_linear(c->n))
-            (void)hn_hint(c->err, HONE_E_UNSUPPORTED,
-                          "a network without hidden layers learns the same, from data: hone new "
-                          "\"4-3 softmax\" for 3 classes of 4 features, \"4-1 sigmoid\" for two, "
-                          "\"4-1\" for a number");
         if (is_tensorflow(c->n))
             (void)hn_hint(
                 c->err, HONE_E_UNSUPPORTED,

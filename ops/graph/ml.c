@@ -257,3 +257,16 @@ hone_status hn_infer_zipmap(struct hn_infer *c)
                        hn_dtype_name(x->dtype));
     return hn_out(c, 0, x->dtype, &x->shape);
 }
+
+/* ---- linear models: the import has said them in ordinary operators (onnx/import_linear.c), but for those it could not --- */
+
+hone_status hn_infer_linear(struct hn_infer *c)
+{
+    (void)hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "%s: %s", c->n->type,
+                  c->n->unfit ? c->n->unfit
+                              : "in a function, where its weights are not written back");
+    return hn_hint(c->err, HONE_E_UNSUPPORTED,
+                   "a network without hidden layers learns the same, from data: hone new \"4-3 "
+                   "softmax\" for 3 classes of 4 features, \"4-1 sigmoid\" for two, \"4-1\" for a "
+                   "number");
+}

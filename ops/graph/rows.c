@@ -93,6 +93,10 @@ SCHEMA(a_onehot, IGNORED(HN_ATTR_I64S, "cats_int64s"), IGNORED(HN_ATTR_STRS, "ca
 SCHEMA(a_binarizer, F(alpha, 0, "threshold"));
 SCHEMA(a_zipmap, IGNORED(HN_ATTR_I64S, "classlabels_int64s"),
        IGNORED(HN_ATTR_STRS, "classlabels_strings"));
+SCHEMA(a_linear, IGNORED(HN_ATTR_F32S, "coefficients"), IGNORED(HN_ATTR_F32S, "intercepts"),
+       IGNORED(HN_ATTR_STR, "post_transform"), IGNORED(HN_ATTR_I64, "multi_class"),
+       IGNORED(HN_ATTR_I64, "targets"), IGNORED(HN_ATTR_I64S, "classlabels_ints"),
+       IGNORED(HN_ATTR_STRS, "classlabels_strings"));
 SCHEMA(a_encoder, IGNORED(HN_ATTR_STRS, "classes_strings"), IGNORED(HN_ATTR_I64S, "keys_int64s"),
        IGNORED(HN_ATTR_STRS, "keys_strings"), IGNORED(HN_ATTR_F32S, "keys_floats"),
        IGNORED(HN_ATTR_I64S, "values_int64s"), IGNORED(HN_ATTR_STRS, "values_strings"),
@@ -345,6 +349,8 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     ML("FeatureVectorizer", 255, 0, a_vectorizer, hn_infer_vectorizer, hn_lower_vectorizer),
     ML("OneHotEncoder", 1, HN_ROW_TEXT, a_onehot, hn_infer_onehot, hn_lower_onehot),
     ML("Binarizer", 1, 0, a_binarizer, hn_infer_binarizer, hn_lower_binarizer),
+    { HN_ML, "LinearClassifier", V(1), 1, 1, 2, 0, 0, ALL, 0, a_linear, hn_infer_linear, NULL, NULL },
+    { HN_ML, "LinearRegressor", V(1), 1, 1, 1, 0, 0, ALL, 0, a_linear, hn_infer_linear, NULL, NULL },
     ML("ZipMap", 1, HN_ROW_VIEW, a_zipmap, hn_infer_zipmap, hn_lower_view),
 };
 /* clang-format on */

@@ -166,6 +166,7 @@ HN_INFER(extractor);
 HN_INFER(vectorizer);
 HN_INFER(onehot);
 HN_INFER(zipmap);
+HN_INFER(linear);
 HN_INFER(binarizer);
 HN_INFER(one_hot);
 HN_INFER(unary);

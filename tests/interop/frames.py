@@ -232,7 +232,6 @@ def refusals():
         r = hone("inspect", tmp / "refused.onnx")
         check(f"{what} of {attributes}", all(word in r.stdout + r.stderr for word in words), (r.stdout + r.stderr)[-500:])
 
-    told("LinearRegressor", "operator ai.onnx.ml.LinearRegressor is not supported", 'hone new "4-3 softmax"', coefficients=[1.0, 2.0], intercepts=[0.5], targets=2)
     told("OneHotEncoder", "OneHotEncoder: category 2 is one of those before it", cats_int64s=[3, 5, 3])
     told("OneHotEncoder", "16777216 in 'cats_int64s', wanted integers below 2^24", cats_int64s=[3, 1 << 24])
     told("LabelEncoder", "16777216 in 'values_int64s'", keys_int64s=[3, 5], values_int64s=[0, 1 << 24])

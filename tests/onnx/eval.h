@@ -121,11 +121,24 @@ static inline struct ev_value ev_fold(const struct hn_node *n, const struct ev_v
     return y;
 }
 
+/* Columns of two, side by side. */
+static inline struct ev_value ev_columns(const struct ev_value *in)
+{
+    struct ev_value y = { in[0].rows, in[0].cols + in[1].cols, NULL };
+    y.v = calloc((size_t)(y.rows * y.cols), sizeof(double));
+    for (int64_t r = 0; r < y.rows; r++)
+        for (int64_t c = 0; c < y.cols; c++)
+            y.v[r * y.cols + c] = c < in[0].cols ? in[0].v[r * in[0].cols + c]
+                                                 : in[1].v[r * in[1].cols + c - in[0].cols];
+    return y;
+}
+
 static inline struct ev_value ev_node(const struct hn_node *n, struct ev_value *in)
 {
     if (!strcmp(n->type, "Gemm") || !strcmp(n->type, "MatMul")) return ev_product(n, in);
     if (!strcmp(n->type, "Softmax") || !strcmp(n->type, "LogSoftmax"))
         return ev_softmax(in[0], n->type[0] == 'L');
+    if (!strcmp(n->type, "Concat")) return ev_columns(in);
     if (!strcmp(n->type, "Sum") || !strcmp(n->type, "Max")) return ev_fold(n, in);
     int two = n->n_in > 1 && strcmp(n->type, "Dropout") != 0;
     struct ev_value y = in[0];
