@@ -185,7 +185,8 @@ static int check_counts(struct cli *c)
     if (c->cmd->max_args >= 0 && c->n_args > c->cmd->max_args)
         return usage(c, c->args[c->cmd->max_args], "is one argument too many; '%s' takes %s",
                      c->cmd->name, c->cmd->args);
-    if (c->cmd->takes_out == 2 && !c->out)
+    const char *dry = hone_params_get(c->params, "dry-run", 0); /* nothing is written */
+    if (c->cmd->takes_out == 2 && !c->out && strcmp(dry ? dry : "", "true"))
         return usage(c, "-o", "is missing: where should the result be written?");
     return 0;
 }

@@ -110,6 +110,10 @@ def test_train():
         check(f"same bytes with {n} threads", b.read_bytes() == c.read_bytes())
     r = hone("train", MNIST, *data, "--val-split", "0.2", "--dry-run", "-o", tmp / "dry.onnx")
     code("a dry run", r, 0, "39250 parameters", "8000 to train on, 2000 to validate on", "one step: loss", "nothing is written")
+    code("which needs no -o", hone("train", MNIST, *data, "--val-split", "0.2", "--dry-run", cwd=tmp), 0, "nothing is written")
+    code("nor without epochs", hone("train", MNIST, "--epochs", "0", "--dry-run=true", "--json", cwd=tmp), 0, '"dry_run": true')
+    code("but --dry-run=false does", hone("train", MNIST, *data, "--dry-run=false"), 2, "-o: is missing")
+    check("nothing was written", not list(tmp.glob("*.run")) and not list(tmp.glob("*.onnx.*")), list(tmp.iterdir()))
     check("a dry run has all its figures", "nan" not in r.out + r.err and not (tmp / "dry.onnx").exists(), r.out)
     same = tmp / "same.onnx"
     code("no epochs, no data", hone("train", MNIST, "--epochs", "0", "-o", same), 0)
