@@ -33,6 +33,9 @@ struct hone_context {
 const char *hn_hash_text(const unsigned char hash[16], char text[33]);
 /* places.c: may what the parameters say be written be written there? HONE_E_USAGE: it is read as well */
 hone_status hn_places_check(const hone_model *m, const hone_params *p, hone_error *err);
+/* The same of one file that is written and is no model. */
+hone_status hn_places_check_file(const hone_model *m, const hone_params *p, const char *path,
+                                 hone_error *err);
 /* A call that may be stopped: nothing is asked, nothing has begun. */
 void hn_context_enter(hone_context *ctx);
 void hn_log(hone_context *ctx, hone_log_level level, const char *fmt, ...)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a run writes must not be what it reads, by whatever name: lines of --events are appended to a file, and --force replaces one.
- * Known before hours are spent. A run may replace the model that it was given (--force); that is model_save.c's to judge. */
+ * What a command writes must not be what it reads, by whatever name: lines of --events are appended to a file, and --force replaces one.
+ * Known before hours are spent. A training run may replace the model that it was given (--force); that is model_save.c's to judge. */
 #include "ops/base/io.h"
 #include "ops/base/status.h"
 #include "plugin/internal.h"
@@ -57,13 +57,12 @@ static hone_status clash(const char *option, const char *path, const char *what,
 }
 
 static hone_status check_inputs(const struct hn_io *io, const hone_params *p, const char *option,
-                                const struct hn_stat *it, hone_error *err)
+                                const char *path, const struct hn_stat *it, hone_error *err)
 {
     const char *text;
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         for (size_t k = 0; (text = hone_params_get(p, inputs[i], k)); k++)
-            if (names_it(io, text, it))
-                return clash(option, hn_param_s(p, option), "that of --", inputs[i], err);
+            if (names_it(io, text, it)) return clash(option, path, "that of --", inputs[i], err);
     return HONE_OK;
 }
 
@@ -128,8 +127,19 @@ static hone_status check_output(const hone_model *m, const hone_params *p, const
         return clash(option, path, "the result", "", err);
     if (io->stat_path(io->user, path, &it) < 0) return HONE_OK;
     if (!result && model && is_it(io, model, &it)) return clash(option, path, "the model", "", err);
-    HN_TRY(check_inputs(io, p, option, &it, err));
+    HN_TRY(check_inputs(io, p, option, path, &it, err));
     return strcmp(option, "events") ? HONE_OK : check_lines(io, path, &it, err);
+}
+
+hone_status hn_places_check_file(const hone_model *m, const hone_params *p, const char *path,
+                                 hone_error *err)
+{
+    const struct hn_io *io = m->ctx->io;
+    const char *model = hn_model_path(m);
+    struct hn_stat it;
+    if (io->stat_path(io->user, path, &it) < 0) return HONE_OK;
+    if (model && is_it(io, model, &it)) return clash("out", path, "the model", "", err);
+    return check_inputs(io, p, "out", path, &it, err);
 }
 
 hone_status hn_places_check(const hone_model *m, const hone_params *p, hone_error *err)

@@ -261,6 +261,7 @@ static hone_status predict(hone_model *m, hone_data *d, const hone_params *param
         return hn_fail(err, HONE_E_USAGE, "predict",
                        "wanted a path or a function to take the rows, found %s",
                        path ? "both" : "neither");
+    if (path) HN_TRY(hn_places_check_file(m, params, path, err));
     if (path) HN_TRY(hn_predict_check_path(params, ctx->io, path, err));
     struct hn_predictor p = { .params = params, .each = each, .user = user, .whole = path != NULL };
     p.one_array = path && hn_predict_one_array(path);

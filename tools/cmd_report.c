@@ -36,6 +36,28 @@ static int may_write(struct cli *c, const char *path)
     return 0;
 }
 
+/* Is path, by whatever way there, a file beside the run's own that is no page? */
+static int is_of_run(const char *dir, const char *path)
+{
+    char head[512] = "", folder[PATH_MAX], run[PATH_MAX];
+    if (!realpath(path, folder) || !realpath(dir, run)) return 0;
+    FILE *f = fopen(folder, "rbe");
+    if (!f) return 0;
+    head[fread(head, 1, sizeof head - 1, f)] = 0;
+    fclose(f);
+    *strrchr(folder, '/') = 0;
+    return !strcmp(folder, run) && !strstr(head, MARK);
+}
+
+static int refuse_of_run(struct cli *c, const char *path)
+{
+    c->err.code = HONE_E_USAGE;
+    snprintf(c->err.where, sizeof c->err.where, "out");
+    snprintf(c->err.text, sizeof c->err.text,
+             "found '%.200s', which is a file of the run: it would be damaged", path);
+    return report_error(c);
+}
+
 /* A link stays, and what it points to is replaced: its path into buf; path where it is none. Of one that points to nothing the
  * first step is enough for the rename to be beside it. */
 static const char *place_of(const char *path, char buf[PATH_MAX])
@@ -132,7 +154,7 @@ static int run(struct cli *c)
     if (!tree) return report_error(c);
     snprintf(path, sizeof path, "%s%sreport.html", dir, dir[strlen(dir) - 1] == '/' ? "" : "/");
     if (c->out) snprintf(path, sizeof path, "%s", c->out);
-    int code = put_report(c, tree, path);
+    int code = is_of_run(dir, path) ? refuse_of_run(c, path) : put_report(c, tree, path);
     if (!code) code = finish(c, tree, path);
     json_decref(tree);
     return code;

@@ -203,7 +203,32 @@ def test_files_that_are_read():
             check(f"{f} is as it was", (here / f).read_bytes() == bytes_)
             (here / f).write_bytes(bytes_)
         check("nothing was made", not (here / "o.onnx").exists() and not list(here.glob("*.run")), os.listdir(here))
+    predict = ["predict", "n.onnx", "--data", "d.csv", "--ignore", "label", "--force"]
+    given = ["predict", "n.onnx", "--x", "x=x.csv", "--force"]
+    (here / "model.csv").symlink_to("n.onnx")
+    os.link(here / "d.csv", here / "hard.csv")
+    (here / "link.csv").symlink_to("../apart/link")
+    for args, *texts in (([*predict, "-o", "d.csv"], "out: found 'd.csv', which is that of --data"), ([*predict, "-o", "./d.csv"], "that of --data"),
+                         ([*predict, "-o", here / "d.csv"], "that of --data"), ([*predict, "-o", "hard.csv"], "that of --data"), ([*predict, "-o", "link.csv"], "that of --data"),
+                         ([*predict, "-o", "model.csv"], "out: found 'model.csv', which is the model"), ([*given, "-o", "../apart/x.csv"], "that of --x "),
+                         ([*predict[:-1], "--val-data", "v.csv", "-o", "v.csv"], "that of --val-data")):
+        code(" ".join(str(a) for a in args[-4:]), hone(*args, cwd=here), 2, *texts, "it would be damaged")
+        for f, bytes_ in was.items():
+            check(f"predict: {f} is as it was", (here / f).read_bytes() == bytes_)
+            (here / f).write_bytes(bytes_)
+    for name in ("model.csv", "hard.csv", "link.csv"):
+        (here / name).unlink()
+    code("predictions over predictions", hone(*predict, "-o", "p.csv", cwd=here), 0)
+    code("are replaced", hone(*predict, "-o", "p.csv", cwd=here), 0)
     code("a run that is kept", hone(*job, "--events", "e.jsonl", "--keep-run", "-o", "o.onnx", cwd=here), 0)
+    (here / "o.onnx.run" / "none.html").symlink_to("run.json")
+    for name in ("o.onnx.run/run.json", "./o.onnx.run/../o.onnx.run/metrics.csv", "o.onnx.run/none.html"):
+        before = (here / name).read_bytes()
+        code(f"report -o {name}", hone("report", "o.onnx.run", "--force", "-o", name, cwd=here), 2, "which is a file of the run")
+        check("is as it was", (here / name).read_bytes() == before)
+    code("a page", hone("report", "o.onnx.run", cwd=here), 0)
+    code("over a page", hone("report", "./o.onnx.run/", "-o", "o.onnx.run/report.html", cwd=here), 0)
+    (here / "o.onnx.run" / "none.html").unlink()
     code("lines are appended to lines", hone(*job, "--events", "e.jsonl", "-o", "n.onnx", "--keep-run", cwd=here), 0)
     begun = [json.loads(line)["event"] for line in (here / "e.jsonl").read_text().splitlines()].count("start")
     check("both runs' lines", begun == 2, begun)
