@@ -100,6 +100,7 @@ static hone_status open_folder(struct hn_tune *t, int own_study, hone_error *err
     const struct hn_io *io = t->ctx->io;
     int force = hn_param_b(t->params, "force");
     int rc = io->mkdir(io->user, t->dir, 0777);
+    t->made_dir = rc == 0;
     if (rc == -EEXIST) {
         rc = io->rmdir(io->user, t->dir);
         if (rc == 0) rc = io->mkdir(io->user, t->dir, 0777);
@@ -351,6 +352,7 @@ static hone_status tune_model(hone_model *m, hone_data *d, const hone_params *pa
         hn_blas_release(0);
     }
     if (st != HONE_OK) hn_tune_failed(&t, err ? err : &why);
+    if (st != HONE_OK && t.made_dir) t.ctx->io->rmdir(t.ctx->io->user, t.dir); /* if it is empty */
     close_tune(&t);
     if (st != HONE_OK && hn_model_rewind(m, mark, NULL) != HONE_OK)
         hn_log(t.ctx, HONE_LOG_WARNING, "the model could not be put back as it was");

@@ -108,6 +108,7 @@ struct hn_tune {
     struct hn_study *study;
     struct hn_pruning pruning;
     const char *dir, *path; /* run folder or NULL; the study's file */
+    int made_dir;
     const char *monitor;    /* "val_loss" */
     struct hn_device gpu;   /* one for all replicas; backend NULL: each opens a device of its own */
     struct hn_gang *gang;   /* in front of it */

@@ -295,10 +295,16 @@ def test_refused():
     code("a run folder with other things in it", tune(NET, out, *fold, *SPACE, "--run-dir", tmp), 2, "not empty")
     study = tmp / "study.db"
     code("a study of its own", tune(NET, tmp / "own.onnx", *JOB, *SPACE, "--folds", "3", "--trials", "2", "--study", study), 0)
+    out, run = tmp / "none.onnx", tmp / "none.onnx.run"
     code("another space", tune(NET, out, *JOB, "--search", "lr=0.1,0.2", "--folds", "3", "--trials", "2", "--study", study), 2)
     code("other folds", tune(NET, out, *JOB, *SPACE, "--folds", "4", "--trials", "2", "--study", study), 2)
+    code("a study nowhere", tune(NET, out, *JOB, *SPACE, "--folds", "3", "--study", tmp / "nowhere" / "s.db"), 6, "cannot open the study")
     (tmp / "no.db").write_text("this is no study, whatever its name says; it is only some text that is long enough")
     code("not a study", tune(NET, out, *JOB, *SPACE, "--folds", "3", "--study", tmp / "no.db"), 2)
+    check("no empty run folder is left", not run.exists())
+    run.mkdir()
+    code("not a study, beside a folder that was there", tune(NET, out, *JOB, *SPACE, "--folds", "3", "--study", tmp / "no.db"), 2)
+    check("which stays", run.exists())
 
 
 def test_told():
