@@ -47,7 +47,7 @@ static struct option option_of(const hone_param_info *p)
                         : !strcmp(p->type, "float")  ? "X"
                         : !strcmp(p->type, "choice") ? "NAME"
                                                      : "TEXT";
-    const int words = strchr(p->choices, '|') && !strchr(p->choices, ',');
+    const int words = strchr(p->choices, '|') != NULL; /* else an interval, or free */
     return (struct option){ .group = p->group,
                             .name = p->name,
                             .value = value,

@@ -98,6 +98,7 @@ def test_bash():
     for c in COMMANDS:
         check(f"bash: options of {c}", bash_words(path, "hone", c, "--") == options(c), bash_words(path, "hone", c, "--") ^ options(c))
     check("bash: choices", bash_words(path, "hone", "train", "m.onnx", "--optimizer", "") == OPTIMIZERS)
+    check("bash: choices that are signs", bash_words(path, "hone", "train", "--decimal", "") == {".", ","})
     check("bash: choices after =", bash_words(path, "hone", "train", "--optimizer", "=", "ada") == {"adam", "adamw", "adagrad"})
     check("bash: choices of every command", bash_words(path, "hone", "eval", "--progress", "") == {"bar", "plain", "json", "none"})
     check("bash: files are the shell's", not bash_words(path, "hone", "train", "--data", "") and not bash_words(path, "hone", "train", "m"))
