@@ -264,6 +264,10 @@ typedef struct hone_plugin_check_opts {
      * again), or NULL: nothing. The library itself looks at none of it. NULL: that is not checked. */
     const char *(*changed)(void *user);
     void *user;
+    /* Is asked when the plug-in has done its first work, and again when all of that kind is done and
+     * nothing of it is open: what is that was not when it was asked before ("descriptor 5 (t.db)"), or
+     * NULL: nothing. NULL: that is not checked. */
+    const char *(*left)(void *user);
 } hone_plugin_check_opts;
 /* Tries a plug-in out, in contexts of its own: loads and unloads it, computes with its operators, and
  * reads the samples twice, with each of its allocations failing once, in several threads, cut short

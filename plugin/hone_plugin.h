@@ -35,7 +35,9 @@
  *   C++ exception out.
  * - Process. It is the host's. Each call, and loading the file, leaves as they were: handlers and mask
  *   of signals, rounding, traps and denormal numbers of floating-point arithmetic (linked with
- *   -ffast-math a file changes these by being loaded), locale, working directory, umask.
+ *   -ffast-math a file changes these by being loaded), locale, working directory, umask,
+ *   environment, standard output (which may hold the user's table). No descriptor stays open behind
+ *   close.
  * - Memory. host->alloc counts against the host's budget and may fail at any time; use it for what
  *   grows with the data. What is left when close has returned is a leak, which the check reports. */
 #ifndef HONE_PLUGIN_H

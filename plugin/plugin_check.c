@@ -56,9 +56,17 @@ void hn_watched(struct hn_check *c, const char *call)
     if (!strcmp(c->found, c->loading)) c->found[0] = '\0';
 }
 
+void hn_watch_open(struct hn_check *c)
+{
+    if (c->opts.left) (void)c->opts.left(c->opts.user);
+}
+
 void hn_watch_told(struct hn_check *c, const char *key, const char *of)
 {
-    if (!c->opts.changed) return;
+    const char *left = c->opts.left ? c->opts.left(c->opts.user) : NULL;
+    if (!c->opts.changed && !c->opts.left) return;
+    if (left && !c->found[0])
+        (void)snprintf(c->found, sizeof c->found, "%.200s is left open", left);
     hn_check_begin(c, "the process is left as it was", key, of);
     hn_check_end(c, c->found[0] ? c->found : NULL, NULL);
     if (!of) memcpy(c->loading, c->found, sizeof c->loading);
@@ -226,6 +234,7 @@ static void check_load(struct hn_check *c)
     int hit;
     hn_check_begin(c, "load and unload", "file", NULL);
     hone_status st = load_once(c, 0, &hit, &left, &e);
+    hn_watch_open(c);
     if (st == HONE_OK) st = load_once(c, 0, &hit, &left, &e);
     if (st != HONE_OK)
         end_error(c, &e);
@@ -353,6 +362,7 @@ static void check_readings(struct hn_check *c, hone_context *ctx, const char *fi
     size_t left;
     hn_check_begin(c, "read", "file", file);
     read_alone(c, file, 0, &first, &hits, &left);
+    hn_watch_open(c);
     if (first.st != HONE_OK) {
         end_error(c, &first.e);
         return;

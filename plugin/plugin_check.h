@@ -40,5 +40,7 @@ void hn_check_lengths(struct hn_check *c, const struct hn_custom_op *op, const c
 /* call was made: the host is asked what it left changed in the process, and the first answer kept for hn_watch_told, the
  * check that says so. */
 void hn_watched(struct hn_check *c, const char *call);
+/* What is open from here on is so for good; what hn_watch_told finds besides is left behind. */
+void hn_watch_open(struct hn_check *c);
 void hn_watch_told(struct hn_check *c, const char *key, const char *of);
 #endif

@@ -250,6 +250,7 @@ void hn_check_ops(struct hn_check *c, const struct hn_custom_op *op, size_t n)
         (void)snprintf(name, sizeof name, "%s.%s", op->domain, op->type);
         hn_check_lengths(c, op, name,
                          &sets); /* the first, for what it writes astray confuses others */
+        hn_watch_open(c);
         check_gradient(c, op, name, &sets);
         check_float(c, op, name, &sets);
         check_elements(c, op, name);

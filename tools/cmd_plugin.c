@@ -74,12 +74,16 @@ static const char *note_call(void *user)
     return process_watch_look(((struct trial *)user)->watch);
 }
 
+static const char *note_files(void *user)
+{
+    return process_watch_left(((struct trial *)user)->watch);
+}
+
 /* In the child: the result, or the error, as JSON into the pipe. */
 static int child(struct cli *c, int fd, char *step)
 {
     hone_result *r = NULL;
     alarm(LIMIT_SECONDS);
-    dup2(STDERR_FILENO, STDOUT_FILENO); /* what a plug-in prints is no result */
     struct trial trial = { step, process_watch_new() };
     if (!trial.watch) return EXIT_INTERNAL;
     const hone_plugin_check_opts opts = { .size = sizeof opts,
@@ -87,13 +91,14 @@ static int child(struct cli *c, int fd, char *step)
                                           .n_samples = (size_t)(c->n_args - 2),
                                           .step = note_step,
                                           .changed = note_call,
+                                          .left = note_files,
                                           .user = &trial };
     json_t *tree = NULL;
     if (hone_plugin_check(c->ctx, c->args[1], &opts, &r, &c->err) == HONE_OK)
         tree = result_tree(c, r);
     int bad = !tree || json_dumpfd(tree, fd, JSON_COMPACT) != 0;
     json_decref(tree);
-    free(trial.watch);
+    process_watch_free(trial.watch);
     close(fd);
     return bad ? EXIT_INTERNAL : 0;
 }

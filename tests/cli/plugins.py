@@ -341,7 +341,10 @@ ROUGH |= {word: (1, LEFT, f"{what} and leaves it so") for word, what in (
     ("Handler", "open changes the handler of signal 10 (User defined signal 1)"), ("Mask", "open changes the signal mask"), ("Rounding", "open changes the rounding mode"),
     *([("Traps", "open changes the floating-point traps")] if platform.machine() == "x86_64" else []), ("Words", "open changes the locale"),
     ("Folder", "open changes the working directory"), ("Umask", "open changes the umask"), ("During", "read changes the signal mask"),
-    ("After", "close changes the umask"))}
+    ("After", "close changes the umask"), ("Prints", "open changes standard output (by writing 'reading 12 bytes' there)"),
+    ("Variable", "open changes the environment variable ROUGH"), ("Unset", "open changes the environment variable PATH"),
+    ("Output", "open changes where standard output goes"))}
+ROUGH["Descriptor"] = (1, LEFT, "descriptor", "Descriptor.rough) is left open")
 
 
 def test_check():

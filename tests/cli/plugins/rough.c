@@ -3,10 +3,12 @@
  * A reader that keeps to the rules or breaks one of them, as the file it reads begins with: what hone plugin check is for. A
  * row is a byte. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <fenv.h>
 #include <hone_plugin.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -48,6 +50,11 @@ static void change(const hone_reader_file *f)
     if (says(f, "Words")) (void)setlocale(LC_ALL, "C.UTF-8");
     if (says(f, "Folder") && chdir("/") != 0) abort();
     if (says(f, "Umask")) (void)umask(0);
+    if (says(f, "Prints")) printf("reading %d bytes\n", (int)f->n_bytes);
+    if (says(f, "Variable")) (void)setenv("ROUGH", "1", 1);
+    if (says(f, "Unset")) (void)unsetenv("PATH");
+    if (says(f, "Output")) (void)close(1);
+    if (says(f, "Descriptor") && open(f->path, O_RDONLY) < 0) return;
 }
 
 static void close_table(void *handle)
