@@ -16,6 +16,7 @@
  * Every hn_io call counts, also a close or an unlink (a close that fails has closed all the same). Counting is
  * thread-safe. Modes: fail once or from then on (persistent), with any errno; short_writes and short_reads move at most
  * that many bytes a call; interrupt makes every other read, write, open and sync fail once with EINTR first;
+ * wrong_byte is a disk that keeps another byte than it was given;
  * exit_after ends the process by _exit(exit_code) right after that call has been done. */
 #ifndef HN_TEST_FAULT_H
 #define HN_TEST_FAULT_H
@@ -25,6 +26,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct hn_fault_point {
@@ -40,6 +42,9 @@ struct hn_fault {
     struct hn_mem mem;
     struct hn_fault_point mem_fail, io_fail;
     size_t short_writes, short_reads;
+    long
+        wrong_byte; /* of those that are written, counted from 1: the disk keeps another; 0: none */
+    atomic_long bytes;
     int interrupt;
     long exit_after;
     int exit_code;
@@ -125,6 +130,19 @@ static inline int64_t hn_fault_read(void *user, int fd, void *buf, size_t n)
     return rc ? rc : hn_fault_done(f, hn_io_system.read(NULL, fd, buf, n));
 }
 
+static inline int64_t hn_fault_put(struct hn_fault *f, int fd, const void *buf, size_t n)
+{
+    long before = atomic_fetch_add(&f->bytes, (long)n), at = f->wrong_byte - 1 - before;
+    if (f->wrong_byte == 0 || at < 0 || at >= (long)n) return hn_io_system.write(NULL, fd, buf, n);
+    unsigned char *copy = malloc(n);
+    if (!copy) return -ENOMEM;
+    memcpy(copy, buf, n);
+    copy[at] ^= 1;
+    int64_t rc = hn_io_system.write(NULL, fd, copy, n);
+    free(copy);
+    return rc;
+}
+
 /* A write that fails has written half, as on a disk that fills up. */
 static inline int64_t hn_fault_write(void *user, int fd, const void *buf, size_t n)
 {
@@ -133,7 +151,7 @@ static inline int64_t hn_fault_write(void *user, int fd, const void *buf, size_t
     int rc = hn_fault_io(f);
     if (f->short_writes && n > f->short_writes) n = f->short_writes;
     if (rc && n > 1) (void)hn_io_system.write(NULL, fd, buf, n / 2);
-    return rc ? rc : hn_fault_done(f, hn_io_system.write(NULL, fd, buf, n));
+    return rc ? rc : hn_fault_done(f, hn_fault_put(f, fd, buf, n));
 }
 
 static inline int hn_fault_sync(void *user, int fd)

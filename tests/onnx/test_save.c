@@ -628,6 +628,31 @@ START_TEST(every_io_call_may_fail)
 }
 END_TEST
 
+START_TEST(a_byte_that_the_disk_changes_is_noticed)
+{
+    struct hn_fault f;
+    size_t n_old, n_now;
+    make_folder();
+    put_external("m.onnx", 0);
+    hn_fault_init(&f);
+    ck_assert_int_eq(job(&f, 1), HONE_OK);
+    long bytes = atomic_load(&f.bytes);
+    char *old = read_whole(in_folder("out.onnx"), &n_old);
+    ck_assert_int_gt(bytes, (long)n_old); /* the data file as well */
+    for (long k = 1; k <= bytes; k++) {
+        hn_fault_init(&f);
+        f.wrong_byte = k;
+        ck_assert_msg(job(&f, 1) == HONE_E_IO, "byte %ld of %ld", k, bytes);
+        ck_assert_int_eq(hn_fault_leaks(&f), 0);
+        char *now = read_whole(in_folder("out.onnx"), &n_now);
+        ck_assert(n_now == n_old && memcmp(now, old, n_old) == 0);
+        free(now);
+    }
+    free(old);
+    remove_folder();
+}
+END_TEST
+
 START_TEST(existing_files_are_refused)
 {
     make_folder();
@@ -665,4 +690,5 @@ HN_TEST_MAIN("save", hn_mem_init(&test_mem, 0); add_zoo_tests(tc);
              tcase_add_test(tc, edits_of_external_models);
              tcase_add_test(tc, every_allocation_may_fail);
              tcase_add_test(tc, every_io_call_may_fail);
+             tcase_add_test(tc, a_byte_that_the_disk_changes_is_noticed);
              tcase_add_test(tc, existing_files_are_refused);)

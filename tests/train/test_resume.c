@@ -513,6 +513,35 @@ START_TEST(a_folder_in_use_is_refused)
 }
 END_TEST
 
+static int busy(void *user, const char *path)
+{
+    (void)user, (void)path;
+    return -EBUSY;
+}
+
+/* A folder that cannot be removed to see whether it is empty: what lies in it is looked for. */
+START_TEST(a_mount_point_may_be_the_folder)
+{
+    struct kit k;
+    struct hn_io io = hn_io_system;
+    char dir[512], path[700];
+    hone_result *r;
+    io.rmdir = busy;
+    kit_folder("mount", dir);
+    open_run(&k, "ln_f32", dir, PAIRS({ "epochs", "1" }), &io);
+    snprintf(path, sizeof path, "%s/run", dir);
+    ck_assert_int_eq(io.mkdir(NULL, path, 0777), 0);
+    HN_OK(hone_train(k.model, k.data, k.params, NULL, &r, &err), err);
+    hone_result_destroy(r);
+    ck_assert_int_eq(hone_train(k.model, k.data, k.params, NULL, &r, &err), HONE_E_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "not empty"));
+    hn_checkpoint_remove(k.ctx, path); /* its curve alone */
+    ck_assert_int_eq(hone_train(k.model, k.data, k.params, NULL, &r, &err), HONE_E_USAGE);
+    kit_close(&k);
+    remove_run(dir);
+}
+END_TEST
+
 START_TEST(the_default_folder_goes_when_the_model_is_saved)
 {
     struct kit k;
@@ -628,5 +657,6 @@ HN_TEST_MAIN("resume", tcase_add_loop_test(tc, interrupted_runs_end_the_same, 0,
              tcase_add_test(tc, the_model_file_is_not_needed);
              tcase_add_test(tc, no_line_of_metrics_is_lost_or_doubled);
              tcase_add_test(tc, a_folder_in_use_is_refused);
+             tcase_add_test(tc, a_mount_point_may_be_the_folder);
              tcase_add_test(tc, the_default_folder_goes_when_the_model_is_saved);
              tcase_add_loop_test(tc, a_result_that_was_not_put_in_place, 0, 2);)
