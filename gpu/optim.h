@@ -44,7 +44,9 @@ HN_DEVICE real descent(const struct rule *r, int optimizer, real *m, real *v, re
     case ADAGRAD: *v += g * g; return over_root(r->lr * g, *v, 1, r->eps);
     case RMSPROP:
         *v = r->alpha * *v + (1 - r->alpha) * g * g;
-        return over_root(r->lr * g, *v, 1, r->eps);
+        if (!r->has_m) return over_root(r->lr * g, *v, 1, r->eps);
+        *m = r->mu * *m + over_root(g, *v, 1, r->eps);
+        return r->lr * *m;
     case ADAM:
     case ADAMW:
         *m +=
@@ -97,7 +99,8 @@ HN_DEVICE struct rule rule_of(const struct hn_k_slot *s, float lr_mult, float de
     r.beta1 = (real)(1 - s->beta1), r.beta2 = (real)(1 - s->beta2);
     r.eps = (real)s->eps, r.alpha = (real)s->alpha, r.root2 = (real)s->root2;
     r.scale = (real)s->scale, r.l1 = (real)s->l1, r.clip = (real)s->clip;
-    r.optimizer = s->optimizer, r.has_m = s->m != 0;
+    r.has_m = s->m != 0;
+    r.optimizer = s->optimizer == SGD && r.has_m ? MOMENTUM : s->optimizer;
     return r;
 }
 #endif

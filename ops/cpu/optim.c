@@ -78,6 +78,19 @@ static void rmsprop(const struct hn_cpu_optim *o, const struct factors *f)
     }
 }
 
+static void rmsprop_momentum(const struct hn_cpu_optim *o, const struct factors *f)
+{
+    float *restrict w = o->w, *restrict m = o->m, *restrict v = o->v;
+    const float *restrict dw = o->dw;
+    const float b = (float)(1 - o->hyper->alpha);
+    for (size_t i = 0; i < o->n; i++) {
+        float g = hn_fma(f->decay, w[i], gradient(f, dw[i], w[i], 0));
+        v[i] = hn_fma(f->a, v[i], b * g * g);
+        m[i] = hn_fma(f->mu, m[i], g / (__builtin_sqrtf(v[i]) + f->eps));
+        w[i] -= f->lr * m[i];
+    }
+}
+
 /* adamw: w is decayed first; adam: decay goes into the gradient. */
 static inline void adam_loop(const struct hn_cpu_optim *o, const struct factors *f, int decoupled,
                              int plain)
@@ -108,6 +121,7 @@ void HN_ISA_NAME(hn_cpu_optim)(const struct hn_cpu_optim *o)
     const struct factors f = factors_of(o);
     const int plain = o->scale == 1 && f.l1 == 0;
     switch (o->hyper->optimizer) {
+    case HN_SGD:
     case HN_MOMENTUM:
     case HN_NESTEROV:
         if (o->m)
@@ -116,10 +130,15 @@ void HN_ISA_NAME(hn_cpu_optim)(const struct hn_cpu_optim *o)
             sgd(o, &f, plain);
         break;
     case HN_ADAGRAD: adagrad(o, &f); break;
-    case HN_RMSPROP: rmsprop(o, &f); break;
+    case HN_RMSPROP:
+        if (o->m)
+            rmsprop_momentum(o, &f);
+        else
+            rmsprop(o, &f);
+        break;
     case HN_ADAM: adam(o, &f, 0, plain); break;
     case HN_ADAMW: adam(o, &f, 1, plain); break;
-    default: sgd(o, &f, plain);
+    case HN_OPTIMIZERS: break;
     }
 }
 

@@ -519,7 +519,7 @@ struct hn_optim_call {
     int64_t t;
 };
 void hn_optim_reference(const struct hn_optim_call *c);
-/* How many state slabs an optimizer needs: bit 0 M, bit 1 V. Adagrad and RMSprop keep their square sum in V; momentum kinds and Adam use M. */
+/* How many state slabs an optimizer needs: bit 0 M, bit 1 V. Adagrad and RMSprop keep their square sum in V, Adam both; SGD, its kinds and RMSprop have M where momentum is not 0. */
 uint32_t hn_optim_slabs(enum hn_optimizer o, double momentum);
 
 /* ---- backend ------------------------------------------------------------------------------------------------- */

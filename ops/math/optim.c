@@ -3,10 +3,9 @@
  * One optimizer step over a whole slab, in double: PyTorch's formulas. For every trained element
  *     g = dw * inv_accumulate + l1 * sign(w), times min(1, clip_norm / (|g| + 1e-6)) with |g| over all trained elements,
  *     g = g + wd * w (all but adamw, which instead starts with w = w - lr * wd * w)
- *     sgd        w -= lr g                      momentum   m = mu m + g;  w -= lr m
- *     nesterov   m = mu m + g;  w -= lr (g + mu m)
+ *     sgd, momentum   m = mu m + g;  w -= lr m          nesterov   m = mu m + g;  w -= lr (g + mu m)
  *     adagrad    v = v + g^2;                   w -= lr g / (sqrt v + eps)
- *     rmsprop    v = alpha v + (1 - alpha) g^2; w -= lr g / (sqrt v + eps)
+ *     rmsprop    v = alpha v + (1 - alpha) g^2; m = mu m + g / (sqrt v + eps);  w -= lr m
  *     adam(w)    m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
  *                w -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  * lr and wd are multiplied by the parameter's lr_mult and decay_mult. dw is not changed; padding between parameters,
@@ -16,14 +15,15 @@
 
 uint32_t hn_optim_slabs(enum hn_optimizer o, double momentum)
 {
+    const uint32_t m = momentum != 0 ? 1u : 0u;
     switch (o) {
+    case HN_SGD:
     case HN_MOMENTUM:
-    case HN_NESTEROV: return momentum != 0 ? 1u : 0u;
-    case HN_ADAGRAD:
-    case HN_RMSPROP: return 2u;
+    case HN_NESTEROV: return m;
+    case HN_ADAGRAD: return 2u;
+    case HN_RMSPROP: return 2u | m;
     case HN_ADAM:
     case HN_ADAMW: return 3u;
-    case HN_SGD:
     case HN_OPTIMIZERS: break;
     }
     return 0;
@@ -58,21 +58,23 @@ static double descent(const struct hn_optim_call *c, const struct rule *r, size_
     const struct hn_hyper *h = c->hyper;
     double *m = c->m ? &c->m[i] : NULL, *v = c->v ? &c->v[i] : NULL;
     switch (h->optimizer) {
+    case HN_SGD:
     case HN_MOMENTUM:
     case HN_NESTEROV:
         if (!m) break;
         *m = h->momentum * *m + g;
-        return r->lr * (h->optimizer == HN_MOMENTUM ? *m : g + h->momentum * *m);
+        return r->lr * (h->optimizer == HN_NESTEROV ? g + h->momentum * *m : *m);
     case HN_ADAGRAD: *v += g * g; return r->lr * g / (sqrt(*v) + h->eps);
     case HN_RMSPROP:
         *v = h->alpha * *v + (1 - h->alpha) * g * g;
-        return r->lr * g / (sqrt(*v) + h->eps);
+        if (!m) return r->lr * g / (sqrt(*v) + h->eps);
+        *m = h->momentum * *m + g / (sqrt(*v) + h->eps);
+        return r->lr * *m;
     case HN_ADAM:
     case HN_ADAMW:
         *m += (1 - h->beta1) * (g - *m);
         *v = h->beta2 * *v + (1 - h->beta2) * g * g;
         return r->step * *m / (sqrt(*v) / r->root2 + h->eps);
-    case HN_SGD:
     case HN_OPTIMIZERS: break;
     }
     return r->lr * g;

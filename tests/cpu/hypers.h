@@ -7,7 +7,7 @@
 
 #include "ops/math/op.h"
 
-enum { HYPERS_CLIPPED = 7 /* only clips */, HYPERS = 10 };
+enum { HYPERS_CLIPPED = 7 /* only clips */, HYPERS = 12 };
 static const struct hn_hyper hypers[HYPERS] = {
     { .optimizer = HN_SGD, .accumulate = 1, .dropout = -1, .weight_decay = 0.01, .l1 = 0.001 },
     { .optimizer = HN_ADAM,
@@ -41,5 +41,13 @@ static const struct hn_hyper hypers[HYPERS] = {
       .dropout = -1,
       .clip_norm = 1 },
     { .optimizer = HN_RMSPROP, .alpha = 0.9, .eps = 1e-6, .accumulate = 2, .dropout = 0 },
+    { .optimizer = HN_SGD, .momentum = 0.9, .accumulate = 1, .dropout = -1, .weight_decay = 0.01 },
+    { .optimizer = HN_RMSPROP,
+      .momentum = 0.7,
+      .alpha = 0.9,
+      .eps = 1e-6,
+      .accumulate = 1,
+      .dropout = -1,
+      .ema = 0.5 },
 };
 #endif

@@ -25,6 +25,8 @@ CASES = [  # name, optimizer, hyper-parameters
     ("sgd, clip", "SGD", dict(clip=0.5)),
     ("sgd, clip that does nothing", "SGD", dict(clip=50.0)),
     ("sgd, all", "SGD", dict(wd=0.1, l1=0.05, clip=1.5)),
+    ("sgd, momentum", "SGD", dict(momentum=0.9)),
+    ("sgd, momentum, all", "SGD", dict(momentum=0.6, wd=0.1, l1=0.05, clip=1.5)),
     ("momentum", "MOMENTUM", dict(momentum=0.9)),
     ("momentum, decay, clip", "MOMENTUM", dict(momentum=0.8, wd=0.02, clip=2.0)),
     ("momentum 0", "MOMENTUM", dict(momentum=0.0)),
@@ -34,6 +36,8 @@ CASES = [  # name, optimizer, hyper-parameters
     ("adagrad, decay, large eps", "ADAGRAD", dict(eps=0.1, wd=0.1)),
     ("rmsprop", "RMSPROP", dict(alpha=0.99, eps=1e-8)),
     ("rmsprop, decay, clip", "RMSPROP", dict(alpha=0.9, eps=1e-3, wd=0.1, clip=1.0)),
+    ("rmsprop, momentum", "RMSPROP", dict(alpha=0.99, eps=1e-8, momentum=0.9)),
+    ("rmsprop, momentum, decay, l1, clip", "RMSPROP", dict(alpha=0.9, eps=1e-3, momentum=0.5, wd=0.1, l1=0.02, clip=1.0)),
     ("adam", "ADAM", dict(beta1=0.9, beta2=0.999, eps=1e-8)),
     ("adam, decay", "ADAM", dict(beta1=0.8, beta2=0.99, eps=1e-3, wd=0.1)),
     ("adam, all", "ADAM", dict(beta1=0.9, beta2=0.999, eps=1e-8, wd=0.01, l1=0.05, clip=1.0)),
@@ -58,7 +62,7 @@ def make(name, params, h):
     if name == "ADAGRAD":
         return torch.optim.Adagrad(groups, lr=LR, eps=h["eps"])
     if name == "RMSPROP":
-        return torch.optim.RMSprop(groups, lr=LR, alpha=h["alpha"], eps=h["eps"])
+        return torch.optim.RMSprop(groups, lr=LR, alpha=h["alpha"], eps=h["eps"], momentum=h.get("momentum", 0.0))
     cls = torch.optim.Adam if name == "ADAM" else torch.optim.AdamW
     return cls(groups, lr=LR, betas=(h["beta1"], h["beta2"]), eps=h["eps"])
 

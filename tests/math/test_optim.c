@@ -107,10 +107,12 @@ END_TEST
 
 START_TEST(state_slabs)
 {
-    static const uint32_t want[HN_OPTIMIZERS] = { 0, 1, 1, 2, 2, 3, 3 };
+    static const uint32_t want[HN_OPTIMIZERS] = { 1, 1, 1, 2, 3, 3, 3 };
     for (int o = 0; o < HN_OPTIMIZERS; o++)
         ck_assert_uint_eq(hn_optim_slabs((enum hn_optimizer)o, 0.9), want[o]);
+    ck_assert_uint_eq(hn_optim_slabs(HN_SGD, 0), 0);
     ck_assert_uint_eq(hn_optim_slabs(HN_MOMENTUM, 0), 0);
+    ck_assert_uint_eq(hn_optim_slabs(HN_RMSPROP, 0), 2);
     ck_assert_uint_eq(hn_optim_slabs(HN_ADAM, 0), 3);
 }
 END_TEST
