@@ -50,7 +50,8 @@ HN_DEVICE void leave(const struct copy *c, const real *v, int64_t row, int64_t c
         *(uint64_t *)to = low | (uint64_t)high << 32;
 }
 
-/* Where a channel's mean and variance go, and what the variance is multiplied by for the running one. */
+/* Where a channel's mean and variance go, and what the variance is multiplied by for the running one; 0: one value says nothing of
+ * it. */
 struct statistics_at {
     double *mean, *inv, *stats, bessel;
     const real *before_m, *before_v;
@@ -63,21 +64,21 @@ HN_DEVICE struct statistics_at statistics_at(const struct hn_k_norm *a, int64_t 
     s.stats = a->copied ? 0 : hn_double_at(&a->env, a->stats, z);
     s.before_m = hn_at(&a->env, a->mean, z), s.before_v = hn_at(&a->env, a->var, z);
     s.after_m = hn_at(&a->env, a->mean_out, z), s.after_v = hn_at(&a->env, a->var_out, z);
-    s.bessel = !a->population && n > 1 ? (double)n / (double)(n - 1) : 1;
+    s.bessel = a->population ? 1 : n > 1 ? (double)n / (double)(n - 1) : 0;
     return s;
 }
 HN_DEVICE void keep_there(const struct hn_k_norm *a, const struct statistics_at *s, int64_t ch,
                           double mean, double var, double inv)
 {
-    const double k = a->momentum;
+    const double k = a->momentum,
+                 of_all = s->bessel > 0 || !s->before_v ? var * s->bessel : (double)s->before_v[ch];
     if (s->mean) s->mean[ch] = mean;
     if (s->inv) s->inv[ch] = inv;
-    if (s->stats) s->stats[ch] = mean, s->stats[a->channels + ch] = var * s->bessel;
+    if (s->stats) s->stats[ch] = mean, s->stats[a->channels + ch] = of_all;
     if (s->after_m)
         s->after_m[ch] = (real)(a->batch ? k * (double)s->before_m[ch] + (1 - k) * mean : mean);
     if (s->after_v)
-        s->after_v[ch] =
-            (real)(a->batch ? k * (double)s->before_v[ch] + (1 - k) * var * s->bessel : var);
+        s->after_v[ch] = (real)(a->batch ? k * (double)s->before_v[ch] + (1 - k) * of_all : var);
 }
 HN_DEVICE void keep_statistics(const struct hn_k_norm *a, int64_t z, int64_t ch, int64_t n,
                                double mean, double var, double inv)

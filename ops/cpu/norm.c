@@ -184,7 +184,8 @@ static void running_after(const struct hn_cpu_call *k, float *to_mean, float *to
     struct layout l = layout_of(c);
     struct stats s = { 0 };
     double n = (double)k->total * (double)(c->rows ? l.n / c->rows : 0) * (double)l.inner;
-    double correct = a->population || n < 2 ? 1 : n / (n - 1);
+    const int one = !a->population && n < 2; /* says nothing of the variance */
+    double correct = a->population || one ? 1 : n / (n - 1);
     if (c->save[0]) s = stats_of(c->save[0], l.channels);
     for (int64_t i = 0; i < l.channels; i++) {
         double m = (double)mean[i], v = (double)var[i];
@@ -192,7 +193,8 @@ static void running_after(const struct hn_cpu_call *k, float *to_mean, float *to
             to_mean[i] = (float)(s.mean ? a->momentum * m + (1 - a->momentum) * s.mean[i] : m);
         if (to_var)
             to_var[i] =
-                (float)(s.mean ? a->momentum * v + (1 - a->momentum) * s.var[i] * correct : v);
+                (float)(s.mean && !one ? a->momentum * v + (1 - a->momentum) * s.var[i] * correct
+                                       : v);
     }
 }
 

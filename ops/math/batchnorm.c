@@ -75,14 +75,16 @@ static void moments(const struct sizes *s, const double *x, int64_t ch, double *
     *var = s->count > 0 ? squares / (double)s->count : 0;
 }
 
-/* Where the running values of a channel would be after this batch. */
+/* Where the running values of a channel would be after this batch. One value says nothing of the variance of those it was
+ * drawn from. */
 static void running_after(const struct hn_call *c, int64_t count, int64_t ch, double mean[1],
                           double var[1])
 {
     const struct hn_batchnorm *b = c->op->attrs;
-    double bessel = !b->population && count > 1 ? (double)count / (double)(count - 1) : 1;
+    const double before = hn_ptr(c->x, 4)[ch];
     *mean = b->momentum * hn_ptr(c->x, 3)[ch] + (1 - b->momentum) * *mean;
-    *var = b->momentum * hn_ptr(c->x, 4)[ch] + (1 - b->momentum) * *var * bessel;
+    if (!b->population) *var = count > 1 ? *var * (double)count / (double)(count - 1) : before;
+    *var = b->momentum * before + (1 - b->momentum) * *var;
 }
 
 static void batchnorm_forward(const struct hn_call *c)

@@ -202,6 +202,11 @@ static hone_status read_target(const hone_params *p, int has_val, struct hn_trai
     HN_TRY(full_name("target-metric", name, o->target, err));
     if (!has_val && strncmp(o->target, "val_", 4) == 0)
         return no_validation("target-metric", o->target, err);
+    if (strstr(o->target, "_loss") && strcmp(hn_param_s(p, "scale-target"), "none") != 0)
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, "target-metric",
+                               "%s of scaled targets is in units of their own", o->target),
+                       "rmse, mae and r2 are in the targets' own");
     o->fit.target = o->target;
     o->fit.stop.has_target = 1;
     o->fit.stop.target_maximize = hn_metric_direction(o->target);
@@ -225,6 +230,28 @@ static hone_status check_required(const hone_params *p, const struct hn_session 
             err,
             hn_fail(err, HONE_E_USAGE, "require", "%s needs %s data: found none", name, rows[role]),
             "%s", ways[role]);
+    }
+    return HONE_OK;
+}
+
+/* A value a channel: the batch statistics are that value and 0, and nothing but the bias comes out. */
+static hone_status check_batch(const hone_params *p, const struct hn_session *s, hone_error *err)
+{
+    const int64_t batch = hn_param_i(p, "batch-size"),
+                  rows = batch < s->rows[HONE_TRAIN].n ? batch : s->rows[HONE_TRAIN].n;
+    for (int32_t i = 0; i < s->prog->n_ops; i++) {
+        const struct hn_op *op = &s->prog->ops[i];
+        if (op->row != &hn_op_batchnorm || ((const struct hn_batchnorm *)op->attrs)->mode == 1)
+            continue;
+        const struct hn_dim x = hn_shape_count(&s->prog->values[op->in[0]].shape),
+                            c = hn_shape_count(&s->prog->values[op->in[1]].shape);
+        if (rows * x.per_row + x.fixed > c.fixed) continue;
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, op->name,
+                               "BatchNormalization of batches of one row has one value a channel, "
+                               "wanted two or more"),
+                       rows == batch ? "--batch-size 2 or more, or --batchnorm freeze"
+                                     : "more rows to train on, or --batchnorm freeze");
     }
     return HONE_OK;
 }
@@ -271,7 +298,7 @@ hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
     read_member(p, s, o);
     if (s->rows[HONE_TRAIN].n < 1)
         return hn_fail(err, HONE_E_DATA, "data", "found no rows to train on, wanted at least one");
-    return HONE_OK;
+    return check_batch(p, s, err);
 }
 
 static hone_status check_name(const char *option, const char *name,

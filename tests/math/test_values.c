@@ -226,7 +226,7 @@ START_TEST(batchnorm_of_one_row)
         o.call.update_state = 1;
         o.op.row->forward(&o.call);
         if (i == 0) ck_assert_double_eq(o.x[3][0], 3.5); /* 0.5 * 3 + 0.5 * 4 */
-        if (i == 0) ck_assert_double_eq(o.x[4][0], 2); /* 0.5 * 4 + 0.5 * 0: factor N/(N-1) is 1 */
+        if (i == 0) ck_assert_double_eq(o.x[4][0], 4);   /* one value says nothing of it */
         if (i == 1)
             ck_assert_double_eq(o.x[4][0], 0.75 * 4 + 0.25 * 4); /* variance of 4 and 8 is 4 */
         if (i == 2) ck_assert_double_eq(o.x[3][0], 3);           /* frozen: nothing moves */
