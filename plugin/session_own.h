@@ -35,6 +35,8 @@ hone_status hn_session_load(struct hn_session *s, struct hn_replica *r, hone_err
 /* targets.c: which outputs learn, with which loss, from which arrays; fills in s->targets, own->specs and labels. */
 int hn_session_says(const struct hn_own *own); /* are its notes for people? */
 hone_status hn_session_targets(struct hn_session *s, hone_error *err);
+/* Which loss each target was trained with, for --loss auto of those that come (metadata hone.loss). */
+hone_status hn_session_leave_losses(struct hn_session *s, hone_error *err);
 /* The target array of role and target: labels, scaled or as opened; NULL when the role has none. */
 const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int target);
 

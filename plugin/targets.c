@@ -2,10 +2,13 @@
  *
  * Targets of a session: which outputs learn, with which loss, from which arrays. --loss auto: a Softmax or LogSoftmax tail
  * or integer labels with several outputs mean cross-entropy; a Sigmoid tail, or two classes on one output, binary
- * cross-entropy; else the mean squared error. Class labels become class numbers in the model's own order where it has one. */
+ * cross-entropy; else the mean squared error. Before all that, auto is the loss that an earlier training has left in the file
+ * (metadata hone.loss), where that could take these targets. Class labels become class numbers in the model's own order where
+ * it has one. */
 #include "ops/base/status.h"
 #include "plugin/session_own.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const kind_names[] = { "ce", "bce", "nll", "mse", "mae", "huber" };
@@ -156,6 +159,73 @@ static enum hn_loss_kind choose_kind(const struct hn_session *s, const struct hn
     if (hn_session_has_places(s, info, y) && whole_numbers(y, &different)) return HN_LOSS_CE;
     if (is_text(y) || (whole && info->per_row == 1 && different == 2)) return HN_LOSS_BCE;
     return HN_LOSS_MSE;
+}
+
+static int within_0_and_1(const struct hn_array *y)
+{
+    for (int64_t i = 0; i < y->rows * y->per_row; i++) {
+        const double v = hn_array_at(y, i / y->per_row, i % y->per_row);
+        if (!(v >= 0 && v <= 1)) return 0;
+    }
+    return 1;
+}
+
+static int could_take(const struct hn_session *s, enum hn_loss_kind kind,
+                      const struct hn_output_info *info, const struct hn_array *y)
+{
+    int different;
+    const int each = y->per_row == info->per_row ||
+                     (info->tail == HN_TAIL_EACH && 2 * y->per_row == info->per_row);
+    switch (kind) {
+    case HN_LOSS_CE:
+    case HN_LOSS_NLL:
+        if (info->classes < 2) return 0;
+        if (y->per_row * info->classes == info->per_row || hn_session_has_places(s, info, y))
+            return is_text(y) || whole_numbers(y, &different);
+        return !is_text(y) && y->per_row == info->per_row;
+    case HN_LOSS_BCE:
+        return choose_kind(s, info, y) == HN_LOSS_BCE || (!is_text(y) && each && within_0_and_1(y));
+    default: return !is_text(y) && each;
+    }
+}
+
+/* The loss that an earlier training has left for this output; -1: none. */
+static int recorded_loss(const hone_model *m, const char *output)
+{
+    const char *line = hn_model_metadata(m, "hone.loss");
+    struct asked a;
+    while (line && *line) {
+        char text[512];
+        const size_t n = strcspn(line, "\n");
+        snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : 0), line);
+        if (parse_loss(text, &a, NULL) == HONE_OK && a.output && strlen(output) == a.n_output &&
+            memcmp(output, a.output, a.n_output) == 0)
+            return a.kind;
+        line += n + (line[n] == '\n');
+    }
+    return -1;
+}
+
+/* --loss auto */
+static enum hn_loss_kind auto_kind(const struct hn_session *s, const char *output,
+                                   const struct hn_output_info *info, const struct hn_array *y)
+{
+    const int left = recorded_loss(s->model, output);
+    return left >= 0 && could_take(s, (enum hn_loss_kind)left, info, y) ? (enum hn_loss_kind)left
+                                                                        : choose_kind(s, info, y);
+}
+
+hone_status hn_session_leave_losses(struct hn_session *s, hone_error *err)
+{
+    struct hn_buffer b;
+    hone_status st = HONE_OK;
+    hn_buffer_init(&b, &s->ctx->mem);
+    for (int t = 0; t < s->n_targets && st == HONE_OK; t++)
+        st = hn_sink_printf(&b.sink, err, "%s%s=%s", t ? "\n" : "", s->targets[t].output_name,
+                            kind_names[s->targets[t].loss]);
+    if (st == HONE_OK) st = hn_model_set_metadata(s->model, "hone.loss", b.p, err);
+    hn_buffer_free(&b);
+    return st;
 }
 
 int hn_session_says(const struct hn_own *own)
@@ -334,7 +404,8 @@ static hone_status one_target(struct hn_session *s, int t, const struct asked *a
                                "no target data were given for this output"),
                        "--target COLUMN, or --y FILE");
     const struct hn_array *y = &own->data->role[HONE_TRAIN].y[i].a;
-    target->loss = a->kind >= 0 ? (enum hn_loss_kind)a->kind : choose_kind(s, &info, y);
+    target->loss =
+        a->kind >= 0 ? (enum hn_loss_kind)a->kind : auto_kind(s, target->output_name, &info, y);
     target->tail = info.tail;
     target->weight = a->weight;
     HN_TRY(fit_target(s, t, &info, y, err));

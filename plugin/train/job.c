@@ -271,26 +271,28 @@ static const char *another_start(const struct hn_job *j)
                                                                       : NULL;
 }
 
-static void say_when_worse(const struct hn_job *j)
+void hn_job_say_when_worse(const struct hn_job *j)
 {
     const struct hn_fit *f = j->fit;
-    const struct hn_epoch came = { .train = f->before[HONE_TRAIN], .val = f->before[HONE_VAL] };
+    const struct hn_epoch came = { .train = f->before[HONE_TRAIN], .val = f->before[HONE_VAL] },
+                          made = { .train = j->after[HONE_TRAIN], .val = j->after[HONE_VAL] };
     const char *start = another_start(j);
-    double was;
-    if (!f->opts.monitor || !f->opts.save_best || f->stop.best_epoch < 0) return;
-    if (!start || !hn_epoch_value(&came, f->opts.monitor, &was)) return;
-    int more = hn_metric_direction(strchr(f->opts.monitor, '_') + 1) > 0;
-    if (!(more ? f->stop.best < was : f->stop.best > was)) return;
+    double was, is;
+    if (!f->opts.stop.epochs || !f->opts.monitor || !f->opts.save_best || f->stop.best_epoch < 0)
+        return;
+    if (!start || !hn_epoch_value(&came, f->opts.monitor, &was) ||
+        !hn_epoch_value(&made, f->opts.monitor, &is))
+        return;
+    if (!(hn_metric_direction(f->opts.monitor) ? is < was : is > was)) return;
     hn_log(j->ctx, HONE_LOG_WARNING,
            "%s it did not become as good as the model that came: %s %.6g, before %.6g", start,
-           f->opts.monitor, f->stop.best, was);
+           f->opts.monitor, is, was);
 }
 
 static void say_how_it_ended(const struct hn_job *j)
 {
     const struct hn_fit *f = j->fit;
     if (!f->opts.stop.epochs) return; /* it was not trained */
-    say_when_worse(j);
     if (f->averager && !f->averaged && f->reason != HN_STOP_INTERRUPTED)
         hn_log(j->ctx, HONE_LOG_WARNING,
                "training ended in epoch %lld, before --swa-start: nothing was averaged",

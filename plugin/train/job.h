@@ -48,6 +48,8 @@ void hn_job_say_left(hone_context *ctx, const struct hn_program *prog);
 hone_status hn_job_run(struct hn_job *j, hone_error *err);
 /* The resulting weights, statistics and provenance go into the model; figures of the result. */
 hone_status hn_job_finish(struct hn_job *j, hone_error *err);
+/* A warning where the model that came could not be among the candidates and was better than what became of it. */
+void hn_job_say_when_worse(const struct hn_job *j);
 
 /* untrained.c: --epochs 0 without data, and the refusal where some are needed. */
 hone_status hn_train_nothing(hone_model *m, const hone_params *p, hone_result **out,

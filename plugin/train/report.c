@@ -5,6 +5,7 @@
 #include "ops/base/status.h"
 #include "plugin/hidden.h"
 #include "plugin/model.h"
+#include "plugin/session_own.h"
 #include "plugin/train/job.h"
 #include <math.h>
 #include <string.h>
@@ -207,6 +208,7 @@ static void put_requirements(hone_result *r, const struct hn_job *j)
 hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err)
 {
     const char *path = hn_param_s(j->params, "out");
+    hn_job_say_when_worse(j);
     HN_TRY(hn_worth_measure(j, err));
     HN_TRY(hn_result_create(j->ctx, "hone.train/1", out, err));
     hone_result *r = *out;
@@ -352,6 +354,7 @@ hone_status hn_job_metadata(const struct hn_job *j, hone_error *err)
     HN_TRY(hn_model_set_metadata(m, "hone.data", hn_hash_text(hash, text), err));
     HN_TRY(hn_model_set_metadata(m, "hone.seed", hn_param_s(j->params, "seed"), err));
     HN_TRY(hn_report_edits(m, j->params, err));
+    HN_TRY(hn_session_leave_losses(j->s, err));
     HN_TRY(set_json(j, "hone.hyperparameters", json_settings, err));
     return set_json(j, "hone.training", json_run, err);
 }
