@@ -307,6 +307,21 @@ def test_refused():
     check("which stays", run.exists())
 
 
+def test_draws():
+    """Trials of equal settings draw random numbers of their own, the same ones each time; what the pages say of that."""
+    job = [*JOB, "--folds", "3", "--search", "lr=0.001,0.002", "--search", "batch_size=32,64", "--sampler", "manual", "--setting", "lr=0.001"]
+    runs = []
+    for i in (0, 1):  # the setting leaves the batch size at 32: trial 1 is trained by the same settings as trial 0
+        r = tune(NET, tmp / f"draws{i}.onnx", *job)
+        code("equal settings twice", r, 0)
+        runs.append(r.json["trials"])
+    (a, b), again = runs[0], runs[1]
+    check("the settings are equal", a["params"] == {"lr": 0.001, "batch_size": 32} and b["params"] == {"lr": 0.001}, (a["params"], b["params"]))
+    check("the values are not", all(x["value"] != y["value"] for x, y in zip(a["folds"], b["folds"])), (a["folds"], b["folds"]))
+    check("and are the same each time", [t["value"] for t in (a, b)] == [t["value"] for t in again])
+    check("said in the help", "equal settings get different values" in " ".join(hone("tune", "--help").out.split()))
+
+
 def test_told():
     """The loss is said at the beginning; what did not go as it was asked at the end."""
     r = hone("tune", NET, *JOB, *SPACE, "--folds", "3", "--trials", "3", "--progress", "plain", "-o", tmp / "loss.onnx")
@@ -324,6 +339,7 @@ def test_told():
 make_data()
 test_implied()
 test_idle()
+test_draws()
 test_told()
 test_search()
 test_not_beaten()
