@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Opening a study: the settings it was made with are in its table "meta"; who opens it again must mean the same search. */
+#include "ops/base/io.h"
 #include "ops/base/json.h"
+#include "plugin/tune/made_of.h"
 #include "plugin/tune/study_own.h"
 #include <math.h>
 #include <string.h>
@@ -153,6 +155,35 @@ static hone_status match_pruner(struct hn_study *s, int keep, hone_error *err)
     return HONE_OK;
 }
 
+/* Another model, other data or settings: which, where the study says what it was made of. */
+static hone_status made_else(struct hn_study *s, const char *print, hone_error *err)
+{
+    const char *theirs, *ours = s->opts.made_of, *wanted = s->opts.fingerprint;
+    struct hn_buffer what;
+    HN_TRY(get(s, "made_of", &theirs, err));
+    hn_buffer_init(&what, &s->ctx->mem);
+    hone_status st = theirs && ours ? hn_made_differs(theirs, ours, &what, err) : HONE_OK;
+    if (st == HONE_OK && what.n)
+        st = hn_hint(err,
+                     hn_fail(err, HONE_E_USAGE, s->opts.path,
+                             "the study was made with something else: %.300s", what.p),
+                     "use another study file, or the settings this one was made with");
+    else if (st == HONE_OK)
+        st = differs(s, "model, data or fixed setting", print[0] ? print : "none",
+                     wanted[0] ? wanted : "none", err);
+    hn_buffer_free(&what);
+    return st;
+}
+
+/* A study from before it was kept is given it now. */
+static hone_status keep_made_of(struct hn_study *s, hone_error *err)
+{
+    const char *text;
+    if (!s->opts.made_of || s->opts.read_only) return HONE_OK;
+    HN_TRY(get(s, "made_of", &text, err));
+    return text ? HONE_OK : put(s, "made_of", s->opts.made_of, err);
+}
+
 static const char *const directions[] = { "minimize", "maximize", NULL };
 
 static hone_status match_settings(struct hn_study *s, hone_error *err)
@@ -172,9 +203,8 @@ static hone_status match_settings(struct hn_study *s, hone_error *err)
     HN_TRY(match_pruner(s, (keep & HN_KEEP_PRUNER) != 0, err));
     HN_TRY(get(s, "fingerprint", &print, err));
     if (!print) return damaged(s, "fingerprint", err);
-    if (o->fingerprint && strcmp(print, o->fingerprint) != 0)
-        return differs(s, "model, data or fixed setting", print[0] ? print : "none",
-                       o->fingerprint[0] ? o->fingerprint : "none", err);
+    if (o->fingerprint && strcmp(print, o->fingerprint) != 0) return made_else(s, print, err);
+    HN_TRY(keep_made_of(s, err));
     o->sampler.kind = (enum hn_sampler_kind)kind;
     o->sampler.acquisition = (enum hn_acquisition)acquisition;
     o->sampler.startup = (int)startup;

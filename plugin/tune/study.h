@@ -64,6 +64,8 @@ struct hn_study_opts {
     const char *
         fingerprint; /* of everything else that values depend on (model, data, fixed settings): a study with another
                                 one is refused. "" for ask and tell; NULL: not compared */
+    const char *
+        made_of; /* of the fingerprint by name (made_of.h), so that a refusal says what differs; NULL: not known */
     int read_only; /* space NULL: nothing is changed or made, and it need not be writable */
     unsigned
         keep; /* HN_KEEP_… bits: take this setting from an existing study whatever is said above */

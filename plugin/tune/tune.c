@@ -238,6 +238,7 @@ static hone_status open_study(struct hn_tune *t, hone_error *err)
     HN_TRY(hn_study_opts_of_params(t->params, &o, err));
     HN_TRY(hn_sampler_check(&t->space, &o.sampler, err));
     read_limit(t, &o);
+    HN_TRY(hn_made_of(t, &o.made_of, err));
     o.fingerprint = fingerprint;
     o.maximize = t->maximize;
     o.lag = (int)hn_param_i(t->params, "lag");

@@ -145,6 +145,8 @@ hone_status hn_draw_folds(struct hn_tune *t, const struct hn_session *s, const s
                           struct hn_folds *f, hone_error *err);
 void hn_judging_free(struct hn_judging *j);
 /* XXH3 of all that a trial's value depends on but its settings, as text. */
+/* made_of.c: the same by name, as lines for hn_made_differs, in the arena. */
+hone_status hn_made_of(struct hn_tune *t, const char **out, hone_error *err);
 hone_status hn_judging_fingerprint(struct hn_tune *t, char text[33], hone_error *err);
 int hn_tune_better(const struct hn_tune *t, double a, double b);
 /* The figures of a model over given rows, as the imported one's were found; what fills missing cells is that of the rows it

@@ -299,6 +299,27 @@ def test_refused():
     code("another space", tune(NET, out, *JOB, "--search", "lr=0.1,0.2", "--folds", "3", "--trials", "2", "--study", study), 2)
     code("other folds", tune(NET, out, *JOB, *SPACE, "--folds", "4", "--trials", "2", "--study", study), 2)
     code("a study nowhere", tune(NET, out, *JOB, *SPACE, "--folds", "3", "--study", tmp / "nowhere" / "s.db"), 6, "cannot open the study")
+    more, wide = tmp / "more.csv", tmp / "wide.onnx"
+    more.write_text(DATA.read_text() + DATA.read_text().splitlines()[-1] + "\n")
+    code("a wider model", hone("new", "4-20-3 relu softmax", "-o", wide), 0)
+    job = [*JOB, *SPACE, "--folds", "3", "--trials", "2", "--study", study]
+    for what, model, args, text in [
+            ("other folds", NET, ["--folds", "5"], "folds 3, now 5"),
+            ("other epochs", NET, ["--epochs", "7"], "epochs 6, now 7"),
+            ("another scaling", NET, ["--scale", "minmax"], "scale standard, now minmax"),
+            ("one more setting", NET, ["--weight-decay", "0.1"], "weight-decay none, now 0.1"),
+            ("two", NET, ["--epochs", "7", "--stratified"], "epochs 6, now 7; stratified false, now true"),
+            ("other data", NET, ["--data", more], "the data"),
+            ("another model", wide, [], "the model")]:
+        r = tune(model, out, *job, *args)
+        code(f"{what}: named", r, 2, f"study.db: the study was made with something else: {text}\n")
+    db = sqlite3.connect(study)
+    check("older studies", db.execute("DELETE FROM meta WHERE key='made_of'").rowcount == 1)
+    db.commit()
+    code("say that they differ", tune(NET, out, *job, "--epochs", "7"), 2, "another model, data or fixed setting: found ")
+    code("and go on", tune(NET, tmp / "own.onnx", *job, "--force"), 0)
+    code("and say what from then on", tune(NET, out, *job, "--epochs", "7"), 2, "epochs 6, now 7")
+    db.close()
     (tmp / "no.db").write_text("this is no study, whatever its name says; it is only some text that is long enough")
     code("not a study", tune(NET, out, *JOB, *SPACE, "--folds", "3", "--study", tmp / "no.db"), 2)
     check("no empty run folder is left", not run.exists())
