@@ -181,6 +181,20 @@ static hone_status check(struct hn_tune *t, hone_error *err)
     return HONE_OK;
 }
 
+static hone_status no_space(const struct hn_tune *t, hone_error *err)
+{
+    if (hone_params_get(t->params, "setting", 0))
+        return hn_hint(err,
+                       hn_fail(err, HONE_E_USAGE, "space",
+                               "found settings to try and nothing to search, wanted a space for "
+                               "--sampler %s",
+                               hn_param_s(t->params, "sampler")),
+                       "--sampler manual tries these settings and no others");
+    return hn_hint(err,
+                   hn_fail(err, HONE_E_USAGE, "space", "found none, wanted what is to be searched"),
+                   "--search lr=log:1e-4..1e-1, --space FILE.yaml, or --space auto");
+}
+
 static void tell_implied(const struct hn_tune *t, const struct hn_axis *a)
 {
     const struct hn_when *w = &a->whens[a->n_whens - 1];
@@ -204,10 +218,7 @@ hone_status hn_knobs_space(struct hn_tune *t, hone_error *err)
         HN_TRY(hn_knobs_auto(t, err));
     }
     HN_TRY(hn_space_of_params(t->params, knobs, &t->space, &given, err));
-    if (!given)
-        return hn_hint(
-            err, hn_fail(err, HONE_E_USAGE, "space", "found none, wanted what is to be searched"),
-            "--search lr=log:1e-4..1e-1, --space FILE.yaml, or --space auto");
+    if (!given) return no_space(t, err);
     if (rebuilds(&t->space))
         HN_TRY(look_at_model(t, err));
     else if (hn_space_find(&t->space, "freeze_layers") >= 0)

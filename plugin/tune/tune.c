@@ -18,6 +18,20 @@ enum { GPU_SLOTS = 32 }; /* replicas in one launch */
 
 /* ---- settings ------------------------------------------------------------------------------------------------------------ */
 
+/* Listed settings with nothing to search are what there is to try, unless a sampler was asked for. */
+static hone_status imply_manual(struct hn_tune *t, hone_error *err)
+{
+    const hone_params *p = t->params;
+    if (!hone_params_get(p, "setting", 0) || hone_params_get(p, "search", 0) ||
+        hone_params_is_set(p, "sampler") || !strcmp(hn_param_s(p, "space"), "auto"))
+        return HONE_OK;
+    HN_TRY(hn_params_copy(p, &t->listed, err));
+    t->params = t->listed;
+    hn_log(t->ctx, HONE_LOG_NOTE,
+           "settings and nothing to search: --sampler manual, which tries these and no others");
+    return hone_params_set(t->listed, "sampler", "manual", err);
+}
+
 /* Trials write no files, ask for nothing at the end and have one thread each. */
 static hone_status make_base(struct hn_tune *t, hone_error *err)
 {
@@ -277,6 +291,7 @@ static hone_status open_gpu(struct hn_tune *t, hone_error *err)
 
 static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
 {
+    HN_TRY(imply_manual(t, err));
     HN_TRY(make_base(t, err));
     HN_TRY(read_monitor(t, err));
     HN_TRY(hn_knobs_space(t, err));
@@ -311,6 +326,7 @@ static void close_tune(struct hn_tune *t)
     hn_device_close(&t->gpu);
     hn_space_clear(&t->space);
     hone_params_destroy(t->base);
+    hone_params_destroy(t->listed);
     hn_arena_clear(&t->arena);
 }
 

@@ -98,7 +98,8 @@ struct hn_tune {
     hone_model *model;
     hone_data *data;
     const hone_params *params;
-    hone_params *base; /* of a trial without its settings */
+    hone_params *base;   /* of a trial without its settings */
+    hone_params *listed; /* params with the sampler that a list of settings means; NULL: as given */
     const hone_tune_callbacks *cb;
     struct hn_arena arena;
     struct hn_search_space space;

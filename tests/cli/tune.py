@@ -135,6 +135,14 @@ def test_kinds():
              "lr=0.001,0.01,0.1")
     code("grid", r, 0)
     check("the whole grid and trial 0", len({json.dumps(t["params"]) for t in r.json["trials"]}) == 6, len(r.json["trials"]))
+    listed = tmp / "list.yaml"
+    listed.write_text("- {lr: 0.01, batch_size: 8}\n- {lr: 0.05}\n")
+    r = tune(NET, tmp / "listed.onnx", *JOB, "--folds", "3", "--space", listed)
+    code("a list of settings", r, 0, "settings and nothing to search: --sampler manual, which tries these and no others")
+    check("listed: trial 0 and those", [t["params"] for t in r.json["trials"]][1:] == [{"lr": 0.01, "batch_size": 8}, {"lr": 0.05}] and
+          r.json["sampler"] == "manual", r.json["trials"])
+    code("a list for another sampler", tune(NET, tmp / "never.onnx", *JOB, "--folds", "3", "--space", listed, "--sampler", "random"), 2,
+         "space: found settings to try and nothing to search, wanted a space for --sampler random", "--sampler manual")
     r = tune(NET, tmp / "manual.onnx", *JOB, "--folds", "3", "--sampler", "manual", "--setting", "lr=0.01,batch_size=8",
              "--setting", "lr=0.05")
     code("manual", r, 0)
