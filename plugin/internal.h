@@ -79,6 +79,8 @@ int64_t hn_param_i(const hone_params *p, const char *name);
 int hn_param_b(const hone_params *p, const char *name);
 /* "" when unset without default; lists: the first item */
 const char *hn_param_s(const hone_params *p, const char *name);
+/* Of what other programs call a parameter its name here: "learning_rate" is "lr". NULL: no such word. */
+const char *hn_param_called(const char *name);
 /* items of a list, its default's included */
 size_t hn_param_count(const hone_params *p, const char *name);
 hone_status hn_params_copy(const hone_params *from, hone_params **out, hone_error *err);

@@ -222,12 +222,52 @@ static hone_status append_items(struct hn_mem *m, const struct row *r, struct va
     return st;
 }
 
+/* What other programs call them; too far for a typo. */
+static const char *const called[][2] = {
+    { "learning-rate", "lr" },
+    { "learning-rate-init", "lr" },
+    { "eta0", "lr" },
+    { "lrate", "lr" },
+    { "step-size", "lr" },
+    { "wd", "weight-decay" },
+    { "l2", "weight-decay" },
+    { "patience", "early-stop-patience" },
+    { "scheduler", "lr-schedule" },
+    { "schedule", "lr-schedule" },
+    { "max-epochs", "epochs" },
+    { "n-epochs", "epochs" },
+    { "num-epochs", "epochs" },
+    { "max-iter", "epochs" },
+    { "bs", "batch-size" },
+    { "minibatch-size", "batch-size" },
+    { "dropout-rate", "dropout" },
+    { "drop-rate", "dropout" },
+    { "grad-clip", "clip-norm" },
+    { "n-layers", "hidden-layers" },
+    { "num-layers", "hidden-layers" },
+    { "hidden-size", "hidden-units" },
+    { "random-state", "seed" },
+    { "random-seed", "seed" },
+    { "solver", "optimizer" },
+};
+
+const char *hn_param_called(const char *name)
+{
+    for (size_t i = 0; i < sizeof called / sizeof *called; i++) {
+        const char *a = called[i][0], *b = name;
+        while (*a && (*a == *b || (*a == '-' && *b == '_'))) a++, b++;
+        if (*a == *b) return called[i][1];
+    }
+    return NULL;
+}
+
 static hone_status unknown(const char *name, hone_error *err)
 {
     const char *names[N_ROWS + 1];
     for (int i = 0; i < N_ROWS; i++) names[i] = rows[i].name;
     names[N_ROWS] = NULL;
-    const char *near = hn_suggest(name, names);
+    const char *near = hn_param_called(name);
+    if (!near) near = hn_suggest(name, names);
     hone_status st = hn_fail(err, HONE_E_USAGE, name, "there is no parameter '%s'", name);
     return near ? hn_hint(err, st, "did you mean '%s'?", near) : st;
 }

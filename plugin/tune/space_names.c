@@ -3,11 +3,13 @@
  * A space over the parameter table: only what a search can set, with bounds and choices the parameter takes. A typo gets a
  * suggestion. */
 #include "hone.h"
+#include "ops/base/format.h"
+#include "plugin/internal.h"
 #include "plugin/tune/space.h"
 #include <math.h>
 #include <string.h>
 
-enum { MAX_WORDS = 200 };
+enum { MAX_WORDS = 200, BOUND = 48 };
 
 static int same(const char *a, const char *b)
 {
@@ -47,7 +49,8 @@ static hone_status unknown(const struct hn_axis *a, const struct hn_knob *knobs,
     for (; knobs && knobs->name && n + 1 < MAX_WORDS; knobs++)
         words[n++] = strchr(knobs->name, '#') ? "units_1" : knobs->name; /* a pattern's first */
     words[n] = NULL;
-    const char *near = hn_suggest(a->name, words);
+    const char *near = hn_param_called(a->name);
+    if (!near) near = hn_suggest(a->name, words);
     hone_status st =
         hn_fail(err, HONE_E_USAGE, a->place, "'%s' is nothing a search can set", a->name);
     return near ? hn_hint(err, st, "did you mean '%s'?", near) : st;
@@ -64,6 +67,11 @@ static int is_word(const char *choices, const char *word)
     return 0;
 }
 
+static void put_bound(char text[BOUND], const char *word, double v, int open)
+{
+    hn_print(text, BOUND, " %s %g%s", word, v, open ? " (not included)" : "");
+}
+
 static hone_status check_number(const struct hn_axis *a, double v, const struct hn_knob *k,
                                 int low_open, int high_open, hone_error *err)
 {
@@ -71,9 +79,11 @@ static hone_status check_number(const struct hn_axis *a, double v, const struct 
         (isnan(k->low) || (low_open ? v > k->low : v >= k->low)) &&
         (isnan(k->high) || (high_open ? v < k->high : v <= k->high)))
         return HONE_OK;
-    return hn_fail(err, HONE_E_USAGE, a->place, "%s: found %g, wanted %s from %g%s to %g%s",
-                   a->name, v, k->kind == HN_AXIS_INT ? "whole numbers" : "numbers", k->low,
-                   low_open ? " (not included)" : "", k->high, high_open ? " (not included)" : "");
+    char low[BOUND] = "", high[BOUND] = "";
+    if (!isnan(k->low)) put_bound(low, "from", k->low, low_open);
+    if (!isnan(k->high)) put_bound(high, "to", k->high, high_open);
+    return hn_fail(err, HONE_E_USAGE, a->place, "%s: found %g, wanted %s%s%s", a->name, v,
+                   k->kind == HN_AXIS_INT ? "whole numbers" : "numbers", low, high);
 }
 
 /* Every value the axis can have against what the parameter takes. */

@@ -52,7 +52,8 @@ hone_status hn_score_write(const struct hn_score *s, struct hn_buffer *out, hone
         if (!bad && f->state != HN_FOLD_COMPLETE) bad = f;
     }
     if (!bad) return HONE_OK;
-    return hn_sink_printf(&out->sink, err, " | %s: %s", bad->why.where, bad->why.text);
+    return hn_sink_printf(&out->sink, err, " | %s%s%s", bad->why.where,
+                          bad->why.where[0] ? ": " : "", bad->why.text);
 }
 
 /* Sums of them are taken. */

@@ -111,6 +111,11 @@ START_TEST(wrong_names_and_values_are_refused)
     ck_assert_int_eq(hone_params_set(params, "lerning-rate", "1", &err), HONE_E_USAGE);
     ck_assert_int_eq(hone_params_set(params, "optimiser", "sgd", &err), HONE_E_USAGE);
     ck_assert_msg(strstr(err.hint, "'optimizer'") != NULL, "%s", err.hint);
+    static const char *const called[] = { "learning_rate", "learning-rate" }; /* by others */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(hone_params_set(params, called[i], "1", &err), HONE_E_USAGE);
+        ck_assert_str_eq(err.hint, "did you mean 'lr'?");
+    }
     ck_assert_ptr_null(hone_params_get(params, "optimiser", 0));
     ck_assert_int_eq(hone_params_set(params, "epoch", "3", NULL), HONE_E_USAGE); /* no prefixes */
 }

@@ -248,6 +248,9 @@ START_TEST(names_are_checked_against_the_table)
                   { "hiden_units=8..9", "nothing a search can set", "hidden_units" },
                   { "units_x=1..2", "nothing a search can set", "units_1" },
                   { "lr=-1..1", "from 0 (not included)", "" },
+                  { "lr=0..1", "lr: found 0, wanted numbers from 0 (not included)!", "" },
+                  { "learning_rate=0.1..1", "nothing a search can set", "did you mean 'lr'?" },
+                  { "wd=0.1..1", "nothing a search can set", "'weight-decay'" },
                   { "dropout=0..1", "to 1 (not included)", "" },
                   { "batch_size=16,large", "wanted numbers", "" },
                   { "batch_size=0,16", "found 0", "" },
@@ -260,6 +263,7 @@ START_TEST(names_are_checked_against_the_table)
                   { "device=cpu,cuda", "nothing a search can set", "" } };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert_msg(named(wrong[i].text) == HONE_E_USAGE, "%s", wrong[i].text);
+        strcat(err.text, "!"); /* its end */
         ck_assert_msg(strstr(err.text, wrong[i].says) != NULL, "%s: %s", wrong[i].text, err.text);
         ck_assert_msg(strstr(err.hint, wrong[i].hint) != NULL, "%s: %s", wrong[i].text, err.hint);
     }

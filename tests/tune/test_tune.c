@@ -265,6 +265,13 @@ START_TEST(scores_read_back)
         ck_assert_int_eq(back.fold[i].best_epoch, fold[i].best_epoch);
         ck_assert_int_eq(back.fold[i].epochs, fold[i].epochs);
     }
+    for (int placed = 0; placed < 2;
+         placed++) { /* a failure that has no place has none in the text */
+        s.n = 1, fold[0].state = HN_FOLD_FAILED, b.n = 0;
+        hn_fail(&fold[0].why, HONE_E_NOMEM, placed ? "fc1" : "", "out of memory");
+        HN_OK(hn_score_write(&s, &b, &err), err);
+        ck_assert_str_eq(strstr(b.p, " | "), placed ? " | fc1: out of memory" : " | out of memory");
+    }
     HN_OK(hn_score_read(&back, &arena, "", &err), err);
     ck_assert_int_eq(back.n, 0);
     HN_OK(hn_score_read(&back, &arena, "setting", &err), err);
