@@ -9,7 +9,8 @@
 static const double END_OF_RANGE = 0.03; /* of the range, on its own scale */
 
 struct search {
-    const json_t *study, *best;
+    const json_t *study, *best,
+        *before; /* the best of the trials in front of the best; NULL: it is the first */
     const char *monitor;
     double sign;       /* +1: lower is better */
     size_t counted[4]; /* done, pruned, failed, running */
@@ -29,6 +30,7 @@ static void look(struct search *s)
         if (strcmp(jtext(t, "state"), "done") != 0 || isnan(v)) continue;
         if (isnan(best) || s->sign * v < s->sign * best) {
             best = v;
+            s->before = s->best;
             s->best = t;
             s->last_best = number;
         }
@@ -74,9 +76,10 @@ static void compare(const struct search *s, json_t *out)
                  trial_0, fabs(trial_0 - v));
 }
 
-/* Is t, compared with the best fold by fold, within two standard errors of it? The folds share training rows: the variance of
- * the mean difference is the folds' times (1/n + 1/(k-1)) (Nadeau, Bengio, "Inference for the generalization error", 2003). */
-static int is_alike(const struct search *s, const json_t *t, double k)
+/* By how much, fold by fold, the best is better than t, and the standard error of that. The folds share training rows: the
+ * variance of the mean difference is the folds' times (1/n + 1/(k-1)) (Nadeau, Bengio, "Inference for the generalization
+ * error", 2003). 0: their folds cannot be compared. */
+static int gain_on(const struct search *s, const json_t *t, double k, double *gain, double *se)
 {
     const json_t *a = json_object_get(s->best, "folds"), *b = json_object_get(t, "folds");
     size_t n = json_array_size(a);
@@ -88,8 +91,16 @@ static int is_alike(const struct search *s, const json_t *t, double k)
         squares += d * d;
     }
     double mean = sum / (double)n, var = (squares - sum * mean) / (double)(n - 1);
-    double se = sqrt(fmax(var, 0) * (1 / (double)n + 1 / (k - 1)));
-    return s->sign * mean <= 2 * se;
+    *se = sqrt(fmax(var, 0) * (1 / (double)n + 1 / (k - 1)));
+    *gain = s->sign * mean;
+    return 1;
+}
+
+/* Is t within two standard errors of the best? */
+static int is_alike(const struct search *s, const json_t *t, double k)
+{
+    double gain, se;
+    return gain_on(s, t, k, &gain, &se) && gain <= 2 * se;
 }
 
 static void judge_spread(const struct search *s, json_t *out)
@@ -150,18 +161,29 @@ static void judge_ranges(const struct search *s, json_t *out)
     }
 }
 
+/* Does the sampler look at what came before? Else the trials are exchangeable, or a list, and the place of the best among them
+ * says nothing: it is in the last fifth once in five times. */
+static int learns(const struct search *s)
+{
+    const char *sampler = jtext(s->study, "sampler");
+    return !strcmp(sampler, "gp") || !strcmp(sampler, "tpe");
+}
+
+/* A search that still finds better trials near its end, by more than luck. */
 static void judge_length(const struct search *s, json_t *out)
 {
-    double n = (double)json_array_size(json_object_get(s->study, "trials"));
-    if (n < 10 || isnan(s->last_best)) return;
-    if (s->last_best >= 0.8 * n)
-        add_line(out,
-                 "The best was found among the last fifth of %.0f trials: more trials may "
-                 "pay.",
-                 n);
-    else
+    double n = (double)json_array_size(json_object_get(s->study, "trials")), gain, se,
+           k = jnum(s->study, "n_folds");
+    if (n < 10 || isnan(s->last_best) || !learns(s)) return;
+    if (s->last_best < 0.8 * n)
         add_line(out, "The best has not changed for the last %.0f of %.0f trials.",
                  n - 1 - s->last_best, n);
+    else if (k > 2 && s->before && gain_on(s, s->before, k, &gain, &se) && gain > se)
+        add_line(
+            out,
+            "The best was found among the last fifth of %.0f trials, %.2g better than the best "
+            "before it (standard error %.2g): more trials may pay.",
+            n, gain, se);
 }
 
 json_t *report_findings(const json_t *study)

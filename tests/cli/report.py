@@ -238,6 +238,27 @@ def test_ranges():
     check("what can be widened", [line.split()[1] for line in found] == ["hidden_units", "lr"] and "lower" in found[0] and "upper" in found[1], found)
 
 
+def test_length():
+    """More trials may pay where a sampler that learns still finds what is better by more than luck."""
+    space = {"lr": {"type": "float", "low": 0.1, "high": 0.9}}
+
+    def said(name, sampler, last, folds):
+        run, study = write_study(name, 20, space, lambda r: {"lr": 0.5}, sampler=sampler)
+        for t in study["trials"]:
+            value = sum(folds) / len(folds) if t["number"] == last else 2.0
+            t.update(state="done", value=value, folds=[{"value": v, "epochs": 3} for v in (folds if t["number"] == last else [1.9, 2.0, 2.1])])
+        (run / "study.json").write_text(json.dumps(dict(study, best_trial=last, best_value=sum(folds) / 3)))
+        return [line for line in hone("report", run, "--json").json["findings"] if "trials may pay" in line or "not changed" in line]
+
+    better, little = [1.5, 1.62, 1.68], [1.6, 2.3, 2.04]
+    check("found late by gp", said("l1", "gp", 18, better) == ["The best was found among the last fifth of 20 trials, 0.4 better than the best before it "
+                                                              "(standard error 0.018): more trials may pay."], said("l1b", "gp", 18, better))
+    check("by less than luck", said("l2", "gp", 18, little) == [])
+    check("random trials come in any order", said("l3", "random", 18, better) == said("l4", "sobol", 18, better) == said("l5", "grid", 18, better) == [])
+    check("found early", said("l6", "tpe", 3, better) == ["The best has not changed for the last 16 of 20 trials."])
+    check("found early by chance", said("l7", "random", 3, better) == [])
+
+
 def test_hostile():
     space = {EVIL: {"type": "float", "low": 0, "high": 1}, "kind'\"": {"type": "categorical", "choices": [EVIL, "b", 3, True]}, "": {"type": "int", "low": 1, "high": 9}}
     run, study = write_study("evil", 30, space, lambda r: {EVIL: r.random(), "kind'\"": r.choice([EVIL, "b", 3, True]), "": r.randint(1, 9)},
@@ -298,6 +319,7 @@ test_diagnosis()
 test_tune()
 test_examples()
 test_ranges()
+test_length()
 test_hostile()
 test_large()
 _hone.finish("report", tmp)
