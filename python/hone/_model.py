@@ -251,7 +251,8 @@ class Model:
         it, is what it was. Returns what `hone tune --json` prints.
 
         X, y, val, test, sample_weight, unlabelled: as for `train`.  search: {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32],
-        "hidden_units": (8, 64)}, domains also as text, "log:1e-4..1e-1"; or space="auto".  params: folds=5, trials=30 and
+        "hidden_units": (8, 64)}, domains also as text, "log:1e-4..1e-1", or as in a space of YAML, {"type": "float", "low": 0.5,
+        "high": 0.9, "when": {"optimizer": ["momentum"]}}; or space="auto".  params: folds=5, trials=30 and
         the others of `hone tune`; study="search.db" keeps the trials, and goes on with those it has.  progress: called with
         each Trial that has ended; what is true ends the search.
         """

@@ -75,16 +75,71 @@ def text(name: str, value: object) -> str:
     raise _errors.usage(name, f"found {type(value).__name__}, wanted text, a number, True or False")
 
 
+def word(name: str, value: object) -> str:
+    """A choice as a domain's text has it."""
+    return re.sub(r'([,|&?\\" \t])', r"\\\1", text(name, value))
+
+
+def several(value: object) -> bool:
+    """A list, a tuple, a range or an array: choices."""
+    return isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1
+
+
+# of a domain as a mapping, as a space in YAML has them
+DOMAIN_KEYS = ("type", "low", "high", "log", "step", "points", "choices", "when")
+
+
+def condition(name: str, when: object) -> str:
+    """{"optimizer": ["momentum"]} as ?optimizer=momentum."""
+    if not isinstance(when, Mapping):
+        raise _errors.usage(name, f"when: found {type(when).__name__}, wanted a mapping {{parameter: [value, …]}}")
+    parts = []
+    for parent, values in when.items():
+        values = list(values) if several(values) else [values]
+        if not values:
+            raise _errors.usage(name, f"when: found no value of {parent}, wanted some")
+        parts.append(f"{parent}=" + "|".join(word(name, v) for v in values))
+    return ("?" + "&".join(parts)) if parts else ""
+
+
+def mapping_domain(name: str, value: Mapping[str, object]) -> str:
+    """A domain as space.yaml has it: {"type": "float", "low": 0.5, "high": 0.9, "when": {"optimizer": ["momentum"]}}."""
+    for key in value:
+        if key not in DOMAIN_KEYS:
+            raise _errors.usage(name, f"found {key!r}, wanted {', '.join(DOMAIN_KEYS[:-1])} or when")
+    kind = value.get("type", "categorical" if "choices" in value else "float")
+    has = [key for key in DOMAIN_KEYS[1:6] if value.get(key) is not None]
+    if kind in ("int", "float"):
+        if "choices" in value:
+            raise _errors.usage(name, "choices belong to type categorical")
+        if "low" not in has or "high" not in has:
+            raise _errors.usage(name, "wanted low and high")
+        line = f"{kind}:{'log:' if value.get('log') else ''}{text(name, value['low'])}..{text(name, value['high'])}"
+        line += "".join(f":{key}={text(name, value[key])}" for key in ("step", "points") if key in has)
+    elif kind in ("categorical", "bool"):
+        if has:
+            raise _errors.usage(name, f"found {has[0]}: bounds belong to type float or int")
+        if kind == "categorical" and not several(value.get("choices")):
+            raise _errors.usage(name, "wanted choices, a list")
+        line = domain(name, list(value["choices"])) if "choices" in value else "bool"
+    else:
+        raise _errors.usage(name, f"type: found {kind!r}, wanted float, int, categorical or bool")
+    return line + (condition(name, value["when"]) if value.get("when") else "")
+
+
 def domain(name: str, value: object) -> str:
-    """A domain: text as on a command line, [choices] (a range or an array, too), (low, high) or (low, high, "log")."""
+    """A domain: text as on a command line, [choices] (a range or an array, too), (low, high) or (low, high, "log"), or a mapping
+    as space.yaml has them."""
+    if isinstance(value, Mapping):
+        return mapping_domain(name, value)
     if isinstance(value, tuple) and len(value) in (2, 3) and all(isinstance(v, numbers.Real) for v in value[:2]):
         low, high, *more = value
         if more not in ([], ["log"]):
             raise _errors.usage(name, f"found {more[0]!r}, wanted (low, high) or (low, high, 'log')")
         whole = isinstance(low, numbers.Integral) and isinstance(high, numbers.Integral)
         return ("int:" if whole else "") + ("log:" if more else "") + f"{text(name, low)}..{text(name, high)}"
-    if isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1:
-        choices = [re.sub(r'([,|&?\\" \t])', r"\\\1", text(name, v)) for v in value]
+    if several(value):
+        choices = [word(name, v) for v in value]
         return ("choice:" if len(choices) == 1 else "") + ",".join(choices)
     return text(name, value)
 
@@ -93,7 +148,8 @@ def items(name: str, value: object) -> Iterator[str]:
     """The values of one keyword, each as text: a list's items; {"lr": …} as lr=… ."""
     if isinstance(value, Mapping):
         for key, v in value.items():
-            yield f"{key}={domain(name, v) if name == 'search' else text(name, v)}"
+            place = f"{name}: {key}" if isinstance(v, Mapping) else name
+            yield f"{key}={domain(place, v) if name == 'search' else text(name, v)}"
     elif isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
         yield text(name, value)
     else:

@@ -234,6 +234,34 @@ class AsTheCommand(Case):
             self.assertEqual(again.to_bytes(), model.to_bytes())
         self.assertAlmostEqual(np.mean(best.folds), best.value)
 
+    def test_spaces_as_in_yaml(self):
+        space = {
+            "lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True},
+            "optimizer": {"type": "categorical", "choices": ["adam", "momentum"]},
+            "momentum": {"type": "float", "low": 0.5, "high": 0.9, "step": 0.1, "when": {"optimizer": ["momentum"]}},
+            "epochs": {"type": "int", "low": np.int64(2), "high": 4},
+            "batch_size": {"choices": range(16, 48, 16)},
+            "no_shuffle": {"type": "bool", "when": {"optimizer": "adam", "batch_size": [16, 32]}},
+        }
+        lines = ["lr=log:1e-4..0.1", "optimizer=adam,momentum", "momentum=0.5..0.9:step=0.1?optimizer=momentum", "epochs=int:2..4",
+                 "batch_size=16,32", "no_shuffle=bool?optimizer=adam&batch_size=16|32"]
+        fixed = {"folds": 2, "trials": 3, "sampler": "random", "seed": 5}
+        found, wanted = (hone.Model.load(self.source).tune(self.X, self.y, search=s, **fixed) for s in (space, lines))
+        self.assertEqual(found["space"], wanted["space"])
+        self.assertEqual(found["space"]["momentum"]["when"], {"optimizer": ["momentum"]})
+        self.assertEqual([t["params"] for t in found["trials"]], [t["params"] for t in wanted["trials"]])
+        for wrong, says in (
+            ({"type": "float", "low": 1}, "search: lr: wanted low and high"),
+            ({"low": 1, "hi": 2}, "search: lr: found 'hi', wanted type, low, high, log, step, points, choices or when"),
+            ({"type": "categorical"}, "search: lr: wanted choices"),
+            ({"type": "categorical", "choices": [1, 2], "low": 1}, "search: lr: found low: bounds belong to type float or int"),
+            ({"type": "int", "choices": [1, 2]}, "search: lr: choices belong to type categorical"),
+            ({"type": "real", "low": 1, "high": 2}, "search: lr: type: found 'real', wanted float, int, categorical or bool"),
+            ({"low": 1, "high": 2, "when": ["adam"]}, "search: lr: when: found list, wanted a mapping"),
+        ):
+            with self.subTest(says), self.assertRaisesRegex(hone.UsageError, says):
+                hone.Model.load(self.source).tune(self.X, self.y, search={"lr": wrong}, **fixed)
+
     def test_weights_and_validation_rows(self):
         weight = np.where(self.y == 2, 3.0, 1.0)
         np.save(self.folder / "w.npy", weight[:200])
