@@ -6,8 +6,9 @@
 
 static const double BETA = 0.98, TOO_MUCH = 4, LEAST_FALL = 0.01; /* of the loss it falls from */
 static const double RISEN = 1.1, BEGUN = 0.25;                    /* of its lowest; of the fall */
-enum { MEMORY = 50 };                                             /* batches in a smoothed loss */
-enum { SKIPPED_STEEP = 1, SKIPPED_VALLEY = 5 };                   /* at the end */
+static const double SURE = 3;                   /* standard errors by which it has fallen */
+enum { MEMORY = 50 };                           /* batches in a smoothed loss */
+enum { SKIPPED_STEEP = 1, SKIPPED_VALLEY = 5 }; /* at the end */
 
 double hn_range_rate(double low, double high, int k, int steps)
 {
@@ -50,17 +51,33 @@ static int lowest(const struct hn_range *r, int first, int end)
     return fall > LEAST_FALL * fabs(high) && fall > 2 * noise(r, low + 1) / sqrt(count) ? low : -1;
 }
 
+/* Has the loss fallen at point i, whose batches so far have this mean? Without a fall the smoothed loss, a mean of the later
+ * ones, differs from it by chance: of independent batches their variance times the sum of the squares of (weight - 1 / n), for
+ * the smoothed loss's weights. Of few batches both means are nearly the same. */
+static int has_fallen(const struct hn_range *r, int i, double mean, double noise_of_one)
+{
+    const double n = i + 1, last = pow(BETA, n);
+    const double squares = (1 - BETA) * (1 + last) / ((1 + BETA) * (1 - last));
+    const double se = noise_of_one * sqrt(fmax(squares - 1 / n, 0));
+    return mean - r->point[i].smoothed > SURE * se;
+}
+
 int hn_range_steepest(const struct hn_range *r)
 {
     const int first = r->steps / 10, low = lowest(r, first, r->n - SKIPPED_STEEP);
     const struct hn_range_point *p = r->point;
-    double high = -HUGE_VAL, least = 0;
+    const double one = noise(r, low + 1);
+    if (low < 0) return -1;
+    double high = -HUGE_VAL, least = 0, sum = 0;
     int best = -1;
     for (int i = first; i <= low; i++) high = fmax(high, p[i].smoothed);
+    for (int i = 0; i < first; i++) sum += p[i].loss;
     for (int i = first; i <= low; i++) { /* one-sided at both ends, as numpy.gradient */
+        sum += p[i].loss;
         const int a = i > first ? i - 1 : i, b = i < low ? i + 1 : i;
         const double slope = (p[b].smoothed - p[a].smoothed) / (b - a);
         if (p[i].smoothed > high - BEGUN * (high - p[low].smoothed)) continue;
+        if (!has_fallen(r, i, sum / (i + 1), one)) continue;
         if (slope < least) least = slope, best = i;
     }
     return best;

@@ -4,7 +4,8 @@
  * exponentially from step to step, the batches' losses are smoothed (an exponential mean of 0.98, bias-corrected), and the
  * test is over when the smoothed loss exceeds four times its least, or a loss is not finite. Two places of the curve are
  * told: where the smoothed loss falls most steeply over the logarithm of the rate on its way to its lowest (Lightning), once a
- * quarter of that way is done: in the beginning of the mean a single batch moves it; and half way down its longest valley (fastai's
+ * quarter of that way is done and it lies three standard errors below the mean of all batches so far: in the beginning of the mean a
+ * single batch moves it; and half way down its longest valley (fastai's
  * default, `valley` in fastai/callback/schedule.py). The mean lags behind the batches, so the first is often too high; the second is
  * often too low. Suggested is the rate in the middle, their geometric mean. */
 #ifndef HN_RANGE_H

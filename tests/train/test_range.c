@@ -29,9 +29,9 @@ static double of_point(const hone_result *r, int i, const char *name)
 /* ---- the curve ---- */
 
 /* A curve that is flat, falls in a logistic step around point `fall`, and rises at the end; noise of that size. */
-static struct hn_range curve_of(int n, double fall, double noise, int rise)
+static struct hn_range curve_with(uint32_t seed, int n, double fall, double noise, int rise)
 {
-    static const uint32_t key[2] = { 5, 6 };
+    const uint32_t key[2] = { seed, 6 };
     struct hn_range r = { .point = points, .steps = n };
     for (int i = 0; i < n; i++) {
         double loss = 1 + 1 / (1 + exp((i - fall) / 3));
@@ -40,6 +40,11 @@ static struct hn_range curve_of(int n, double fall, double noise, int rise)
         if (!hn_range_add(&r, hn_range_rate(1e-6, 1, i, n), loss)) break;
     }
     return r;
+}
+
+static struct hn_range curve_of(int n, double fall, double noise, int rise)
+{
+    return curve_with(5, n, fall, noise, rise);
 }
 
 START_TEST(rates_and_smoothing)
@@ -101,6 +106,15 @@ START_TEST(suggestions)
         ck_assert_int_eq(hn_range_valley(&r, room), -1);
         ck_assert_int_gt(hn_range_rises(&r), 80);
     }
+    int found = 0;
+    for (uint32_t seed = 0; seed < 200;
+         seed++) { /* few batches differ by more than a quarter of the fall */
+        struct hn_range r = curve_with(seed, 100, 75, 0.6, 1000);
+        int steep = hn_range_steepest(&r);
+        ck_assert_msg(steep < 0 || steep >= 45, "seed %u: steepest at %d", seed, steep);
+        found += steep >= 0;
+    }
+    ck_assert_int_ge(found, 160);
     struct hn_range r = curve_of(10, 1e9, 0, 100); /* flat, and short */
     ck_assert_int_eq(hn_range_steepest(&r), -1);
     ck_assert_int_eq(hn_range_rises(&r), -1);
