@@ -10,7 +10,6 @@
 #include "plugin/gpu_module.h"
 #include "plugin/internal.h"
 #include "plugin/prepared.h"
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -203,5 +202,5 @@ const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_aren
         return hn_arena_strdup(a, text);
     }
     if (b != &hn_backend_cpu) return b->name;
-    return hn_arena_printf(a, "%s, OpenBLAS %s", hn_cpu_isa_name(dev), openblas_get_corename());
+    return hn_arena_strdup(a, hn_cpu_isa_name(dev));
 }

@@ -120,7 +120,7 @@ void hn_device_close(struct hn_device *d);
 /* Does a product with n columns give the same bits whichever way its weights lie? Then few rows are faster with [in, out]. */
 int hn_device_may_turn(const struct hn_backend *b, const void *dev, int64_t n);
 int hn_device_is_gpu(const hone_params *params); /* would be opened, by what they say */
-/* What its numbers may depend on beyond the program: "avx512, OpenBLAS Cooperlake", "double", a GPU with its libraries
+/* What its numbers may depend on beyond the program: "avx512", "double", a GPU with its libraries
  * and choices.
  * NULL: out of memory. */
 const char *hn_device_core(const struct hn_backend *b, void *dev, struct hn_arena *a);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The CPU backend's table of functions: buffers are plain memory, a bound data set is borrowed as it is. Sets OpenBLAS to
- * one thread while run() works and puts its setting back: threads belong to the pool here. (OpenBLAS has one setting per
- * process: a host that runs two contexts at once should leave it at one.) */
+ * The CPU backend's table of functions: buffers are plain memory, a bound data set is borrowed as it is. */
 #include "ops/cpu/backend.h"
 #include "ops/base/status.h"
 #include "ops/cpu/exec.h"
@@ -217,7 +215,6 @@ static hone_status cpu_prepare(void *dev, const struct hn_plan *plan, int max_sl
     if (st == HONE_OK) st = make_scratch(d, e->scratch_bytes, err);
     if (st == HONE_OK) st = make_workers(e, err);
     if (st == HONE_OK) st = make_lanes(e, err);
-    if (st == HONE_OK) st = hn_cpu_warm_up(e, err);
     if (st != HONE_OK) {
         cpu_finish(e);
         return st;

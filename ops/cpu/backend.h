@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The CPU backend: float32, own kernels compiled for several instruction sets and chosen at open, OpenBLAS for stacks of
- * matrices. Options are "key=value" pairs separated by commas:
+ * The CPU backend: float32, kernels compiled for several instruction sets and chosen at open. Options are "key=value" pairs separated by commas:
  *   isa=avx512|avx2|base   at most this instruction set (default: the best this machine has) */
 #ifndef HN_CPU_BACKEND_H
 #define HN_CPU_BACKEND_H

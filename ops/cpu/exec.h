@@ -81,7 +81,6 @@ struct hn_cpu_dev {
     struct hn_mem *mem;
     struct hn_pool *pool;
     int threads;
-    int warm;             /* OpenBLAS has its buffers */
     atomic_uint n_blocks; /* made so far */
     char *scratch;        /* of the kernels, scratch_bytes a thread */
     size_t scratch_bytes;
@@ -123,7 +122,7 @@ struct hn_cpu_exec {
     int32_t *commits; /* pieces that run when a step turned out good */
     int n_pieces, n_segs, n_bufs, n_commits, n_columns;
     size_t full_bytes, tile_bytes, scratch_bytes, n_parts, n_pointers, n_extents;
-    float *consts, *warm; /* warm: while warming up */
+    float *consts;
     uint8_t *column_used,
         *column_indexed; /* read by a piece; all its readers take rows through an index */
     struct hn_cpu_run *runs;
@@ -146,6 +145,4 @@ hone_status hn_cpu_prepare(struct hn_cpu_exec *e, hone_error *err);
 hone_status hn_cpu_layout(struct hn_cpu_exec *e, hone_error *err);
 hone_status hn_cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_steps,
                        hone_error *err); /* exec: a struct hn_cpu_exec */
-/* Calls the matrix product once on every thread at the same time, so that OpenBLAS has its buffers from then on. */
-hone_status hn_cpu_warm_up(struct hn_cpu_exec *e, hone_error *err);
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * MatMul by numpy's rules: y = alpha * op(a) op(b), each operand a stack of matrices whose stacks broadcast; one sgemm
+ * MatMul by numpy's rules: y = alpha * op(a) op(b), each operand a stack of matrices whose stacks broadcast; one product
  * per matrix of y.   da = alpha * dy op(b)^T, db = alpha * op(a)^T dy, summed over a broadcast stack in order. */
-#include "ops/cpu/isa.h"
-#include <cblas.h>
+#include "ops/cpu/gemm.h"
 #include <string.h>
 
 struct side { /* rows x cols after op(); trans: stored as cols x rows */
@@ -76,59 +75,80 @@ static void matmul_need(const struct hn_cpu_use *u, struct hn_cpu_need *n)
     n->blas = 1;
     n->main_x = n->late_x = 3;
     n->late = (hn_cpu_fixed(&u->xs[0]) ? 1u : 0u) | (hn_cpu_fixed(&u->xs[1]) ? 2u : 0u);
+    n->scratch = hn_gemm_bytes();
     n->cost = 32.0 * (double)hn_cpu_width(&u->ys[0]);
 }
 
-static CBLAS_TRANSPOSE flip(int trans) { return trans ? CblasTrans : CblasNoTrans; }
+struct operand { /* a matrix as it is stored, with cols to a row */
+    const float *at;
+    int trans, cols;
+};
+
+static struct operand operand_of(const float *at, const struct side *s)
+{
+    return (struct operand){ at, s->trans, s->trans ? s->rows : s->cols };
+}
+static struct operand turned(struct operand o)
+{
+    return (struct operand){ o.at, !o.trans, o.cols };
+}
+
+/* c [m,n] = alpha * a b, or that much more. */
+static void multiply(struct hn_gemm g, int m, int n, int k, struct operand a, struct operand b,
+                     float *c)
+{
+    g.m = m, g.n = g.ldc = n, g.k = k, g.c = c;
+    g.a = a.at, g.lda = a.cols, g.trans_a = a.trans;
+    g.b = b.at, g.ldb = b.cols, g.trans_b = b.trans;
+    hn_gemm_run(&g);
+}
 
 static void matmul_forward(const struct hn_cpu_call *k)
 {
     const struct hn_call *c = &k->c;
     const struct hn_matmul *t = c->op->attrs;
     const struct sizes s = sizes_of(c);
+    const struct hn_gemm g = { .alpha = (float)t->alpha, .scratch = k->scratch };
     const float *a = c->x[0], *b = c->x[1];
     const int m = s.a.rows, d = s.a.cols, n = s.b.cols;
     float *y = c->y[0];
     for (int64_t p = 0; p < s.n_stack && m && n; p++, y += (size_t)m * (size_t)n)
-        cblas_sgemm(CblasRowMajor, flip(s.a.trans), flip(s.b.trans), m, n, d, (float)t->alpha,
-                    a + matrix_at(c, &s.a, s.rank, p), s.a.trans ? m : d,
-                    b + matrix_at(c, &s.b, s.rank, p), s.b.trans ? d : n, 0.0f, y, n);
+        multiply(g, m, n, d, operand_of(a + matrix_at(c, &s.a, s.rank, p), &s.a),
+                 operand_of(b + matrix_at(c, &s.b, s.rank, p), &s.b), y);
 }
 
-static void backward_to(const struct hn_call *c, int which)
+static void backward_to(const struct hn_cpu_call *k, int which)
 {
+    const struct hn_call *c = &k->c;
     const struct hn_matmul *t = c->op->attrs;
     const struct sizes s = sizes_of(c);
-    const float *dy = c->dy[0], *other = c->x[1 - which], alpha = (float)t->alpha;
+    const struct hn_gemm g = { .alpha = (float)t->alpha, .add = 1, .scratch = k->scratch };
+    const float *dy = c->dy[0], *x = c->x[1 - which];
     const int m = s.a.rows, d = s.a.cols, n = s.b.cols;
     float *grad = c->dx[which];
     if (!grad) return;
     if (!(c->acc >> which & 1))
         memset(grad, 0, (size_t)hn_extent_numel(&c->xs[which]) * sizeof *grad);
     for (int64_t p = 0; p < s.n_stack && m && n && d; p++, dy += (size_t)m * (size_t)n) {
-        const float *a = other + matrix_at(c, &s.a, s.rank, p),
-                    *b = other + matrix_at(c, &s.b, s.rank, p);
-        float *ga = grad + matrix_at(c, &s.a, s.rank, p),
-              *gb = grad + matrix_at(c, &s.b, s.rank, p);
-        if (which == 0 && !s.a.trans) /* da [m,d] = dy op(b)^T */
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, flip(!s.b.trans), m, d, n, alpha, dy, n, b,
-                        s.b.trans ? d : n, 1.0f, ga, d);
+        const struct side *mine = which ? &s.b : &s.a, *others = which ? &s.a : &s.b;
+        const struct operand up = { dy, 0, n },
+                             other = operand_of(x + matrix_at(c, others, s.rank, p), others);
+        float *to = grad + matrix_at(c, mine, s.rank, p);
+        if (which == 0 && !mine->trans) /* da [m,d] = dy op(b)^T */
+            multiply(g, m, d, n, up, turned(other), to);
         else if (which == 0) /* stored [d,m] = op(b) dy^T */
-            cblas_sgemm(CblasRowMajor, flip(s.b.trans), CblasTrans, d, m, n, alpha, b,
-                        s.b.trans ? d : n, dy, n, 1.0f, ga, m);
-        else if (!s.b.trans) /* db [d,n] = op(a)^T dy */
-            cblas_sgemm(CblasRowMajor, flip(!s.a.trans), CblasNoTrans, d, n, m, alpha, a,
-                        s.a.trans ? m : d, dy, n, 1.0f, gb, n);
+            multiply(g, d, m, n, other, turned(up), to);
+        else if (!mine->trans) /* db [d,n] = op(a)^T dy */
+            multiply(g, d, n, m, turned(other), up, to);
         else /* stored [n,d] = dy^T op(a) */
-            cblas_sgemm(CblasRowMajor, CblasTrans, flip(s.a.trans), n, d, m, alpha, dy, n, a,
-                        s.a.trans ? m : d, 1.0f, gb, d);
+            multiply(g, n, d, m, turned(up), other, to);
     }
 }
 
 static void matmul_backward(const struct hn_cpu_call *k)
 {
-    backward_to(&k->c, 0);
-    backward_to(&k->c, 1);
+    backward_to(k, 0);
+    backward_to(k, 1);
 }
 
 const struct hn_cpu_op HN_ISA_NAME(hn_cpu_matmul) = {

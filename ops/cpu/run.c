@@ -6,9 +6,7 @@
  * A step: segments in order; the losses are looked at as soon as they are known, before anything is added to gradients or
  * statistics, so that a step whose loss is not finite changes nothing. Nothing here allocates. */
 #include "ops/base/status.h"
-#include "ops/cpu/blas.h"
 #include "ops/cpu/exec.h"
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -481,7 +479,6 @@ hone_status hn_cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_ste
         HN_TRY(check_slot(e, &slots[i], n_steps, err));
         live++;
     }
-    HN_TRY(hn_blas_hold(e->dev->threads, err));
     unsigned saved = hn_denormals_off();
     if (live > 1 && e->dev->pool) {
         struct cohort c = { e, slots, n_steps };
@@ -493,49 +490,6 @@ hone_status hn_cpu_run(void *exec, struct hn_slot *slots, int n_slots, int n_ste
             if (slots[i].rows > 0) run_slot(l, &slots[i], n_steps);
         }
     }
-    hn_blas_release(e->dev->threads);
     hn_denormals_restore(saved);
     return HONE_OK;
-}
-
-/* ---- warm-up ------------------------------------------------------------------------------------------------- */
-
-struct rendezvous {
-    struct hn_cpu_exec *e;
-    atomic_int inside;
-};
-
-enum { WARM = 64 };
-
-/* Each thread holds a matrix product's buffer until all have one, or until it has waited long enough. */
-static void warm(void *user, int i, int worker)
-{
-    struct rendezvous *r = user;
-    float *a = r->e->warm + (size_t)i * 3 * WARM * WARM;
-    (void)worker;
-    atomic_fetch_add(&r->inside, 1);
-    for (int round = 0; round < 300; round++) {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, WARM, WARM, WARM, 1.0f, a, WARM,
-                    a + WARM * WARM, WARM, 0.0f, a + 2 * WARM * WARM, WARM);
-        if (atomic_load(&r->inside) >= r->e->dev->threads && round >= 4) break;
-    }
-}
-
-hone_status hn_cpu_warm_up(struct hn_cpu_exec *e, hone_error *err)
-{
-    int threads = e->dev->threads;
-    if (e->dev->warm) return HONE_OK;
-    struct rendezvous r = { .e = e };
-    size_t n = (size_t)threads * 3 * WARM * WARM;
-    e->warm = hn_calloc(e->dev->mem, n, sizeof *e->warm);
-    if (!e->warm) return hn_nomem(err, "the cpu backend", n * sizeof *e->warm);
-    hone_status st = hn_blas_hold(threads, err);
-    if (st == HONE_OK) {
-        hn_pool_run(e->dev->pool, threads, warm, &r);
-        hn_blas_release(threads);
-        e->dev->warm = 1;
-    }
-    hn_free(e->dev->mem, e->warm);
-    e->warm = NULL;
-    return st;
 }

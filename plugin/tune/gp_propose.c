@@ -5,7 +5,7 @@
  * estimate of its value and the noise of that. With many trials the
  * better half and the newest of the others are kept. */
 #include "ops/base/rng.h"
-#include "ops/cpu/blas.h"
+#include "plugin/tune/blas.h"
 #include "plugin/tune/gp_search.h"
 #include <math.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 #include "plugin/tune/tune.h"
 #include "ops/base/pool.h"
 #include "ops/base/status.h"
-#include "ops/cpu/blas.h"
 #include "plugin/train/job.h"
+#include "plugin/tune/blas.h"
 #include "plugin/tune/graph_knobs.h"
 #include "plugin/tune/store.h"
 #include "plugin/tune/study_open.h"
@@ -251,6 +251,10 @@ static hone_status open_study(struct hn_tune *t, hone_error *err)
     HN_TRY(hn_judging_fingerprint(t, fingerprint, err));
     HN_TRY(hn_study_opts_of_params(t->params, &o, err));
     HN_TRY(hn_sampler_check(&t->space, &o.sampler, err));
+    if (o.sampler.kind == HN_SAMPLER_GP) { /* is there room for what it will want? */
+        HN_TRY(hn_blas_hold(1, err));
+        hn_blas_release(1);
+    }
     read_limit(t, &o);
     HN_TRY(hn_made_of(t, &o.made_of, err));
     o.fingerprint = fingerprint;
@@ -362,7 +366,7 @@ static hone_status tune_model(hone_model *m, hone_data *d, const hone_params *pa
     hn_arena_init(&t.arena, &t.ctx->mem);
     hn_space_init(&t.space, &t.ctx->mem);
     hone_error why = { 0 };
-    /* throughout, for the calls of workers and sampler alike */
+    /* throughout, for all calls of the sampler */
     hone_status st = hn_blas_hold(0, err ? err : &why);
     if (st == HONE_OK) {
         st = tune(&t, out, err ? err : &why);

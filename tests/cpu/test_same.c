@@ -2,12 +2,10 @@
  *
  * What must be the same bits: any number of threads, alone or in a cohort of any size with slots of different rows,
  * consecutive rows read in place or through an index, from any element type, in one call or several. And what must not happen: allocations after
- * the first run, changes of OpenBLAS's thread count or of the floating-point mode. */
+ * the first run, changes of the floating-point mode. */
 #include "ops/base/pool.h"
-#include "ops/cpu/blas.h"
 #include "tests/cpu/programs.h"
 #include "tests/cpu/rig.h"
-#include <cblas.h>
 
 enum { PROGRAMS = 24, STEPS = 6, MAX_SLOTS = 8 };
 
@@ -248,20 +246,6 @@ START_TEST(direct)
 }
 END_TEST
 
-/* Two calls that overlap: the one that ends first must not put the threads back under the other. */
-START_TEST(overlap)
-{
-    openblas_set_num_threads(2);
-    ck_assert_int_eq(hn_blas_hold(1, NULL), HONE_OK);
-    ck_assert_int_eq(hn_blas_hold(0, NULL), HONE_OK);
-    ck_assert_int_eq(openblas_get_num_threads(), 1);
-    hn_blas_release(1);
-    ck_assert_int_eq(openblas_get_num_threads(), 1);
-    hn_blas_release(0);
-    ck_assert_int_eq(openblas_get_num_threads(), 2);
-}
-END_TEST
-
 START_TEST(settings)
 {
     struct made *m = wide_program();
@@ -269,14 +253,12 @@ START_TEST(settings)
     struct rig g;
     struct rig_replica r;
     rig_data_init(&d, &m->t, m->classes, 9);
-    openblas_set_num_threads(2);
     unsigned mode = hn_denormals_off();
     hn_denormals_restore(mode);
     rig_open(&g, &hn_backend_cpu, &m->t, 2, "isa=base");
     rig_prepare(&g, HN_PASS_TRAIN, 150, 1, &d);
     rig_replica_init(&r, &g, &m->t, &rig_adam, 3);
     rig_run(&g, &r, 150, 2, NULL, 0.01);
-    ck_assert_int_eq(openblas_get_num_threads(), 2);
     unsigned after = hn_denormals_off();
     hn_denormals_restore(after);
     ck_assert_uint_eq(mode, after);
@@ -290,5 +272,4 @@ HN_TEST_MAIN("cpu same", tcase_add_loop_test(tc, threads, 0, PROGRAMS);
              tcase_add_loop_test(tc, cohorts, 0, PROGRAMS);
              tcase_add_loop_test(tc, calls, 0, PROGRAMS);
              tcase_add_loop_test(tc, columns, 0, PROGRAMS);
-             tcase_add_loop_test(tc, direct, 0, PROGRAMS); tcase_add_test(tc, overlap);
-             tcase_add_test(tc, settings);)
+             tcase_add_loop_test(tc, direct, 0, PROGRAMS); tcase_add_test(tc, settings);)

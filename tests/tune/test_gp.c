@@ -4,11 +4,13 @@
  * functions with known minima, Sobol's published points. */
 #include "ops/base/rng.h"
 #include "plugin/tune/acquire.h"
+#include "plugin/tune/blas.h"
 #include "plugin/tune/gp_search.h"
 #include "plugin/tune/lbfgs.h"
 #include "plugin/tune/sobol.h"
 #include "tests/fault.h"
 #include "tests/tune/tune_util.h"
+#include <cblas.h>
 
 static struct hn_mem mem;
 static hone_error err;
@@ -350,6 +352,20 @@ START_TEST(every_allocation_may_fail)
 }
 END_TEST
 
+/* Two calls that overlap: the one that ends first must not put the threads back under the other. */
+START_TEST(overlap)
+{
+    openblas_set_num_threads(2);
+    ck_assert_int_eq(hn_blas_hold(1, NULL), HONE_OK);
+    ck_assert_int_eq(hn_blas_hold(0, NULL), HONE_OK);
+    ck_assert_int_eq(openblas_get_num_threads(), 1);
+    hn_blas_release(1);
+    ck_assert_int_eq(openblas_get_num_threads(), 1);
+    hn_blas_release(0);
+    ck_assert_int_eq(openblas_get_num_threads(), 2);
+}
+END_TEST
+
 static void setup(void) { hn_mem_init(&mem, 0); }
 static void teardown(void) { ck_assert_uint_eq(atomic_load(&mem.used), 0); }
 
@@ -360,4 +376,4 @@ HN_TEST_MAIN("gp", tcase_add_checked_fixture(tc, setup, teardown);
              tcase_add_test(tc, draws_of_the_posterior);
              tcase_add_test(tc, logei_far_into_the_tail); tcase_add_test(tc, lbfgs_finds_minima);
              tcase_add_test(tc, sobol_points); tcase_add_test(tc, values_are_made_gentle);
-             tcase_add_test(tc, every_allocation_may_fail);)
+             tcase_add_test(tc, every_allocation_may_fail); tcase_add_test(tc, overlap);)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Holding OpenBLAS at one thread: see blas.h. These are the only variables of the process, as what they guard is one. */
-#include "ops/cpu/blas.h"
+#include "plugin/tune/blas.h"
 #include <cblas.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -24,8 +24,9 @@ static hone_status make_room(int wanted, hone_error *err)
                                "cannot have %zu bytes for the buffers of %d thread%s, 128 MiB each",
                                bytes, wanted - room, wanted - room == 1 ? "" : "s"),
                        "%s",
-                       wanted > 1 ? "fewer threads take less (--threads, --jobs)"
-                                  : "a higher limit of address space (ulimit -v)");
+                       wanted > 1
+                           ? "fewer searches at once, or another --sampler"
+                           : "a higher limit of address space (ulimit -v), or another --sampler");
     munmap(p, bytes);
     room = wanted;
     return HONE_OK;
