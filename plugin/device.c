@@ -95,7 +95,7 @@ hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dty
     struct hn_device d = { .backend = &hn_backend_cpu, .threads = threads };
     *out = (struct hn_device){ 0 };
     if (dtype == HN_F64) d.backend = &hn_backend_reference, d.threads = 1;
-    if (d.threads < 1) d.threads = hn_cpu_count();
+    if (d.threads < 1) d.threads = hn_threads_with_room(hn_cpu_count());
     struct hn_host host = { sizeof host, &ctx->mem, d.threads };
     HN_TRY(d.backend->open(&host, "", &d.dev, err));
     *out = d;

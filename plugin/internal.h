@@ -96,7 +96,7 @@ struct hn_device {
     int threads; /* that the backend got; 1 for the reference */
 };
 /* float64 runs on the reference backend, float32 on the CPU's. Parameters: device ("auto", which is the CPU here, "cpu",
- * "cuda", "cuda:N"; no module: HONE_E_DEVICE with the reason), threads (0: the cores this process may use), and math,
+ * "cuda", "cuda:N"; no module: HONE_E_DEVICE with the reason), threads (0: the cores this process may use, fewer where address space is short), and math,
  * bn-impl and dropout-impl, which are the GPU's: HONE_E_USAGE where the CPU cannot do as they say. close accepts a
  * zeroed struct. */
 hone_status hn_device_open(hone_context *ctx, const hone_params *params, enum hn_dtype dtype,

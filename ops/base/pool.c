@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -238,6 +239,26 @@ int hn_cpu_count(void)
     int n = 0;
     for (size_t i = 0; i < sizeof mask / sizeof *mask; i++) n += __builtin_popcountl(mask[i]);
     return n > 0 ? n : 1;
+}
+
+int hn_threads_with_room(int most)
+{
+    size_t each = 0;
+    pthread_attr_t usual;
+    if (pthread_attr_init(&usual) == 0) {
+        pthread_attr_getstacksize(&usual, &each);
+        pthread_attr_destroy(&usual);
+    }
+    each += (size_t)64 << 20;
+    for (; most > 1; most--) {
+        const size_t bytes = (size_t)most * each;
+        void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p != MAP_FAILED) {
+            munmap(p, bytes);
+            return most;
+        }
+    }
+    return 1;
 }
 
 /* MXCSR: bit 15 flushes tiny results to zero, bit 6 reads tiny operands as zero. */

@@ -19,6 +19,8 @@ int hn_pool_threads(const struct hn_pool *p);
 void hn_pool_run(struct hn_pool *p, int n, void (*fn)(void *user, int i, int worker), void *user);
 
 int hn_cpu_count(void); /* cores this process may use (affinity), at least 1 */
+/* Of so many threads those for whose stacks and 64 MiB each of what they compute there is address space (ulimit -v); at least 1. */
+int hn_threads_with_room(int most);
 
 unsigned hn_denormals_off(
     void); /* sets FTZ and DAZ, returns what was there; does nothing where there is no MXCSR */

@@ -359,7 +359,7 @@ static hone_status tune_model(hone_model *m, hone_data *d, const hone_params *pa
     hn_context_enter(t.ctx);
     HN_TRY(hn_places_check(m, params, err));
     if (path[0]) HN_TRY(hn_model_check_output(m, path, hn_param_b(params, "force"), err));
-    if (t.jobs < 1) t.jobs = hn_cpu_count();
+    if (t.jobs < 1) t.jobs = hn_threads_with_room(hn_cpu_count());
     if (seconds > 0) t.deadline = t.start + seconds;
     HN_TRY(hone_model_check(m, 1, err));
     HN_TRY(hn_model_mark(m, &mark, err));

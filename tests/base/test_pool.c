@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pool: each piece exactly once, whatever the threads, over very many tiny runs; failures of create; denormals. */
+ * The pool: each piece exactly once, whatever the threads, over very many tiny runs; failures of create; denormals; how many threads there is room for. */
 #include "ops/base/pool.h"
 #include "tests/fault.h"
 #include "tests/harness.h"
 #include <float.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static const int thread_counts[] = { 1, 2, 3, 5, 16 };
 
@@ -160,8 +162,36 @@ START_TEST(bad_requests)
 }
 END_TEST
 
+/* Threads that are not asked for by number are no more than there is address space for. */
+START_TEST(short_address_space)
+{
+    struct rlimit was, little;
+    pthread_attr_t usual;
+    size_t each;
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fscanf(f, "%lu", &pages), 1);
+    fclose(f);
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &was), 0);
+    pthread_attr_init(&usual);
+    pthread_attr_getstacksize(&usual, &each);
+    pthread_attr_destroy(&usual);
+    each += (size_t)64 << 20;
+    for (int room = 0; room < 6; room++) {
+        little = was;
+        little.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + each * (rlim_t)room + each / 2;
+        ck_assert_int_eq(setrlimit(RLIMIT_AS, &little), 0);
+        int few = hn_threads_with_room(4), one = hn_threads_with_room(1);
+        ck_assert_int_eq(setrlimit(RLIMIT_AS, &was), 0);
+        ck_assert_int_eq(few, room < 1 ? 1 : room < 4 ? room : 4);
+        ck_assert_int_eq(one, 1);
+    }
+}
+END_TEST
+
 HN_TEST_MAIN("pool", tcase_add_loop_test(tc, each_piece_once, 0, 5);
              tcase_add_loop_test(tc, pauses_between_runs, 0, 5); tcase_add_test(tc, born_and_gone);
              tcase_add_test(tc, no_pool_is_a_loop);
              tcase_add_test(tc, workers_block_signals_and_flush_denormals);
-             tcase_add_test(tc, bad_requests);)
+             tcase_add_test(tc, bad_requests); tcase_add_test(tc, short_address_space);)

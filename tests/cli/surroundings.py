@@ -259,10 +259,14 @@ def test_dashes():
 
 
 def test_little_address_space():
-    """OpenBLAS wants 128 MiB for the Gaussian process and would wait
+    """As many threads as there is room for, if their number was not asked for. OpenBLAS wants 128 MiB for the Gaussian process and would wait
     for them for ever: they are looked for before anything is trained."""
-    def limit(kilobytes):
-        return lambda: resource.setrlimit(resource.RLIMIT_AS, (kilobytes << 10, kilobytes << 10))
+    def limit(kilobytes, stack=0):
+        def both():
+            resource.setrlimit(resource.RLIMIT_AS, (kilobytes << 10, kilobytes << 10))
+            if stack:
+                resource.setrlimit(resource.RLIMIT_STACK, (stack << 10, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+        return both
     if call("--version", before=limit(160000)).returncode != 0:
         print("  skipped: in 160 MB of address space this build does not start")
         return
@@ -272,7 +276,8 @@ def test_little_address_space():
     out, whole = tmp / "little.onnx", (tmp / "whole.onnx").read_bytes()
     at = TRAIN.index("--threads")
     unasked = TRAIN[:at] + TRAIN[at + 2:]
-    for what, memory, args in (("one thread", limit(200000), TRAIN), ("two threads", limit(250000), [*unasked, "--threads", 2])):
+    for what, memory, args in (("one thread", limit(200000), TRAIN), ("two threads", limit(250000), [*unasked, "--threads", 2]),
+                               ("as many as fit", limit(200000), unasked), ("no room for a second stack", limit(300000, stack=250000), unasked)):
         r = call("train", NET, "--data", DATA, *args, "--force", "-o", out, before=memory, env=env)
         check(what, r.returncode == 0 and out.read_bytes() == whole, (r.returncode, r.stderr))
     search = ["tune", NET, "--data", DATA, *TUNE, "--run-dir", tmp / "little", "--force", "-o", out]
