@@ -117,8 +117,8 @@ void hn_device_not_gpu(hone_context *ctx, const hone_error *why); /* that note *
 hone_status hn_device_open_cpu(hone_context *ctx, int threads, enum hn_dtype dtype,
                                struct hn_device *out, hone_error *err);
 void hn_device_close(struct hn_device *d);
-/* Does a product with n columns give the same bits whichever way its weights lie? Then few rows are faster with [in, out]. */
-int hn_device_may_turn(const struct hn_backend *b, const void *dev, int64_t n);
+/* Does a product with n columns give the same bits with weights that lie [in, out], and is it faster for few rows? */
+int hn_device_turns(const struct hn_backend *b, int64_t n);
 int hn_device_is_gpu(const hone_params *params); /* would be opened, by what they say */
 /* What its numbers may depend on beyond the program: "avx512", "double", a GPU with its libraries
  * and choices.

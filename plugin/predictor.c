@@ -107,8 +107,8 @@ static hone_status turn_program(struct hn_session *s, uint8_t *turned, hone_erro
         if (op->row != &hn_op_dense || !old->trans_w) continue;
         struct hn_value_ref *w = &prog->values[op->in[1]];
         if (w->kind != HN_PARAM || w->view_of >= 0 || w->shape.rank != 2 ||
-            !hn_device_may_turn(s->backend, s->dev, w->shape.d[0].fixed) ||
-            !is_its_own(prog, op->in[1], i) || is_there_twice(prog, w))
+            !hn_device_turns(s->backend, w->shape.d[0].fixed) || !is_its_own(prog, op->in[1], i) ||
+            is_there_twice(prog, w))
             continue;
         struct hn_dense *attrs = hn_arena_alloc(&prog->arena, 1, sizeof *attrs);
         if (!attrs) return hn_nomem(err, op->name, sizeof *attrs);

@@ -3,7 +3,7 @@
  * Dense's matrix products in float against sums in double, on shapes that reach every path: edges of rows and columns,
  * several blocks along k and n, strides of a power of two, one row, one column; both orientations of w; alpha, beta, bias
  * of one element; added or overwritten; the tasks of the weight gradient. Nothing outside the result may be written.
- * And the promise that a row has the same bits alone and in any company. */
+ * And the promise that a row has the same bits alone and in any company, and whichever way the weights lie. */
 #include "ops/cpu/backend.h"
 #include "ops/cpu/exec.h"
 #include "tests/harness.h"
@@ -306,6 +306,35 @@ START_TEST(rows_apart)
 }
 END_TEST
 
+/* Weights [out,in] and the same ones turned to [in,out]: the same bits. */
+START_TEST(either_way)
+{
+    static const struct shape shapes_here[] = { { 9, 37, 3 },    { 3, 300, 8 },   { 1, 1100, 10 },
+                                                { 40, 600, 50 }, { 33, 5, 72 },   { 70, 64, 113 },
+                                                { 1, 512, 390 }, { 12, 20000, 2 } };
+    for (int i = 0; i < 3; i++) {
+        const struct hn_cpu_isa *isa = isa_at(i);
+        if (!isa) continue;
+        const struct shape *s = &shapes_here[_i];
+        struct test t;
+        size_t n = (size_t)s->rows * (size_t)s->out;
+        test_init(&t, s, 1, 0);
+        float *y = malloc(n * sizeof *y), *w = malloc((size_t)s->in * (size_t)s->out * sizeof *w);
+        call(&t, isa, FORWARD, s->rows, 0);
+        memcpy(y, t.y, n * sizeof *y);
+        for (int j = 0; j < s->out; j++)
+            for (int k = 0; k < s->in; k++) w[k * s->out + j] = t.w[j * s->in + k];
+        memcpy(t.w, w, (size_t)s->in * (size_t)s->out * sizeof *w);
+        t.attrs.trans_w = 0;
+        call(&t, isa, FORWARD, s->rows, 0);
+        ck_assert_msg(!memcmp(y, t.y, n * sizeof *y), "%s: %d->%d differs", isa->name, s->in,
+                      s->out);
+        free(y), free(w);
+        test_free(&t);
+    }
+}
+END_TEST
+
 HN_TEST_MAIN("cpu dense", tcase_add_loop_test(tc, products, 0, SHAPES);
-             tcase_add_loop_test(tc, rows_apart, 0, 3);
+             tcase_add_loop_test(tc, rows_apart, 0, 3); tcase_add_loop_test(tc, either_way, 0, 8);
              tcase_add_loop_test(tc, columns_apart, 0, 4);)
