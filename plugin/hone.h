@@ -168,7 +168,8 @@ HONE_CALL hone_model_check(hone_model *m, int training, hone_error *err);
  * parameters, and "hidden": units and activation of the hidden layers, or the node that keeps them
  * from being rebuilt and why. An output has "learns" (a loss without a name is for the one that
  * does), "per_row", "tail" ("softmax", "logsoftmax", "sigmoid", "both": 1 - p and p, "each": that of
- * several, "shares": numbers divided by their sum; null) and its "classes", the labels it gives or what its columns are called (null: no list). */
+ * several, "shares": numbers divided by their sum, or means of such rows; null) and its "classes",
+ * the labels it gives or what its columns are called (null: no list). */
 HONE_CALL hone_model_describe(hone_model *m, hone_result **out, hone_error *err);
 /* Writes the model: source bytes with the trained tensors in place; nothing changed, the same
  * bytes. Written aside, synced, read back, compared, renamed: an existing file stays untouched

@@ -221,7 +221,7 @@ enum hn_tail {
     HN_TAIL_SIGMOID,
     HN_TAIL_BOTH, /* two columns, 1 - p and p of one Sigmoid: scikit-learn's two classes */
     HN_TAIL_EACH, /* columns 1 - p, then columns p, of a Sigmoid of several: scikit-learn's several labels a row */
-    HN_TAIL_SHARES /* rows of numbers that are not negative, divided by their sum: scikit-learn's one against the rest */
+    HN_TAIL_SHARES /* rows that add up to 1: of numbers that are not negative, divided by their sum, or means of such */
 };
 struct hn_output_info { /* what the training side asks of output i */
     int trainable;      /* a float output that depends on trained parameters and can be computed */

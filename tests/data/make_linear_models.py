@@ -11,7 +11,9 @@ import warnings
 import numpy as np
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import Int64TensorType
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -37,6 +39,10 @@ MODELS = {  # name: pipeline, targets, options of the conversion
     "discriminant": (LinearDiscriminantAnalysis(), two, {"zipmap": False}),
     "rest": (scaled(OneVsRestClassifier(LogisticRegression())), three, {}),
     "descent": (scaled(SGDClassifier(loss="log_loss", random_state=0)), three, {}),
+    "vote": (VotingClassifier([("a", LogisticRegression(max_iter=500)), ("b", LogisticRegression(C=0.01))], voting="soft", flatten_transform=False), three, {}),
+    "bag": (scaled(BaggingClassifier(LogisticRegression(), 3, random_state=0)), named, {}),
+    "calibrated": (scaled(CalibratedClassifierCV(LinearSVC(), cv=2)), three, {"zipmap": False}),
+    "calibrated_two": (scaled(CalibratedClassifierCV(LogisticRegression(), cv=2)), two, {}),
     "number": (scaled(LinearRegression()), real, {}),
     "numbers": (Ridge(), np.stack([real, 2 * real + X[:, 2]], 1), {}),
     "sparse": (Lasso(0.1), real, {}),

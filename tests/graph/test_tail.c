@@ -7,15 +7,17 @@
 /* x [N,4] → Gemm → z [N,3] → what, one node a line: "Sigmoid z s -", with its attributes → y */
 static void net(struct tb *t, const char *what)
 {
-    char text[256], *line, *rest = text;
+    char text[512], *line, *rest = text;
     tb_open(t, 17);
     tb_input(t, "x", HN_F32, 2, -1, 4);
     tb_floats(t, "w", 2, 3, 4);
-    tb_floats(t, "b", 1, 3);
+    tb_floats(t, "bias", 1, 3);
     tb_number(t, "one", 1);
     tb_number(t, "below", -1);
+    tb_number(t, "half", 0.5);
+    tb_number(t, "two", 2);
     tb_ints(t, "last", 1, 1);
-    tb_node(t, "Gemm", "x w b", "z", "transB=1");
+    tb_node(t, "Gemm", "x w bias", "z", "transB=1");
     snprintf(text, sizeof text, "%s", what);
     while ((line = strsep(&rest, "\n")) && *line) {
         char type[32], in[32], out[32], attrs[32] = "";
@@ -46,6 +48,19 @@ static const struct {
     { "Sigmoid z s\nSub one,s q\nLpNormalization q y p=1", HN_TAIL_SHARES },
     { "Sigmoid z s\nSub below,s q\nLpNormalization q y p=1", HN_TAIL_NONE },
     { "Tanh z s\nLpNormalization s y p=1", HN_TAIL_NONE },
+    { "Softmax z s axis=1\nNeg z n\nSoftmax n t axis=1\nMul s,half a\nMul t,half b\nSum a,b y",
+      HN_TAIL_SHARES },
+    { "Softmax z s axis=1\nNeg z n\nSoftmax n t axis=1\nMul s,half a\nMul t,one b\nSum a,b y",
+      HN_TAIL_NONE },
+    { "Softmax z s axis=1\nNeg z n\nSoftmax n t axis=1\nAdd s,t a\nDiv a,two y", HN_TAIL_SHARES },
+    { "Softmax z s axis=1\nNeg z n\nSoftmax n t axis=1\nMean s,t y", HN_TAIL_SHARES },
+    { "Softmax z s axis=1\nNeg z n\nSoftmax n t axis=1\nSub s,t a\nAdd a,s y", HN_TAIL_NONE },
+    { "Softmax z s axis=1\nMul s,two a\nMul s,below b\nAdd a,b y",
+      HN_TAIL_NONE }, /* may be below 0 */
+    { "Sigmoid z s\nGreater one,z g\nCast g f to=1\nAdd s,f a\nReduceSum s,last t keepdims=1\n"
+      "Add t,f u\nDiv a,u y",
+      HN_TAIL_NONE }, /* what is added is as wide as the row */
+    { "LogSoftmax z s axis=1\nNeg s t\nAdd s,t y", HN_TAIL_NONE },
 };
 
 START_TEST(last_ops)
@@ -72,7 +87,7 @@ START_TEST(either_sign)
     for (int i = 0; i < 2; i++) {
         struct tb t;
         struct hn_output_info o;
-        char what[128];
+        char what[160];
         snprintf(what, sizeof what, "ReduceSum z,last c keepdims=1\n%s", ends[i]);
         net(&t, what);
         hn_graph_output(t.g, 0, &o);

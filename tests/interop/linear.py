@@ -13,6 +13,7 @@ YES = np.where(d["two"], "yes", "no")
 tmp = folder()
 TARGETS = {"classes": d["three"], "named": d["named"], "two": d["two"], "yes": YES, "raw": d["three"], "raw_two": d["two"], "vectors": d["three"], "vectors_two": YES,
            "ridge": d["three"], "discriminant": d["two"], "rest": d["three"], "descent": d["three"], "integers": d["three"],
+           "vote": d["three"], "bag": d["named"], "calibrated": d["three"], "calibrated_two": d["two"],
            "number": d["real"], "numbers": np.stack([d["real"], 2 * d["real"] + X[:, 2]], 1), "sparse": d["real"]}
 AT_BEST = ("integers", "number")  # nothing is left to learn
 LISTS = ("coefficients", "intercepts")
