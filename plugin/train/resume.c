@@ -176,11 +176,10 @@ static enum place end_of(hone_model *there, hone_model *now)
         b[i] = hn_model_metadata(now, keys[i]);
         if (!a[i] || !b[i] || (i < 3 && strcmp(a[i], b[i]) != 0)) return ANOTHER;
     }
-    if (!strcmp(a[3], b[3]) && !strcmp(a[4], b[4])) return THIS_END;
     if (!same_but_epochs(a[3], b[3])) return ANOTHER;
     int earlier =
         strstr(a[4], "\"stop_reason\":\"interrupted\"") || epochs_of(a[4]) < epochs_of(b[4]);
-    return earlier ? EARLIER_END : ANOTHER;
+    return earlier ? EARLIER_END : THIS_END;
 }
 
 static enum place look_at(const struct hn_job *j, const char *path)

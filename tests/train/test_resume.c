@@ -607,7 +607,7 @@ static void check_end(const char *dir)
 {
     ck_assert_int_eq(lines_of(dir, "status.json", "  \"state\": \"finished\""), 1);
     ck_assert_int_eq(lines_of(dir, "result.json", " \"stop_reason\": \"max_epochs\""), 1);
-    ck_assert_int_eq(lines_of(dir, "metrics.json", " \"epochs\": 1"), 1);
+    ck_assert_int_eq(lines_of(dir, "metrics.json", " \"epochs\": 2"), 1);
 }
 
 START_TEST(a_result_that_was_not_put_in_place)
@@ -620,7 +620,7 @@ START_TEST(a_result_that_was_not_put_in_place)
     int told = _i; /* to replace what is there */
     kit_folder("place", dir);
     snprintf(out, sizeof out, "%s/out.onnx", dir);
-    open_run(&k, "ln_f32", dir, PAIRS({ "epochs", "1" }, { "out", out }), NULL);
+    open_run(&k, "ln_f32", dir, PAIRS({ "epochs", "2" }, { "out", out }), NULL);
     if (told) {
         HN_OK(hone_params_set(k.params, "force", "true", &err), err);
         put_another(&k, out);
@@ -635,11 +635,14 @@ START_TEST(a_result_that_was_not_put_in_place)
     HN_OK(hone_model_save(k.model, out, k.params, &err), err);
     ck_assert(is_finished(&k, dir, NULL, &hash));
     ck_assert_uint_eq(hash, wanted);
+    HN_OK(hone_params_create(k.ctx, &force, &err), err);
+    HN_OK(hone_params_set(force, "force", "true", &err), err);
+    HN_OK(hone_params_set(force, "epochs", "1", &err), err);
+    ck_assert(is_finished(&k, dir, force, &hash)); /* fewer epochs than it has: it is this run's */
+    HN_OK(hone_params_set(force, "epochs", NULL, &err), err);
     ck_assert_int_eq(remove(out), 0);
     put_another(&k, out); /* somebody's, of later */
     ck_assert(is_finished(&k, dir, NULL, &hash));
-    HN_OK(hone_params_create(k.ctx, &force, &err), err);
-    HN_OK(hone_params_set(force, "force", "true", &err), err);
     ck_assert(!is_finished(&k, dir, force, &hash));
     ck_assert_uint_eq(hash, wanted);
     hone_params_destroy(force);
