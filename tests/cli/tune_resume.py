@@ -156,6 +156,45 @@ def test_goes_on():
     code("a damaged folder", hone("resume", tmp / "copy.run"), 2, "tune.yaml")
 
 
+def put_to_sleep(p, study):
+    """Stops a search while it has a trial, whose lease is then over; False: it was faster, or held the study."""
+    while p.poll() is None and not (study.exists() and study.stat().st_size):
+        time.sleep(0.005)
+    time.sleep(random.uniform(0.01, 0.1))
+    p.send_signal(signal.SIGSTOP)
+    try:
+        with sqlite3.connect(study, timeout=0.2) as db:
+            if db.execute("UPDATE trial SET lease=1 WHERE state=1").rowcount:
+                return True
+    except sqlite3.OperationalError:
+        pass
+    p.send_signal(signal.SIGCONT)
+    return False
+
+
+def test_slept():
+    """A worker that was stopped until its lease had run out: another one runs its trial, and both end with the same bytes."""
+    for _ in range(20):
+        study, slow, other = tmp / "shared.db", tmp / "slow.onnx", tmp / "other worker.onnx"
+        for file in (study, slow, other):
+            file.unlink(missing_ok=True)
+        job = [*JOB, "--jobs", 1, "--study", study]
+        p = subprocess.Popen([str(a) for a in [HONE, "tune", *job, "--progress", "none", "--force", "-o", slow]], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)
+        if put_to_sleep(p, study):
+            break
+        p.communicate()
+    else:
+        print("  always faster: no worker slept")
+        return
+    code("another worker", hone("tune", *job, "--force", "-o", other), 0)
+    p.send_signal(signal.SIGCONT)
+    said = p.communicate(timeout=300)[1]
+    check("the one that slept", p.returncode == 0 and "was taken over by another worker" in said, said)
+    for out in (slow, other):
+        check("the same bytes from both", out.read_bytes() == (tmp / "whole.onnx").read_bytes(), out)
+
+
 def test_not_in_place():
     """Killed when the result was known and the model not yet written over what --force was to replace: done once more."""
     out, run = tmp / "late.onnx", tmp / "late.onnx.run"
@@ -186,6 +225,7 @@ test_cut_off()
 test_error()
 test_study_lost()
 test_goes_on()
+test_slept()
 test_not_in_place()
 test_costs_itself_only()
 _hone.finish("resume of a search", tmp)
