@@ -407,7 +407,7 @@ static hone_status lower_column_norm(struct hn_lowering *l, const struct hn_node
 {
     const int32_t at = l->g->facts->nodes[n - l->g->nodes].state_at;
     const struct hn_shape *x = shape_of(l, p->in[0]), row = { 1, { x->d[x->rank - 1] } };
-    const struct hn_batchnorm attrs = { p->eps, 0.99, l->opts->freeze_batchnorm, 0 };
+    const struct hn_batchnorm attrs = { p->eps, 0.99, l->opts->freeze_batchnorm, 1 };
     int32_t in[5], y;
     HN_TRY(hn_l_value(l, p->in[0], &in[0]));
     for (int i = 1; i < 3; i++) {

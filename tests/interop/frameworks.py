@@ -97,6 +97,9 @@ def batchnorm():
             run(f"{how}: train", "train", source, *data_of(feeds), "--y", tmp / "y.npy", "--loss", "mse", "--epochs", "5", "--batch-size", "8", "--save", "last", "--quiet", "--force", *how, "-o", to)
         was, got, want = tensors(path), tensors(out), tensors(ref)
         off = max(apart(got[k], want[k]) for k in want if want[k].dtype == np.float32 and "--lr" not in how[:1] or k in part)
+        if "freeze" not in how:  # of 8 values each: 1/8 of their squares' sum, where the operator takes 1/7
+            kept = was[part[3]] * 0.99 ** (5 * ROWS // 8)
+            want[part[3]] = kept + (want[part[3]] - kept) * 7 / 8
         check(f"batchnorm, {' '.join(how)}: as the operator", off <= 2e-5, off)
         check(f"batchnorm, {' '.join(how)}: statistics", all(np.array_equal(got[k], was[k]) == ("freeze" in how) for k in part))
 
