@@ -401,7 +401,16 @@ hone_status hn_lower_softmax(struct hn_lowering *l, const struct hn_node *n,
 
 /* ---- patterns ------------------------------------------------------------------------------------------------- */
 
-/* With Keras' own momentum: the file says none. A scale or bias that is not there is 1 or 0. */
+/* [N, a, b, columns] as [N a b, columns] */
+static hone_status as_rows(struct hn_lowering *l, const struct hn_shape *x, int32_t *v)
+{
+    struct hn_shape lead = *x;
+    lead.rank--;
+    const struct hn_shape rows = { 2, { hn_shape_count(&lead), x->d[x->rank - 1] } };
+    return x->rank == 2 ? HONE_OK : hn_l_view(l, *v, &rows, v);
+}
+
+/* Over the last axis. With Keras' own momentum: the file says none. A scale or bias that is not there is 1 or 0. */
 static hone_status lower_column_norm(struct hn_lowering *l, const struct hn_node *n,
                                      const struct hn_pattern *p)
 {
@@ -410,6 +419,7 @@ static hone_status lower_column_norm(struct hn_lowering *l, const struct hn_node
     const struct hn_batchnorm attrs = { p->eps, 0.99, l->opts->freeze_batchnorm, 1 };
     int32_t in[5], y;
     HN_TRY(hn_l_value(l, p->in[0], &in[0]));
+    HN_TRY(as_rows(l, x, &in[0]));
     for (int i = 1; i < 3; i++) {
         if (p->in[i] >= 0)
             HN_TRY(hn_l_value(l, p->in[i], &in[i]));
@@ -419,6 +429,7 @@ static hone_status lower_column_norm(struct hn_lowering *l, const struct hn_node
     HN_TRY(state_value(l, at, &in[3]));
     HN_TRY(state_value(l, at + 1, &in[4]));
     HN_TRY(hn_l_op(l, &hn_op_batchnorm, &attrs, in, 5, &y));
+    if (x->rank > 2) HN_TRY(hn_l_view(l, y, x, &y));
     return hn_l_bind(l, n->out[0], y);
 }
 

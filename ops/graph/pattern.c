@@ -479,7 +479,8 @@ static int is_declared_parameter(const struct hn_graph *g, struct hn_consumer at
 static int match_batchnorm(const struct hn_graph *g, const struct hn_node *n, struct hn_pattern *p)
 {
     const struct hn_shape *y = &g->values[n->out[0]].shape;
-    for (int j = 0; j < 2 && n->n_in == 2 && y->rank == 2; j++) {
+    const struct hn_dim *width = y->rank > 1 ? &y->d[y->rank - 1] : NULL;
+    for (int j = 0; j < 2 && n->n_in == 2 && width && !width->per_row; j++) {
         const struct hn_node *mul = inner(g, n->in[j], "Mul");
         for (int i = 0; i < 2 && mul && mul->n_in == 2; i++) {
             const int32_t x = mul->in[1 - i], k = mul->in[i];
@@ -487,8 +488,8 @@ static int match_batchnorm(const struct hn_graph *g, const struct hn_node *n, st
             for (int r = 0; r < 4; r++) p->reads[r].node = -1;
             if (!g->values[k].constant || g->values[x].constant ||
                 !hn_same_shape(&g->values[x].shape, y) ||
-                !match_column_factor(g, k, y->d[1].fixed, p) ||
-                !match_column_shift(g, n->in[1 - j], k, y->d[1].fixed, p))
+                !match_column_factor(g, k, width->fixed, p) ||
+                !match_column_shift(g, n->in[1 - j], k, width->fixed, p))
                 continue;
             if (is_declared_parameter(g, p->reads[2]) || is_declared_parameter(g, p->reads[3]))
                 return 0;

@@ -155,6 +155,10 @@ static const struct hn_batchnorm usual = { 1e-5, 0.9, 0, 0 }, wide_eps = { 1e-1,
             { shape, HN_S1(HN_D(ch)), HN_S1(HN_D(ch)), HN_S1(HN_D(ch)), HN_S1(HN_D(ch)) },         \
             { HN_ACT, HN_PARAM, HN_PARAM, HN_STATE, HN_STATE }, { 0, 0, 0, 0, 1 }, train           \
     }
+#define ROWS_OF_THREE                                                                              \
+    {                                                                                              \
+        3, 0                                                                                       \
+    }
 static const struct hn_sample samples[] = {
     CASE("batch statistics", &usual, HN_S2(HN_ROWS, HN_D(7)), 7, 1),
     CASE("inference", &usual, HN_S2(HN_ROWS, HN_D(7)), 7, 0),
@@ -167,6 +171,7 @@ static const struct hn_sample samples[] = {
     CASE("rank 3", &usual, HN_S3(HN_ROWS, HN_D(3), HN_D(5)), 3, 1),
     CASE("rank 4", &usual, HN_S4(HN_ROWS, HN_D(2), HN_D(3), HN_D(2)), 2, 1),
     CASE("rank 4, inference", &usual, HN_S4(HN_ROWS, HN_D(2), HN_D(3), HN_D(2)), 2, 0),
+    CASE("rows of several places", &usual, HN_S2(ROWS_OF_THREE, HN_D(5)), 5, 1),
     CASE("one channel", &usual, HN_S2(HN_ROWS, HN_D(1)), 1, 1),
     { "constant scale",
       &usual,
@@ -185,6 +190,7 @@ static const struct hn_sample samples[] = {
     { 0 },
 };
 #undef CASE
+#undef ROWS_OF_THREE
 
 const struct hn_op_row hn_op_batchnorm = {
     .name = "batchnorm",

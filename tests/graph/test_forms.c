@@ -40,10 +40,13 @@ START_TEST(products_with_a_bias)
 END_TEST
 
 /* Keras' BatchNormalization with JAX: arithmetic on constants. */
-static void norm_of_constants(struct tb *t)
+static void norm_of_constants(struct tb *t, int places)
 {
     tb_open(t, 17);
-    tb_input(t, "x", HN_F32, 2, -1, 4);
+    if (places)
+        tb_input(t, "x", HN_F32, 3, -1, places, 4);
+    else
+        tb_input(t, "x", HN_F32, 2, -1, 4);
     tb_floats(t, "w", 2, 4, 3);
     tb_floats(t, "scale", 1, 3);
     tb_floats(t, "bias", 1, 3);
@@ -66,10 +69,11 @@ static void norm_of_constants(struct tb *t)
     tb_node(t, "Add", "hk s", "y", NULL);
 }
 
+/* _i: places of a row, whose statistics are taken together; 0: rows of columns. */
 START_TEST(norms_of_constants_collapse)
 {
     struct tb t;
-    norm_of_constants(&t);
+    norm_of_constants(&t, _i);
     tb_output(&t, "y");
     tb_finish(&t, NULL);
     ck_assert_int_eq(hn_graph_blocked(t.g, 1, &t.err), HONE_OK);
@@ -85,6 +89,9 @@ START_TEST(norms_of_constants_collapse)
         const struct hn_batchnorm *a = tb_op(p, "batchnorm")->attrs;
         ck_assert_int_eq(p->n_ops, 2);
         ck_assert_int_eq(a->mode, freeze);
+        ck_assert(a->momentum == 0.99 && a->population); /* Keras' */
+        const struct hn_shape *y = &p->values[tb_op(p, "batchnorm")->out[0]].shape;
+        ck_assert(y->rank == 2 && y->d[0].per_row == (_i ? _i : 1) && y->d[1].fixed == 3);
         ck_assert_double_eq(a->eps, 0.25);
         ck_assert_str_eq(p->params[p->n_params - 2].name, "mean");
         ck_assert_str_eq(p->params[p->n_params - 1].name, "var");
@@ -101,7 +108,7 @@ END_TEST
 START_TEST(statistics_of_other_norms_stay)
 {
     struct tb t;
-    norm_of_constants(&t);
+    norm_of_constants(&t, 0);
     tb_node(&t, "Mul", "y k", "z", NULL);
     tb_output(&t, "z");
     tb_finish(&t, NULL);
@@ -165,6 +172,6 @@ START_TEST(scales_in_a_factor)
 END_TEST
 
 HN_TEST_MAIN("forms", tcase_add_test(tc, products_with_a_bias);
-             tcase_add_test(tc, norms_of_constants_collapse);
+             tcase_add_loop_test(tc, norms_of_constants_collapse, 0, 6);
              tcase_add_test(tc, statistics_of_other_norms_stay);
              tcase_add_test(tc, scales_in_a_factor);)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Keras and JAX models as their exporters write them (tests/data/make_keras_models.py, make_keras_backend_models.py, make_jax_models.py):
 computed as ONNX Runtime does, with as many numbers that learn as the framework counts, gradients that agree, and after training a file that
-ONNX Runtime opens. Fresh weights leave none of those numbers as it was without a word. BatchNormalization that Keras writes out with JAX trains as the operator does.
+ONNX Runtime opens. Fresh weights leave none of those numbers as it was without a word. BatchNormalization that Keras writes out with JAX trains as the operator does, but
+for the running variance, which takes in Keras' variance of a batch, and on rows of several places as Keras trains it.
 
 usage: frameworks.py BUILD_FOLDER [PART-OF-A-NAME]
 """
@@ -22,7 +23,7 @@ def feeds_of(path):
     rng, feeds = np.random.default_rng(3), {}
     for name, kind, dims in inputs(load(path)):
         low = -5 if "torch" in path.stem else 0
-        feeds[name] = rng.integers(low, 5, (ROWS, dims[1])).astype(np.int32) if kind == onnx.TensorProto.INT32 else rng.normal(size=(ROWS, dims[1])).astype(np.float32)
+        feeds[name] = rng.integers(low, 5, (ROWS, dims[1])).astype(np.int32) if kind == onnx.TensorProto.INT32 else rng.normal(size=(ROWS, *dims[1:])).astype(np.float32)
     return feeds
 
 
@@ -49,7 +50,7 @@ def one(path, learn):
     run(f"{what}: gradcheck", "gradcheck", path)
     run(f"{what}: no epochs", "train", path, "--epochs", "0", "--force", "-o", out)
     check(f"{what}: the same bytes", out.read_bytes() == path.read_bytes())
-    np.save(tmp / "y.npy", np.tanh(want[output] + x[:, :1]))
+    np.save(tmp / "y.npy", np.tanh(want[output] + x.reshape(ROWS, -1)[:, :1]))
     run(f"{what}: train", "train", path, *data_of(feeds), "--y", tmp / "y.npy", "--loss", "mse", "--epochs", "3", "--batch-size", "8", "--save", "last", "--quiet", "--force", "-o", out)
     before, after = tensors(path), tensors(out)
     moved = sum(int((before[k] != after[k]).sum()) for k in before)
@@ -96,12 +97,31 @@ def batchnorm():
         for source, to in ((path, out), (plain, ref)):
             run(f"{how}: train", "train", source, *data_of(feeds), "--y", tmp / "y.npy", "--loss", "mse", "--epochs", "5", "--batch-size", "8", "--save", "last", "--quiet", "--force", *how, "-o", to)
         was, got, want = tensors(path), tensors(out), tensors(ref)
-        off = max(apart(got[k], want[k]) for k in want if want[k].dtype == np.float32 and "--lr" not in how[:1] or k in part)
         if "freeze" not in how:  # of 8 values each: 1/8 of their squares' sum, where the operator takes 1/7
             kept = was[part[3]] * 0.99 ** (5 * ROWS // 8)
             want[part[3]] = kept + (want[part[3]] - kept) * 7 / 8
+        off = max(apart(got[k], want[k]) for k in want if want[k].dtype == np.float32 and "--lr" not in how[:1] or k in part)
         check(f"batchnorm, {' '.join(how)}: as the operator", off <= 2e-5, off)
         check(f"batchnorm, {' '.join(how)}: statistics", all(np.array_equal(got[k], was[k]) == ("freeze" in how) for k in part))
+
+
+def places():
+    """[rows, places, columns]: statistics over rows and places, trained by Keras itself."""
+    path, out, ref = HERE / "keras_jax_places.onnx", tmp / "out.onnx", np.load(HERE / "keras_jax_places.npz")
+    np.save(tmp / "x.npy", ref["x"])
+    np.save(tmp / "y.npy", ref["y"])
+    data = ["--x", tmp / "x.npy", "--y", tmp / "y.npy", "--loss", "mse", "--epochs", "6", "--batch-size", "8", "--optimizer", "sgd", "--lr", "0.05", "--no-shuffle", "--save", "last"]
+    run("places: train", "train", path, *data, "--quiet", "--force", "-o", out)
+    name = inputs(load(path))[0][0]
+    off = apart(next(iter(ort_rows(out, {name: ref["x"]}, len(ref["x"])).values())), ref["trained"])
+    check("places: as Keras trains it", off <= 5e-6, off)
+    was, got = tensors(path), tensors(out)
+    near = min(apart(v, ref["variance"]) for v in got.values())
+    check("places: the running variance", near <= 2e-6 and not any(np.array_equal(v, ref["variance"]) for v in was.values()), near)
+    run("places: frozen", "train", path, *data, "--batchnorm", "freeze", "--quiet", "--force", "-o", out)
+    got = tensors(out)
+    same = sum(np.array_equal(v, was[k]) for k, v in got.items() if v.shape == ref["variance"].shape)
+    check("places: frozen, its four vectors stay", same == 4, same)
 
 
 def rebuilt():
@@ -160,6 +180,7 @@ def one_for_all():
 def main():
     if len(sys.argv) < 3:
         batchnorm()
+        places()
         rebuilt()
         two_outputs()
         one_for_all()
