@@ -208,7 +208,59 @@ static hone_status open_weights(struct hn_opener *o, hone_error *err)
 
 /* ---- roles ----------------------------------------------------------------------------------------------------- */
 
-/* As many rows of this input as of the first. One row for all, such as the mean that Keras' Normalization takes, is not spread. */
+/* Which graph input the role's x array i feeds; -1: not known here. */
+static int64_t input_of(const struct hn_graph *g, const struct hn_role_data *r, size_t i)
+{
+    const char *name = r->x[i].value;
+    if (!name || !name[0]) return i < g->n_inputs ? (int64_t)i : -1;
+    for (size_t k = 0; k < g->n_inputs; k++)
+        if (!strcmp(g->values[g->inputs[k]].name, name)) return (int64_t)k;
+    return -1;
+}
+
+static hone_status repeat_row(struct hn_array *a, struct hn_mem *m, int64_t rows, hone_error *err)
+{
+    struct hn_tensor t = { .dtype = a->dtype, .rank = 2, .dims = { rows, a->per_row } };
+    struct hn_array all = { 0 };
+    const size_t row = (size_t)a->per_row * hn_dtype_size(a->dtype);
+    int64_t bytes;
+    if (!hn_numel(2, t.dims, &t.n) || !hn_mul_i64(rows, (int64_t)row, &bytes))
+        return hn_nomem(err, a->source, 0);
+    char *v = hn_alloc(m, (size_t)bytes);
+    if (!v) return hn_nomem(err, a->source, (size_t)bytes);
+    for (int64_t i = 0; i < rows; i++) memcpy(v + (size_t)i * row, a->data, row);
+    t.data = v;
+    hone_status st = hn_array_wrap(&all, m, a->name, &t, 1, err);
+    const char *source = st == HONE_OK ? hn_arena_strdup(&all.arena, a->source) : NULL;
+    if (st == HONE_OK && !source) st = hn_nomem(err, "a file's name", strlen(a->source));
+    hn_free(m, v);
+    if (st != HONE_OK) {
+        hn_array_close(&all);
+        return st;
+    }
+    all.source = source, all.scale = a->scale;
+    hn_array_close(a);
+    *a = all;
+    return HONE_OK;
+}
+
+/* One row of an input that is one for all, such as the mean that Keras' Normalization takes, once for each row of the others. */
+static hone_status spread_rows(struct hn_opener *o, struct hn_role_data *r, hone_error *err)
+{
+    const struct hn_graph *g = o->model ? hn_model_graph((hone_model *)o->model) : NULL;
+    int64_t rows = 0;
+    for (size_t i = 0; i < r->n_x; i++)
+        if (r->x[i].a.rows > rows) rows = r->x[i].a.rows;
+    for (size_t i = 0; g && rows > 1 && i < r->n_x; i++) {
+        struct hn_array *a = &r->x[i].a;
+        const int64_t k = input_of(g, r, i);
+        if (a->rows == 1 && a->dtype != HN_STR && k >= 0 && hn_input_is_one_row(g, (size_t)k))
+            HN_TRY(repeat_row(a, &o->ctx->mem, rows, err));
+    }
+    return HONE_OK;
+}
+
+/* As many rows of this input as of the first. */
 static hone_status check_input_rows(const struct hn_array *a, const struct hn_array *first,
                                     hone_error *err)
 {
@@ -247,6 +299,7 @@ static hone_status open_role(struct hn_opener *o, hone_error *err)
     if (path[0]) HN_TRY(hn_open_table(o, path, err));
     size_t from_table = r->n_x;
     HN_TRY(open_list(o, "x", 0, err));
+    HN_TRY(spread_rows(o, r, err));
     if (from_table && r->n_x > from_table)
         return hn_fail(err, HONE_E_USAGE, option,
                        "--%s and --%sx are both given; one of them feeds the inputs", option,

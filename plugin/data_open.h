@@ -57,6 +57,8 @@ hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const ch
 hone_status hn_table_settle(hone_data *d, size_t i, int role, int by_order, struct hn_array *a,
                             hone_error *err);
 
+/* feed.c: is graph input i one row for all, [1, ...] in the file beside an input with an open batch? */
+int hn_input_is_one_row(const struct hn_graph *g, size_t i);
 int64_t hn_role_rows(const struct hn_role_data *r); /* 0: the role has no data */
 /* A place for one more array, zeroed; the list owns it from now on. */
 hone_status hn_role_add(struct hn_mem *m, struct hn_role_data *r, int is_target, const char *value,

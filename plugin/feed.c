@@ -43,6 +43,17 @@ int64_t hn_input_per_row(const struct hn_graph *g, size_t i)
     return n;
 }
 
+int hn_input_is_one_row(const struct hn_graph *g, size_t i)
+{
+    const struct hn_value *v = &g->values[g->inputs[i]];
+    int open = 0;
+    for (size_t k = 0; k < g->n_inputs; k++) {
+        const struct hn_value *other = &g->values[g->inputs[k]];
+        open |= other->decl_rank >= 1 && other->decl_dims[0] <= 0;
+    }
+    return open && v->decl_rank >= 2 && v->decl_dims[0] == 1;
+}
+
 /* A factor on indices would choose other rows of a table: an input of nothing else is spared. */
 static hone_status check_factor(struct hn_session *s, size_t input, const struct hn_array *a,
                                 hone_error *err)

@@ -175,7 +175,7 @@ static hone_status scale_inputs(struct hn_session *s, hone_error *err)
                 hn_fail(err, HONE_E_USAGE, name,
                         "--scale was asked for, but the model already scales this input"),
                 "--scale-again to scale once more");
-        if (g->values[g->inputs[i]].dtype == HN_STR) continue;
+        if (g->values[g->inputs[i]].dtype == HN_STR || hn_input_is_one_row(g, i)) continue;
         struct hn_scaler fit = { 0 };
         const struct hn_array *a =
             &own->data->role[HONE_TRAIN].x[hn_session_input_array(s, HONE_TRAIN, i)].a;

@@ -177,6 +177,36 @@ def one_for_all():
     check("one row for all: what to do", r.returncode != 0 and "1 rows" in r.stderr and "repeated for each" in r.stderr, r.stderr)
 
 
+def normalised():
+    """Keras' Normalization by tf2onnx: mean and deviation are inputs of one row, which is there for every row, in every role."""
+    h, rng = onnx.helper, np.random.default_rng(6)
+    floats = {"w0": (6, 8), "b0": (8,), "w1": (8, 2), "b1": (2,)}
+    weights = [onnx.numpy_helper.from_array(rng.normal(size=s).astype(np.float32), n) for n, s in floats.items()]
+    nodes = [h.make_node("Sub", ["x", "mean"], ["c"]), h.make_node("Div", ["c", "dev"], ["n"]), h.make_node("MatMul", ["n", "w0"], ["a"]), h.make_node("Add", ["a", "b0"], ["b"]),
+             h.make_node("Relu", ["b"], ["r"]), h.make_node("MatMul", ["r", "w1"], ["d"]), h.make_node("Add", ["d", "b1"], ["y"])]
+    x = (rng.normal(size=(ROWS, 6)) * 3 + 5).astype(np.float32)
+    row = {"mean": x.mean(0, keepdims=True), "dev": x.std(0, keepdims=True)}
+    for name, a in {"x": x, "y": rng.normal(size=(ROWS, 2)).astype(np.float32), **row}.items():
+        np.save(tmp / f"{name}.npy", a)
+    for name, batch in (("rows", "unk__6"), ("fixed", 1)):
+        ins = [h.make_tensor_value_info("x", 1, [batch, 6])]
+        for extra, inits in ((row, weights), ({}, weights + [onnx.numpy_helper.from_array(a, n) for n, a in row.items()])):
+            g = h.make_graph(nodes, "tf2onnx", ins + [h.make_tensor_value_info(n, 1, [1, 6]) for n in extra], [h.make_tensor_value_info("y", 1, ["unk__7", 2])], inits)
+            onnx.save(h.make_model(g, opset_imports=[h.make_opsetid("", 15)], ir_version=8), tmp / f"{name}{len(extra)}.onnx")
+    one = ["--x", f"x={tmp / 'x.npy'}", "--x", f"mean={tmp / 'mean.npy'}", "--x", f"dev={tmp / 'dev.npy'}"]
+    for how in ([], ["--scale", "standard"]):
+        for path, data in ((tmp / "rows2.onnx", one), (tmp / "rows0.onnx", ["--x", tmp / "x.npy"])):
+            run(f"normalised {how}: {path.stem}", "train", path, *data, "--y", tmp / "y.npy", "--loss", "mse", "--val-split", "0.25", "--epochs", "3", "--lr", "0.05", "--quiet", "--force", *how,
+                *(["--scale-again"] if how else []), "-o", tmp / f"{path.stem}_out.onnx")
+        a, b = tensors(tmp / "rows2_out.onnx"), tensors(tmp / "rows0_out.onnx")
+        check(f"normalised {how}: as with initializers", all(np.array_equal(a[n], b[n]) for n in floats), {n: apart(a[n], b[n]) for n in floats})
+    run("normalised: predict", "predict", tmp / "rows2.onnx", *one, "--force", "-o", tmp / "p.npy")
+    want = _common.session(tmp / "rows2.onnx").run(None, {"x": x, **row})[0]
+    check("normalised: as ONNX Runtime", apart(np.load(tmp / "p.npy"), want) <= 2e-6)
+    r = hone("predict", tmp / "fixed2.onnx", *one, "-o", tmp / "p.npy", "--force")
+    check("normalised: where any batch is 1, each row wants its own", r.returncode == 4 and "numpy.repeat" in r.stderr, r.stderr)
+
+
 def main():
     if len(sys.argv) < 3:
         batchnorm()
@@ -184,6 +214,7 @@ def main():
         rebuilt()
         two_outputs()
         one_for_all()
+        normalised()
     for framework in ("keras", "jax", "keras_jax", "keras_torch"):
         for name, learn in json.loads((HERE / f"{framework}.json").read_text()).items():
             if len(sys.argv) < 3 or sys.argv[2] in f"{framework}_{name}":
