@@ -21,9 +21,10 @@ struct
         noop, start, end, value_int, p, last, largest, sorted, k, block, output_dtype;
     double replaced;
     struct hn_int_list offset, scale, imputed;
-    struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints;
+    struct hn_int_list axes, perm, split, starts, ends, value_floats, value_ints, pads;
+    double fill; /* of Pad before opset 11 */
     const struct hn_tensor *value;
-    const char *approximate, *norm, *equation;
+    const char *approximate, *norm, *equation, *mode;
     int64_t batch_dims, upper, exclusive, reverse, fmod, positive, negative;
     const char *activation; /* of FusedGemm, with its numbers */
     double act_alpha, act_beta, act_gamma;

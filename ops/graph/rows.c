@@ -49,6 +49,9 @@ SCHEMA(a_axis_last, I(axis, -1, "axis"));
 SCHEMA(a_split2, I(axis, 0, "axis"), LIST(split, "split"));
 SCHEMA(a_split18, I(axis, 0, "axis"), I(num_outputs, 0, "num_outputs"));
 SCHEMA(a_slice1, LIST(axes, "axes"), LIST(starts, "starts"), LIST(ends, "ends"));
+SCHEMA(a_pad2, { "mode", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, mode) }, LIST(pads, "pads"),
+       F(fill, 0, "value"));
+SCHEMA(a_pad, { "mode", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, mode) });
 SCHEMA(a_axes, LIST(axes, "axes"));
 SCHEMA(a_reshape, I(allowzero, 0, "allowzero"));
 SCHEMA(a_perm, LIST(perm, "perm"));
@@ -331,6 +334,9 @@ const struct hn_onnx_row hn_onnx_rows[] = {
       hn_infer_constant_of_shape, hn_ints_fill, NULL },
     { "", "Range", V(11, 27), 3, 3, 1, 0, 0, 0, 0, NULL, hn_infer_range, NULL, NULL },
     { "", "Einsum", V(12), 1, 2, 1, 0, FLOATS, 3, 3, a_einsum, hn_infer_einsum, NULL, hn_lower_einsum },
+    { "", "Pad", V(2), 1, 1, 1, 0, FOLDS, 1, 0, a_pad2, hn_infer_pad, NULL, hn_lower_pad },
+    { "", "Pad", V(11, 13), 2, 3, 1, 0, FOLDS, 1, 0, a_pad, hn_infer_pad, NULL, hn_lower_pad },
+    { "", "Pad", V(18, 19, 21, 23, 24), 2, 4, 1, 0, FOLDS, 1, 0, a_pad, hn_infer_pad, NULL, hn_lower_pad },
     { "", "Tile", V(6, 13), 2, 2, 1, 0, FOLDS, 1, 0, NULL, hn_infer_tile, NULL, hn_lower_tile },
     { "", "GatherND", V(11, 12, 13), 2, 2, 1, 0, FOLDS, 1, 0, a_gather_nd, hn_infer_gather_nd, NULL, hn_lower_gather_nd },
     { "", "SplitToSequence", V(11, 24), 1, 2, 1, 0, 0, 1, 0, a_pieces, hn_infer_split_to_sequence, NULL, hn_lower_view },

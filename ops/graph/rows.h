@@ -222,6 +222,7 @@ HN_INFER(cumsum);
 HN_INFER(nan);
 HN_INFER(mod);
 HN_INFER(range);
+HN_INFER(pad);
 #define HN_INTS(name) hone_status hn_ints_##name(struct hn_infer *c)
 HN_INTS(shape);
 HN_INTS(size);
@@ -244,6 +245,7 @@ HN_LOWER(global_pool);
 HN_LOWER(imputer);
 HN_LOWER(einsum);
 HN_LOWER(tile);
+HN_LOWER(pad);
 HN_LOWER(gather_nd);
 HN_LOWER(sequence_at);
 HN_LOWER(trilu);

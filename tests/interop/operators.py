@@ -146,6 +146,14 @@ def arranged():
     case("even pieces", [node("SplitToSequence", "h three", "s", axis=1), node("SequenceAt", "s k", "b"), node("MatMul", "b u", "z")], c, ["w0", "u"])
     case("pieces of one", [node("SplitToSequence", "h", "s", axis=1, keepdims=0), node("SequenceAt", "s k", "b"), node("Unsqueeze", "b axis", "d"),
                            node("Mul", "h d", "z")], c, ["w0"])
+    wide = {**c, "v": weights(HIDDEN + 3, HIDDEN), "half": np.array(0.5, np.float32), "inside": np.array([0, 1, 0, 0, 0, 2]), "d": weights(3 * 5, HIDDEN)}
+    for name, pads, number, how in (("", [0, 1, 0, 2], "", {}), (" with a number", [0, 3, 0, 0], " half", {"mode": "constant"}), (" that cuts", [0, -1, 0, 4], " half", {})):
+        case(f"pad{name}", [node("Pad", f"h pads{number}", "p", **how), node("MatMul", "p v", "z")], {**wide, "pads": np.array(pads)}, ["w0", "v"])
+    case("pad of an axis", [node("Pad", "h pads half axis", "p"), node("MatMul", "p v", "z")], {**wide, "pads": np.array([2, 1])}, ["w0", "v"], opset=18)
+    case("pad by attribute", [node("Pad", "h", "p", pads=[0, 0, 0, 3], value=-0.5), node("MatMul", "p v", "z")], wide, ["w0", "v"], opset=10)
+    case("pad inside", [node("Reshape", "h to", "r"), node("Pad", "r inside", "p"), node("Reshape", "p flat", "q"), node("MatMul", "q d", "z")], wide, ["w0", "d"])
+    case("pad of a weight", [node("Pad", "e pads half", "f"), node("MatMul", "h f", "z")], {**c, "e": weights(HIDDEN - 1, HIDDEN), "pads": np.array([1, 0, 0, 0]), "half": np.array(0.5, np.float32)},
+         ["w0", "e"])
     case("mod", [node("Mod", "h one", "z", fmod=1)], c, ["w0"])
     case("product", [node("ReduceProd", "h axis", "p"), node("Add", "h p", "z")], c, ["w0"])
     case("no axes", [node("Unsqueeze", "h none", "z")], {"none": np.zeros(0, np.int64)}, ["w0"])
