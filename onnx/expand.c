@@ -412,6 +412,7 @@ hone_status hn_expand(struct hn_expanded *x, struct hn_mem *m, struct hn_arena *
     hn_names_init(&e.nodes, m);
     hone_status st = hn_functions_open(&x->functions, m, arena, p->model, err);
     if (st == HONE_OK) st = expand(&e);
+    if (st == HONE_OK) st = hn_expand_ifs(x, arena, p->model->graph, err);
     hn_names_free(&e.values);
     hn_names_free(&e.nodes);
     if (st != HONE_OK) hn_expand_free(x);

@@ -36,5 +36,8 @@ struct hn_expanded {
 /* The arena holds what is made and must outlive the result; n_bytes: the file's size. */
 hone_status hn_expand(struct hn_expanded *x, struct hn_mem *m, struct hn_arena *arena,
                       const struct hn_proto *p, size_t n_bytes, hone_error *err);
+/* expand_if.c: the branches of the main graph's If nodes, behind all other nodes. */
+hone_status hn_expand_ifs(struct hn_expanded *x, struct hn_arena *arena, const Onnx__GraphProto *g,
+                          hone_error *err);
 void hn_expand_free(struct hn_expanded *x); /* a zeroed struct is fine */
 #endif

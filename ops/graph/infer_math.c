@@ -198,7 +198,7 @@ hone_status hn_infer_matmul(struct hn_infer *c)
 
 int hn_needless(const struct hn_onnx_row *row, int k)
 {
-    return row->infer == hn_infer_batchnorm && k >= 3;
+    return (row->infer == hn_infer_batchnorm && k >= 3) || (row->infer == hn_infer_if && k != 1);
 }
 
 hone_status hn_infer_batchnorm(struct hn_infer *c)

@@ -54,6 +54,29 @@ hone_status hn_infer_identity(struct hn_infer *c)
     return hn_fold_view(c);
 }
 
+/* The branch that a known condition chooses becomes input 0 (onnx/expand_if.c put both there); only that one is needed. */
+hone_status hn_infer_if(struct hn_infer *c)
+{
+    struct hn_dim yes;
+    double x;
+    if (c->n->n_in != 4)
+        return hn_fail(
+            c->err, HONE_E_UNSUPPORTED, c->label,
+            "If: it has several outputs or stands in a function, or its branches have tensors of "
+            "floats, subgraphs, or names that other nodes have");
+    if (hn_value_scalar(c->g, hn_in(c, 1), &x))
+        yes = (struct hn_dim){ 0, x != 0 };
+    else if (!hn_int_at(c->g, hn_in(c, 1), 0, &yes) || yes.per_row)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "If: the condition '%s' is not known at import", hn_in_value(c, 1)->name);
+    c->n->in[0] = c->n->in[yes.fixed ? 2 : 3];
+    if (!hn_in_value(c, 0)->shape_known)
+        return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label,
+                       "If: '%s' of the branch that is chosen cannot be computed",
+                       hn_in_value(c, 0)->name);
+    return hn_infer_identity(c);
+}
+
 /* Product of dims [from, to): at most one of them follows N. */
 static struct hn_dim product(const struct hn_shape *s, int from, int to)
 {

@@ -49,6 +49,7 @@ SCHEMA(a_axis_last, I(axis, -1, "axis"));
 SCHEMA(a_split2, I(axis, 0, "axis"), LIST(split, "split"));
 SCHEMA(a_split18, I(axis, 0, "axis"), I(num_outputs, 0, "num_outputs"));
 SCHEMA(a_slice1, LIST(axes, "axes"), LIST(starts, "starts"), LIST(ends, "ends"));
+SCHEMA(a_if, IGNORED(HN_ATTR_GRAPH, "then_branch"), IGNORED(HN_ATTR_GRAPH, "else_branch"));
 SCHEMA(a_pad2, { "mode", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, mode) }, LIST(pads, "pads"),
        F(fill, 0, "value"));
 SCHEMA(a_pad, { "mode", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, mode) });
@@ -305,6 +306,7 @@ const struct hn_onnx_row hn_onnx_rows[] = {
     { "", "ReduceProd", V(18), 1, 2, 1, HN_B_COUNT, FOLDS, 1, 0, a_reduce18, hn_infer_reduce, hn_ints_product, hn_lower_reduce_prod },
     { "", "GlobalAveragePool", V(1, 22), 1, 1, 1, HN_R_MEAN, FLOATS, 1, 0, NULL, hn_infer_global_pool, NULL, hn_lower_global_pool },
     { "", "GlobalMaxPool", V(1, 22), 1, 1, 1, HN_R_MAX, FLOATS, 1, 0, NULL, hn_infer_global_pool, NULL, hn_lower_global_pool },
+    { "", "If", V(1, 11, 13, 16, 19, 21, 23, 24), 1, 4, 255, 0, VIEWS, 1, 0, a_if, hn_infer_if, hn_ints_copy, hn_lower_view },
     VIEW("Identity", V(1, 13, 14, 16, 19, 21, 23, 24, 25), 1, NULL, hn_infer_identity, hn_ints_copy),
     VIEW("Flatten", V(1, 9, 11, 13, 21, 23, 24, 25), 1, a_axis1, hn_infer_flatten, hn_ints_copy),
     VIEW("Reshape", V(5, 13, 14, 19, 21, 23, 24, 25), 2, a_reshape, hn_infer_reshape, hn_ints_copy),

@@ -222,6 +222,7 @@ HN_INFER(cumsum);
 HN_INFER(nan);
 HN_INFER(mod);
 HN_INFER(range);
+HN_INFER(if);
 HN_INFER(pad);
 #define HN_INTS(name) hone_status hn_ints_##name(struct hn_infer *c)
 HN_INTS(shape);

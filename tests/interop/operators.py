@@ -161,6 +161,34 @@ def arranged():
     case("infinite", [node("Relu", "h", "r"), node("Reciprocal", "r", "l"), node("IsInf", "l", "n"), node("Where", "n one l", "m"), node("Tanh", "m", "z")], c, learns=False)
 
 
+def branch(name, nodes, out):
+    return helper.make_graph(nodes, name, [], [helper.make_value_info(out, helper.make_tensor_type_proto(TensorProto.FLOAT, None))])
+
+
+def choice(then, other, out="z"):
+    return node("If", "is", out, then_branch=branch("then", *then), else_branch=branch("else", *other))
+
+
+def branches():
+    """If: squeeze(1) as PyTorch's legacy exporter writes it, of an axis of one and of another; what stays shut is refused where it matters."""
+    c = {"one": np.array([1]), "at": np.array([1])}
+    axes = node("Constant", "", "axes", value=numpy_helper.from_array(np.array([1])))
+    squeeze = ([axes, node("Squeeze", "r axes", "a")], "a"), ([node("Identity", "r", "b")], "b")
+    known = [node("Reshape", "h to", "r"), node("Shape", "r", "s"), node("Gather", "s at", "size"), node("Equal", "size one", "is")]
+    case("if an axis of one", [*known, choice(*squeeze)], {**c, "to": np.array([-1, 1, HIDDEN])}, ["w0"])
+    case("if another axis", [*known, choice(*squeeze, out="c"), node("ReduceSum", "c one", "d", keepdims=0), node("Concat", "d d", "z", axis=1)],
+         {**c, "to": np.array([-1, 2, HIDDEN // 2])}, ["w0"], reference=True)
+    case("if true", [choice(([node("Tanh", "h", "a")], "a"), ([node("Hardmax", "h", "b")], "b"))], {"is": np.array(True)}, ["w0"])
+    case("if false", [choice(([node("Hardmax", "h", "a")], "a"), ([node("Tanh", "h", "b")], "b"))], {"is": np.array(False)}, ["w0"])
+    other, on_data = ([node("Abs", "h", "b")], "b"), [node("ReduceSum", "h", "t", keepdims=0), node("Cast", "t", "is", to=9)]
+    floats = node("Constant", "", "f", value=numpy_helper.from_array(weights(HIDDEN)))
+    for way, start, then, words in (("data", on_data, ([node("Neg", "h", "a")], "a"), "'is' is not known at import"), ("floats", [], ([floats, node("Mul", "h f", "a")], "a"), "tensors of floats"),
+                                    ("taken", [], ([node("Neg", "h", "b")], "b"), "names that other nodes have"), ("chosen", [], ([node("Hardmax", "h", "a")], "a"), "'a' of the branch")):
+        path = model(f"if {way}", [*start, choice(then, other)], {"is": np.array(True)} if not start else {})
+        r = hone("predict", path, "--x", f"x={tmp / 'x.npy'}", "--force", "-o", tmp / "p.npy")
+        check(f"if {way}: refused", r.returncode == 3 and words in r.stderr + hone("inspect", path).stdout, r.stderr)
+
+
 def unimported():
     """ONNX Runtime takes its own operators without their import, as its optimizer for transformers writes them."""
     path = model("unimported", [node("Gelu", "h", "z", MS)])
@@ -316,6 +344,7 @@ reductions()
 types()
 einsums()
 arranged()
+branches()
 rows_alike()
 unimported()
 curves()

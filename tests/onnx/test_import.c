@@ -207,6 +207,57 @@ START_TEST(untyped_attributes_of_ir_1_are_understood)
 }
 END_TEST
 
+static void b_branch(struct hn_buffer *n, const char *name, const char *type, const char *out,
+                     int tensor)
+{
+    static const float w[2] = { 1, 2 };
+    struct hn_buffer sub = b_new(), a = b_new();
+    b_sub(&sub, G_NODE, b_node("", type, "h", out));
+    if (tensor) b_sub(&sub, G_INIT, b_tensor("w", 1, DIMS(2), w, sizeof w));
+    b_sub(&sub, G_OUTPUT, b_info(out, 1, "N,2"));
+    b_str(&a, A_NAME, name);
+    b_sub(&a, A_G, sub);
+    b_int(&a, A_TYPE, 5);
+    b_sub(n, N_ATTR, a);
+}
+
+/* Branches stand behind all other nodes, and the one that the condition chooses is what the If hands on. */
+static struct hn_buffer b_if(char condition, int tensor)
+{
+    struct hn_buffer g = b_new(), n = b_node("if", "If", "c", "k");
+    b_sub(&g, G_NODE, b_node("", "Relu", "x", "h"));
+    b_branch(&n, "then_branch", "Neg", "a", 0);
+    b_branch(&n, "else_branch", "Abs", "b", tensor);
+    b_sub(&g, G_NODE, n);
+    b_sub(&g, G_NODE, b_node("", "Tanh", "k", "y"));
+    b_str(&g, G_NAME, "g");
+    b_sub(&g, G_INIT, b_tensor("c", 9, DIMS(1), &condition, 1));
+    b_sub(&g, G_INPUT, b_info("x", 1, "N,2"));
+    b_sub(&g, G_OUTPUT, b_info("y", 1, "N,2"));
+    return b_model(8, 17, g);
+}
+
+START_TEST(branches_are_opened)
+{
+    for (char yes = 0; yes < 2; yes++) {
+        struct pair p = import(b_if(yes, 0));
+        ck_assert_uint_eq(p.g->n_nodes, 5);
+        ck_assert_str_eq(p.g->nodes[2].type, "Tanh");
+        const struct hn_node *n = &p.g->nodes[1];
+        ck_assert_int_eq(n->n_in, 4);
+        ck_assert_int_eq(n->in[0], hn_graph_find(p.g, yes ? "a" : "b"));
+        ck_assert_int_eq(n->verdict, HN_VIEW);
+        ck_assert_int_eq(p.g->nodes[3].verdict == HN_CARRY, !yes);
+        ck_assert_int_eq(p.g->nodes[4].verdict == HN_CARRY, yes);
+        close_graph(p);
+    }
+    struct pair p = import(b_if(1, 1)); /* a tensor in a branch might learn */
+    ck_assert_uint_eq(p.g->n_nodes, 3);
+    ck_assert_int_eq(p.g->nodes[1].verdict, HN_REFUSE);
+    close_graph(p);
+}
+END_TEST
+
 START_TEST(subgraphs_must_not_shadow)
 {
     for (int shadow = 0; shadow < 2; shadow++) {
@@ -505,8 +556,8 @@ HN_TEST_MAIN("import", hn_mem_init(&test_mem, 0); add_zoo_tests(tc);
              tcase_add_test(tc, damaged_graphs_are_refused);
              tcase_add_test(tc, attributes_are_checked);
              tcase_add_test(tc, untyped_attributes_of_ir_1_are_understood);
-             tcase_add_test(tc, subgraphs_must_not_shadow); tcase_add_test(tc, opsets);
-             tcase_add_test(tc, what_is_not_supported_becomes_an_issue);
+             tcase_add_test(tc, branches_are_opened); tcase_add_test(tc, subgraphs_must_not_shadow);
+             tcase_add_test(tc, opsets); tcase_add_test(tc, what_is_not_supported_becomes_an_issue);
              tcase_add_test(tc, class_lists); tcase_add_test(tc, hints_of_exporters);
              tcase_add_test(tc, odd_shapes_are_taken_as_unknown);
              tcase_add_test(tc, every_allocation_may_fail);)
