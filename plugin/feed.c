@@ -250,16 +250,21 @@ static hone_status cached_set(struct hn_session *s, struct hn_head *h, int role,
 static hone_status build_sets(struct hn_session *s, struct hn_head *h, hone_error *err)
 {
     const struct hn_own *own = s->own;
+    const size_t n_inputs = hn_model_graph(s->model)->n_inputs;
+    const struct hn_array **of = hn_arena_alloc(&s->arena, n_inputs + 1, sizeof *of);
+    if (!of) return hn_nomem(err, "the inputs", n_inputs * sizeof *of);
     for (int role = 0; role < HN_ROLES; role++) {
         if (!own->data->role[role].n_x || s->rows[role].n == 0 || s->set_of[role] != role) continue;
         const struct hn_array *source = &own->data->role[role].x[0].a;
         HN_TRY(raw_set(s, role, &s->sets[role], err));
+        for (size_t i = 0; i < n_inputs; i++)
+            of[i] = &own->data->role[role].x[hn_session_input_array(s, role, i)].a;
         if (h->prog) {
-            HN_TRY(hn_check_lookups(h->prog, s->sets[role], source, err));
+            HN_TRY(hn_check_lookups(h->prog, s->sets[role], source, of, err));
             HN_TRY(cached_set(s, h, role, s->sets[role], err));
             HN_TRY(hn_check_looked_up(h->prog, s->sets[role], source, err));
         }
-        HN_TRY(hn_check_lookups(s->prog, s->sets[role], source, err));
+        HN_TRY(hn_check_lookups(s->prog, s->sets[role], source, h->prog ? NULL : of, err));
         HN_TRY(s->backend->bind(s->dev, s->sets[role], &s->bound[role], err));
     }
     return HONE_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Embeddings and their data: an index outside of its table is an error of the data, found before anything is computed from it. The
- * kernels make rows of NaN of such indices. */
+ * Embeddings and their data: an index outside of its table, or that is no whole number, is an error of the data, found before anything
+ * is computed from it. The kernels make rows of NaN of the former, and cut off the latter's fraction. */
 #include "ops/base/status.h"
 #include "plugin/session_own.h"
 #include <math.h>
@@ -33,8 +33,9 @@ static hone_status outside(const struct lookup *l, int64_t row, double found, ho
     const int64_t rows = ((const struct hn_embedding *)l->op->attrs)->rows;
     const struct hn_array *a = l->source;
     return hn_fail(err, HONE_E_DATA, a->source,
-                   "%s: found index %g, wanted 0 to %lld: table '%s' has %lld rows",
-                   hn_array_row_name(a, row, where), found, (long long)rows - 1,
+                   "%s: found index %g, wanted %s0 to %lld: table '%s' has %lld rows",
+                   hn_array_row_name(a, row, where), found,
+                   found == floor(found) ? "" : "a whole number from ", (long long)rows - 1,
                    root_of(l->prog, l->op->in[1])->name, (long long)rows);
 }
 
@@ -49,18 +50,21 @@ static hone_status check_column(const struct lookup *l, const struct hn_column *
         hn_convert_scaled(v, HN_F64, (const char *)c->data + (size_t)at * hn_dtype_size(c->dtype),
                           c->dtype, n, c->scale);
         for (int64_t i = 0; i < n; i++)
-            if (hn_table_row(v[i], rows) < 0) return outside(l, (at + i) / c->per_row, v[i], err);
+            if (hn_table_row(v[i], rows) < 0 || v[i] != floor(v[i]))
+                return outside(l, (at + i) / c->per_row, v[i], err);
     }
     return HONE_OK;
 }
 
 hone_status hn_check_lookups(const struct hn_program *prog, const struct hn_dataset *set,
-                             const struct hn_array *source, hone_error *err)
+                             const struct hn_array *source, const struct hn_array *const *of,
+                             hone_error *err)
 {
     for (int i = 0; i < prog->n_ops; i++) {
-        const struct lookup l = { prog, &prog->ops[i], source };
+        struct lookup l = { prog, &prog->ops[i], source };
         if (l.op->row != &hn_op_embedding) continue;
         const struct hn_value_ref *x = root_of(prog, l.op->in[0]);
+        if (x->kind == HN_INPUT && of) l.source = of[x->index];
         if (x->kind == HN_INPUT) HN_TRY(check_column(&l, &set->inputs[x->index], set->rows, err));
     }
     return HONE_OK;

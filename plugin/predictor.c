@@ -321,7 +321,8 @@ static hone_status take_inputs(hone_predictor *q, const hone_array *inputs, size
         HN_TRY(hn_array_check_range(&whole, q->p.s->backend->elem == 8 ? HN_F64 : HN_F32, err));
     }
     const struct hn_array first = array_of(q, 0);
-    return hn_check_lookups(q->head.prog ? q->head.prog : q->p.s->prog, &q->rows, &first, err);
+    return hn_check_lookups(q->head.prog ? q->head.prog : q->p.s->prog, &q->rows, &first, NULL,
+                            err);
 }
 
 static hone_status find_output(const hone_predictor *q, const hone_output *o, size_t k, int *i,
@@ -381,7 +382,7 @@ static hone_status run_head(hone_predictor *q, int64_t at, int64_t n, hone_error
     q->head_rows.rows = n;
     HN_TRY(hn_head_run(&q->head, q->head_bound, at, n, q->cache, err));
     HN_TRY(hn_check_looked_up(q->head.prog, &q->head_rows, &source, err));
-    return hn_check_lookups(q->p.s->prog, &q->head_rows, &source, err);
+    return hn_check_lookups(q->p.s->prog, &q->head_rows, &source, NULL, err);
 }
 
 static hone_status run_block(hone_predictor *q, int64_t at, int64_t n, hone_error *err)

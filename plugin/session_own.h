@@ -75,9 +75,10 @@ hone_status hn_session_augment(const struct hn_session *s, struct hn_lower_opts 
                                hone_error *err);
 
 /* lookup.c: are the indices of the program's embeddings within their tables, in all rows of a set? Names row, value and table;
- * source: where the rows come from. Neither allocates. */
+ * source: where the rows come from, or `of` that of each input by itself (NULL: not known). Neither allocates. */
 hone_status hn_check_lookups(const struct hn_program *prog, const struct hn_dataset *set,
-                             const struct hn_array *source, hone_error *err);
+                             const struct hn_array *source, const struct hn_array *const *of,
+                             hone_error *err);
 /* Outputs of a head with tables that cannot be looked up there: rows that are NaN. */
 hone_status hn_check_looked_up(const struct hn_program *prog, const struct hn_dataset *cached,
                                const struct hn_array *source, hone_error *err);

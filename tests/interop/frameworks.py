@@ -23,7 +23,7 @@ def feeds_of(path):
     rng, feeds = np.random.default_rng(3), {}
     for name, kind, dims in inputs(load(path)):
         low = -5 if "torch" in path.stem else 0
-        feeds[name] = rng.integers(low, 5, (ROWS, dims[1])).astype(np.int32) if kind == onnx.TensorProto.INT32 else rng.normal(size=(ROWS, *dims[1:])).astype(np.float32)
+        feeds[name] = rng.integers(low, 5, (ROWS, dims[1])).astype(np.int32) if kind == np.int32 else rng.normal(size=(ROWS, *dims[1:])).astype(np.float32)
     return feeds
 
 

@@ -75,5 +75,9 @@ except ImportError:
     print("PyTorch is not installed: not compared with it")
 np.save(tmp / "far.npy", np.where(np.arange(ROWS) == 30, 7, v))
 r = hone("train", model("fixed", 4), "--x", f"u={tmp / 'u.npy'}", "--x", f"v={tmp / 'far.npy'}", "--y", tmp / "y.npy", "-o", tmp / "none.onnx")
-check("an index outside its table", r.returncode == 4 and "31" in r.stderr and "items.weight" in r.stderr, r.stderr[-300:])
+check("an index outside its table", r.returncode == 4 and "31" in r.stderr and "items.weight" in r.stderr and "far.npy" in r.stderr, r.stderr[-300:])
+np.save(tmp / "half.npy", np.where(np.arange(ROWS) == 20, 2.5, v))
+for command in (["train", model("fixed", 4), "--y", tmp / "y.npy", "-o", tmp / "none.onnx"], ["predict", model("fixed", 4), "-o", tmp / "none.npy"]):
+    r = hone(*command, "--x", f"u={tmp / 'u.npy'}", "--x", f"v={tmp / 'half.npy'}")
+    check(f"{command[0]}: an index that is no whole number", r.returncode == 4 and "half.npy: row 21" in r.stderr and "2.5, wanted a whole number from 0 to 6" in r.stderr, r.stderr[-300:])
 _common.finish("index_inputs", tmp)
