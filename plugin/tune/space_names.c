@@ -36,6 +36,7 @@ static int tunable(const hone_param_info *p)
     if (!strcmp(p->name, "impute")) return 1;
     if (!strcmp(p->group, "data") && !strcmp(p->type, "text")) return 0;
     if (!strcmp(p->name, "header") || !strcmp(p->name, "decimal")) return 0;
+    if (!strcmp(p->name, "class-axis")) return 0; /* what the data mean */
     return (!strcmp(p->group, "training") || !strcmp(p->group, "data")) && strcmp(p->type, "list");
 }
 

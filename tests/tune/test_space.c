@@ -260,6 +260,7 @@ START_TEST(names_are_checked_against_the_table)
                   { "activation=relu,gelux", "gelux", "" },
                   { "swa_start=0.5..10", "shares of the epochs", "5..20" },
                   { "swa_start=0..1", "found 0..1, wanted shares", "0.5..0.9" },
+                  { "class_axis=first,last", "nothing a search can set", "" },
                   { "device=cpu,cuda", "nothing a search can set", "" } };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert_msg(named(wrong[i].text) == HONE_E_USAGE, "%s", wrong[i].text);
