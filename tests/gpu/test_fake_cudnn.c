@@ -62,7 +62,7 @@ static void normed_free(struct normed *m)
 }
 
 /* The running statistics after one step on the first `rows` rows: 0.9 of the old and 0.1 of the batch's, the variance with
- * n / (n - 1), and 1 for one row. */
+ * n / (n - 1); one row says nothing of it. */
 static void expect_running(const struct normed *m, const double *before, const double *after,
                            int64_t rows, int moved)
 {
@@ -74,7 +74,7 @@ static void expect_running(const struct normed *m, const double *before, const d
                      kv = m->t.params[m->var].off + (size_t)c;
         for (int64_t r = 0; r < rows; r++) mean += (double)x[r * CHANNELS + c] / (double)rows;
         for (int64_t r = 0; r < rows; r++) var += pow((double)x[r * CHANNELS + c] - mean, 2);
-        var /= rows > 1 ? (double)(rows - 1) : 1;
+        var = rows > 1 ? var / (double)(rows - 1) : before[kv];
         mean += before[b + (size_t)c];
         double want_mean = moved ? 0.9 * before[km] + 0.1 * mean : before[km],
                want_var = moved ? 0.9 * before[kv] + 0.1 * var : before[kv];
