@@ -116,7 +116,7 @@ static inline void store_some(float *p, vec v, int n)
 
 static inline vec load(const float *p) { return *(const loose *)p; }
 
-/* One step along k; cols: of the last vector. A whole one may reach beyond row p of B into the next. rows and nv are constants where these are inlined: the accumulators are registers. */
+/* One step along k; cols: of the last vector. A whole one may reach beyond row p of B into those behind it. rows and nv are constants where these are inlined: the accumulators are registers. */
 static inline __attribute__((always_inline)) void step(vec acc[MR][MOST_V], const float *const *a,
                                                        ptrdiff_t p, const float *b, const int rows,
                                                        const int nv, int cols)
@@ -140,7 +140,10 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
     const float *a[MR], *b = t->b;
     const ptrdiff_t a_col = t->a_col, b_row = t->b_row, ldc = t->ldc;
     const int cut = t->cols - WIDTH * (nv - 1), add = t->add; /* only the last vector may be cut */
-    const ptrdiff_t end = (t->k - (cut < WIDTH)) * a_col;
+    const int last = cut == WIDTH                      ? 0
+                     : b_row + cut >= (ptrdiff_t)WIDTH ? 1
+                                                       : (int)((WIDTH - cut + b_row - 1) / b_row);
+    const ptrdiff_t end = (t->k - (last < t->k ? last : t->k)) * a_col, all = t->k * a_col;
     UNROLL(8)
     for (int i = 0; i < rows; i++) {
         a[i] = t->a[i];
@@ -148,7 +151,7 @@ static inline __attribute__((always_inline)) void multiply(const struct tile *t,
         for (int j = 0; j < nv; j++) acc[i][j] = (vec){ 0 };
     }
     for (ptrdiff_t p = 0; p < end; p += a_col, b += b_row) step(acc, a, p, b, rows, nv, WIDTH);
-    if (cut < WIDTH) step(acc, a, end, b, rows, nv, cut);
+    for (ptrdiff_t p = end; p < all; p += a_col, b += b_row) step(acc, a, p, b, rows, nv, cut);
     const vec alpha = t->alpha - (vec){ 0 }, scale = t->bias_scale - (vec){ 0 };
     UNROLL(8)
     for (int j = 0; j < nv; j++) {
@@ -531,7 +534,7 @@ static void by_transpose(const struct hn_gemm *g)
 {
     float *t = (float *)g->scratch + SCRATCH_BLOCKS;
     struct hn_gemm part = { .m = g->n, .k = g->k, .alpha = g->alpha, .scratch = g->scratch };
-    part.a = g->b, part.lda = g->ldb, part.trans_a = !g->trans_b;
+    part.a = g->b, part.lda = g->ldb, part.trans_a = !g->trans_b, part.a_index = g->b_index;
     part.ldb = g->lda, part.b_index = g->a_index;
     for (int i = 0; i < g->m; i += NC) {
         const int rows = part.n = part.ldc = g->m - i < NC ? g->m - i : NC;
@@ -549,8 +552,7 @@ static void by_transpose(const struct hn_gemm *g)
 static void by_columns(const struct hn_gemm *g)
 {
     const int rest = g->n % WIDTH, filled = g->n - rest + WIDTH;
-    if (rest == 0 || rest >= NARROW || g->n < WIDTH || g->m < WIDTH || 10 * filled <= 11 * g->n ||
-        g->a_index) {
+    if (rest == 0 || rest >= NARROW || g->n < WIDTH || g->m < WIDTH || 10 * filled <= 11 * g->n) {
         by_blocks(g);
         return;
     }

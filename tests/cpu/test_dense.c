@@ -29,6 +29,7 @@ struct test { /* one dense layer with all its buffers */
     struct hn_dense attrs;
     int one_bias;
     void *scratch;
+    const uint32_t *index; /* of the rows of x; NULL: they are in order */
     float *x, *w, *b, *y, *dx, *dw, *db, *dy;
 };
 
@@ -101,6 +102,7 @@ static void call(const struct test *t, const struct hn_cpu_isa *isa, enum what w
         .c = { .op = &op, .xs = xs, .ys = &ys, .x = x, .y = y, .dx = dx, .dy = dy, .acc = acc }
     };
     k.c.rows = k.total = rows;
+    k.index = need.indexed_x ? t->index : NULL;
     ck_assert_uint_le(need.scratch, SCRATCH);
     k.scratch = t->scratch;
     int forward = what == FORWARD || what == FORWARD_SPLIT;
@@ -306,6 +308,46 @@ START_TEST(rows_apart)
 }
 END_TEST
 
+/* dw of rows that lie at the edge of the memory, in another order where layers of this width may be given such: the same bits. */
+static void check_gradient(struct test *t, const struct hn_cpu_isa *isa, const uint32_t *index)
+{
+    const size_t in = (size_t)t->s.in, n = in * (size_t)t->s.out;
+    float *const x = t->x, *dw = malloc(n * sizeof *dw);
+    void *map;
+    size_t bytes;
+    call(t, isa, LATE, t->s.rows, 0);
+    memcpy(dw, t->dw, n * sizeof *dw);
+    t->x = numbers_at_the_edge((size_t)t->s.rows * in, 5, &map, &bytes);
+    t->index = t->s.out < 8 || (t->attrs.trans_w && t->s.in < 8) ? NULL : index;
+    for (int r = 0; r < t->s.rows; r++)
+        memcpy(t->x + (t->index ? index[r] : (uint32_t)r) * in, x + (size_t)r * in, in * sizeof *x);
+    call(t, isa, LATE, t->s.rows, 0);
+    if (memcmp(dw, t->dw, n * sizeof *dw) != 0)
+        ck_abort_msg("%s, %s: gradients of %d rows, %d->%d, through an index differ", isa->name,
+                     t->attrs.trans_w ? "[out,in]" : "[in,out]", t->s.rows, t->s.in, t->s.out);
+    munmap(map, bytes);
+    t->x = x, t->index = NULL;
+    free(dw);
+}
+
+START_TEST(gradients_through_an_index)
+{
+    static const int widths[] = { 1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 21, 24, 33, 37, 49, 50, 65 },
+                     rows[] = { 1, 2, 9, 150 };
+    enum { WIDTHS = (int)(sizeof widths / sizeof *widths) };
+    const struct hn_cpu_isa *isa = isa_at(_i);
+    uint32_t index[150];
+    for (int k = 0; isa && k < 2 * 4 * WIDTHS * WIDTHS; k++) {
+        const struct shape s = { rows[k / 2 % 4], widths[k / 8 % WIDTHS], widths[k / 8 / WIDTHS] };
+        struct test t;
+        for (int r = 0; r < s.rows; r++) index[r] = (uint32_t)((r * 7 + 3) % s.rows);
+        test_init(&t, &s, k & 1, 0);
+        check_gradient(&t, isa, index);
+        test_free(&t);
+    }
+}
+END_TEST
+
 /* Weights [out,in] and the same ones turned to [in,out]: the same bits. */
 START_TEST(either_way)
 {
@@ -336,5 +378,7 @@ START_TEST(either_way)
 END_TEST
 
 HN_TEST_MAIN("cpu dense", tcase_add_loop_test(tc, products, 0, SHAPES);
-             tcase_add_loop_test(tc, rows_apart, 0, 3); tcase_add_loop_test(tc, either_way, 0, 8);
+             tcase_add_loop_test(tc, rows_apart, 0, 3);
+             tcase_add_loop_test(tc, gradients_through_an_index, 0, 3);
+             tcase_add_loop_test(tc, either_way, 0, 8);
              tcase_add_loop_test(tc, columns_apart, 0, 4);)
