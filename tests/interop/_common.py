@@ -96,6 +96,16 @@ def session(path):
     return onnxruntime.InferenceSession(read_bytes(path), providers=["CPUExecutionProvider"])
 
 
+def labels_and_scores(path, x):
+    """(labels or None, scores [rows, n]) by ONNX Runtime."""
+    s = session(path)
+    got = s.run(None, {s.get_inputs()[0].name: x})
+    scores = got[-1]
+    if isinstance(scores, list):  # maps, one a row
+        scores = np.array([list(row.values()) for row in scores])
+    return (np.asarray(got[0]) if len(got) > 1 else None), np.asarray(scores).reshape(len(x), -1)
+
+
 def inputs(model):
     """(name, numpy type, dims with None for open ones) of every input that is no initializer."""
     names = {t.name for t in model.graph.initializer}

@@ -4,7 +4,7 @@
 LinearClassifier or LinearRegressor, and forms of these operators that it does not write: predicted as ONNX Runtime does, the loss that of
 ONNX Runtime's outputs, the first step that of the formula, and the trained file the same but for the floats of these attributes."""
 import _common
-from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, run, session
+from _common import DATA, apart, check, checker, folder, hone, labels_and_scores, load, np, onnx, run
 
 HERE = DATA / "linear"
 d = np.load(DATA / "sklearn" / "data.npz")
@@ -25,16 +25,6 @@ def rows_of(path):
     x = np.round(X).astype(np.int64) if load(path).graph.input[0].type.tensor_type.elem_type == 7 else X
     np.save(tmp / "x.npy", x)
     return x
-
-
-def outputs(path, x):
-    """(labels or None, scores [rows, n]) by ONNX Runtime."""
-    s = session(path)
-    got = s.run(None, {s.get_inputs()[0].name: x})
-    scores = got[-1]
-    if isinstance(scores, list):  # maps, one a row
-        scores = np.array([list(row.values()) for row in scores])
-    return (np.asarray(got[0]) if len(got) > 1 else None), np.asarray(scores).reshape(len(x), -1)
 
 
 def predicted(what, path, *options):
@@ -89,7 +79,7 @@ def one(name):
     x = rows_of(path)
     (tmp / "y.csv").write_text("\n".join([",".join("abc"[: y.reshape(len(y), -1).shape[1]])] + [",".join(map(str, row)) for row in y.reshape(len(y), -1)]) + "\n")
     data = ["--x", tmp / "x.npy", "--y", tmp / "y.csv"]
-    labels, want = outputs(path, x)
+    labels, want = labels_and_scores(path, x)
     size = max(1, np.abs(want).max())
     check(f"{name}: predicted as ONNX Runtime does", apart(predicted(name, path), want) <= near * size, apart(predicted(name, path), want))
     run(f"{name}: no epochs", "train", path, "--epochs", "0", "--force", "-o", out)
@@ -101,7 +91,7 @@ def one(name):
         return
     best = 2e-3 if name in AT_BEST else 0
     check(f"{name}: it learns", j["train"]["loss"] < e["loss"] + best, (e["loss"], j["train"]))
-    labels, after = outputs(out, x)
+    labels, after = labels_and_scores(out, x)
     size = max(1, np.abs(after).max())
     check(f"{name}: the exported file, predicted", apart(predicted(name, out), after) <= near * size, apart(predicted(name, out), after))
     check(f"{name}: its loss is that of ONNX Runtime's outputs", abs(loss_of(after, y) - j["train"]["loss"]) < 1e-3 * max(1, j["train"]["loss"]), (loss_of(after, y), j["train"]))
@@ -175,7 +165,7 @@ def step(name, path, y, w, b, slope, near=2e-6):
     """One step of gradient descent with all rows: w - lr x' slope(z), z the scores of the rows that learn."""
     np.save(tmp / "x.npy", S)
     np.save(tmp / "y.npy", y)
-    want = outputs(path, S)[1]
+    want = labels_and_scores(path, S)[1]
     check(f"{name}: predicted as ONNX Runtime does", apart(predicted(name, path), want) <= near * max(1, np.abs(want).max()), apart(predicted(name, path), want))
     run(f"{name}: a step", "train", path, "--x", tmp / "x.npy", "--y", tmp / "y.npy", "--optimizer", "sgd", "--lr", "0.5", "--batch-size", N, "--epochs", "1", "--force", "--quiet", "-o", tmp / "step.onnx")
     got = {a.name: np.array(a.floats) for _, a in lists(load(tmp / "step.onnx"))}
@@ -237,9 +227,9 @@ def steps():
         path = by_hand("labels", w, b, "SOFTMAX", tags2)
         (tmp / "y.csv").write_text("y\n" + "\n".join(map(str, y)) + "\n")
         e = run(f"labels of {name}", "eval", path, "--x", tmp / "x.npy", "--y", tmp / "y.csv", "--json")
-        p = outputs(path, S)[1].astype(np.float64)
+        p = labels_and_scores(path, S)[1].astype(np.float64)
         check(f"labels of {name}: in the file's order", abs(e["loss"] + np.log(p[np.arange(N), three]).mean()) < 1e-5, e)
-        check(f"labels of {name}: accuracy", abs(e["accuracy"] - (outputs(path, S)[0].astype(str) == y.astype(str)).mean()) < 1e-9)
+        check(f"labels of {name}: accuracy", abs(e["accuracy"] - (labels_and_scores(path, S)[0].astype(str) == y.astype(str)).mean()) < 1e-9)
 
 
 def other_inputs():
@@ -247,10 +237,10 @@ def other_inputs():
     for elem, x in ((6, np.round(X).astype(np.int32)), (7, np.round(X).astype(np.int64)), (11, X.astype(np.float64) / 3)):
         path = by_hand("input", w, b, "SOFTMAX", [0, 1, 2], elem=elem)
         np.save(tmp / "x.npy", x)
-        check(f"input of type {elem}: predicted as ONNX Runtime does", apart(predicted(f"type {elem}", path), outputs(path, x)[1]) <= 2e-6)
+        check(f"input of type {elem}: predicted as ONNX Runtime does", apart(predicted(f"type {elem}", path), labels_and_scores(path, x)[1]) <= 2e-6)
         np.save(tmp / "y.npy", d["three"])
         run(f"input of type {elem}: train", "train", path, "--x", tmp / "x.npy", "--y", tmp / "y.npy", "--epochs", "1", "--force", "--quiet", "-o", tmp / "i.onnx")
-        check(f"input of type {elem}: the exported file", apart(predicted(f"type {elem}", tmp / "i.onnx"), outputs(tmp / "i.onnx", x)[1]) <= 2e-6)
+        check(f"input of type {elem}: the exported file", apart(predicted(f"type {elem}", tmp / "i.onnx"), labels_and_scores(tmp / "i.onnx", x)[1]) <= 2e-6)
 
 
 def refusals():

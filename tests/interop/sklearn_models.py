@@ -4,23 +4,13 @@
 behind are left alone by training, the maps of a ZipMap are rows of probabilities. Predicted as ONNX Runtime does, trained on labels in the
 model's own order, written back so that ONNX Runtime gives the trained probabilities and labels."""
 import _common
-from _common import DATA, apart, check, checker, folder, hone, load, np, onnx, run, session
+from _common import DATA, apart, check, checker, folder, hone, labels_and_scores, load, np, onnx, run, session
 
 HERE = DATA / "sklearn"
 d = np.load(HERE / "data.npz")
 tmp = folder()
 CASES = {"classes": ("x", "three"), "classes_plain": ("x", "three"), "names": ("x", "named"), "two": ("x", "two"), "two_plain": ("x", "two"),
          "number": ("x", "real"), "directions": ("x", "real"), "directions_l1": ("x", "real"), "columns": ("c", "three"), "raw_columns": ("c", "three")}
-
-
-def outputs(path, x):
-    """(labels or None, scores [rows, n]) by ONNX Runtime."""
-    s = session(path)
-    got = s.run(None, {s.get_inputs()[0].name: x})
-    scores = got[-1]
-    if isinstance(scores, list):  # maps, one a row
-        scores = np.array([list(row.values()) for row in scores])
-    return (np.asarray(got[0]) if len(got) > 1 else None), np.asarray(scores).reshape(len(x), -1)
 
 
 def data_of(name):
@@ -40,7 +30,7 @@ def predicted(what, path, *options):
 def one(name):
     path, out = HERE / f"{name}.onnx", tmp / f"{name}.onnx"
     x, y, data = data_of(name)
-    labels, want = outputs(path, x)
+    labels, want = labels_and_scores(path, x)
     check(f"{name}: predicted as ONNX Runtime does", apart(predicted(name, path), want) <= 1e-6)
     run(f"{name}: no epochs", "train", path, "--epochs", "0", "--force", "-o", out)
     check(f"{name}: the same bytes", out.read_bytes() == path.read_bytes())
@@ -49,7 +39,7 @@ def one(name):
     if not j.get("train"):
         return
     check(f"{name}: it learns", j["train"]["loss"] < before["loss"], (before["loss"], j["train"]))
-    labels, after = outputs(out, x)
+    labels, after = labels_and_scores(out, x)
     check(f"{name}: the exported file, predicted", apart(predicted(name, out), after) <= 1e-6)
     check(f"{name}: onnx.checker", checker(load(out)) if checker(load(path)) else True)
     if labels is not None:  # what the file's own label tail says is what was judged
@@ -73,7 +63,7 @@ def one(name):
     weighted = ["--class-weights", "balanced"] if labels is not None else []
     run(f"{name}: a search", "tune", path, *data, "--folds", "3", "--trials", "2", "--epochs", "2", "--search", "lr=log:1e-3..1e-2", "--search", "hidden_units=8,12", *weighted, "--force", "--quiet",
         "-o", tmp / "t.onnx")
-    outputs(tmp / "t.onnx", x)
+    labels_and_scores(tmp / "t.onnx", x)
 
 
 def scaling():
@@ -83,7 +73,7 @@ def scaling():
     run("scaled", "train", HERE / "raw_columns.onnx", *data, "--epochs", "0", "--scale", "standard", "--force", "-o", out)
     by = x.astype(np.float64)
     by[:, :5] = (by[:, :5] - by[:, :5].mean(0)) / by[:, :5].std(0)
-    check("--scale leaves categories alone", apart(outputs(out, x)[1], outputs(HERE / "raw_columns.onnx", by.astype(np.float32))[1]) <= 1e-5)
+    check("--scale leaves categories alone", apart(labels_and_scores(out, x)[1], labels_and_scores(HERE / "raw_columns.onnx", by.astype(np.float32))[1]) <= 1e-5)
 
 
 def ensemble():
@@ -93,7 +83,7 @@ def ensemble():
         out = tmp / "e.onnx"
         run(f"{name}: an ensemble", "tune", HERE / f"{name}.onnx", *data, "--folds", "3", "--trials", "3", "--epochs", "3", "--search", "lr=log:1e-3..1e-2", "--ensemble", "2", "--force", "--quiet", "-o", out)
         if out.exists():
-            labels, scores = outputs(out, x)
+            labels, scores = labels_and_scores(out, x)
             check(f"{name}: labels of the average", np.array_equal(labels, np.array(sorted(set(d[CASES[name][1]].tolist())))[scores.argmax(1)]))
             check(f"{name}: the average, predicted", apart(predicted(name, out), scores) <= 1e-6)
 
