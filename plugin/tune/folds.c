@@ -2,6 +2,7 @@
  *
  * Folds: see folds.h. The generator is MT19937 (Matsumoto, Nishimura 1998), seeded by one number with their init_genrand. */
 #include "plugin/tune/folds.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,14 +82,23 @@ static hone_status plain(struct hn_folds *f, const struct hn_fold_options *o, st
 }
 
 struct strata {
-    int64_t *count; /* per class, in order of first appearance */
+    int64_t *count; /* per class, in order of first appearance; with groups by number */
     int32_t *code;  /* of each position */
     int32_t *deal;  /* scratch: folds of one class's members */
     int64_t *have;  /* per class and fold */
     int n;
 };
 
-/* Classes are numbered as they appear. */
+/* The classes that there are, without gaps. */
+static void code_by_number(struct strata *s, const struct hn_fold_options *o, int32_t *code_of,
+                           size_t n)
+{
+    for (int64_t i = 0; i < o->n; i++) code_of[o->classes[i]] = 0;
+    for (size_t c = 0; c < n; c++)
+        if (code_of[c] == 0) code_of[c] = s->n++;
+}
+
+/* Classes are numbered as they appear, with groups in their own order. */
 static hone_status code_classes(struct strata *s, const struct hn_folds *f,
                                 const struct hn_fold_options *o, hone_error *err)
 {
@@ -106,6 +116,7 @@ static hone_status code_classes(struct strata *s, const struct hn_folds *f,
         return hn_nomem(err, "the classes of the folds", n * (size_t)o->k * sizeof *s->have);
     }
     for (size_t c = 0; c < n; c++) code_of[c] = -1;
+    if (o->groups) code_by_number(s, o, code_of, n);
     for (int64_t i = 0; i < o->n; i++) {
         int32_t *c = &code_of[o->classes[i]];
         if (*c < 0) *c = s->n++;
@@ -148,19 +159,216 @@ static void stratify(struct hn_folds *f, const struct hn_fold_options *o, struct
     }
 }
 
+/* ---- groups that keep the classes' shares ------------------------------------------------------------------------------- */
+
+/* numpy's order of adding along a row; what is compared below is compared to the last bit. */
+static double sum_in_pairs(const double *v, int64_t n)
+{
+    double r[8], sum = 0;
+    int64_t i = 0;
+    if (n > 128) {
+        int64_t half = n / 2 - n / 2 % 8;
+        return sum_in_pairs(v, half) + sum_in_pairs(v + half, n - half);
+    }
+    if (n >= 8) {
+        memcpy(r, v, sizeof r);
+        for (i = 8; i < n - n % 8; i++) r[i % 8] += v[i];
+        sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    }
+    for (; i < n; i++) sum += v[i];
+    return sum;
+}
+
+static double sum_in_order(const double *v, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += v[i];
+    return sum;
+}
+
+/* Of all of them, not of a sample; v is used up. */
+static double deviation(double *v, int64_t n, double (*sum)(const double *, int64_t))
+{
+    const double mean = sum(v, n) / (double)n;
+    for (int64_t i = 0; i < n; i++) v[i] = (v[i] - mean) * (v[i] - mean);
+    return sqrt(sum(v, n) / (double)n);
+}
+
+struct turn {      /* of a group */
+    double uneven; /* deviation of its rows among the classes */
+    uint32_t id, at;
+};
+
+struct deal {
+    struct strata *s;
+    int k;
+    struct turn *turn;
+    uint32_t *first;  /* of each group in s->deal, its positions together; one more at the end */
+    int64_t *mine;    /* per class, of the group in question */
+    double *spread;   /* per class: deviation of its shares among the folds as they are */
+    double *by_class; /* scratch */
+    double *by_fold;
+};
+
+static void count_group(struct deal *d, uint32_t g)
+{
+    const struct strata *s = d->s;
+    memset(d->mine, 0, (size_t)s->n * sizeof *d->mine);
+    for (uint32_t i = d->first[g]; i < d->first[g + 1]; i++)
+        d->mine[s->code[(uint32_t)s->deal[i]]]++;
+}
+
+static void gather_groups(struct deal *d, const struct hn_fold_options *o)
+{
+    uint32_t *first = d->first;
+    for (int64_t i = 0; i < o->n; i++) first[o->groups[i]]++;
+    for (uint32_t g = 1; g <= o->n_groups; g++) first[g] += first[g - 1];
+    for (int64_t i = o->n; i-- > 0;) d->s->deal[--first[o->groups[i]]] = (int32_t)(uint32_t)i;
+}
+
+static int by_turn(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    if (x->uneven != y->uneven) return x->uneven > y->uneven ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* The most uneven groups first; equals in their order, or shuffled. order: scratch. */
+static void take_turns(struct deal *d, const struct hn_fold_options *o, struct twister *t,
+                       int32_t *order)
+{
+    for (uint32_t g = 0; g < o->n_groups; g++) order[g] = (int32_t)g;
+    if (o->shuffle) shuffle(t, order, o->n_groups);
+    for (uint32_t at = 0; at < o->n_groups; at++) {
+        const uint32_t g = (uint32_t)order[at];
+        count_group(d, g);
+        for (int c = 0; c < d->s->n; c++) d->by_class[c] = (double)d->mine[c];
+        d->turn[at] = (struct turn){ deviation(d->by_class, d->s->n, sum_in_pairs), g, at };
+    }
+    qsort(d->turn, o->n_groups, sizeof *d->turn, by_turn);
+}
+
+/* How unevenly class c lies among the folds if one of them (-1: none) had the group as well. */
+static double spread_of(struct deal *d, int c, int with)
+{
+    const struct strata *s = d->s;
+    for (int i = 0; i < d->k; i++) {
+        const int64_t n = s->have[(int64_t)c * d->k + i] + (i == with ? d->mine[c] : 0);
+        d->by_fold[i] = (double)n / (double)s->count[c];
+    }
+    return deviation(d->by_fold, d->k, s->n == 1 ? sum_in_pairs : sum_in_order);
+}
+
+static double unevenness(struct deal *d, int with)
+{
+    for (int c = 0; c < d->s->n; c++)
+        d->by_class[c] = d->mine[c] ? spread_of(d, c, with) : d->spread[c];
+    return sum_in_pairs(d->by_class, d->s->n) / d->s->n;
+}
+
+/* The fold that the group leaves least uneven; where that is as good as the same, the one with fewer positions. */
+static int fold_for(struct deal *d, const int64_t *size)
+{
+    int best = 0;
+    double least = unevenness(d, 0);
+    for (int i = 1; i < d->k; i++) {
+        const double v = unevenness(d, i);
+        const int same = fabs(v - least) <= 1e-8 + 1e-5 * fabs(least);
+        if (v < least || (same && size[i] < size[best])) best = i, least = v;
+    }
+    return best;
+}
+
+static void deal_groups(struct hn_folds *f, struct deal *d, uint32_t n_groups)
+{
+    struct strata *s = d->s;
+    memset(f->size, 0, (size_t)f->k * sizeof *f->size);
+    for (uint32_t at = 0; at < n_groups; at++) {
+        const uint32_t g = d->turn[at].id;
+        count_group(d, g);
+        const int fold = fold_for(d, f->size);
+        for (int c = 0; c < s->n; c++) {
+            if (!d->mine[c]) continue;
+            s->have[(int64_t)c * d->k + fold] += d->mine[c];
+            d->spread[c] = spread_of(d, c, -1);
+        }
+        for (uint32_t i = d->first[g]; i < d->first[g + 1]; i++)
+            f->fold[(uint32_t)s->deal[i]] = fold;
+        f->size[fold] += d->first[g + 1] - d->first[g];
+    }
+}
+
+static hone_status check_dealt(struct hn_folds *f, const struct strata *s, hone_error *err)
+{
+    for (int64_t i = 0; i < (int64_t)s->n * f->k; i++)
+        if (!s->have[i]) f->small_classes = 1;
+    for (int i = 0; i < f->k; i++)
+        if (!f->size[i])
+            return hn_hint(err,
+                           hn_fail(err, HONE_E_DATA, "folds",
+                                   "fold %d of %d would be empty: no whole group is left for it",
+                                   i + 1, f->k),
+                           "fewer folds, another --seed, or folds without --stratified");
+    return HONE_OK;
+}
+
+static hone_status stratify_groups(struct hn_folds *f, const struct hn_fold_options *o,
+                                   struct strata *s, struct twister *t, hone_error *err)
+{
+    struct hn_mem *m = f->mem;
+    const size_t n = o->n_groups, classes = (size_t)s->n;
+    int32_t *order = hn_alloc(m, n * sizeof *order);
+    struct deal d = { .s = s,
+                      .k = f->k,
+                      .turn = hn_alloc(m, n * sizeof *d.turn),
+                      .first = hn_calloc(m, n + 1, sizeof *d.first),
+                      .mine = hn_alloc(m, classes * sizeof *d.mine),
+                      .spread = hn_calloc(m, classes, sizeof *d.spread),
+                      .by_class = hn_alloc(m, classes * sizeof *d.by_class),
+                      .by_fold = hn_alloc(m, (size_t)f->k * sizeof *d.by_fold) };
+    hone_status st = HONE_OK;
+    if (order && d.turn && d.first && d.mine && d.spread && d.by_class && d.by_fold) {
+        gather_groups(&d, o);
+        take_turns(&d, o, t, order);
+        deal_groups(f, &d, o->n_groups);
+        st = check_dealt(f, s, err);
+    } else {
+        st = hn_nomem(err, "the groups of the folds", n * sizeof *d.turn);
+    }
+    hn_free(m, order);
+    hn_free(m, d.turn);
+    hn_free(m, d.first);
+    hn_free(m, d.mine);
+    hn_free(m, d.spread);
+    hn_free(m, d.by_class);
+    hn_free(m, d.by_fold);
+    return st;
+}
+
+static hone_status check_groups(const struct hn_fold_options *o, hone_error *err)
+{
+    if ((int64_t)o->n_groups >= o->k) return HONE_OK;
+    return hn_fail(err, HONE_E_DATA, "folds", "%d folds of %u groups, wanted at least as many",
+                   o->k, o->n_groups);
+}
+
 static hone_status stratified(struct hn_folds *f, const struct hn_fold_options *o,
                               struct twister *t, hone_error *err)
 {
     struct strata s = { 0 };
-    hone_status st = code_classes(&s, f, o, err);
+    hone_status st = o->groups ? check_groups(o, err) : HONE_OK;
+    if (st == HONE_OK) st = code_classes(&s, f, o, err);
     if (st == HONE_OK) st = check_strata(f, &s, err);
-    if (st == HONE_OK) stratify(f, o, &s, t);
+    if (st == HONE_OK && o->groups) st = stratify_groups(f, o, &s, t, err);
+    if (st == HONE_OK && !o->groups) stratify(f, o, &s, t);
     hn_free(f->mem, s.count);
     hn_free(f->mem, s.code);
     hn_free(f->mem, s.deal);
     hn_free(f->mem, s.have);
     return st;
 }
+
+/* ---- groups ------------------------------------------------------------------------------------------------------------- */
 
 struct group {
     int64_t count;
@@ -194,9 +402,7 @@ static void place_groups(struct hn_folds *f, const struct hn_fold_options *o, st
 
 static hone_status grouped(struct hn_folds *f, const struct hn_fold_options *o, hone_error *err)
 {
-    if ((int64_t)o->n_groups < o->k)
-        return hn_fail(err, HONE_E_DATA, "folds", "%d folds of %u groups, wanted at least as many",
-                       o->k, o->n_groups);
+    HN_TRY(check_groups(o, err));
     struct group *group = hn_calloc(f->mem, o->n_groups, sizeof *group);
     int32_t *fold_of = hn_calloc(f->mem, o->n_groups, sizeof *fold_of);
     hone_status st = HONE_OK;
@@ -207,6 +413,13 @@ static hone_status grouped(struct hn_folds *f, const struct hn_fold_options *o, 
     hn_free(f->mem, group);
     hn_free(f->mem, fold_of);
     return st;
+}
+
+static hone_status draw(struct hn_folds *f, const struct hn_fold_options *o, struct twister *t,
+                        hone_error *err)
+{
+    if (o->classes) return stratified(f, o, t, err);
+    return o->groups ? grouped(f, o, err) : plain(f, o, t, err);
 }
 
 static hone_status make(struct hn_folds *f, const struct hn_fold_options *o, hone_error *err)
@@ -221,12 +434,8 @@ static hone_status make(struct hn_folds *f, const struct hn_fold_options *o, hon
         return hn_nomem(err, "the folds", (size_t)o->n * sizeof *f->fold);
     }
     if (t) twister_seed(t, o->seed);
-    if (o->groups)
-        st = grouped(f, o, err);
-    else
-        st = o->classes ? stratified(f, o, t, err) : plain(f, o, t, err);
-    for (int i = 0; i < o->repeat && st == HONE_OK && t; i++)
-        st = o->classes ? stratified(f, o, t, err) : plain(f, o, t, err);
+    st = draw(f, o, t, err);
+    for (int i = 0; i < o->repeat && st == HONE_OK && t; i++) st = draw(f, o, t, err);
     hn_free(f->mem, t);
     if (st != HONE_OK || o->groups) return st; /* groups are counted as they are placed */
     for (int64_t i = 0; i < o->n; i++) f->size[f->fold[i]]++;

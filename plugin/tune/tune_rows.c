@@ -111,7 +111,9 @@ static hone_status class_numbers(const struct hn_session *s, const struct hn_row
                                  struct hn_fold_options *o, int32_t **out, hone_error *err)
 {
     const int32_t *v = hn_session_row_classes(s);
-    if (!v) return hn_fail(err, HONE_E_USAGE, "stratified", "the target is not a class");
+    if (!v)
+        return hn_fail(err, HONE_E_USAGE, "stratified",
+                       "found a target that is no class: there are no shares to keep");
     *out = hn_alloc(&s->ctx->mem, (size_t)rows->n * sizeof **out);
     if (!*out) return hn_nomem(err, "the classes", (size_t)rows->n * sizeof **out);
     for (int64_t i = 0; i < rows->n; i++) (*out)[i] = v[rows->rows[i]];
@@ -152,9 +154,6 @@ hone_status hn_draw_folds(struct hn_tune *t, const struct hn_session *s, const s
     int32_t *classes = NULL;
     uint32_t *groups = NULL;
     hone_status st = HONE_OK;
-    if (grouped && stratified)
-        return hn_fail(err, HONE_E_USAGE, "stratified",
-                       "found together with --group: folds of whole groups are not stratified");
     if (grouped) st = group_numbers(t, rows, &o, &groups, err);
     if (stratified) st = class_numbers(s, rows, &o, &classes, err);
     if (st == HONE_OK) st = hn_folds_make(f, m, &o, err);
@@ -162,7 +161,9 @@ hone_status hn_draw_folds(struct hn_tune *t, const struct hn_session *s, const s
     hn_free(m, groups);
     if (st == HONE_OK && f->small_classes && !d->repeat && !t->outer)
         hn_log(t->ctx, HONE_LOG_WARNING,
-               "a class has fewer rows than there are folds: some folds are judged without it");
+               grouped ? "whole groups leave some folds without a class: they are judged without it"
+                       : "a class has fewer rows than there are folds: some folds are judged "
+                         "without it");
     return st;
 }
 
@@ -174,9 +175,11 @@ static hone_status make_folds(struct hn_tune *t, const struct hn_session *s, int
         return hn_fail(err, HONE_E_USAGE, "folds",
                        "found validation data as well: the folds judge, or those rows");
     if (repeats > 1 &&
-        (hn_param_b(t->params, "no-shuffle") || t->data->role[HONE_TRAIN].group.rows))
+        (hn_param_b(t->params, "no-shuffle") ||
+         (t->data->role[HONE_TRAIN].group.rows && !hn_param_b(t->params, "stratified"))))
         return hn_fail(err, HONE_E_USAGE, "repeats",
-                       "unshuffled folds and folds of groups are the same every time");
+                       "unshuffled folds, and folds of groups without --stratified, are the same "
+                       "every time");
     if (k * repeats > HN_MAX_FOLDS)
         return hn_fail(err, HONE_E_USAGE, "repeats", "%d folds of %d draws, at most %d in all", k,
                        repeats, HN_MAX_FOLDS);

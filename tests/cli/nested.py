@@ -63,7 +63,7 @@ def check_shape(what, j, k):
 def test_is_a_search_outside(rows):
     """By hand: the rows outside a fold as a file of their own, searched; the result evaluated on the fold's rows."""
     try:
-        from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+        from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
     except ImportError as e:
         print(f"  the comparison with searches by hand is left out: {e}")
         return
@@ -72,6 +72,8 @@ def test_is_a_search_outside(rows):
     cases = [("folds inside", [*PLAIN, "--folds", "4"], KFold(k, shuffle=True, random_state=3).split(rows)),
              ("stratified", [*PLAIN, "--folds", "3", "--stratified"], StratifiedKFold(k, shuffle=True, random_state=3).split(rows, y)),
              ("groups", [*BASE, "--group", "site", "--folds", "3"], GroupKFold(k).split(rows, y, sites)),
+             ("groups with the classes' shares", [*BASE, "--group", "site", "--folds", "3", "--stratified"],
+              StratifiedGroupKFold(k, shuffle=True, random_state=3).split(rows, y, sites)),
              ("validation rows inside", [*PLAIN, "--val-split", "0.25"], KFold(k, shuffle=True, random_state=3).split(rows)),
              ("a split by group inside", [*BASE, "--group", "site", "--val-split", "0.25"], GroupKFold(k).split(rows, y, sites)),
              ("early stopping, a metric", [*PLAIN, "--folds", "3", "--early-stop-patience", "1", "--monitor", "val_accuracy"],

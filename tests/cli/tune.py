@@ -154,6 +154,12 @@ def test_kinds():
     check("two draws of three folds", len(set(folds)) == 6 and r.json["repeats"] == 2 and r.json["n_folds"] == 3, folds)
     r = tune(NET, tmp / "groups.onnx", *JOB, *SPACE, "--folds", "4", "--group", "site", "--trials", "3")
     code("whole groups", r, 0)
+    r = tune(NET, tmp / "shares.onnx", *JOB, *SPACE, "--folds", "4", "--group", "site", "--stratified", "--repeats", "2", "--trials", "3")
+    code("whole groups, the classes' shares", r, 0)
+    folds = [f["value"] for f in r.json["trials"][0]["folds"]]
+    check("drawn twice", len(set(folds)) == 8, folds)
+    code("no classes, no shares", tune(REG, tmp / "never.onnx", "--data", DATA, "--features", "a,b,c,label", "--target", "d", "--group", "site",
+                                       "--folds", "2", "--stratified", *SPACE), 2, "stratified: found a target that is no class")
     r = tune(NET, tmp / "accuracy.onnx", *JOB, *SPACE, "--folds", "3", "--monitor", "val_accuracy", "--trials", "5", "--sampler", "random")
     code("a metric where more is better", r, 0)
     j = r.json
@@ -281,7 +287,8 @@ def test_refused():
             ("more folds than rows", [*base, *SPACE, "--folds", "900"], 4, "900 folds of 400 rows"),
             ("more folds than a class has rows", [*base, *SPACE, "--folds", "380", "--stratified"], 4, "no class has more than"),
             ("judged by training rows", [*fold, *SPACE, "--monitor", "train_loss"], 2, "not trained on"),
-            ("stratified groups", [*fold, *SPACE, "--group", "site", "--stratified"], 2, "not stratified"),
+            ("groups drawn again without chance", [*fold, *SPACE, "--group", "site", "--repeats", "2"], 2, "without --stratified"),
+            ("more folds than groups with the classes' shares", [*base[:4], "--folds", "80", *SPACE, "--group", "site", "--stratified"], 4, "80 folds of"),
             ("momentum of adam", [*fold, "--search", "lr=0.1,0.2", "--momentum", "0.5"], 2, "momentum: means nothing with --optimizer adam"),
             ("an option of the gp", [*fold, *SPACE, "--sampler", "tpe", "--acquisition", "pi"], 2, "--sampler=gp"),
             ("an axis that adam has no use for", [*fold, "--search", "momentum=0.5..0.9"], 2,

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """scikit-learn's folds for a list of (rows, folds, seed, balance): the recorded ones that tests/tune/test_folds.c compares
 with (tests/data/folds_refs.h) against those of the scikit-learn that is installed. `folds.py --write` records them again.
-Class and group numbers are written as characters from '0' on, folds too; seed -1 means unshuffled."""
+Class and group numbers are written as characters from '0' on, folds too (BOTH: the classes, then the groups); seed -1 means
+unshuffled."""
 import pathlib
 import sys
 
@@ -10,7 +11,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FILE = ROOT / "tests" / "data" / "folds_refs.h"
 try:
     import numpy as np
-    from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold
+    from sklearn.model_selection import (GroupKFold, KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedGroupKFold,
+                                         StratifiedKFold)
 except ImportError as missing:
     print(f"skipped: {missing.name} is not installed")
     sys.exit(77)
@@ -25,6 +27,12 @@ STRATIFIED = [(12, 3, -1, (1, 1)), (30, 5, 0, (9, 1)), (50, 5, 1, (1, 1, 1)), (6
 REPEATED = [(29, 3, 4, 3, ()), (100, 5, 0, 2, ()), (80, 4, 11, 3, (3, 1, 1))]
 # rows, folds, groups: at most 16 groups, where scikit-learn's order among equal sizes is that of a stable sort
 GROUPS = [(20, 2, 4), (40, 3, 8), (60, 5, 16), (33, 4, 5), (90, 3, 16)]
+# rows, folds, seed, repetitions, groups, weights of the classes; a class of weight 0 is a number that no row has. One class, and
+# eight and more, are added up in other orders
+BOTH = [(20, 2, -1, 1, 4, (1, 1)), (60, 5, 0, 1, 16, (3, 1)), (90, 3, 7, 1, 11, (5, 3, 1)), (150, 5, 42, 3, 40, (1, 1, 1)),
+        (333, 7, 4294967295, 2, 70, (20, 5, 5, 2, 1)), (200, 10, 1, 2, 60, (1,)), (200, 4, -1, 1, 33, (4, 0, 2, 1)),
+        (500, 6, 11, 2, 61, (9, 8, 7, 6, 5, 4, 3, 2, 1)), (400, 9, 5, 1, 75, tuple(range(1, 24))), (64, 5, 2023, 1, 64, (2, 1)),
+        (48, 4, -1, 1, 5, (7, 2))]
 
 
 def classes_of(n, weights):
@@ -72,6 +80,12 @@ def cases():
     for n, k, groups in GROUPS:
         g = groups_of(n, groups)
         yield "GROUPED", n, k, -1, text(g), text(fold_ids(GroupKFold(k), n, groups=g))
+    for n, k, seed, repeats, groups, weights in BOTH:
+        y, g = classes_of(n, weights), np.unique(groups_of(n, groups), return_inverse=True)[1]
+        stream = np.random.RandomState(max(seed, 0))
+        for r in range(repeats):
+            cv = StratifiedGroupKFold(k) if seed < 0 else StratifiedGroupKFold(k, shuffle=True, random_state=stream)
+            yield "BOTH", n, k, seed, text(y) + text(g), text(fold_ids(cv, n, y, g)), r
 
 
 def quoted(s):
@@ -90,7 +104,7 @@ def header():
     out = ["/* SPDX-License-Identifier: MIT", " *",
            " * scikit-learn's folds, recorded by tests/interop/folds.py, which says how to read them. */",
            "/* clang-format off */",
-           "static const struct fold_ref {", "    enum { PLAIN, STRATIFIED, GROUPED } kind;", "    int n, k, repeat;",
+           "static const struct fold_ref {", "    enum { PLAIN, STRATIFIED, GROUPED, BOTH } kind;", "    int n, k, repeat;",
            "    long long seed;", "    const char *labels, *folds;", "} fold_refs[] = {"]
     for kind, n, k, seed, labels, folds, *repeat in cases():
         out.append(f"    {{ {kind}, {n}, {k}, {repeat[0] if repeat else 0}, {seed},\n      {quoted(labels)},\n      {quoted(folds)} }},")
