@@ -206,6 +206,23 @@ static hone_status open_weights(struct hn_opener *o, hone_error *err)
     return hn_array_check_weights(&r->weight, &r->x[0].a, err);
 }
 
+static hone_status open_groups(struct hn_opener *o, hone_error *err)
+{
+    struct hn_role_data *r = &o->d->role[o->role];
+    const char *path = hn_param_s(o->params, "group");
+    if (o->role != HONE_TRAIN || !path[0] || !r->n_x || !r->n_y || r->group.rows) return HONE_OK;
+    struct hn_source src = hn_opener_source(o, path);
+    struct hn_csv_options csv = o->csv;
+    csv.n_ignore = 0;  /* columns of --data */
+    csv.real = HN_F64; /* long numbers stay apart */
+    r->group_apart = 1;
+    if (ends_with(path, ".pb"))
+        HN_TRY(open_pb(o, &r->group, path, err));
+    else
+        HN_TRY(hn_array_open(&r->group, &src, HN_GROUPS_NAME, &csv, err));
+    return hn_array_check_groups(&r->group, &r->x[0].a, err);
+}
+
 /* ---- roles ----------------------------------------------------------------------------------------------------- */
 
 /* Which graph input the role's x array i feeds; -1: not known here. */
@@ -306,7 +323,8 @@ static hone_status open_role(struct hn_opener *o, hone_error *err)
                        role_prefix[o->role]);
     if (o->role != HONE_PRETRAIN) HN_TRY(open_list(o, "y", 1, err));
     HN_TRY(hn_role_check(r, (hone_role)o->role, err));
-    return open_weights(o, err);
+    HN_TRY(open_weights(o, err));
+    return open_groups(o, err);
 }
 
 static void csv_options(struct hn_opener *o)

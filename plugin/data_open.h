@@ -15,10 +15,13 @@ struct hn_named_array {
 struct hn_role_data {
     struct hn_named_array *x, *y;
     size_t n_x, n_y, cap_x, cap_y;
-    struct hn_array group;  /* --group column; rows 0: none */
+    struct hn_array group;  /* which group each row is of; rows 0: none */
+    int group_apart;        /* it is no column of the table */
     struct hn_array weight; /* one number a row; rows 0: none */
 };
-#define HN_WEIGHTS_NAME "sample-weights" /* of such an array, for messages and fingerprints */
+/* of such arrays, for messages and fingerprints */
+#define HN_WEIGHTS_NAME "sample-weights"
+#define HN_GROUPS_NAME  "groups"
 struct hn_device;
 struct hn_given_rows { /* rows of one role: in which role's arrays, and which of them */
     const uint32_t *rows;

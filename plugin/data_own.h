@@ -14,8 +14,8 @@ struct hn_opener {
     struct hn_csv_options csv, table; /* table: of --data, which may be encoded */
     struct hn_note note;
     int role;
-    int weight_column; /* --sample-weights is a column of --data */
-    int by_name;       /* --data fed each input from the column of its name */
+    int weight_column, group_column; /* --sample-weights, --group is a column of --data */
+    int by_name;                     /* --data fed each input from the column of its name */
     const char *na[64], *ignore[1024];
 };
 

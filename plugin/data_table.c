@@ -194,6 +194,16 @@ static hone_status part_of_weights(struct hn_opener *o, struct table *t, hone_er
     return HONE_OK;
 }
 
+/* --group: the same. */
+static hone_status part_of_groups(struct hn_opener *o, struct table *t, hone_error *err)
+{
+    const char *text = hn_param_s(o->params, "group");
+    if (!text[0] || (o->role != HONE_TRAIN && !o->group_column)) return HONE_OK;
+    HN_TRY(part_of_column(t, text, &t->group, err));
+    t->part[t->group].optional = o->role == HONE_TRAIN && hn_opener_is_file(o, text);
+    return HONE_OK;
+}
+
 static hone_status table_parts(struct hn_opener *o, struct table *t, hone_error *err)
 {
     const hone_params *p = o->params;
@@ -204,8 +214,7 @@ static hone_status table_parts(struct hn_opener *o, struct table *t, hone_error 
     if (o->role == HONE_PRETRAIN) return HONE_OK; /* the rest does not count: ignore_the_rest */
     if (hone_params_get(p, "target", 0)) HN_TRY(part_of_list(t, p, "target", HN_PART_VALUES, err));
     t->n_arrays = (int)t->n;
-    const char *group = hn_param_s(p, "group");
-    if (group[0]) HN_TRY(part_of_column(t, group, &t->group, err));
+    HN_TRY(part_of_groups(o, t, err));
     return part_of_weights(o, t, err);
 }
 
@@ -289,7 +298,10 @@ hone_status hn_open_table(struct hn_opener *o, const char *path, hone_error *err
     if (st == HONE_OK && t->group >= 0 && o->role == HONE_TRAIN) take(t, t->group, &role->group);
     if (st == HONE_OK && t->weight >= 0 && !hn_opener_weights(o)[0])
         take(t, t->weight, &role->weight);
-    if (o->role == HONE_TRAIN) o->weight_column = role->weight.rows > 0;
+    if (o->role == HONE_TRAIN) {
+        o->weight_column = role->weight.rows > 0;
+        o->group_column = role->group.rows > 0;
+    }
     table_free(t, &o->ctx->mem);
     hn_free(&o->ctx->mem, t);
     return st;

@@ -142,6 +142,35 @@ static hone_status weigh(hone_data *d, hone_role role, const hone_array *w, hone
     return HONE_OK;
 }
 
+static hone_status group(hone_data *d, const hone_array *groups, hone_error *err)
+{
+    struct hn_tensor t;
+    struct hn_array a = { 0 };
+    struct hn_mem *m = &d->ctx->mem;
+    struct hn_role_data *r = &d->role[HONE_TRAIN];
+    if (!r->n_x)
+        return hn_fail(err, HONE_E_USAGE, HN_GROUPS_NAME, "found no training rows to be grouped");
+    HN_TRY(tensor_of(groups, HN_GROUPS_NAME, 0, &t, err));
+    if (t.dtype == HN_STR)
+        HN_TRY(hn_array_wrap_texts(&a, m, HN_GROUPS_NAME, &t, err));
+    else
+        HN_TRY(hn_array_wrap(&a, m, HN_GROUPS_NAME, &t, 0, err));
+    hone_status st = hn_array_check_groups(&a, &r->x[0].a, err);
+    if (st != HONE_OK) {
+        hn_array_close(&a);
+        return st;
+    }
+    hn_array_close(&r->group);
+    r->group = a;
+    r->group_apart = 1;
+    return HONE_OK;
+}
+
+hone_status hone_data_groups(hone_data *d, const hone_array *groups, hone_error *err)
+{
+    return hn_nomem_why(&d->ctx->mem, group(d, groups, err), err);
+}
+
 hone_status hone_data_weights(hone_data *d, hone_role role, const hone_array *w, hone_error *err)
 {
     return hn_nomem_why(&d->ctx->mem, weigh(d, role, w, err), err);

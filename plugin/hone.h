@@ -236,6 +236,10 @@ HONE_CALL hone_data_wrap(hone_context *ctx, hone_role role, const hone_array *x,
  * HONE_E_DATA). Borrowed as the others; a second call takes the first one's place. Where any role
  * has weights, the rows of one that has none count 1 each. A loss is then sum(w l) / sum(w). */
 HONE_CALL hone_data_weights(hone_data *d, hone_role role, const hone_array *w, hone_error *err);
+/* What parameter "group" is for rows in files: the group of each training row, which must be there already, a number or a
+ * text (HONE_STR). Rows of one group stay on one side of "val-split", "test-split", "folds" and "nested". Borrowed as the
+ * others; a second call takes the first one's place. */
+HONE_CALL hone_data_groups(hone_data *d, const hone_array *groups, hone_error *err);
 HONE_API void hone_data_destroy(hone_data *d);
 
 /* ---- plug-ins -------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ static const char *const inputs[] = { "data",
                                       "sample-weights",
                                       "val-sample-weights",
                                       "test-sample-weights",
+                                      "group",
                                       "space",
                                       "plugin" };
 

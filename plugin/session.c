@@ -334,7 +334,7 @@ hone_status hn_session_data_hash(const struct hn_session *s, unsigned char out[1
     const struct hn_own *own = s->own;
     size_t n = 0, most = 0;
     for (int role = 0; role < HN_ROLES; role++)
-        most += own->data->role[role].n_x + own->data->role[role].n_y + 1;
+        most += own->data->role[role].n_x + own->data->role[role].n_y + 2;
     const struct hn_array **list = hn_alloc(&s->ctx->mem, most * sizeof *list);
     if (!list) return hn_nomem(err, "the data's fingerprint", most * sizeof *list);
     for (int role = 0; role < HN_ROLES; role++) {
@@ -342,6 +342,7 @@ hone_status hn_session_data_hash(const struct hn_session *s, unsigned char out[1
         for (size_t i = 0; i < r->n_x; i++) list[n++] = &r->x[i].a;
         for (size_t i = 0; i < r->n_y; i++) list[n++] = &r->y[i].a;
         if (r->weight.rows) list[n++] = &r->weight;
+        if (r->group_apart) list[n++] = &r->group;
     }
     uint64_t hash[2];
     hone_status st = hn_data_fingerprint(list, n, &s->ctx->mem, hash, err);

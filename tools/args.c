@@ -54,7 +54,7 @@ int find_param(const char *name, hone_param_info *info)
 /* What names a file or folder. An empty one, as of a shell's variable that is not set, would mean "none" or the root. */
 static const char paths[] =
     " data x y val-data val-x val-y test-data test-x test-y pretrain-data pretrain-x "
-    "sample-weights "
+    "sample-weights group "
     "val-sample-weights test-sample-weights plugin run-dir events tensorboard space study optuna ";
 
 /* "" and "INPUT=" */

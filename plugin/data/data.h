@@ -133,6 +133,9 @@ hone_status hn_array_check_rows(const struct hn_array *x, const struct hn_array 
 /* w as weights for the rows of `first` (its own where NULL): one number a row, 0 or more, that float32 can hold. */
 hone_status hn_array_check_weights(const struct hn_array *w, const struct hn_array *first,
                                    hone_error *err);
+/* A group for each row of first: a number or a text. */
+hone_status hn_array_check_groups(const struct hn_array *g, const struct hn_array *first,
+                                  hone_error *err);
 /* XXH3 (128 bits) over names, types, dims, scale and bytes of n arrays: resume compares it. */
 hone_status hn_data_fingerprint(const struct hn_array *const *arrays, size_t n, struct hn_mem *mem,
                                 uint64_t out[2], hone_error *err);

@@ -470,7 +470,9 @@ hone_status hn_group_ids(const struct hn_array *a, struct hn_mem *mem, uint32_t 
     hn_words_init(&seen, mem, &arena);
     hone_status st = HONE_OK;
     for (int64_t i = 0; i < a->rows && st == HONE_OK; i++) {
-        int64_t id = add_label(&seen, a, i);
+        int64_t id = a->dtype == HN_I64
+                         ? hn_words_add(&seen, (const char *)((const int64_t *)a->data + i), 8)
+                         : add_label(&seen, a, i);
         if (id < 0) st = hn_nomem(err, "the groups", 0);
         ids[i] = (uint32_t)id;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What may stand as a weight for a row. */
+ * What may stand as a weight for a row, or as its group. */
 #include "plugin/data/internal.h"
 #include <float.h>
 #include <math.h>
@@ -45,4 +45,14 @@ hone_status hn_array_check_weights(const struct hn_array *w, const struct hn_arr
         return bad_row(w, i, isnan(v) ? "NaN" : found, err);
     }
     return HONE_OK;
+}
+
+hone_status hn_array_check_groups(const struct hn_array *g, const struct hn_array *first,
+                                  hone_error *err)
+{
+    if (g->per_row != 1)
+        return hn_fail(err, HONE_E_DATA, g->source, "a row has %lld values, wanted one group",
+                       (long long)g->per_row);
+    HN_TRY(hn_array_check_rows(first, g, err));
+    return g->dtype == HN_STR ? HONE_OK : hn_array_check_finite(g, err);
 }

@@ -18,7 +18,7 @@
 static int is_told(const hone_param_info *p)
 {
     static const char *const rows[] = { "folds", "stratified", "repeats" };
-    if (p->moves) return 0;
+    if (p->moves && strcmp(p->name, "group")) return 0;
     if (!strcmp(p->group, "training") || !strcmp(p->group, "data")) return 1;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(p->name, rows[i])) return 1;

@@ -61,6 +61,10 @@ static int by_name(const void *x, const void *y)
         const char *const *text = a->a->data;
         return strcmp(text[a->row], text[b->row]);
     }
+    if (a->a->dtype == HN_I64) { /* a double cannot tell all of them apart */
+        const int64_t *v = a->a->data;
+        return v[a->row] < v[b->row] ? -1 : v[a->row] > v[b->row];
+    }
     double u = hn_array_at(a->a, a->row, 0), v = hn_array_at(b->a, b->row, 0);
     return u < v ? -1 : u > v;
 }

@@ -111,6 +111,21 @@ def targets(value: object, what: str, name: str | None = None) -> Wrapped:
     return _texts(array, what, name, "a label as text")
 
 
+def groups(value: object, what: str) -> Wrapped:
+    """[rows] of anything that can be sorted, as numbers in that order."""
+    array = _plain(value, what)
+    if array.size != array.shape[0]:
+        raise _errors.data(what, f"found an array of shape {array.shape}, wanted one group a row")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array.reshape(-1))))
+        raise _errors.data(what, f"row {row + 1}: found {array.reshape(-1)[row]}, wanted a group")
+    try:
+        which = np.unique(array.reshape(-1), return_inverse=True)[1]
+    except TypeError as why:
+        raise _errors.data(what, f"found what cannot be sorted: {why}") from None
+    return numbers(which.reshape(-1).astype(np.int64), what)
+
+
 def _texts(array: np.ndarray, what: str, name: str | None, wanted: str) -> Wrapped:
     rows = len(array)
     array = array.reshape(-1)

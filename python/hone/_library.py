@@ -159,6 +159,7 @@ _STATUS: dict[str, list] = {  # functions that return hone_status: their argumen
     "hone_data_open": [c_void_p, c_void_p, c_void_p, _OUT],
     "hone_data_wrap": [c_void_p, c_int, _ARRAYS, c_size_t, _ARRAYS, c_size_t, _OUT],
     "hone_data_weights": [c_void_p, c_int, _ARRAYS],
+    "hone_data_groups": [c_void_p, _ARRAYS],
     "hone_train": [c_void_p, c_void_p, c_void_p, POINTER(Callbacks), _OUT],
     "hone_lr_find": [c_void_p, c_void_p, c_void_p, c_void_p, _OUT],
     "hone_resume": [c_void_p, c_char_p, c_void_p, POINTER(Callbacks), _OUT, _OUT],

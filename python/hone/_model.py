@@ -24,6 +24,7 @@ FILES = ("data", "x")  # parameters that name training rows in files
 # of group "data" what has a meaning for arrays
 FITTED = {"scale", "scale_target", "scale_again", "test_split", "val_split", "no_stratify"}
 FILES_OF_PREDICT = {"data", "x", "plugin", "features", "ignore", "header", "na", "input", "x_scale", "target", "sample_weights"}
+SPLITS = ("val_split", "test_split", "folds", "nested")  # what groups matter to
 SPEED = {"threads", "device", "math", "bn_impl"}
 
 
@@ -125,7 +126,9 @@ class Model:
             keep.append(weights)
             call("hone_data_weights", data, role, weights.struct)
 
-    def _with_data(self, values: Mapping, params: Params, roles: list[tuple], work: Callable) -> Any:
+    def _with_data(
+        self, values: Mapping, params: Params, roles: list[tuple], work: Callable, groups: object = None
+    ) -> Any:
         """work(hone_data) over arrays by role, or over the files that params name."""
         data = ctypes.c_void_p()
         keep: list[_arrays.Wrapped] = []
@@ -133,6 +136,9 @@ class Model:
             self._same_columns(roles)
             for role, x, y, weight in roles:
                 self._wrap(data, role, x, y, weight, keep)
+            if groups is not None:
+                keep.append(_arrays.groups(groups, "groups"))
+                call("hone_data_groups", data, keep[-1].struct)
             if not roles and any(values.get(name) is not None for name in FILES):
                 call("hone_data_open", self._context.handle, self._context.model, params.handle, data)
             return work(data)
@@ -153,12 +159,19 @@ class Model:
 
     @staticmethod
     def _roles(
-        x: object, y: object, weight: object, val: tuple | None, test: tuple | None, unlabelled: object = None
+        x: object,
+        y: object,
+        weight: object,
+        val: tuple | None,
+        test: tuple | None,
+        unlabelled: object = None,
+        groups: object = None,
     ) -> list[tuple]:
         if x is None:
-            for name, value in (("sample_weight", weight), ("val", val), ("test", test), ("unlabelled", unlabelled)):
+            arrays = {"sample_weight": weight, "val": val, "test": test, "unlabelled": unlabelled, "groups": groups}
+            for name, value in arrays.items():
                 if value is not None:
-                    raise _errors.usage(name, "is given without X", "data in files: data=, x=, val_data=, …")
+                    raise _errors.usage(name, "is given without X", "data in files: data=, x=, val_data=, group=, …")
             return []
         roles = [(TRAIN, x, y, weight)]
         for role, part in ((VAL, val), (TEST, test)):
@@ -188,6 +201,7 @@ class Model:
         test: tuple | None = None,
         sample_weight: object = None,
         unlabelled: object = None,
+        groups: object = None,
         progress: Callable[[Progress], object] | None = None,
         **params: object,
     ) -> dict:
@@ -198,14 +212,14 @@ class Model:
         (`hone.params()` lists them): epochs=50, lr=3e-4, val_split=0.2, early_stop_patience=5. Rows in files, without X:
         data="train.csv", target="label". A table with text, categories or gaps: data=frame (pandas), target="label",
         encode={"city": "onehot"}, impute="median", and val_data=frame.  unlabelled: rows as X, read by pretrain=20 instead of
-        the training rows.
+        the training rows.  groups: [rows] numbers or text, rows of one group stay on one side of val_split and test_split.
         progress: called with a Progress; what is true ends training ("callback").
 
         KeyboardInterrupt, and an exception of progress, stop after the current batch, leave a checkpoint where there is a
         run_dir, and come back when the model holds the best weights so far.
         """
-        roles = self._roles(X, y, sample_weight, val, test, unlabelled)
-
+        roles = self._roles(X, y, sample_weight, val, test, unlabelled, groups)
+        _check_groups(groups, params)
         if not roles:
             params["y"] = y  # the name of a file, as x=
 
@@ -213,7 +227,11 @@ class Model:
             with self._params(params, "train", {"data", "training", "run"}, set(), bool(roles)) as (values, p):
                 callbacks, _borrowed = train_callbacks(ask, progress is not None)
                 return self._with_data(
-                    values, p, roles, lambda data: self._change("hone_train", self._context.model, data, p.handle, callbacks)
+                    values,
+                    p,
+                    roles,
+                    lambda data: self._change("hone_train", self._context.model, data, p.handle, callbacks),
+                    groups,
                 )
 
         return self._context.run(work, progress)
@@ -244,31 +262,37 @@ class Model:
         test: tuple | None = None,
         sample_weight: object = None,
         unlabelled: object = None,
+        groups: object = None,
         progress: Callable[[Trial], object] | None = None,
         **params: object,
     ) -> dict:
         """Searches training parameters and hidden layers; the model then holds the best one's weights, or, where none beats
         it, is what it was. Returns what `hone tune --json` prints.
 
-        X, y, val, test, sample_weight, unlabelled: as for `train`.  search: {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32],
+        X, y, val, test, sample_weight, unlabelled, groups: as for `train`, and folds are of whole groups.  search: {"lr": (1e-4, 1e-1, "log"), "batch_size": [16, 32],
         "hidden_units": (8, 64)}, domains also as text, "log:1e-4..1e-1", or as in a space of YAML, {"type": "float", "low": 0.5,
         "high": 0.9, "when": {"optimizer": ["momentum"]}}; or space="auto".  params: folds=5, trials=30 and
         the others of `hone tune`; study="search.db" keeps the trials, and goes on with those it has.  progress: called with
         each Trial that has ended; what is true ends the search.
         """
-        roles = self._roles(X, y, sample_weight, val, test, unlabelled)
+        roles = self._roles(X, y, sample_weight, val, test, unlabelled, groups)
+        _check_groups(groups, params)
         values = {**params, "search": search, **({} if roles else {"y": y})}
         kept = any(values.get(name) is not None for name in ("study", "run_dir", "out"))
-        groups = {"data", "training", "run", "search", "tune"}
+        read = {"data", "training", "run", "search", "tune"}
 
         def work(ask: Callable) -> dict:
             with contextlib.ExitStack() as stack:
                 if not kept:
                     values["run_dir"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="hone-tune-"))
-                given, p = stack.enter_context(self._params(values, "tune", groups, set(), bool(roles)))
+                given, p = stack.enter_context(self._params(values, "tune", read, set(), bool(roles)))
                 callbacks, _borrowed = tune_callbacks(ask, progress is not None)
                 return self._with_data(
-                    given, p, roles, lambda data: self._change("hone_tune", self._context.model, data, p.handle, callbacks)
+                    given,
+                    p,
+                    roles,
+                    lambda data: self._change("hone_tune", self._context.model, data, p.handle, callbacks),
+                    groups,
                 )
 
         return self._context.run(work, progress)
@@ -384,6 +408,12 @@ class Model:
 
     def __reduce__(self):
         return _loaded, (self.to_bytes(), self._context.plugins)
+
+
+def _check_groups(groups: object, params: Mapping) -> None:
+    if groups is not None and all(params.get(name) is None for name in SPLITS):
+        names = ", ".join(SPLITS)
+        raise _errors.usage("groups", f"means nothing without one of {names}: it is what a split keeps together")
 
 
 def _loaded(source: bytes, plugins: tuple[str, ...]) -> Model:

@@ -117,6 +117,9 @@ def _sorted(labels: list) -> list:
 
 
 class _Hone(BaseEstimator):
+    # groups of a search are its splitter's, unless set_fit_request(groups=True) asks for them here too
+    __metadata_request__fit = {"groups": False}
+
     @_takes_parameters
     def __init__(self, model="hidden 100 relu", *, random_state=None, warm_start=False, **params):
         self.model = model
@@ -145,7 +148,7 @@ class _Hone(BaseEstimator):
         widths = words.pop(0).split(",") if words and words[0][0].isdigit() else []
         return Model.new(" ".join(["-".join([str(n_in), *widths, str(n_out)]), *words, tail]), seed)
 
-    def _train(self, model: Model, X, y, sample_weight, val, seed: int, part: bool = False, **more) -> None:
+    def _train(self, model: Model, X, y, sample_weight, val, seed: int, part: bool = False, groups=None, **more) -> None:
         heads = [v for v in model.outputs if v.learns]
         if len(heads) != 1:
             raise _errors.usage("model", f"{len(heads)} outputs learn, wanted one", "hone.Model trains such models")
@@ -157,7 +160,11 @@ class _Hone(BaseEstimator):
             values.update({name: None for name in _OF_RUNS}, epochs=1)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        self.result_ = model.train(self._inputs(model, X), y, val=val, sample_weight=sample_weight, seed=seed, **_without_idle(values))
+        if groups is not None and values["val_split"] is None and values["test_split"] is None:
+            groups = None  # of rows that are not split
+        values = _without_idle(values)
+        rows = {"val": val, "sample_weight": sample_weight, "groups": groups}
+        self.result_ = model.train(self._inputs(model, X), y, **rows, seed=seed, **values)
         self.output_ = next(v for v in model.outputs if v.learns)
         self.model_ = model
 
@@ -184,8 +191,9 @@ class HoneClassifier(ClassifierMixin, _Hone):
     y is numbers, they are its positions.
     """
 
-    def fit(self, X, y, sample_weight=None, *, val=None):
-        """X: [rows, features].  y: [rows] labels.  sample_weight: [rows].  val: (X, y) to judge by, else val_split or none."""
+    def fit(self, X, y, sample_weight=None, *, val=None, groups=None):
+        """X: [rows, features].  y: [rows] labels.  sample_weight: [rows].  val: (X, y) to judge by, else val_split or none.
+        groups: [rows], those of one group stay on one side of val_split."""
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
         seen = np.unique(y)
@@ -198,7 +206,8 @@ class HoneClassifier(ClassifierMixin, _Hone):
         model = self._begin(X.shape[1], len(seen), "softmax", seed, goes_on)
         coded = goes_on and self._coded
         rows = np.searchsorted(self.classes_, y).astype(np.int64) if coded else y.astype(np.uint8) if y.dtype.kind == "b" else y
-        self._train(model, X, rows, sample_weight, val, seed, **self._weights(model, self.classes_ if coded else seen, coded))
+        weights = self._weights(model, self.classes_ if coded else seen, coded)
+        self._train(model, X, rows, sample_weight, val, seed, groups=groups, **weights)
         self._coded, self._calls = coded, 0
         if not goes_on:
             self._know(seen)
@@ -293,13 +302,14 @@ class HoneRegressor(RegressorMixin, _Hone):
     After fit: model_ (a hone.Model), result_ (what its train returned), n_features_in_, feature_names_in_.
     """
 
-    def fit(self, X, y, sample_weight=None, *, val=None):
-        """X: [rows, features].  y: [rows] or [rows, outputs].  val: (X, y) to judge by, else val_split, else none."""
+    def fit(self, X, y, sample_weight=None, *, val=None, groups=None):
+        """X: [rows, features].  y: [rows] or [rows, outputs].  val: (X, y) to judge by, else val_split, else none.
+        groups: [rows], those of one group stay on one side of val_split."""
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)
         seed = self._seed()
         model = self._begin(X.shape[1], 1 if y.ndim == 1 else y.shape[1], "", seed, self.warm_start)
         self._flat = y.ndim == 1
-        self._train(model, X, y, sample_weight, val, seed, loss="mse")
+        self._train(model, X, y, sample_weight, val, seed, groups=groups, loss="mse")
         return self
 
     def partial_fit(self, X, y, sample_weight=None):

@@ -274,6 +274,37 @@ class AsTheCommand(Case):
         self.X, self.y = self.X[:200], self.y[:200]
         self.assertEqual(model.to_bytes(), self.by_command("train", *val))
 
+    def test_groups(self):
+        numbers = np.arange(len(self.y)) * 7 % 31
+        names = np.array([f"site {g:02}" for g in numbers])
+        large = numbers.astype(np.uint64) + np.uint64(2**63)
+        np.save(self.folder / "g.npy", numbers)
+        file = ("--group", self.folder / "g.npy")
+        wanted = self.by_command("train", *options(SETTINGS), *file)
+        plain = hone.Model.load(self.source)
+        plain.train(self.X, self.y, **SETTINGS)
+        self.assertNotEqual(plain.to_bytes(), wanted)
+        fixed = {"folds": 3, "stratified": True, "trials": 2, "sampler": "random", "epochs": 2, "seed": 5}
+        searched = self.by_command("tune", "--search", "lr=log:0.0001..0.1", *(o.replace("=True", "") for o in options(fixed)), *file, "--force")
+        for groups in (numbers, names, large, list(names)):
+            model = hone.Model.load(self.source)
+            model.train(self.X, self.y, groups=groups, **SETTINGS)
+            self.assertEqual(model.to_bytes(), wanted)
+            model = hone.Model.load(self.source)
+            model.tune(self.X, self.y, groups=groups, search={"lr": (1e-4, 1e-1, "log")}, **fixed)
+            self.assertEqual(model.to_bytes(), searched)
+        for error, text, groups, more in (
+            (hone.UsageError, "groups: means nothing without one of val_split", numbers, {}),
+            (hone.DataError, "wanted one group a row", self.X, SETTINGS),
+            (hone.DataError, "299", numbers[:299], SETTINGS),
+            (hone.DataError, "row 3: found nan", np.where(np.arange(len(self.y)) == 2, np.nan, 1.0), SETTINGS),
+            (hone.DataError, "cannot be sorted", [1, "a"] * (len(self.y) // 2 - 1) + [1, None], SETTINGS),
+        ):
+            with self.subTest(text), self.assertRaisesRegex(error, text):
+                model.train(self.X, self.y, groups=groups, **more)
+        with self.assertRaisesRegex(hone.UsageError, "groups: is given without X"):
+            model.train(groups=numbers, data="rows.csv", target="y", val_split=0.2)
+
     def test_lr_find_finds_the_same(self):
         np.save(self.folder / "x.npy", self.X)
         np.save(self.folder / "y.npy", self.y)

@@ -11,7 +11,7 @@ from _common import DATA, ROOT, Case, main, need, np, program, rows, session
 need("sklearn", "onnx", "onnxruntime")
 
 from sklearn.base import clone  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score  # noqa: E402
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict, cross_val_score  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
@@ -288,6 +288,30 @@ class Places(Case):
         np.testing.assert_array_equal(est.predict(frame), plain.predict(X))
         with self.assertRaisesRegex(ValueError, "feature names"):
             est.predict(frame[list("fedcba")])
+
+
+    def test_groups_stay_whole(self):
+        import sklearn
+
+        X, y = rows()
+        groups = np.arange(len(y)) * 7 % 31
+        for kind, source, target, loss in ((HoneClassifier, SOURCE, y, None), (HoneRegressor, "hidden 4", X[:, 0], "mse")):
+            est = kind(source, val_split=0.2, epochs=3).fit(X, target, groups=groups)
+            model = hone.Model.load(SOURCE) if source is SOURCE else hone.Model.new("6-4-1", 0)
+            model.train(X, target, groups=groups, val_split=0.2, epochs=3, seed=0, loss=loss)
+            self.assertEqual(est.model_.to_bytes(), model.to_bytes())
+            self.assertNotEqual(kind(source, val_split=0.2, epochs=3).fit(X, target).model_.to_bytes(), model.to_bytes())
+            self.assertEqual(
+                kind(source, epochs=3).fit(X, target, groups=groups).model_.to_bytes(),  # nothing is split
+                kind(source, epochs=3).fit(X, target).model_.to_bytes(),
+            )
+        search = GridSearchCV(HoneClassifier(SOURCE, val_split=0.2, epochs=1), {"lr": [1e-3, 1e-2]}, cv=GroupKFold(3), error_score="raise")
+        with sklearn.config_context(enable_metadata_routing=True):
+            search.fit(X, y, groups=groups)  # for the splitter alone
+            plain = search.best_estimator_.model_.to_bytes()
+            search.estimator.set_fit_request(groups=True)
+            search.fit(X, y, groups=groups)
+            self.assertNotEqual(search.best_estimator_.model_.to_bytes(), plain)
 
 
 class Pages(Case):

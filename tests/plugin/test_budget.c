@@ -64,6 +64,13 @@ static hone_status weights(struct all *a, hone_error *e)
     return hone_data_weights(a->data, HONE_TRAIN, &w, e);
 }
 
+static hone_status groups(struct all *a, hone_error *e)
+{
+    hone_array g = x_array();
+    g.per_row = 1;
+    return hone_data_groups(a->data, &g, e);
+}
+
 static hone_status params_create(struct all *a, hone_error *e)
 {
     hone_params *p;
@@ -171,6 +178,7 @@ static const struct {
     { "hone_data_open", data_open },
     { "hone_data_wrap", wrap },
     { "hone_data_weights", weights },
+    { "hone_data_groups", groups },
     { "hone_params_create", params_create },
     { "hone_params_set", params_set },
     { "hone_model_load", load },

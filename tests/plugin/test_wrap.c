@@ -209,6 +209,35 @@ START_TEST(which_of_several_and_which_weights)
 }
 END_TEST
 
+START_TEST(which_groups)
+{
+    static const int64_t large[ROWS] = { INT64_MAX, INT64_MAX - 1 };
+    static const char *const text[2 * ROWS] = { "a" };
+    hone_context *ctx;
+    hone_data *d = NULL;
+    fill();
+    HN_OK(hone_context_create(NULL, &ctx, &err), err);
+    hone_array x = rows_of(ROWS), g = HONE_ARRAY, t = HONE_ARRAY;
+    g.dtype = HONE_I64, g.rows = ROWS, g.per_row = 1, g.data = large;
+    t.dtype = HONE_STR, t.rows = ROWS, t.per_row = 2, t.data = text;
+    HN_OK(hone_data_wrap(ctx, HONE_VAL, &x, 1, NULL, 0, &d, &err), err);
+    ck_assert_int_eq(hone_data_groups(d, &g, &err), HONE_E_USAGE);
+    ck_assert_str_eq(err.text, "found no training rows to be grouped");
+    hone_data_destroy(d);
+    d = wrapped(ctx);
+    HN_OK(hone_data_groups(d, &g, &err), err);
+    HN_OK(hone_data_groups(d, &g, &err), err); /* instead of the first ones */
+    ck_assert_int_eq(hone_data_groups(d, &x, &err), HONE_E_DATA);
+    ck_assert_ptr_nonnull(strstr(err.text, "wanted one group"));
+    ck_assert_int_eq(hone_data_groups(d, &t, &err), HONE_E_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "one label a row"));
+    g.rows--;
+    ck_assert_int_eq(hone_data_groups(d, &g, &err), HONE_E_DATA);
+    hone_data_destroy(d);
+    hone_context_destroy(ctx);
+}
+END_TEST
+
 /* ---- what a float cannot hold ---- */
 
 static const char too_large[] =
@@ -308,4 +337,5 @@ HN_TEST_MAIN("wrap", tcase_add_loop_test(tc, a_refused_call_leaves_the_set_as_it
              tcase_add_test(tc, nor_does_one_without_memory);
              tcase_add_loop_test(tc, what_is_wrong_is_said, 0, sizeof refused / sizeof *refused);
              tcase_add_test(tc, which_of_several_and_which_weights);
-             tcase_add_test(tc, numbers_beyond_float); tcase_add_test(tc, targets_beyond_float);)
+             tcase_add_test(tc, which_groups); tcase_add_test(tc, numbers_beyond_float);
+             tcase_add_test(tc, targets_beyond_float);)
