@@ -529,7 +529,8 @@ typedef struct hone_tune_callbacks {
 
 /* Searches for the training parameters that give the best model on rows it is not trained on: "folds" or validation rows.
  * The space is in "search" (or "space" = "auto", which is told through the log; items of "setting" and no space mean sampler "manual"), other parameters are the fixed settings. It
- * may name any parameter of groups "training" and "data" that is no list and no file or column, and "hidden_units" or "units_1", "units_2", … for the
+ * may name any parameter of groups "training" and "data" but files, columns, splits, "x-scale" and lists other than
+ * "impute"; and "hidden_units" or "units_1", "units_2", … for the
  * widths of the hidden layers; units_i counts in trials with at least i hidden layers. With a "pruner" a trial
  * that stands worse than earlier ones did after the same folds and epochs ends there: it is "pruned", informs the sampler and
  * is never the best; the first one, with the default settings, is not pruned. Trials are kept in the study

@@ -124,6 +124,16 @@ static hone_status yaml_param(struct hn_sink *s, const hone_params *p, const hon
     return hn_sink_str(s, list ? "]\n" : "\n", err);
 }
 
+/* What the data are made into before they are learned from belongs to the settings; where they are does not. */
+static int is_of_best(const hone_param_info *i)
+{
+    static const char *const data[] = { "x-scale", "scale", "scale-target", "scale-again",
+                                        "impute" };
+    for (size_t k = 0; k < sizeof data / sizeof *data; k++)
+        if (!strcmp(i->name, data[k])) return 1;
+    return !strcmp(i->group, "training");
+}
+
 /* The settings of the model that leaves, where the best trial was trained again on all rows; else the trial's own. */
 static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error *err)
 {
@@ -141,8 +151,7 @@ static hone_status write_best(struct hn_tune *t, struct hn_buffer *b, hone_error
                                "same data and test rows gives the same weights"
                              : "");
     for (size_t i = 0; st == HONE_OK && hone_param_at(i, &info); i++) {
-        int matters = !strcmp(info.group, "training") || strstr(info.name, "scale") != NULL;
-        if (!matters || hn_options_idle(p, &info)) continue;
+        if (!is_of_best(&info) || hn_options_idle(p, &info)) continue;
         if (hone_params_is_set(p, info.name)) st = yaml_param(&b->sink, p, &info, err);
     }
     hone_params_destroy(p);

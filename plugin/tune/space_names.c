@@ -29,14 +29,17 @@ static int same_knob(const char *pattern, const char *name)
     return digits[0] >= '1' && digits[0] <= '9' && strspn(digits, "0123456789") == strlen(digits);
 }
 
-/* Files and their columns are opened once for all trials, and other weights make other losses, which cannot be compared. What
- * fills missing cells is a trial's own. */
+/* Files and their columns are opened, and rows parted, once for all trials, and other weights make other losses, which cannot be
+ * compared. What fills missing cells is a trial's own. */
 static int tunable(const hone_param_info *p)
 {
+    static const char
+        *const once[] = { "header",    "decimal",     "x-scale",   "test-split",
+                          "val-split", "no-stratify", "class-axis" /* what the data mean */ };
     if (!strcmp(p->name, "impute")) return 1;
     if (!strcmp(p->group, "data") && !strcmp(p->type, "text")) return 0;
-    if (!strcmp(p->name, "header") || !strcmp(p->name, "decimal")) return 0;
-    if (!strcmp(p->name, "class-axis")) return 0; /* what the data mean */
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++)
+        if (!strcmp(p->name, once[i])) return 0;
     return (!strcmp(p->group, "training") || !strcmp(p->group, "data")) && strcmp(p->type, "list");
 }
 
@@ -45,13 +48,16 @@ static hone_status unknown(const struct hn_axis *a, const struct hn_knob *knobs,
     const char *words[MAX_WORDS];
     hone_param_info p = { .size = sizeof p };
     size_t n = 0;
-    for (size_t i = 0; hone_param_at(i, &p) && n + 1 < MAX_WORDS; i++)
+    int is_param = 0; /* no slip of the pen, then */
+    for (size_t i = 0; hone_param_at(i, &p) && n + 1 < MAX_WORDS; i++) {
         if (tunable(&p)) words[n++] = p.name;
+        is_param |= same(p.name, a->name);
+    }
     for (; knobs && knobs->name && n + 1 < MAX_WORDS; knobs++)
         words[n++] = strchr(knobs->name, '#') ? "units_1" : knobs->name; /* a pattern's first */
     words[n] = NULL;
     const char *near = hn_param_called(a->name);
-    if (!near) near = hn_suggest(a->name, words);
+    if (!near && !is_param) near = hn_suggest(a->name, words);
     hone_status st =
         hn_fail(err, HONE_E_USAGE, a->place, "'%s' is nothing a search can set", a->name);
     return near ? hn_hint(err, st, "did you mean '%s'?", near) : st;

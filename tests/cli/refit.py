@@ -60,8 +60,35 @@ def test_best_yaml():
     check("best.yaml: the same bytes", out.read_bytes() == again.read_bytes(), hone("diff", out, again).out)
 
 
+def test_best_yaml_of_gaps():
+    """How cells were filled, by a rule that was searched beside one that was not, and scaled, is in best.yaml, too."""
+    lines = ALL.read_text().splitlines()
+    for i in range(1, len(lines), 3):
+        cells = lines[i].split(",")
+        cells[i % 3] = ""
+        lines[i] = ",".join(cells)
+    gaps = tmp / "gaps.csv"
+    gaps.write_text("\n".join(lines) + "\n")
+    first = lines[0].split(",")[0]
+    out, again = tmp / "gaps.onnx", tmp / "gaps-train.onnx"
+    data = ["--data", gaps, "--target", "label"]
+    r = hone("tune", NET, *data, "--impute", f"{first}=median", "--impute", "9000", "--epochs", "10", "--folds", "3", "--seed", "5", "--sampler", "grid",
+             "--search", "impute=9000,mean", "--search", "scale=none,standard", "--search", "lr=0.01,0.03", "--json", "--progress", "none", "-o", out)
+    code("gaps: tune", r, 0)
+    best = r.json["trials"][r.json["best_trial"]]["params"]
+    check("gaps: trained again with the rule that was found", r.json["refit"]["accepted"] is True and best["impute"] == "mean", best)
+    text = (tmp / "gaps.onnx.run" / "best.yaml").read_text()
+    check("gaps: best.yaml has it", f"impute: ['{first}=median'" in text and "mean]" in text, text)
+    code("gaps: train", hone("train", NET, *data, "--config", tmp / "gaps.onnx.run" / "best.yaml", "--progress", "none", "-o", again), 0)
+    check("gaps: the same bytes", out.read_bytes() == again.read_bytes(), hone("diff", out, again).out)
+    for axis in ("x_scale=1,2", "val_split=0.1,0.2", "test_split=0.1,0.2", "no_stratify=true,false"):
+        code(f"{axis}: the same for all trials", hone("tune", NET, *data, "--impute", "0", "--folds", "3", "--search", axis, "-o", tmp / "never.onnx"), 2,
+             f"'{axis.split('=')[0]}' is nothing a search can set")
+
+
 make_data()
 test_best_yaml()
+test_best_yaml_of_gaps()
 for schedule in (["cosine"], ["onecycle", "--warmup", "3"], ["poly"], ["step", "--lr-step", "3", "--lr-gamma", "0.5"], ["exponential"],
                  ["plateau", "--lr-patience", "1"], ["constant", "--swa-start", "2", "--swa-lr", "0.02", "--swa-anneal", "3"],
                  ["multistep", "--lr-milestones", "2,4", "--ema", "0.8"]):
