@@ -21,6 +21,7 @@ static hone_status open_study(hone_study *s, const char *path, const hone_params
     hn_space_init(&space, &s->ctx->mem);
     hone_status st = hn_space_of_params(params, NULL, &space, &given, err);
     if (st == HONE_OK) st = hn_study_opts_of_params(params, &o, err);
+    if (st == HONE_OK && given) st = hn_settings_check(params, &space, err);
     o.keep |= HN_KEEP_LAG | HN_KEEP_PRUNER;
     o.space = given ? &space : NULL;
     if (st == HONE_OK) st = hn_study_open(s->ctx, &o, &s->study, err);

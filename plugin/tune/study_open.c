@@ -153,6 +153,21 @@ hone_status hn_study_opts_of_params(const hone_params *p, struct hn_study_opts *
     return HONE_OK;
 }
 
+hone_status hn_settings_check(const hone_params *p, const struct hn_search_space *space,
+                              hone_error *err)
+{
+    struct hn_mem *mem = space->arena.mem;
+    const size_t bytes = (size_t)space->n * sizeof(double);
+    const char *text;
+    hone_status st = HONE_OK;
+    double *x = hn_alloc(mem, bytes + 1);
+    if (!x) return hn_nomem(err, "a setting", bytes);
+    for (size_t i = 0; st == HONE_OK && (text = hone_params_get(p, "setting", i)); i++)
+        st = hn_space_setting(space, text, x, err);
+    hn_free(mem, x);
+    return st;
+}
+
 hone_status hn_study_enqueue_settings(struct hn_study *s, const hone_params *p, hone_error *err)
 {
     const struct hn_search_space *space = hn_study_space(s);
@@ -161,6 +176,7 @@ hone_status hn_study_enqueue_settings(struct hn_study *s, const hone_params *p, 
     const char *text;
     hone_status st = HONE_OK;
     if (!hone_params_get(p, "setting", 0)) return HONE_OK;
+    HN_TRY(hn_settings_check(p, space, err));
     struct hn_mem *mem = space->arena.mem;
     double *x = hn_alloc(mem, 2 * n * sizeof *x), *y = x + n;
     if (!x) return hn_nomem(err, "a setting", 2 * n * sizeof *x);

@@ -20,6 +20,9 @@ hone_status hn_space_company(struct hn_search_space *s, const hone_params *p, in
                              hone_error *err);
 /* sampler, acquisition, startup, seed, direction, trials; keep: the bits of what was not set. The rest of o is untouched. */
 hone_status hn_study_opts_of_params(const hone_params *p, struct hn_study_opts *o, hone_error *err);
+/* Is every item of "setting" a point of the space? Before a study is made, or one is added to. */
+hone_status hn_settings_check(const hone_params *p, const struct hn_search_space *space,
+                              hone_error *err);
 /* Enqueues the items of "setting" that no trial has yet: what an item leaves out is the middle of its axis. */
 hone_status hn_study_enqueue_settings(struct hn_study *s, const hone_params *p, hone_error *err);
 /* Adds the active values of x to the open object of r, each with its type. */

@@ -302,6 +302,7 @@ static hone_status tune(struct hn_tune *t, hone_result **out, hone_error *err)
     HN_TRY(check_company(t, err));
     HN_TRY(check_units(t, err));
     HN_TRY(check_epochs(t, err));
+    HN_TRY(hn_settings_check(t->params, &t->space, err));
     HN_TRY(open_gpu(t, err));
     t->data->saying = HN_SAY;
     HN_TRY(hn_judging_make(t, err));

@@ -108,6 +108,9 @@ def test_exhausted():
     manual = yaml("m.yaml", "- {lr: 0.1, optimizer: sgd}\n- {lr: 0.01, optimizer: adam}\n")
     got = [hone("ask", tmp / "m.db", "--space", manual, "--sampler", "manual", "--json").json.get("params") for _ in range(3)]
     check("manual", got == [{"lr": 0.1, "optimizer": "sgd"}, {"lr": 0.01, "optimizer": "adam"}, None], got)
+    for setting in ("lr=0.5,c=d", "d=1"):
+        code("a setting that is none", hone("ask", tmp / "e.db", "--search", "lr=log:1e-4..1", "--search", "c=a,b", "--setting", setting), 2, "setting")
+        check("leaves no study", not (tmp / "e.db").exists())
     r = hone("ask", tmp / "e.db", "--search", "lr=log:1e-4..1", "--search", "c=a,b", "--setting", "lr=0.5,c=b", "--json")
     check("settings first", r.json["params"] == {"lr": 0.5, "c": "b"}, r.out)
 

@@ -301,12 +301,15 @@ def test_refused():
             ("groups of nothing", [*base[:4], "--val-data", DATA, *SPACE, "--group", "site"], 2, "group: means nothing without --val-split"),
             ("stratified nothing", [*base, *SPACE, "--val-split", "0.2", "--stratified"], 2, "without --folds"),
             ("repeats of nothing", [*base, *SPACE, "--val-split", "0.2", "--repeats", "2"], 2, "--folds 5"),
+            ("a setting that is no value", [*fold, *SPACE, "--setting", "batch_size=32", "--setting", "batch_size=33"], 2, "'33' is no value of 'batch_size'"),
+            ("a setting of something else", [*fold, *SPACE, "--setting", "lrr=0.1"], 2, "'lrr' is not in the search space"),
             ("a huge grid", [*fold, "--sampler", "grid", "--search", "lr=log:1e-4..1e-1:points=1000", "--search",
                              "beta2=0..0.9:points=1000", "--search", "beta1=0..0.9:points=1000"], 2, "1000000000"),
             ("an option that tune does not have", [*fold, *SPACE, "--dry-run"], 2, "not an option"),
             ("a fixed setting that cannot be", [*fold, *SPACE, "--lr-schedule", "multistep"], 2, "lr-milestones")]:
         code(what, tune(NET, out, *args), want, *texts)
         check(f"{what}: nothing written", not out.exists())
+        check(f"{what}: no folder left", what == "a fixed setting that cannot be" or not (tmp / "never.onnx.run").exists())  # there all trials fail
     code("a run folder with other things in it", tune(NET, out, *fold, *SPACE, "--run-dir", tmp), 2, "not empty")
     study = tmp / "study.db"
     code("a study of its own", tune(NET, tmp / "own.onnx", *JOB, *SPACE, "--folds", "3", "--trials", "2", "--study", study), 0)
