@@ -137,6 +137,8 @@ void progress_free(struct progress *p);
 /* resume_tune.c: is this a search's run folder; hone resume of one. */
 int is_search(const char *dir);
 int resume_search(struct cli *c);
+/* The search whose model would be overwritten (the error in c) may be this one, finished: then the hint says so. */
+void hint_at_finished(struct cli *c);
 
 /* signals.c: the first SIGINT, SIGTERM or SIGUSR1 requests a stop, or ends the process where there is no run to stop yet; the
  * second ends it at once */

@@ -309,6 +309,7 @@ static int tune(struct cli *c, hone_model *m)
     c->hide = NULL;
     live_end(w.live);
     board_close(w.board);
+    if (st != HONE_OK) hint_at_finished(c);
     code = st == HONE_OK ? finish(c, m, r) : report_error(c);
     hone_data_destroy(d);
     return code;

@@ -85,8 +85,8 @@ static int is_in_place(const char *out, const char *study)
     return stat(out, &a) == 0 && stat(study, &b) == 0 && !is_before(&a.st_ctim, &b.st_mtim);
 }
 
-/* The search has said its result and the model is in place: shown again. -1: it is not so. */
-static int finished(struct cli *c, const char *dir, const char *out)
+/* What the search said at its end, where the model is in place; else NULL. */
+static json_t *result_of_finished(const char *dir, const char *out)
 {
     char *path = path_in(dir, "study.json");
     json_t *r = path ? json_load_file(path, 0, NULL) : NULL;
@@ -94,10 +94,33 @@ static int finished(struct cli *c, const char *dir, const char *out)
     int over = r && strcmp(reason, "running") != 0 && strcmp(reason, "interrupted") != 0 &&
                strcmp(reason, "error") != 0 && is_in_place(out, path);
     free(path);
-    if (!over) {
-        json_decref(r);
-        return -1;
-    }
+    if (over) return r;
+    json_decref(r);
+    return NULL;
+}
+
+void hint_at_finished(struct cli *c)
+{
+    const char *given = hone_params_get(c->params, "run-dir", 0), *own = ".run";
+    const int named = given && given[0];
+    char dir[180]; /* a hint has no room for more */
+    int n = snprintf(dir, sizeof dir, "%s%s", named ? given : c->out, named ? "" : own);
+    if (c->err.code != HONE_E_USAGE || strcmp(c->err.where, c->out) != 0 || n < 0 ||
+        (size_t)n >= sizeof dir || !is_search(dir))
+        return;
+    json_t *r = result_of_finished(dir, c->out);
+    if (r)
+        snprintf(c->err.hint, sizeof c->err.hint,
+                 "its search has finished: hone resume %s%s shows the result; --force begins anew",
+                 before_dash(dir), dir);
+    json_decref(r);
+}
+
+/* Shown again. -1: it has not finished. */
+static int finished(struct cli *c, const char *dir, const char *out)
+{
+    json_t *r = result_of_finished(dir, out);
+    if (!r) return -1;
     if (!c->quiet) {
         fputs("the search in ", stderr);
         print_name(stderr, dir);

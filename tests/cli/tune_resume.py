@@ -144,6 +144,17 @@ def test_goes_on():
         check("with the same result", again.json["finished"] is True and settings(again.json) == settings(undisturbed.json))
         check("and the same model", out.read_bytes() == whole.read_bytes())
     print(f"  cut short {cuts} times of 3")
+    same = ["tune", *JOB, "--jobs", 1, "-o", whole]
+    code("the same command once more", hone(*same), 2, "whole.onnx: the file exists already", "its search has finished: hone resume")
+    told = hone(*same, "--json").json["error"]["hint"].split(" shows")[0].split("hone ")[1]
+    code("as it says", hone(*told.split(" ", 1)), 0, "finished already")
+    shutil.copytree(tmp / "whole.onnx.run", tmp / "kept.run")
+    code("in another folder", hone(*same, "--run-dir", tmp / "kept.run"), 2, "has finished", "kept.run shows")
+    r = hone(*same, "--run-dir", tmp / "fresh.run")
+    code("not in this one", r, 2, "exists already")
+    check("nothing has finished there", "finished" not in r.err and not (tmp / "fresh.run").exists(), r.err)
+    os.utime(tmp / "kept.run" / "study.json", ns=(time.time_ns() + 10**9,) * 2)
+    check("older than its result", "finished" not in hone(*same, "--run-dir", tmp / "kept.run").err)
     shutil.copytree(tmp / "whole.onnx.run", tmp / "copy.run")
     (tmp / "copy.run" / "study.json").unlink()
     r = hone("resume", tmp / "copy.run", "-o", tmp / "other.onnx")
