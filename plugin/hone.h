@@ -489,8 +489,8 @@ typedef struct hone_setting { /* of a trial: what is searched for, and its value
     const char *name, *value;
 } hone_setting;
 typedef struct hone_fold { /* of a trial, in order; the one it failed in is the last */
-    double value;          /* of what is monitored, at best_epoch */
-    int64_t best_epoch;
+    double value;       /* of what is monitored, at best_epoch or, if it ended earlier, its end */
+    int64_t best_epoch; /* the same in all folds of a trial that is complete */
     const double
         *curve; /* what is monitored, n_curve epochs from epoch 1 on; NULL with 0: not known */
     size_t n_curve;

@@ -458,10 +458,11 @@ static void put_charts(FILE *f, const json_t *study)
     html_chart(f, "slices", "Parameter by parameter",
                "The value over each parameter alone, complete trials.");
     if (any_curve(study))
-        html_chart(f, "trialcurves", "Learning curves of the trials",
-                   "Mean over the folds by epoch; a fold that stopped counts with its last value. "
-                   "A trial's value is the mean of its folds' best epochs, and so at or below the "
-                   "curve's lowest point where less is better.");
+        html_chart(
+            f, "trialcurves", "Learning curves of the trials",
+            "Mean over the folds by epoch; a fold that stopped counts with its last value. "
+            "A trial's value is the curve's best point, or the model's before training where "
+            "that is better and may be the result; with --save last its last point.");
 }
 
 void report_tune(FILE *f, const json_t *tree)

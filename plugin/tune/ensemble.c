@@ -2,7 +2,8 @@
  *
  * --ensemble: the best trials of different settings as one graph. What they are worth together is found as a trial's worth
  * is: on every fold each member is trained as its trial was (a trial is repeatable to the bit, so nothing of it had to be
- * kept), the graphs become one, and that one is judged by the fold's other rows. For the model that leaves each member is
+ * kept) up to the epoch by which all of its folds were judged, the graphs become one, and that one is judged by the fold's
+ * other rows. For the model that leaves each member is
  * trained again as the winner alone would be. */
 #include "ops/base/json.h"
 #include "ops/base/status.h"
@@ -144,6 +145,7 @@ struct bench { /* members of one fold in training */
     const struct hn_trial *trials;
     struct hn_crew *crew;
     hone_params **params;   /* of each member */
+    int64_t *until;         /* its last epoch; 0: as its settings say */
     struct hn_task *task;   /* of each member */
     struct hn_buffer *keep; /* their models */
 };
@@ -169,7 +171,8 @@ static hone_status train_members(struct bench *b, int fold, hone_error *err)
                                        .trial = (uint32_t)t->ensemble.trial[i],
                                        .fold = (uint32_t)fold,
                                        .rows = &t->judging.fold[fold],
-                                       .keep = &b->keep[i] };
+                                       .keep = &b->keep[i],
+                                       .until = b->until[i] };
         hn_crew_give(b->crew, &b->task[i]);
     }
     for (int left = n; left;) {
@@ -210,14 +213,26 @@ static hone_status judge_fold(struct bench *b, int fold, hone_error *err)
     return HONE_OK;
 }
 
+/* Several folds took the weights of one epoch (see hn_folds_same_epoch); a member is trained again for one epoch at least. */
+static hone_status member_settings(struct bench *b, int i, hone_error *err)
+{
+    struct hn_tune *t = b->t;
+    const struct hn_trial *trial = &b->trials[t->ensemble.trial[i]];
+    struct hn_score score;
+    HN_TRY(hn_tune_settings(t, trial, &b->params[i], err));
+    if (t->judging.n < 2 || strcmp(hn_param_s(b->params[i], "save"), "best") != 0) return HONE_OK;
+    HN_TRY(hn_score_read(&score, &t->arena, trial->note, err));
+    b->until[i] = score.best_epoch > 0 ? score.best_epoch : 1;
+    return hone_params_set(b->params[i], "save", "last", err);
+}
+
 static hone_status judge_folds(struct bench *b, hone_error *err)
 {
     struct hn_tune *t = b->t;
     struct hn_ensemble *e = &t->ensemble;
     double squares = 0;
     int n = t->judging.n;
-    for (int i = 0; i < e->n; i++)
-        HN_TRY(hn_tune_settings(t, &b->trials[e->trial[i]], &b->params[i], err));
+    for (int i = 0; i < e->n; i++) HN_TRY(member_settings(b, i, err));
     for (int i = 0; i < n && !t->interrupted; i++) HN_TRY(judge_fold(b, i, err));
     e->value = 0;
     for (int i = 0; i < n; i++) e->value += e->fold[i] / n;
@@ -241,10 +256,12 @@ hone_status hn_ensemble_judge(struct hn_tune *t, const struct hn_trial *trials, 
         hn_log(t->ctx, HONE_LOG_NOTE, "the %d best trials are judged as one model", e->n);
     hn_buffer_init(&bytes, mem);
     b.params = hn_calloc(mem, (size_t)e->n, sizeof *b.params);
+    b.until = hn_calloc(mem, (size_t)e->n, sizeof *b.until);
     b.task = hn_calloc(mem, (size_t)e->n, sizeof *b.task);
     b.keep = hn_calloc(mem, (size_t)e->n, sizeof *b.keep);
-    hone_status st = b.params && b.task && b.keep ? hn_model_bytes(t->model, &bytes, err)
-                                                  : hn_nomem(err, "the ensemble", (size_t)e->n);
+    hone_status st = b.params && b.until && b.task && b.keep
+                         ? hn_model_bytes(t->model, &bytes, err)
+                         : hn_nomem(err, "the ensemble", (size_t)e->n);
     for (int i = 0; b.keep && i < e->n; i++) hn_buffer_init(&b.keep[i], mem);
     if (st == HONE_OK) st = hn_crew_create(t->ctx, &bytes, t->data, t->jobs, &b.crew, err);
     if (st == HONE_OK) st = judge_folds(&b, err);
@@ -253,6 +270,7 @@ hone_status hn_ensemble_judge(struct hn_tune *t, const struct hn_trial *trials, 
     for (int i = 0; b.keep && i < e->n; i++) hn_buffer_free(&b.keep[i]);
     hn_buffer_free(&bytes);
     hn_free(mem, b.params);
+    hn_free(mem, b.until);
     hn_free(mem, b.task);
     hn_free(mem, b.keep);
     e->seconds = hn_seconds() - start;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * The model that leaves a search: the best settings trained once more, on all rows but the test's for as many epochs as the
- * median of the folds' best ones, rounded (no row is left to stop by), or on the training rows as the trial was. More rows
- * make more steps of the same number of epochs. A schedule that knows its end (cosine, poly, onecycle) spans these epochs;
- * one that counts epochs (step, multistep, exponential) goes as it did in the trial; plateau watches the training loss. Shuffles, masks
- * and initial weights are then those of hone train with the same seed, so that it gives the same model (best.yaml has the
- * settings); on the training rows they are the trial's, in an ensemble each member has its own. It is taken only when
+ * folds were judged after (no row is left to stop by; with --save last the median of their ends, rounded), or on the training
+ * rows as the trial was. More rows make more steps of the same number of epochs. A schedule that knows its end (cosine, poly,
+ * onecycle) spans these epochs; one that counts epochs (step, multistep, exponential) goes as it did in the trial; plateau
+ * watches the training loss. Shuffles, masks and initial weights are then those of hone train with the same seed, so that it
+ * gives the same model (best.yaml has the settings); on the training rows they are the trial's, in an ensemble each member has
+ * its own. It is taken only when
  * it is no worse than the imported model over the rows it was trained on; then it is judged once by the test rows. */
 #include "ops/base/status.h"
 #include "plugin/train/job.h"

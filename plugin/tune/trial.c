@@ -20,6 +20,7 @@ static hone_status look(void *user, struct hn_fit *f, const struct hn_epoch *e, 
     (void)err;
     if (f->reason == HN_STOP_NONE && eyes->task->cancel && atomic_load(eyes->task->cancel))
         f->reason = HN_STOP_INTERRUPTED;
+    if (f->reason == HN_STOP_NONE && e->epoch == eyes->task->until) f->reason = HN_STOP_MAX_EPOCHS;
     if (!eyes->task->watch) return HONE_OK;
     hn_epoch_value(e, f->opts.monitor, &v);
     hn_watch_value(&eyes->watch, v);
@@ -109,6 +110,34 @@ void hn_fold_cut(struct hn_fold_result *r, int64_t epochs, int maximize)
             r->value = r->curve[e];
             r->best_epoch = e + 1;
         }
+}
+
+/* After epoch e, or the last one before it. */
+static double value_after(const struct hn_fold_result *r, size_t e)
+{
+    return !e ? r->start : r->curve[(e < r->n_curve ? e : r->n_curve) - 1];
+}
+
+void hn_folds_same_epoch(struct hn_fold_result *r, int n, int maximize)
+{
+    double sign = maximize ? -1 : 1, best = (double)NAN;
+    size_t most = 0, at = 0;
+    if (n < 2) return;
+    for (int i = 0; i < n; i++) {
+        if (!r[i].save_best || !r[i].n_curve) return;
+        if (r[i].n_curve > most) most = r[i].n_curve;
+    }
+    for (size_t e = 0; e <= most; e++) {
+        double mean = 0;
+        for (int i = 0; i < n; i++) mean += value_after(&r[i], e) / n;
+        if (!isfinite(mean) || !(isnan(best) || sign * mean < sign * best)) continue;
+        best = mean;
+        at = e;
+    }
+    for (int i = 0; i < n && isfinite(best); i++) {
+        r[i].value = value_after(&r[i], at);
+        r[i].best_epoch = (int64_t)at;
+    }
 }
 
 hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_result *out,

@@ -38,6 +38,10 @@ struct hn_fold_result {
 };
 /* As if it had been ended after so many epochs. */
 void hn_fold_cut(struct hn_fold_result *r, int64_t epochs, int maximize);
+/* All n folds of a trial are judged after the same epoch, the one with the best mean (of equals the earliest; epoch 0 is among
+ * them where it may be exported): if each took the epoch that is best on its own few rows, noise alone would win against what
+ * came. A fold that has ended before counts with its last epoch. With --save last it is nothing to choose. */
+void hn_folds_same_epoch(struct hn_fold_result *r, int n, int maximize);
 
 struct hn_replica_task {
     struct hn_mem *mem; /* of the result */
@@ -51,6 +55,7 @@ struct hn_replica_task {
     const struct hn_fold *rows;
     struct hn_buffer *keep;       /* gets the trained model's bytes; NULL: not wanted */
     const struct hn_watch *watch; /* NULL: nobody prunes it */
+    int64_t until;                /* ends it after this epoch; 0: it ends by itself */
     const atomic_int *cancel;     /* not 0: ends it at the end of an epoch, interrupted */
 };
 /* Runs it. An error is a result, too. HONE_OK, or why the model could not be put back as it was. */

@@ -44,8 +44,9 @@ struct hn_judging {
 struct hn_score { /* of a trial, over its folds */
     int n, k;     /* k: folds of one draw; 0: as n */
     struct hn_fold_result *fold;
-    double mean, std, noise;    /* noise: variance of the mean, folds share their training rows */
-    int64_t epochs, best_epoch; /* of all folds together; the middle one of the best epochs */
+    double mean, std, noise; /* noise: variance of the mean, folds share their training rows */
+    int64_t epochs;          /* of all folds together */
+    int64_t best_epoch;      /* that all were judged after; else the middle one */
 };
 
 struct hn_refit {

@@ -89,6 +89,7 @@ static void run_task(struct worker *w, struct hn_task *t)
                                    .rows = t->rows,
                                    .keep = t->keep,
                                    .watch = t->watch.rule ? &t->watch : NULL,
+                                   .until = t->until,
                                    .cancel = &t->cancel };
     if (hn_replica_run(&job, r, &err) == HONE_OK) return;
     r->state = HN_FOLD_FAILED;

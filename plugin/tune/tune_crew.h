@@ -18,6 +18,7 @@ struct hn_task {
     const struct hn_fold *rows;
     struct hn_buffer *keep; /* as in trial.h */
     struct hn_watch watch;  /* its rule NULL: nobody prunes it */
+    int64_t until;          /* as in trial.h */
     atomic_int cancel;      /* set by whoever needs no result: it comes back interrupted */
     struct hn_fold_result result;
 };

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What figures are worth: those of a constant guess and standard errors are the ones worked out by hand from labels and predictions;
 a model no better than a constant is told so on the terminal, in the result and on the page, numbers and classes alike; so are
-validation rows too few for what they were used to tell."""
+validation rows too few for what they were used to tell. Folds of noise do not make a better model out of one that is as good as can be."""
 import csv
 import math
 import pathlib
@@ -184,8 +184,24 @@ def few():
     check("--quiet", quiet.code == 0 and quiet.err == "", quiet.err)
 
 
+def noise():
+    """Nothing can be learned, and the model gives the targets' mean already. Where each fold takes its own best epoch, every fold of one row gains."""
+    code("a network", hone("new", "3-16-1 tanh", "-o", tmp / "any.onnx"), 0)
+    table("zero.csv", 60, lambda x, r: "0", 5)
+    code("one that says 0", hone("train", tmp / "any.onnx", "--data", tmp / "zero.csv", "--target", "y", "--epochs", 200, "--lr", "0.01", "-o", tmp / "zero.onnx"), 0)
+    for seed in (31, 32, 33):
+        table("nothing.csv", 30, lambda x, r: f"{r.gauss(0, 1):.5g}", seed)
+        r = hone("tune", tmp / "zero.onnx", "--data", tmp / "nothing.csv", "--target", "y", "--folds", 30, "--search", "lr=log:1e-3..1e-1", "--trials", 5,
+                 "--epochs", 30, "--force", "--json", "--progress", "none", "-o", tmp / "nothing.onnx")
+        code(f"tune noise {seed}", r, 0)
+        best = r.json["trials"][r.json["best_trial"]]
+        check(f"noise {seed}: one epoch for all folds", len({f["best_epoch"] for f in best["folds"]}) == 1, best["folds"])
+        check(f"noise {seed}: no gain to speak of", r.json["comparison"]["p"] > 0.05, r.json["comparison"])
+
+
 classes()
 two_classes()
+noise()
 numbers()
 evaluated()
 few()

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pruning rules on small curves whose scores and verdicts can be counted by hand. */
+ * Pruning rules, and the one epoch that folds are judged after, on small curves whose scores and verdicts can be counted by
+ * hand. */
 #include "plugin/tune/prune.h"
+#include "plugin/tune/trial.h"
 #include "tests/harness.h"
 #include <math.h>
+#include <string.h>
 
 enum { MOST = 40, EPOCHS = 10, FOLDS = 3 };
 
@@ -188,6 +191,38 @@ START_TEST(estimates)
 }
 END_TEST
 
-HN_TEST_MAIN("prune", tcase_add_test(tc, scores); tcase_add_test(tc, median);
-             tcase_add_test(tc, over_folds); tcase_add_test(tc, brackets_of_hyperband);
-             tcase_add_test(tc, rungs_of_hyperband); tcase_add_test(tc, estimates);)
+START_TEST(one_epoch_for_all_folds)
+{
+    double a[] = { 5, 1, 9, 8 }, b[] = { 1, 6, 7 }, c[] = { 6, 8, (double)NAN, 1 };
+    const struct hn_fold_result fold[] = {
+        { .value = 1, .best_epoch = 2, .curve = a, .n_curve = 4, .start = 6, .save_best = 1 },
+        { .value = 1, .best_epoch = 1, .curve = b, .n_curve = 3, .start = 6, .save_best = 1 },
+        { .value = 1, .best_epoch = 4, .curve = c, .n_curve = 4, .start = 6, .save_best = 1 },
+    };
+    struct hn_fold_result f[3];
+    memcpy(f, fold, sizeof f); /* means 6, 4, 5, none, 16/3: the second fold stays at 7 */
+    hn_folds_same_epoch(f, 3, 0);
+    ck_assert(f[0].value == 5 && f[1].value == 1 && f[2].value == 6);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(f[i].best_epoch, 1);
+    memcpy(f, fold, sizeof f);
+    f[0].start = f[1].start = f[2].start = 4; /* of equals the first */
+    hn_folds_same_epoch(f, 3, 0);
+    for (int i = 0; i < 3; i++) ck_assert(f[i].best_epoch == 0 && f[i].value == 4);
+    memcpy(f, fold, sizeof f);
+    f[1].start = (double)NAN; /* may not be exported */
+    hn_folds_same_epoch(f, 3, 1);
+    ck_assert(f[0].value == 8 && f[1].value == 7 && f[2].value == 1 && f[1].best_epoch == 4);
+    memcpy(f, fold, sizeof f);
+    f[2].save_best = 0;
+    hn_folds_same_epoch(f, 3, 0);
+    ck_assert(f[0].best_epoch == 2 && f[1].best_epoch == 1 && f[0].value == 1);
+    memcpy(f, fold, sizeof f);
+    hn_folds_same_epoch(&f[2], 1, 0); /* one fold: what the run took */
+    ck_assert(f[2].best_epoch == 4 && f[2].value == 1);
+}
+END_TEST
+
+HN_TEST_MAIN("prune", tcase_add_test(tc, one_epoch_for_all_folds); tcase_add_test(tc, scores);
+             tcase_add_test(tc, median); tcase_add_test(tc, over_folds);
+             tcase_add_test(tc, brackets_of_hyperband); tcase_add_test(tc, rungs_of_hyperband);
+             tcase_add_test(tc, estimates);)
