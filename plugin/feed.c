@@ -124,6 +124,7 @@ static hone_status check_role_inputs(struct hn_session *s, int role, hone_error 
                            name);
         if (!want || a->per_row == want) {
             HN_TRY(check_factor(s, i, a, err));
+            HN_TRY(hn_check_unknown(s, i, role, (size_t)k, err));
             if (g->values[g->inputs[i]].dtype != HN_STR)
                 HN_TRY(hn_session_check_categories(s, i, a, NULL, err));
             continue;

@@ -14,6 +14,7 @@ struct tracer {
     const struct hn_program *p;
     int32_t **
         from; /* per value: for each element of a row, 1 + the input's element that it is, 0: another's; NULL: nothing is known */
+    uint8_t *changed; /* per value: computed from those elements, not they themselves */
     int32_t input;
     hone_error *err;
 };
@@ -30,6 +31,12 @@ static const int32_t *list_of(const struct tracer *t, int32_t v)
     const int32_t root = t->p->values[v].view_of;
     if (t->from[v]) return t->from[v];
     return root >= 0 && per_row(t, root) == per_row(t, v) ? t->from[root] : NULL;
+}
+
+static int is_changed(const struct tracer *t, int32_t v)
+{
+    return !t->from[v] && t->p->values[v].view_of >= 0 ? t->changed[t->p->values[v].view_of]
+                                                       : t->changed[v];
 }
 
 static int32_t *new_list(struct tracer *t, int32_t v)
@@ -90,6 +97,13 @@ static hone_status trace_concat(struct tracer *t, const struct hn_op *op)
     return HONE_OK;
 }
 
+static int keeps(const struct hn_op *op)
+{
+    if (op->row != &hn_op_unary) return op->row != &hn_op_binary;
+    const enum hn_unary_kind kind = ((const struct hn_unary *)op->attrs)->kind;
+    return kind == HN_U_COPY || kind == HN_U_TRUNC;
+}
+
 /* Element by element: as the operand that follows the rows. */
 static void trace_element(struct tracer *t, const struct hn_op *op)
 {
@@ -101,6 +115,11 @@ static void trace_element(struct tracer *t, const struct hn_op *op)
 
 static hone_status trace(struct tracer *t, const struct hn_op *op)
 {
+    for (int k = 0; k < op->n_out; k++) {
+        t->changed[op->out[k]] = (uint8_t)!keeps(op);
+        for (int i = 0; i < op->n_in; i++)
+            t->changed[op->out[k]] |= (uint8_t)(op->in[i] >= 0 && is_changed(t, op->in[i]));
+    }
     if (op->row == &hn_op_slice) return trace_slice(t, op);
     if (op->row == &hn_op_concat) return trace_concat(t, op);
     if (op->row == &hn_op_unary || op->row == &hn_op_binary) trace_element(t, op);
@@ -111,7 +130,8 @@ static hone_status trace(struct tracer *t, const struct hn_op *op)
 static hone_status begin(struct tracer *t)
 {
     t->from = hn_arena_alloc(&t->arena, (size_t)t->p->n_values + 1, sizeof *t->from);
-    if (!t->from) return hn_nomem(t->err, "the indices", 0);
+    t->changed = hn_arena_alloc(&t->arena, (size_t)t->p->n_values + 1, 1);
+    if (!t->from || !t->changed) return hn_nomem(t->err, "the indices", 0);
     for (int i = 0; i < t->p->n_inputs; i++) {
         int32_t *list = new_list(t, t->p->inputs[i]);
         if (!list) return hn_nomem(t->err, "the indices", 0);
@@ -217,6 +237,31 @@ hone_status hn_session_index_elements(const struct hn_session *s, size_t input, 
     hone_status st = trace_input(s, input, &each, err);
     for (int64_t k = 0; k < n; k++) *found += is[k];
     return st;
+}
+
+/* ---- which tables they are looked up in ----------------------------------------------------------------------------------- */
+
+static hone_status tell_lookup(struct tracer *t, const struct hn_op *op, int32_t v, void *user)
+{
+    const struct hn_lookups *l = user;
+    const int32_t *x = list_of(t, v);
+    if (!x || op->row != &hn_op_embedding) return HONE_OK;
+    const int32_t root = t->p->values[op->in[1]].view_of;
+    struct hn_lookup at = { .table = t->p->values[root >= 0 ? root : op->in[1]].name,
+                            .rows = ((const struct hn_embedding *)op->attrs)->rows,
+                            .changed = is_changed(t, v) };
+    for (int64_t k = 0; k < per_row(t, v); k++) {
+        at.element = x[k] - 1;
+        if (x[k] > 0) HN_TRY(l->see(l->user, &at, t->err));
+    }
+    return HONE_OK;
+}
+
+hone_status hn_session_lookups(const struct hn_session *s, size_t input, struct hn_lookups *each,
+                               hone_error *err)
+{
+    const struct visitor visitor = { tell_lookup, each };
+    return looks_up(hn_model_graph(s->model)) ? trace_input(s, input, &visitor, err) : HONE_OK;
 }
 
 /* ---- categories that an encoder must know --------------------------------------------------------------------------------- */

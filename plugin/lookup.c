@@ -2,6 +2,7 @@
  *
  * Embeddings and their data: an index outside of its table, or that is no whole number, is an error of the data, found before anything
  * is computed from it. The kernels make rows of NaN of the former, and cut off the latter's fraction. */
+#include "ops/base/format.h"
 #include "ops/base/status.h"
 #include "plugin/session_own.h"
 #include <math.h>
@@ -68,6 +69,79 @@ hone_status hn_check_lookups(const struct hn_program *prog, const struct hn_data
         if (x->kind == HN_INPUT) HN_TRY(check_column(&l, &set->inputs[x->index], set->rows, err));
     }
     return HONE_OK;
+}
+
+/* ---- unknown categories ---- */
+
+struct unknown {
+    const struct hn_session *s;
+    const struct hn_recipe *recipe;
+    const struct hn_array *a;
+    int role;
+};
+
+static hone_status refuse_unknown(const struct hn_recipe_column *c, const struct hn_lookup *at,
+                                  const char *where, const char *row, hone_error *err)
+{
+    const long long n = (long long)c->raw.n_category;
+    char spare[200] = "";
+    if (at->rows > n + 1)
+        hn_print(spare, sizeof spare, ", or %lld, a row of the table that no category has", n + 1);
+    return hn_hint(err,
+                   hn_fail(err, row ? HONE_E_DATA : HONE_E_USAGE, where,
+                           "%s%scolumn '%.60s' is looked up in table '%.60s' (%lld rows): there "
+                           "%g, which unknown categories are to be, is the row of another category",
+                           row ? row : "", row ? ", " : "", c->raw.name, at->table,
+                           (long long)at->rows, c->raw.unknown_code),
+                   "--unknown %.60s=error, or one of its %lld categories, or in training "
+                   "infrequent:N%s",
+                   c->raw.name, n, spare);
+}
+
+static hone_status look_at_unknown(void *user, const struct hn_lookup *at, hone_error *err)
+{
+    const struct unknown *u = user;
+    const struct hn_recipe_column *c = NULL;
+    char row[48];
+    for (int64_t j = 0; j < u->recipe->n_columns; j++)
+        if (u->recipe->columns[j].first == at->element) c = &u->recipe->columns[j];
+    if (!c || c->raw.encoding != HN_ENCODE_ORDINAL || c->raw.unknown != HN_UNKNOWN_CODE ||
+        c->raw.unknown_code >= 0)
+        return HONE_OK;
+    const struct hn_own *own = u->s->own;
+    if (at->changed) {
+        if (own->use == HN_USE_TRAIN && u->role == HONE_TRAIN && hn_session_says(own))
+            hn_log(u->s->ctx, HONE_LOG_WARNING,
+                   "column '%.60s': unknown categories are %g, of which the model computes an "
+                   "index of table '%.60s': is that a row which no category has?",
+                   c->raw.name, c->raw.unknown_code, at->table);
+        return HONE_OK;
+    }
+    if (own->use == HN_USE_TRAIN) return refuse_unknown(c, at, "unknown", NULL, err);
+    for (int64_t i = 0; i < u->a->rows; i++)
+        if (hn_array_at(u->a, i, at->element) == c->raw.unknown_code)
+            return refuse_unknown(c, at, u->a->source, hn_array_row_name(u->a, i, row), err);
+    return HONE_OK;
+}
+
+hone_status hn_check_unknown(const struct hn_session *s, size_t input, int role, size_t k,
+                             hone_error *err)
+{
+    const struct hn_own *own = s->own;
+    if (k >= HN_TABLES || !own->data->role[role].x[k].a.columns) return HONE_OK;
+    struct unknown u = { .s = s,
+                         .recipe =
+                             own->recipe[k].n_columns ? &own->recipe[k] : &own->given->recipe[k],
+                         .a = &own->data->role[role].x[k].a,
+                         .role = role };
+    struct hn_lookups each = { look_at_unknown, &u };
+    int below = 0;
+    for (int64_t j = 0; j < u.recipe->n_columns; j++) {
+        const struct hn_table_column *c = &u.recipe->columns[j].raw;
+        below |= c->encoding == HN_ENCODE_ORDINAL && c->unknown == HN_UNKNOWN_CODE &&
+                 c->unknown_code < 0;
+    }
+    return below ? hn_session_lookups(s, input, &each, err) : HONE_OK;
 }
 
 hone_status hn_check_looked_up(const struct hn_program *prog, const struct hn_dataset *cached,

@@ -36,7 +36,7 @@ static hone_status as_value(struct hn_csv_reader *r, const struct hn_unknown_rul
                                "--unknown '%s': 0 to %lld are the numbers of the categories of "
                                "column '%s' and of its missing cells, wanted another",
                                value, (long long)c->n_category, name),
-                       "ignore is -1");
+                       "%lld is one", (long long)c->n_category + 1);
     c->unknown_code = v;
     return HONE_OK;
 }
@@ -169,7 +169,11 @@ hone_status hn_csv_take_unknown(struct hn_csv_reader *r, int64_t column,
                                  "categories of the training table",
                                  (long long)line, hn_csv_column_name(r, column, &a),
                                  hn_show(&b, cell->s, cell->n), (long long)c->known->n_category);
-        return hn_hint(r->err, st, "--unknown %s=ignore takes it as none of them", a.text);
+        return hn_hint(r->err, st,
+                       c->encoding == HN_ENCODE_ONEHOT
+                           ? "--unknown %s=ignore takes it as none of them"
+                           : "--unknown %s=CATEGORY takes it as one of them",
+                       a.text);
     }
     if (!c->n_unknown++) {
         c->first_line = line;
