@@ -261,6 +261,7 @@ hone_status hn_gpu_embedding(struct hn_gpu_build *b)
                           *table = hn_gpu_shape(b, b->op->in[1]);
     struct hn_k_embedding k = { .n = hn_gpu_span(x, 0, x->rank),
                                 .rows = table->d[0].fixed,
+                                .still = ((const struct hn_embedding *)b->op->attrs)->still,
                                 .width = hn_gpu_span(table, 1, table->rank).fixed };
     k.x = hn_gpu_ref(b, b->s->x[0]);
     if (!b->s->backward) {

@@ -39,7 +39,7 @@ HN_KERNEL(embedding_back, hn_k_embedding)
         HN_EACH(t) if (t == 0) own[0] = row_of(x[i], a.rows);
         HN_EACH(t)
         {
-            earlier[t] = own[0] < 0;
+            earlier[t] = own[0] < 0 || own[0] == a.still - 1;
             for (int64_t k = t; k < i; k += HN_BLOCK) earlier[t] |= row_of(x[k], a.rows) == own[0];
         }
         HN_EACH(t) if (t < 8) for (int k = t + 8; k < HN_BLOCK; k += 8) earlier[t] |= earlier[k];

@@ -232,7 +232,7 @@ struct hn_k_embedding {
     struct hn_k_env env;
     struct hn_k_ref x, table, y; /* backward: y is dy, table its gradient */
     struct hn_k_dim n;           /* indices */
-    int64_t rows, width;
+    int64_t rows, width, still;  /* still: 1 + the row without gradient; 0: none */
 };
 struct hn_k_augment { /* rows of cols; onehot: rows of one become rows of cols */
     struct hn_k_env env;

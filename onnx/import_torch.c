@@ -9,7 +9,7 @@
  *
  *   %linear : [num_users=1] = call_function[target=torch.ops.aten.linear.default](args = (%x, %p_fc_weight), kwargs = {})
  *
- * and, where its optimizer rewrote the node, the rules it did that by.
+ * (aten.embedding with padding_idx as its third argument), and, where its optimizer rewrote the node, the rules it did that by.
  *
  * The legacy one (dynamo=False) writes neither, and no value_info, which every tool that changes such a file adds. */
 #include "onnx/import.h"
@@ -115,6 +115,22 @@ static hone_status read_node(struct hn_import *im, struct hn_node *n, const char
     return HONE_OK;
 }
 
+/* padding_idx, the third of aten.embedding's args; a negative one is none. */
+static int64_t read_padding(const char *text)
+{
+    static const char call[] = "aten.embedding.default](args = (";
+    const char *s = strstr(text, call), *end = s ? strchr(s += sizeof call - 1, ')') : NULL;
+    char *behind;
+    if (!end) return 0;
+    for (int i = 0; i < 2; i++) {
+        s = memchr(s, ',', (size_t)(end - s));
+        if (!s) return -1;
+        s++;
+    }
+    const long long row = strtoll(s, &behind, 10);
+    return behind != s && (*behind == ',' || *behind == ')') && row >= 0 ? row + 1 : -1;
+}
+
 hone_status hn_import_torch(struct hn_import *im)
 {
     const Onnx__GraphProto *graph = im->model->graph;
@@ -131,6 +147,7 @@ hone_status hn_import_torch(struct hn_import *im)
             im->g->nodes[i].rewritten =
                 (uint8_t)((strstr(rules, "FuseBatchNorm") ? HN_FUSED_NORM : 0) |
                           (strstr(rules, "RemoveOptionalBias") ? HN_DROPPED_BIAS : 0));
+        if (text) im->g->nodes[i].padding = read_padding(text);
         if (text && im->g->n_exported) HN_TRY(read_node(im, &im->g->nodes[i], text));
     }
     im->g->as_traced = (uint8_t)plain;

@@ -133,6 +133,7 @@ static hone_status check_param(struct check *c, const struct hn_param *p, size_t
         size_t i = k;
         if (n < p->n) i = hn_rng_below(c->key, STREAM_PICK + (uint32_t)p->off, k, (uint32_t)p->n);
         double e;
+        if (hn_param_rests(p, i)) continue; /* what it gets is a definition */
         HN_TRY(weight_error(c, p->off + i, &e, err));
         if (e > worst) worst = e, worst_at = i;
     }

@@ -95,6 +95,36 @@ static hone_status hint_names(const struct hn_graph *g, hone_error *err, hone_st
     return hn_hint(err, st, "among the model's tensors are %s", text);
 }
 
+/* "NAME[ROW]" */
+static hone_status row_finds(const struct hn_graph *g, const char *glob, int *found,
+                             hone_error *err)
+{
+    const struct hn_param_list *list = hn_graph_params(g);
+    const struct hn_gparam *seen = NULL;
+    int64_t row = 0;
+    *found = 0;
+    for (size_t i = 0; i < list->n_params && !*found; i++) {
+        const struct hn_gparam *q = &list->params[i];
+        if (!hn_glob_row(glob, g->values[q->value].name, &row)) continue;
+        *found = q->kept == row + 1;
+        if (q->trained) seen = q;
+    }
+    if (*found || !seen) return HONE_OK;
+    const struct hn_value *v = &g->values[seen->value];
+    if (!seen->looked_up)
+        return hn_fail(err, HONE_E_USAGE, "freeze",
+                       "found '%s', but '%s' is no table that is only looked up: wanted the whole "
+                       "tensor",
+                       glob, v->name);
+    if (row >= v->constant->dims[0])
+        return hn_fail(err, HONE_E_USAGE, "freeze", "found '%s', but table '%s' has %lld rows",
+                       glob, v->name, (long long)v->constant->dims[0]);
+    return hn_fail(err, HONE_E_USAGE, "freeze",
+                   "found '%s', but row %lld of '%s' does not learn already, wanted one row of a "
+                   "table",
+                   glob, (long long)(seen->kept ? seen->kept : seen->padding) - 1, v->name);
+}
+
 /* Every glob has to find something in the model as it came: a name mistyped would train what was to rest. */
 static hone_status each_finds(hone_model *m, const hone_params *params, const char *option,
                               int trained, hone_error *err)
@@ -108,7 +138,9 @@ static hone_status each_finds(hone_model *m, const hone_params *params, const ch
         while (k < list->n_params && (list->params[k].trained != trained ||
                                       fnmatch(glob, g->values[list->params[k].value].name, 0) != 0))
             k++;
-        if (k == list->n_params)
+        int row = 0;
+        if (k == list->n_params && !trained) HN_TRY(row_finds(g, glob, &row, err));
+        if (k == list->n_params && !row)
             return hint_names(
                 g, err,
                 hn_fail(err, HONE_E_USAGE, option,

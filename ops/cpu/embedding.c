@@ -54,13 +54,14 @@ static void embedding_backward(const struct hn_cpu_call *k)
 static void sum_rows(const struct hn_call *c, double *sum, int64_t from, int64_t to)
 {
     const int64_t n = hn_extent_numel(&c->xs[0]), rows = c->xs[1].d[0], width = width_of(c);
+    const int64_t still = ((const struct hn_embedding *)c->op->attrs)->still - 1;
     const int add = (int)(c->acc >> 1 & 1);
     const float *x = c->x[0], *dy = c->dy[0];
     float *d = (float *)c->dx[1] + from * width;
     memset(sum, 0, (size_t)((to - from) * width) * sizeof *sum);
     for (int64_t i = 0; i < n; i++, dy += width) {
         const int64_t row = hn_table_row((double)x[i], rows);
-        if (row < from || row >= to) continue;
+        if (row < from || row >= to || row == still) continue;
         double *const s = sum + (row - from) * width;
         for (int64_t j = 0; j < width; j++) s[j] += (double)dy[j];
     }

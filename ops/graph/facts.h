@@ -143,6 +143,8 @@ static inline int hn_n_uses(const struct hn_graph *g, int32_t v)
     return g->facts->use_first[v + 1] - g->facts->use_first[v];
 }
 
+/* 1 + the row of its table that the Gather's lookups teach nothing; 0: none (still.c). */
+int64_t hn_still_row(const struct hn_graph *g, const struct hn_node *n);
 /* Does the node compute a weight from what learns? */
 static inline int hn_is_computed(const struct hn_graph *g, const struct hn_node *n)
 {

@@ -87,8 +87,9 @@ struct hn_node {
     int32_t *in, *out;    /* value numbers; -1: empty name */
     const int32_t *reads; /* n_reads positions in g->exported: what its operation in PyTorch read */
     struct hn_attr *attrs;
-    const char *unfit;             /* for what the import makes of such nodes: why; NULL */
-    uint8_t rewritten;             /* by the exporter's optimizer: HN_FUSED_NORM, HN_DROPPED_BIAS */
+    const char *unfit; /* for what the import makes of such nodes: why; NULL */
+    int64_t padding;   /* 1 + its padding_idx in PyTorch; -1: it has none; 0: nobody says */
+    uint8_t rewritten; /* by the exporter's optimizer: HN_FUSED_NORM, HN_DROPPED_BIAS */
     const struct hn_onnx_row *row; /* NULL: unknown operator */
     enum hn_verdict verdict;
     const char *why; /* never NULL after finish */
@@ -274,6 +275,10 @@ struct hn_gparam {
     int trained;
     const char *why;
     int n_uses;
+    int told;      /* its row of zeros is among the issues */
+    int looked_up; /* a table of rows, and nothing else */
+    int64_t padding,
+        kept; /* 1 + a row that does not learn: as PyTorch has it, by request; 0: none */
 };
 struct hn_param_list {
     struct hn_gparam *params;
@@ -281,6 +286,8 @@ struct hn_param_list {
     size_t n_params, n_uses;
 };
 const struct hn_param_list *hn_graph_params(const struct hn_graph *g);
+/* Is the glob of --freeze a row of `name`, as "NAME[ROW]"? Such that fit whole tensors are these. */
+int hn_glob_row(const char *glob, const char *name, int64_t *row);
 int hn_node_is_product(const struct hn_node *n); /* Gemm, MatMul and their fused forms */
 
 /* ---- lowering ------------------------------------------------------------------------------------------------ */

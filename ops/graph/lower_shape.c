@@ -119,7 +119,8 @@ static int64_t index_at(const struct hn_tensor *t, int64_t i, int64_t len)
 
 static hone_status lower_embedding(struct hn_lowering *l, const struct hn_node *n)
 {
-    const struct hn_embedding attrs = { l->g->values[n->in[0]].shape.d[0].fixed };
+    const struct hn_embedding attrs = { l->g->values[n->in[0]].shape.d[0].fixed,
+                                        hn_still_row(l->g, n) };
     const int32_t given = hn_counted_from_end(l->g, n->in[1], attrs.rows);
     int32_t in[2], y;
     HN_TRY(
@@ -136,7 +137,7 @@ hone_status hn_lower_one_hot(struct hn_lowering *l, const struct hn_node *n,
     const int64_t depth = y->d[y->rank - 1].fixed;
     const struct hn_tensor *values = l->g->values[n->in[2]].constant;
     const double off = hn_tensor_f64(values, 0), on = hn_tensor_f64(values, 1);
-    const struct hn_embedding attrs = { depth };
+    const struct hn_embedding attrs = { depth, 0 };
     double *table = hn_arena_alloc(l->arena, (size_t)(depth * depth), sizeof *table);
     int32_t in[2], out;
     (void)a;

@@ -640,6 +640,7 @@ hone_status hn_graph_find_params(struct hn_graph *g, const struct hn_graph_opts 
     for (size_t i = 0; i < g->n_nodes; i++)
         pass_on(g, node_of(g, g->order[i])); /* now that all decisions are known */
     find_before_dense(g);
+    HN_TRY(hn_find_still(&f));
     HN_TRY(say_frozen(&f));
     for (size_t i = 0; i < facts->params.n_uses; i++) {
         describe_start(g, &facts->params.uses[i], facts->use_slot[i]);

@@ -50,6 +50,8 @@ hone_status hn_computed_begin(struct hn_finder *f);
  * being what would hold for a tensor there. */
 hone_status hn_find_computed(struct hn_finder *f, int32_t node, int input, enum hn_slot_kind slot,
                              struct hn_decision place);
+/* When all parameters are known: which rows of them do not learn (still.c). */
+hone_status hn_find_still(struct hn_finder *f);
 /* When all parameters are known: which values are computed from them, and so run. */
 hone_status hn_mark_computed(struct hn_finder *f);
 #endif

@@ -70,7 +70,8 @@ static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
 {
     const struct hn_graph *g = c->l.g;
     const struct hn_param_info *info = &g->facts->info[param];
-    const struct hn_value *v = &g->values[g->facts->params.params[param].value];
+    const struct hn_gparam *known = &g->facts->params.params[param];
+    const struct hn_value *v = &g->values[known->value];
     *q = (struct hn_param){ .name = v->name,
                             .rank = v->constant->rank,
                             .lr_mult = 1,
@@ -82,6 +83,8 @@ static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
                             .tensor_id = v->tensor_id,
                             .init = v->constant,
                             .stored = info->stored,
+                            .still = known->kept ? known->kept : known->padding,
+                            .kept = known->kept > 0,
                             .n = (size_t)v->constant->n };
     memcpy(q->dims, v->constant->dims, sizeof q->dims);
     q->flags = (hn_cut_learns(c, param) ? HN_PARAM_TRAINED : 0) |

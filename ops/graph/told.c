@@ -7,6 +7,7 @@
  *     a tensor with the name of an operation is in no list of the module's
  *   a weight that is there a second time, transposed: the tie is gone
  *   a tensor of the module's, by its name, that the legacy exporter does not call a parameter, and its place does not either
+ *   a row of zeros in a table, which may be nn.Embedding's padding_idx, of which the legacy exporter says nothing
  *   running statistics that stay as they are (momentum 1: PyTorch's momentum=None) */
 #include "ops/graph/facts.h"
 
@@ -174,10 +175,52 @@ static hone_status tell_still(struct hn_graph *g)
         more);
 }
 
+/* The only row of a table that is all zero; -1. */
+static int64_t zero_row(const struct hn_tensor *t)
+{
+    const int64_t width = t->n / t->dims[0];
+    int64_t found = -1;
+    for (int64_t r = 0; r < t->dims[0]; r++) {
+        int64_t k = 0;
+        while (k < width && hn_tensor_f64(t, r * width + k) == 0) k++;
+        if (k < width) continue;
+        if (found >= 0) return -1;
+        found = r;
+    }
+    return t->dims[0] > 2 ? found : -1;
+}
+
+/* Where the file does not say what is padding. */
+static hone_status tell_padding(struct hn_graph *g)
+{
+    const struct hn_param_list *l = &g->facts->params;
+    for (size_t i = 0; i < l->n_uses; i++) {
+        struct hn_gparam *q = &l->params[l->uses[i].param];
+        const struct hn_value *v = &g->values[q->value];
+        const int64_t row = q->looked_up && q->trained && !q->kept && !q->padding && !q->told &&
+                                    !g->nodes[l->uses[i].node].padding &&
+                                    hn_dtype_is_float(v->constant->dtype)
+                                ? zero_row(v->constant)
+                                : -1;
+        if (row < 0) continue;
+        q->told = 1;
+        const char *remedy = hn_arena_printf(
+            &g->arena, "--freeze '%s[%lld]' keeps it, as PyTorch does", v->name, (long long)row);
+        if (!remedy ||
+            hn_graph_issue(g, HN_NOTE, -1, HONE_OK, remedy,
+                           "row %lld of '%s' is all zero and learns: the file does not say "
+                           "whether it is a padding row",
+                           (long long)row, v->name))
+            return HONE_E_NOMEM;
+    }
+    return HONE_OK;
+}
+
 hone_status hn_graph_tell(struct hn_graph *g, hone_error *err)
 {
     const size_t before = g->n_issues;
-    if (tell_lost(g) != HONE_OK || tell_constants(g) != HONE_OK || tell_still(g) != HONE_OK)
+    if (tell_lost(g) != HONE_OK || tell_constants(g) != HONE_OK || tell_still(g) != HONE_OK ||
+        tell_padding(g) != HONE_OK)
         return hn_nomem(err, "the list of issues", 0);
     for (size_t i = before; i < g->n_issues; i++) g->issues[i].told = 1;
     return HONE_OK;

@@ -3,7 +3,7 @@
  * Embedding: y[i, :] = table[row(x[i]), :], what ONNX's Gather along axis 0 does with computed indices. An index is taken towards
  * zero, as a cast to an integer does; a negative one counts from the end. One outside the table gives a row of NaN, which
  * nothing learns from: whoever has the data looks at them beforehand (plugin/feed.c). The gradient of the table is dense,
- * as PyTorch's nn.Embedding has it unless it is asked for a sparse one. */
+ * as PyTorch's nn.Embedding has it unless it is asked for a sparse one; zeros in the row `still`, as in that of padding_idx. */
 #include "ops/math/row.h"
 #include <math.h>
 
@@ -48,17 +48,19 @@ static void embedding_backward(const struct hn_call *c)
 {
     const int64_t n = hn_extent_numel(&c->xs[0]), rows = c->xs[1].d[0],
                   width = hn_span(&c->xs[1], 1, c->xs[1].rank);
+    const int64_t still = ((const struct hn_embedding *)c->op->attrs)->still - 1;
     const double *x = c->x[0], *dy = c->dy[0];
     double *d = hn_grad(c, 1);
     (void)hn_grad(c, 0); /* an index has none: zeros */
     for (int64_t i = 0; d && dy && i < n; i++) {
         const int64_t row = hn_table_row(x[i], rows);
-        for (int64_t k = 0; row >= 0 && k < width; k++) d[row * width + k] += dy[i * width + k];
+        for (int64_t k = 0; row >= 0 && row != still && k < width; k++)
+            d[row * width + k] += dy[i * width + k];
     }
 }
 
-static const struct hn_embedding of1 = { 1 }, of2 = { 2 }, of4 = { 4 }, of6 = { 6 }, of7 = { 7 },
-                                 of9 = { 9 }, of23 = { 23 };
+static const struct hn_embedding of1 = { 1, 0 }, of2 = { 2, 0 }, of4 = { 4, 0 }, of6 = { 6, 0 },
+                                 of7 = { 7, 0 }, of9 = { 9, 0 }, of23 = { 23, 0 }, still = { 4, 2 };
 static const struct hn_sample samples[] = {
     { "one index a row",
       &of1,
@@ -99,6 +101,13 @@ static const struct hn_sample samples[] = {
       &of9,
       2,
       { HN_S2(HN_ROWS, HN_D(5)), HN_S2(HN_D(9), HN_D(3)) },
+      { HN_TARGET, HN_PARAM },
+      { 5 },
+      1 },
+    { "a row that stays",
+      &still,
+      2,
+      { HN_S2(HN_ROWS, HN_D(4)), HN_S2(HN_D(4), HN_D(3)) },
       { HN_TARGET, HN_PARAM },
       { 5 },
       1 },

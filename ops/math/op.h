@@ -282,6 +282,7 @@ struct hn_reduce { /* over the dims of mask (bit i: dim i) */
 };
 struct hn_embedding { /* in: indices, table [rows, ...]; see embedding.c */
     int64_t rows;
+    int64_t still; /* 1 + the row that gets no gradient from here; 0: none */
 };
 /* The row that an index means, in a table of so many; -1: none. */
 static inline int64_t hn_table_row(double x, int64_t rows)
@@ -363,9 +364,16 @@ struct hn_param {
     int32_t feeds;     /* enum hn_unary_kind that follows the layer (He or Xavier), -1 unknown */
     int32_t tensor_id; /* where it came from in the file; -1: made here */
     const struct hn_tensor *init; /* the file's values */
+    int64_t still;                /* 1 + the row that does not learn; 0: none */
+    int kept;                     /* 1: that was asked for, so that decay must not move it either */
     const struct hn_quant
         *stored; /* init's numbers are whole ones, and stand for what the slab has; NULL: its own */
 };
+/* Is element i of the parameter in the row that does not learn? */
+static inline int hn_param_rests(const struct hn_param *p, size_t i)
+{
+    return p->still && i / (p->n / (size_t)p->dims[0]) == (size_t)p->still - 1;
+}
 /* Slab W: [trained parameters | frozen parameters | state], each padded to 16 elements. DW, M, V: the trained part. */
 struct hn_program {
     struct hn_arena arena;

@@ -42,7 +42,7 @@ static const struct attrs {
       { FIELD(hn_slice, axis), FIELD(hn_slice, start), FIELD(hn_slice, len),
         FIELD(hn_slice, step) } },
     { &hn_op_transpose, { FIELD(hn_transpose, perm) } },
-    { &hn_op_embedding, { FIELD(hn_embedding, rows) } },
+    { &hn_op_embedding, { FIELD(hn_embedding, rows), FIELD(hn_embedding, still) } },
     { &hn_op_noise, { FIELD(hn_noise, std), FIELD(hn_noise, stream) } },
     { &hn_op_mixup, { FIELD(hn_mixup, alpha) } },
     { &hn_op_onehot, { FIELD(hn_onehot, classes) } },

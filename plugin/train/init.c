@@ -67,6 +67,7 @@ struct draw {
 static void draw_weights(const struct hn_param *p, const struct draw *d, void *w, size_t elem)
 {
     for (size_t i = 0; i < p->n; i++) {
+        if (hn_param_rests(p, i)) continue;
         double v = d->normal ? hn_rng_normal(d->key, d->stream, i)
                              : 2 * hn_rng_uniform(d->key, d->stream, i) - 1;
         set(w, elem, p->off + i, v * d->width);

@@ -271,6 +271,33 @@ static void read_member(const hone_params *p, const struct hn_session *s, struct
     m->schedule.maximize = o->fit.stop.maximize;
 }
 
+static int is_zero_row(const struct hn_param *q)
+{
+    const int64_t width = q->init->n / q->dims[0];
+    for (int64_t i = 0; i < width; i++)
+        if (hn_tensor_f64(q->init, (q->still - 1) * width + i) != 0) return 0;
+    return 1;
+}
+
+/* What is asked to stay has no gradient, but decay and L1 would move it. */
+static hone_status check_kept(const struct hn_program *prog, const struct hn_hyper *h,
+                              hone_error *err)
+{
+    for (int i = 0; i < prog->n_params; i++) {
+        const struct hn_param *q = &prog->params[i];
+        if (!q->kept || !(q->flags & HN_PARAM_TRAINED) || !q->init || is_zero_row(q)) continue;
+        if (h->weight_decay != 0 || h->l1 != 0)
+            return hn_hint(err,
+                           hn_fail(err, HONE_E_USAGE, "freeze",
+                                   "row %lld of '%s' is not zero, and %s would move it",
+                                   (long long)q->still - 1, q->name,
+                                   h->weight_decay != 0 ? "weight decay" : "L1"),
+                           h->weight_decay != 0 ? "--weight-decay 0, or freeze the whole table"
+                                                : "--l1 0, or freeze the whole table");
+    }
+    return HONE_OK;
+}
+
 hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
                             struct hn_train_opts *o, hone_error *err)
 {
@@ -293,6 +320,7 @@ hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
     HN_TRY(read_monitor(p, has_val, o, err));
     HN_TRY(read_target(p, has_val, o, err));
     HN_TRY(check_required(p, s, err));
+    HN_TRY(check_kept(s->prog, &o->member.hyper, err));
     o->fit.judge_start =
         o->init == HN_INIT_KEEP && o->fit.monitor && strcmp(o->fit.monitor, "train_loss") != 0;
     read_member(p, s, o);

@@ -50,6 +50,14 @@ static double element_error(struct case_ *c, double *v, int64_t k, double analyt
     return fabs(slope - analytic) / fmax(1, fmax(fabs(slope), fabs(analytic)));
 }
 
+/* Is element k of input i in a row that gets no gradient, whatever the output makes of it? */
+static int rests(const struct case_ *c, int i, int64_t k)
+{
+    if (c->row != &hn_op_embedding || i != 1) return 0;
+    const struct hn_embedding *a = c->op.attrs;
+    return k / (hn_extent_numel(&c->xs[1]) / a->rows) == a->still - 1;
+}
+
 START_TEST(gradient_matches_central_differences)
 {
     const struct hn_op_row *row;
@@ -67,6 +75,10 @@ START_TEST(gradient_matches_central_differences)
             if (!case_differentiable(&c, i)) continue;
             for (int64_t k = 0; k < hn_extent_numel(&c.xs[i]); k++, points++) {
                 int kink;
+                if (rests(&c, i, k)) {
+                    ck_assert(((double *)c.dx[i])[k] == 0);
+                    continue;
+                }
                 double e =
                     element_error(&c, (double *)c.x[i] + k, k, ((double *)c.dx[i])[k], &kink);
                 kinks += kink;
