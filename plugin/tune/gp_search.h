@@ -11,8 +11,9 @@
 #include "plugin/tune/acquire.h"
 #include "plugin/tune/sampler_own.h"
 
-/* y[0..n): values far worse than the median (beyond three spreads of the better half) are compressed
- * to their logarithm (losses have heavy tails); then mean 0, variance 1. noise is scaled along. */
+/* y[0..n): values far worse than the median (beyond three spreads of the better half; where that is all ties, median and
+ * spread of the different values) are compressed to their logarithm (losses have heavy tails); then mean 0, variance 1. noise
+ * is scaled along. */
 hone_status hn_gp_tame(struct hn_mem *m, double *y, double *noise, int n, hone_error *err);
 
 struct hn_gp_space {

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double FAR = 3, ROOM = 20, LARGEST = 1e100;
+static const double FAR = 3, ROOM = 20, LARGEST = 1e100, ROUNDING = 1e-15;
 
 /* Heapsort: allocates nothing. */
 static void sift(double *v, int root, int n)
@@ -29,16 +29,25 @@ static void sort(double *v, int n)
     }
 }
 
-/* Beyond three spreads of the better half above the median a value grows with its logarithm only,
- * and stays below 23. sorted: y's values in order. */
-static void compress(const double *sorted, double *y, int n)
+/* Keeps one of the values that are the same but for rounding; returns how many are left. */
+static int distinct(double *sorted, int n)
 {
-    double median = 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]), spread = 0;
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (!kept || sorted[i] - sorted[kept - 1] > ROUNDING * fabs(sorted[i]))
+            sorted[kept++] = sorted[i];
+    return kept;
+}
+
+/* Beyond three spreads of the better half above the median a value grows with its logarithm only,
+ * and stays below 23. sorted: `of` values in order. */
+static void compress(const double *sorted, int of, double *y, int n)
+{
+    double median = 0.5 * (sorted[(of - 1) / 2] + sorted[of / 2]), spread = 0;
     int good = 0;
-    for (; good < n && sorted[good] <= median; good++)
+    for (; good < of && sorted[good] <= median; good++)
         spread += (sorted[good] - median) * (sorted[good] - median);
     spread = sqrt(spread / good);
-    if (!(spread > 0)) return;
     for (int i = 0; i < n; i++) {
         double z = (y[i] - median) / spread, l = log1p(z - FAR);
         if (z > FAR) y[i] = median + spread * (FAR + l / (1 + l / ROOM));
@@ -52,7 +61,9 @@ hone_status hn_gp_tame(struct hn_mem *m, double *y, double *noise, int n, hone_e
     for (int i = 0; i < n; i++) y[i] = fmax(-LARGEST, fmin(LARGEST, y[i]));
     memcpy(sorted, y, (size_t)n * sizeof *sorted);
     sort(sorted, n);
-    if (n >= 4) compress(sorted, y, n);
+    int of = n; /* a better half that is all ties has no spread: each value counts once then */
+    if (sorted[n / 2] - sorted[0] <= ROUNDING * fabs(sorted[0])) of = distinct(sorted, n);
+    if (of >= 4) compress(sorted, of, y, n);
     hn_free(m, sorted);
     for (int i = 0; i < n; i++) mean += y[i] / n;
     for (int i = 0; i < n; i++) var += (y[i] - mean) * (y[i] - mean) / n;

@@ -321,6 +321,36 @@ START_TEST(values_are_made_gentle)
 }
 END_TEST
 
+/* Most values are one and the same, or but for rounding: the others are told apart all the same, and what is huge does not hide
+ * them. */
+START_TEST(ties_do_not_hide_the_others)
+{
+    for (int rounded = 0; rounded < 2; rounded++) {
+        double y[12] = { 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.8, 0.9, 1, 1e6, 3e5 },
+               noise[12] = { 0 };
+        for (int i = 0; i < 7 && rounded; i++) y[i] += (i - 3) * 1.1e-16;
+        HN_OK(hn_gp_tame(&mem, y, noise, 12, &err), err);
+        ck_assert_msg(y[8] - y[7] > 0.01, "%g and %g", y[7], y[8]);
+        ck_assert_double_eq_tol(y[8] - y[7], y[9] - y[8], 1e-9);
+        ck_assert(fabs(y[0] - y[6]) < 1e-9 && y[11] < y[10] && y[10] < 5);
+    }
+}
+END_TEST
+
+/* Another unit or origin of the objective changes nothing. */
+START_TEST(values_have_no_unit)
+{
+    static const double v[10] = { 3, -1, 0.25, 0.5, 1e5, 2, 2, 40, -1.5, 7 };
+    for (int k = 0; k < 3; k++) {
+        double a[10], b[10], none[10] = { 0 }, scale = (double[]){ 1e-6, 0.3, 1e7 }[k];
+        for (int i = 0; i < 10; i++) a[i] = v[i], b[i] = scale * (v[i] + 12);
+        HN_OK(hn_gp_tame(&mem, a, none, 10, &err), err);
+        HN_OK(hn_gp_tame(&mem, b, none, 10, &err), err);
+        for (int i = 0; i < 10; i++) ck_assert_double_eq_tol(a[i], b[i], 1e-9);
+    }
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail)
 {
     for (long n = 1;; n++) {
@@ -376,4 +406,6 @@ HN_TEST_MAIN("gp", tcase_add_checked_fixture(tc, setup, teardown);
              tcase_add_test(tc, draws_of_the_posterior);
              tcase_add_test(tc, logei_far_into_the_tail); tcase_add_test(tc, lbfgs_finds_minima);
              tcase_add_test(tc, sobol_points); tcase_add_test(tc, values_are_made_gentle);
-             tcase_add_test(tc, every_allocation_may_fail); tcase_add_test(tc, overlap);)
+             tcase_add_test(tc, ties_do_not_hide_the_others);
+             tcase_add_test(tc, values_have_no_unit); tcase_add_test(tc, every_allocation_may_fail);
+             tcase_add_test(tc, overlap);)
