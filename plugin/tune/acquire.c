@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const double LOG_2PI = 1.8378770664093453, SQRT_HALF = 0.7071067811865476,
-                    SQRT_HALF_PI = 1.2533141373155003, LEAST_VARIANCE = 1e-12, XI = 0.01, KAPPA = 2;
+                    SQRT_HALF_PI = 1.2533141373155003, LEAST_VARIANCE = 1e-12, XI = 0.01;
 enum { CHUNK = 128 };
 
 /* ---- the normal distribution -------------------------------------------------------------------------------------- */
@@ -165,11 +165,11 @@ struct term {
     double f, dmu, dsd;
 };
 
-static struct term term_of(enum hn_acquisition kind, double mu, double sd, double best)
+static struct term term_of(const struct hn_acquire *q, double mu, double sd, double best)
 {
     double z = (best - mu) / sd, r;
-    if (kind == HN_ACQ_UCB) return (struct term){ KAPPA * sd - mu, -1, KAPPA };
-    if (kind == HN_ACQ_PI) {
+    if (q->kind == HN_ACQ_UCB) return (struct term){ q->kappa * sd - mu, -1, q->kappa };
+    if (q->kind == HN_ACQ_PI) {
         z -= XI / sd;
         double f = hn_log_normal_cdf(z);
         r = exp(-0.5 * z * z - 0.5 * LOG_2PI - f);
@@ -201,7 +201,7 @@ static double value(const struct hn_acquire *q, const double *mean, double sd, s
                     double *weights)
 {
     int m = q->belief->fantasies;
-    for (int i = 0; i < m; i++) t[i] = term_of(q->kind, mean[i], sd, q->belief->best[i]);
+    for (int i = 0; i < m; i++) t[i] = term_of(q, mean[i], sd, q->belief->best[i]);
     return combine(q->kind, t, m, weights);
 }
 

@@ -5,7 +5,7 @@
  *
  *     ei       σ h(z), h = φ + z Φ                 logei   its logarithm, exact far into the tail
  *     pi       log Φ((best - ξ - μ) / σ), ξ = 0.01
- *     ucb      κ σ - μ, κ = 2
+ *     ucb      κ σ - μ, κ = 2, more after a trial that repeated another one (gp_propose.c)
  *     thompson a random draw from the posterior, as a function (Wilson and others, "Efficiently sampling functions from
  *              Gaussian process posteriors", 2020): a prior draw from random Fourier features plus the data's correction
  *
@@ -53,6 +53,7 @@ struct hn_acquire {
     const struct hn_gp *gp;
     struct hn_belief *belief; /* all but thompson */
     struct hn_path *path;     /* thompson */
+    double kappa;             /* ucb */
 };
 /* The acquisition at e and its gradient (d doubles; 0 on categorical axes; NULL: not wanted). */
 double hn_acquire_at(const struct hn_acquire *q, const double *e, double *grad);

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 1000, EVERY_TRIAL = 50 };
+enum { MOST = 1000, EVERY_TRIAL = 50, REFINING = 5 };
 
 struct data {
     uint32_t *known, *pending; /* positions among the samples */
@@ -95,11 +95,30 @@ static hone_status fit(const struct hn_ask *ask, struct hn_gp *g, struct hn_memo
     return HONE_OK;
 }
 
+/* ucb's κ. At 2 it may stay for good where the model, sure of itself, sees the best place: nothing is left to learn there, so
+ * the model never changes. Some trials that the kernel cannot tell from others refine what was found; each one beyond those
+ * makes κ larger, for the trial after it only, so that the best place is still refined. The newest of g comes first. */
+static double boldness(const struct hn_gp *g)
+{
+    double same = (1 - 1e-4) * exp(g->theta[g->d]);
+    size_t n = (size_t)g->n;
+    int repeats = 0, newest = 0;
+    for (size_t i = 0; i < n; i++) {
+        int near = 0;
+        for (size_t j = 0; j < i && !near; j++) {
+            near = g->k[j * n + i] > same;
+            newest |= near && j == 0;
+        }
+        repeats += near;
+    }
+    return newest && repeats > REFINING ? 2 + 0.25 * (repeats - REFINING) : 2;
+}
+
 static hone_status maximize(const struct hn_ask *ask, const struct data *d, struct hn_gp *g,
                             struct hn_gp_search *q, double *x, hone_error *err)
 {
     struct hn_belief belief = { 0 };
-    struct hn_acquire acquire = { .kind = ask->opts->acquisition, .gp = g };
+    struct hn_acquire acquire = { .kind = ask->opts->acquisition, .gp = g, .kappa = boldness(g) };
     double *pending =
         hn_alloc(ask->mem, (size_t)(d->n_pending + 1) * (size_t)g->d * sizeof *pending);
     if (!pending) return hn_nomem(err, "the running trials", (size_t)d->n_pending);

@@ -119,7 +119,7 @@ START_TEST(gradients_of_acquisitions)
         HN_OK(hn_path_draw(&g, levels, key, &path, &err), err);
     else
         HN_OK(hn_belief_init(&b, &g, pending, 1, key, &err), err);
-    struct hn_acquire q = { (enum hn_acquisition)_i, &g, path ? NULL : &b, path };
+    struct hn_acquire q = { (enum hn_acquisition)_i, &g, path ? NULL : &b, path, 2.5 };
     double *work = malloc(sizeof *work * 128 * (20 + HN_FANTASIES)), e[5][3], many[5];
     for (int k = 0; k < 5; k++) {
         double grad[3];

@@ -188,6 +188,24 @@ START_TEST(no_twins_among_running_trials)
 }
 END_TEST
 
+static double branin(const double *x)
+{
+    double pi = 3.14159265358979323846,
+           v = x[1] - 5.1 / (4 * pi * pi) * x[0] * x[0] + 5 / pi * x[0] - 6;
+    return v * v + 10 * (1 - 1 / (8 * pi)) * cos(x[0]) + 10 - 0.39788735772973816;
+}
+
+/* The edge x = 10 has a minimum of its own (1.545), where the model of seed 7 is sure of itself after twenty trials. */
+START_TEST(ucb_leaves_a_place_it_knows)
+{
+    start(&a, "x=-5..10;y=0..15", HN_SAMPLER_GP, branin);
+    a.opts.acquisition = HN_ACQ_UCB, a.opts.seed = (uint64_t)_i;
+    run(&a, 60);
+    ck_assert_msg(search_best(&a) < 0.1, "best %g", search_best(&a));
+    finish();
+}
+END_TEST
+
 /* All fail; constant values; huge values; one value only: still new points. */
 START_TEST(strange_values)
 {
@@ -238,5 +256,6 @@ HN_TEST_MAIN("sampler", tcase_add_loop_test(tc, proposals_are_a_function_of_what
              tcase_add_loop_test(tc, finite_spaces_are_exhausted, 0, 5);
              tcase_add_test(tc, grid_and_manual); tcase_add_loop_test(tc, models_beat_chance, 0, 6);
              tcase_add_test(tc, no_twins_among_running_trials);
+             tcase_add_loop_test(tc, ucb_leaves_a_place_it_knows, 5, 9);
              tcase_add_loop_test(tc, strange_values, 0, 2);
              tcase_add_loop_test(tc, every_allocation_may_fail, 0, 5);)
