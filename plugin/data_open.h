@@ -60,6 +60,23 @@ hone_status hn_table_known(hone_data *d, const hone_model *m, size_t i, const ch
 hone_status hn_table_settle(hone_data *d, size_t i, int role, int by_order, struct hn_array *a,
                             hone_error *err);
 
+/* shared_ids.c: between both, when the training table's arrays are there: columns of one table of the model share their categories. */
+hone_status hn_table_share(hone_data *d, const hone_model *m, const hone_params *p,
+                           hone_error *err);
+
+/* index_elements.c: see for each element of graph input `input` and each table that it is looked up in. */
+struct hn_lookup {
+    int64_t element, rows; /* of the table */
+    const char *table;
+    int named;   /* it is a tensor of the file, or computed from one */
+    int changed; /* not the element itself, but what is computed from it */
+};
+struct hn_lookups {
+    hone_status (*see)(void *user, const struct hn_lookup *at, hone_error *err);
+    void *user;
+};
+hone_status hn_model_lookups(hone_model *m, size_t input, struct hn_lookups *each, hone_error *err);
+
 /* feed.c: is graph input i one row for all, [1, ...] in the file beside an input with an open batch? */
 int hn_input_is_one_row(const struct hn_graph *g, size_t i);
 int64_t hn_role_rows(const struct hn_role_data *r); /* 0: the role has no data */

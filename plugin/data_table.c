@@ -14,6 +14,7 @@ struct table { /* the parts of one CSV file and where each goes */
     size_t n;
     char *text[MAX_PARTS]; /* copies of --input items, cut into column names */
     char *value[MAX_PARTS];
+    int place[MAX_PARTS]; /* 1 + where the input's array went among the role's; 0: nowhere */
     const char **columns; /* room for all column names of all parts */
     size_t n_columns;
     int n_named, n_inputs,
@@ -253,15 +254,25 @@ static void take(struct table *t, int part, struct hn_array *out)
 static hone_status take_array(struct hn_opener *o, struct table *t, int i, hone_error *err)
 {
     struct hn_named_array *a;
-    const size_t at = o->d->role[o->role].n_x;
     int is_target = i >= t->n_inputs;
     if (!is_target && t->n_named && (i < t->n_named) != o->by_name) return HONE_OK;
     HN_TRY(hn_role_add(&o->ctx->mem, &o->d->role[o->role], is_target, t->value[i], &a, err));
     take(t, i, &a->a);
     if (is_target) return HONE_OK;
     a->a.scale = hn_param_f(o->params, "x-scale");
-    return at < HN_TABLES ? hn_table_settle(o->d, at, o->role, t->part[i].by_order, &a->a, err)
-                          : HONE_OK;
+    t->place[i] = (int)o->d->role[o->role].n_x;
+    return HONE_OK;
+}
+
+/* When all of them are there. */
+static hone_status settle_arrays(struct hn_opener *o, const struct table *t, hone_error *err)
+{
+    if (o->role == HONE_TRAIN) HN_TRY(hn_table_share(o->d, o->model, o->params, err));
+    for (int i = 0; i < t->n_inputs; i++)
+        if (t->place[i] && t->place[i] <= HN_TABLES)
+            HN_TRY(hn_table_settle(o->d, (size_t)t->place[i] - 1, o->role, t->part[i].by_order,
+                                   &o->d->role[o->role].x[t->place[i] - 1].a, err));
+    return HONE_OK;
 }
 
 /* After a table that may have fed inputs by name. If it has not, what the model knows of their columns is of no use. */
@@ -295,6 +306,7 @@ hone_status hn_open_table(struct hn_opener *o, const char *path, hone_error *err
     if (st == HONE_OK) st = hn_csv_read(&src, &o->table, t->part, t->n, err);
     if (st == HONE_OK) see_names(o, t);
     for (int i = 0; st == HONE_OK && i < t->n_arrays; i++) st = take_array(o, t, i, err);
+    if (st == HONE_OK) st = settle_arrays(o, t, err);
     if (st == HONE_OK && t->group >= 0 && o->role == HONE_TRAIN) take(t, t->group, &role->group);
     if (st == HONE_OK && t->weight >= 0 && !hn_opener_weights(o)[0])
         take(t, t->weight, &role->weight);

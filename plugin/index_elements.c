@@ -185,24 +185,24 @@ struct visitor {
     void *user;
 };
 
-static hone_status trace_input(const struct hn_session *s, size_t input, const struct visitor *each,
+static hone_status trace_input(hone_model *m, size_t input, const struct visitor *each,
                                hone_error *err)
 {
     const struct hn_lower_opts opts = { .part = HN_PART_ALL, .dropout = -1, .labels = 1 };
     struct hn_program *p = NULL;
     struct tracer t = { .input = (int32_t)input, .err = err };
-    HN_TRY(hn_lower(hn_model_graph(s->model), &opts, &p, err));
-    hn_arena_init(&t.arena, &s->ctx->mem);
+    HN_TRY(hn_lower(hn_model_graph(m), &opts, &p, err));
+    hn_arena_init(&t.arena, &hn_model_context(m)->mem);
     t.p = p;
     hone_status st = begin(&t);
     for (int i = 0; st == HONE_OK && i < p->n_ops; i++) {
         const struct hn_op *op = &p->ops[i];
         st = trace(&t, op);
-        const int32_t v = categories(&t, hn_model_graph(s->model), op);
+        const int32_t v = categories(&t, hn_model_graph(m), op);
         if (st == HONE_OK && v >= 0) st = each->visit(&t, op, v, each->user);
     }
     hn_arena_clear(&t.arena);
-    hn_program_destroy(p, &s->ctx->mem);
+    hn_program_destroy(p, &hn_model_context(m)->mem);
     return st;
 }
 
@@ -234,7 +234,7 @@ hone_status hn_session_index_elements(const struct hn_session *s, size_t input, 
     const struct visitor each = { mark, &m };
     memset(is, 0, (size_t)n), *found = 0;
     if (!looks_up(hn_model_graph(s->model))) return HONE_OK;
-    hone_status st = trace_input(s, input, &each, err);
+    hone_status st = trace_input(s->model, input, &each, err);
     for (int64_t k = 0; k < n; k++) *found += is[k];
     return st;
 }
@@ -247,7 +247,11 @@ static hone_status tell_lookup(struct tracer *t, const struct hn_op *op, int32_t
     const int32_t *x = list_of(t, v);
     if (!x || op->row != &hn_op_embedding) return HONE_OK;
     const int32_t root = t->p->values[op->in[1]].view_of;
-    struct hn_lookup at = { .table = t->p->values[root >= 0 ? root : op->in[1]].name,
+    const int32_t table = root >= 0 ? root : op->in[1];
+    struct hn_lookup at = { .named = t->p->values[table].kind != HN_CONST,
+                            .table = t->p->values[table].kind == HN_CONST && op->name[0]
+                                         ? op->name
+                                         : t->p->values[table].name,
                             .rows = ((const struct hn_embedding *)op->attrs)->rows,
                             .changed = is_changed(t, v) };
     for (int64_t k = 0; k < per_row(t, v); k++) {
@@ -257,11 +261,10 @@ static hone_status tell_lookup(struct tracer *t, const struct hn_op *op, int32_t
     return HONE_OK;
 }
 
-hone_status hn_session_lookups(const struct hn_session *s, size_t input, struct hn_lookups *each,
-                               hone_error *err)
+hone_status hn_model_lookups(hone_model *m, size_t input, struct hn_lookups *each, hone_error *err)
 {
     const struct visitor visitor = { tell_lookup, each };
-    return looks_up(hn_model_graph(s->model)) ? trace_input(s, input, &visitor, err) : HONE_OK;
+    return looks_up(hn_model_graph(m)) ? trace_input(m, input, &visitor, err) : HONE_OK;
 }
 
 /* ---- categories that an encoder must know --------------------------------------------------------------------------------- */
@@ -313,5 +316,5 @@ hone_status hn_session_check_categories(const struct hn_session *s, size_t input
     size_t some = 0, n;
     for (size_t i = 0; i < r.g->n_nodes && !some; i++)
         some = hn_graph_strict_keys(r.g, r.g->nodes[i].index, &n) != NULL;
-    return some ? trace_input(s, input, &each, err) : HONE_OK;
+    return some ? trace_input(s->model, input, &each, err) : HONE_OK;
 }

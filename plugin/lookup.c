@@ -141,7 +141,7 @@ hone_status hn_check_unknown(const struct hn_session *s, size_t input, int role,
         below |= c->encoding == HN_ENCODE_ORDINAL && c->unknown == HN_UNKNOWN_CODE &&
                  c->unknown_code < 0;
     }
-    return below ? hn_session_lookups(s, input, &each, err) : HONE_OK;
+    return below ? hn_model_lookups(s->model, input, &each, err) : HONE_OK;
 }
 
 hone_status hn_check_looked_up(const struct hn_program *prog, const struct hn_dataset *cached,

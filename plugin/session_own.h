@@ -90,18 +90,6 @@ hone_status hn_check_unknown(const struct hn_session *s, size_t input, int role,
 /* index_elements.c: is[k] for each of the n elements of a row of graph input `input`: does it end as an index of a table? */
 hone_status hn_session_index_elements(const struct hn_session *s, size_t input, uint8_t *is,
                                       int64_t n, int64_t *found, hone_error *err);
-/* see for each element of graph input `input` and each table that it is looked up in. */
-struct hn_lookup {
-    int64_t element, rows; /* of the table */
-    const char *table;
-    int changed; /* not the element itself, but what is computed from it */
-};
-struct hn_lookups {
-    hone_status (*see)(void *user, const struct hn_lookup *at, hone_error *err);
-    void *user;
-};
-hone_status hn_session_lookups(const struct hn_session *s, size_t input, struct hn_lookups *each,
-                               hone_error *err);
 /* Are all categories in the rows of input `input` such as encoders that must know them do? text: what the numbers stand for, or NULL. */
 hone_status hn_session_check_categories(const struct hn_session *s, size_t input,
                                         const struct hn_array *a, const struct hn_array *text,

@@ -8,8 +8,6 @@
 
 #include <math.h>
 
-static const char rare_name[] = "(infrequent)";
-
 static hone_status as_value(struct hn_csv_reader *r, const struct hn_unknown_rule *rule,
                             struct hn_table_column *c)
 {
@@ -120,7 +118,7 @@ static int64_t code_at(const struct hn_csv_reader *r, const struct hn_csv_column
 
 static int is_rare(const struct hn_csv_column *c, const int64_t *count, uint32_t word)
 {
-    return count[word] < c->rule->rows || strcmp(c->words.word[word].text, rare_name) == 0;
+    return count[word] < c->rule->rows || strcmp(c->words.word[word].text, HN_RARE_NAME) == 0;
 }
 
 hone_status hn_csv_join_rare(struct hn_csv_reader *r, struct hn_csv_column *c, uint32_t *order,
@@ -153,7 +151,7 @@ hone_status hn_csv_join_rare(struct hn_csv_reader *r, struct hn_csv_column *c, u
 
 const char *hn_csv_category(const struct hn_csv_column *c, uint32_t word, size_t i)
 {
-    return c->rare >= 0 && i == (size_t)c->rare ? rare_name : c->words.word[word].text;
+    return c->rare >= 0 && i == (size_t)c->rare ? HN_RARE_NAME : c->words.word[word].text;
 }
 
 /* ---- while and after rows are read ---- */

@@ -307,6 +307,15 @@ const struct hn_recipe_column *hn_recipe_find(const struct hn_recipe *r, const c
 hone_status hn_recipe_suit(struct hn_recipe *r, const struct hn_array *a, int by_order,
                            hone_error *err);
 
+/* Gives ordinal columns of tables just read one list of categories: all of theirs, sorted as ever. *changed: they had others. */
+#define HN_RARE_NAME "(infrequent)" /* the category of HN_UNKNOWN_AS_RARE */
+struct hn_column_at {
+    struct hn_array *array;
+    int64_t column;
+};
+hone_status hn_categories_share(struct hn_mem *mem, const struct hn_column_at *at, size_t n,
+                                int *changed, hone_error *err);
+
 /* As text, a line a column, appended to what b holds; the lines of one model input from such a text. n_columns 0: the text
  * has none. HONE_E_CORRUPT for a text that is no recipe. */
 hone_status hn_recipe_write(struct hn_buffer *b, const char *input, const struct hn_recipe *r,

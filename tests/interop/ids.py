@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Ids that are rows of embeddings: a category that nobody knows is never another's row; a padding row (tests/data/make_padding_refs.py)
-learns nothing, as in PyTorch."""
+learns nothing, as in PyTorch; columns of one table call the same the same."""
 import csv
 
 import _common
-from _common import DATA, apart, check, folder, hone, np, onnx, run, tensors
+from _common import DATA, apart, check, folder, hone, np, onnx, ort_rows, run, tensors
 from onnx import TensorProto, helper, numpy_helper
 
 tmp = folder()
@@ -154,6 +154,71 @@ def padding():
     refused("or L1", ("and L1 would move it", "--l1 0"), "train", legacy, *how, *adam, "--freeze", "f.weight[1]", "--l1", "0.1")
 
 
+def words(path, column):
+    """The list of a column in the record that travels with the model."""
+    text = {p.key: p.value for p in onnx.load(path).metadata_props}["hone.table"]
+    line = next(line for line in text.split("\n") if line.split("\t")[1:3] == [column, "ordinal"])
+    return line.split("\t")[4:]
+
+
+def shared():
+    """An item and those before it, in one table: what they call the same is one row, in training and later. Columns that the model gives an
+    offset each in one table, and columns of another table, keep lists of their own."""
+    items = [f"it{i}" for i in range(9)]
+    rows = [{"city": "KLM"[i % 3], "item": items[i % 5], "h0": items[2 + i % 4], "h1": items[4 + i % 5], "more": "xyz"[i % 3], "y": i % 2} for i in range(60)]
+    table, encode = write(tmp / "shared.csv", rows), ["--encode", "city=onehot,item=ordinal,h0=ordinal,h1=ordinal,more=ordinal"]
+    nodes = [helper.make_node("Gather", ["e.weight", "item"], ["a"]), helper.make_node("Gather", ["e.weight", "hist"], ["before"]),
+             helper.make_node("ReduceSum", ["before", "one"], ["s"], keepdims=0), helper.make_node("Mul", ["a", "s"], ["m"]),
+             helper.make_node("Gather", ["o.weight", "more"], ["d"]), helper.make_node("Cast", ["city"], ["k"], to=TensorProto.FLOAT),
+             helper.make_node("Concat", ["m", "d", "k"], ["f"], axis=1)]
+    inputs = {"city": [3], "item": [], "hist": [2], "more": []}
+
+    def path_of(name, n):
+        path = model(name, inputs, {"e.weight": n, "o.weight": 4}, nodes, 9)
+        m = onnx.load(path)
+        m.graph.initializer.append(numpy_helper.from_array(np.array([1]), "one"))
+        onnx.save(m, path)
+        return path
+
+    path = path_of("shared", 10)
+    data = ["--data", table, "--input", "city=city", "--input", "item=item", "--input", "hist=h0,h1", "--input", "more=more", *encode]
+    loud = [a for a in HOW if a != "--quiet"]
+    r = hone("train", path, *data, *loud, "--val-data", table)
+    check("train", r.returncode == 0 and "columns 'item', 'h0', 'h1' are looked up in one table of the model: they have one list of 9 categories" in r.stderr, r.stderr)
+    check("one list", all(words(OUT, c)[:9] == items for c in ("item", "h0", "h1")) and words(OUT, "more")[:3] == ["x", "y", "z"], [words(OUT, c) for c in ("item", "h0", "h1")])
+    new = [{"city": "L", "item": "it8", "h0": "it0", "h1": "it1", "more": "z"}, {"city": "M", "item": "it0", "h0": "it3", "h1": "it8", "more": "x"}]
+    write(NEW, new)
+    got = np.array(scores("items that a column did not have, others did"), float)
+    number = lambda cells: np.array([[items.index(c) for c in row] for row in cells])
+    feeds = {"city": np.eye(3, dtype=np.int64)[[1, 2]], "item": number([[r["item"]] for r in new])[:, 0], "hist": number([[r["h0"], r["h1"]] for r in new]), "more": np.array([2, 0])}
+    want = ort_rows(OUT, feeds, 2)["logit"][:, 0]
+    check("are their rows", got.shape == (2,) and np.max(np.abs(got - want)) < 1e-5, (got, want))
+    run("trained on", "train", OUT, *data[:2], "--target", "y", "--epochs", "1", "--quiet", "-o", tmp / "again.onnx")
+    check("by the record", all(words(tmp / "again.onnx", c)[:9] == items for c in ("item", "h0", "h1")))
+    gaps = write(tmp / "gaps.csv", [dict(row, h0="" if i % 7 == 0 else row["h0"]) for i, row in enumerate(rows)])
+    run("missing cells", "train", path, "--data", gaps, *data[2:], *HOW, "--impute", "h0=missing,item=missing,h1=missing", "--unknown", "item=missing,h0=missing,h1=missing")
+    check("are one row, too", all(words(OUT, c)[:9] == items and len(words(OUT, c)) == 10 for c in ("item", "h0", "h1")))
+    run("unknown ones", "train", path, *data, *HOW, "--unknown", "h1=it4")
+    write(NEW, [dict(new[0], h1="zz"), dict(new[0], h1="it4")])
+    got = scores("as a category")
+    check("which has the shared number", len(set(got)) == 1, got)
+    refused("a number of the shared list", ("--unknown '8'", "column 'h0' shares with others"), "train", path, *data, *HOW, "--unknown", "h0=8")
+    refused("rare ones", ("columns 'item', 'h0', 'h1' are looked up in one table",), "train", path, *data, *HOW, "--unknown", "infrequent:13")
+    refused("a table too small for all", ("found index 7, wanted 0 to 6: table 'e.weight' has 7 rows",), "train", path_of("small", 7), *data, *HOW, status=4)
+
+    nodes = [helper.make_node("Add", ["c", "offsets"], ["up"]), helper.make_node("Gather", ["e.weight", "up"], ["g"]), helper.make_node("Flatten", ["g"], ["f"])]
+    path = model("offsets", {"c": [2]}, {"e.weight": 9}, nodes, 6)
+    m = onnx.load(path)
+    m.graph.initializer.append(numpy_helper.from_array(np.array([0, 5]), "offsets"))
+    onnx.save(m, path)
+    r = hone("train", path, "--data", table, "--features", "item,h0", "--encode", "item=ordinal,h0=ordinal", *loud)
+    check("rows of their own", r.returncode == 0 and "one list" not in r.stderr and len(words(OUT, "item")) < 9, r.stderr)
+    nodes = [helper.make_node("Gather", ["e.weight", "c"], ["g"]), helper.make_node("Flatten", ["g"], ["f"])]
+    r = hone("train", model("one_input", {"c": [2]}, {"e.weight": 9}, nodes, 6), "--data", table, "--features", "item,h0", "--encode", "item=ordinal,h0=ordinal", *loud)
+    check("columns of one input", r.returncode == 0 and "columns 'item', 'h0' are looked up in one table of the model: they have one list of 6" in r.stderr, r.stderr)
+
+
 unknown()
 padding()
+shared()
 _common.finish("ids", tmp)
