@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-enum { HN_BLOCK = 256, HN_K_RANK = 8, HN_K_COLUMNS = 16, HN_K_COMMITS = 8 };
+enum { HN_BLOCK = 256, HN_K_RANK = 8, HN_K_COLUMNS = 16, HN_K_COMMITS = 8, HN_K_SECTOR = 32 };
 
 struct hn_k_dim { /* per_row * rows + fixed */
     int64_t per_row, fixed;
@@ -41,18 +41,21 @@ struct hn_k_slot { /* in device memory; the host writes it before a run and read
     const double *lr;               /* of all steps */
     void *w, *dw, *m, *v, *average; /* average NULL: none is kept */
     uint32_t key[2];
-    int32_t stop, optimizer, accumulate, flush;
+    int32_t optimizer, accumulate, flush;
     int64_t n_steps;
-    int64_t ahead; /* steps behind this one; the last kernel of a step moves it */
-    int64_t bad_step;
-    uint64_t batch0;            /* batches seen before this run */
-    int64_t batch, step, micro; /* the clock after the steps so far */
+    uint64_t batch0; /* batches seen before this run */
     double momentum, beta1, beta2, eps, alpha, weight_decay, l1, clip_norm, dropout, ema;
-    /* for the optimizer, written by judge: */
-    int32_t apply, adds;
+    double *totals; /* 2 per loss: sums over the good steps of a run */
+    /* What kernels write, in sectors of its own: what is in front of it is read before a kernel's turn, and a load takes a whole
+     * sector into a processor's cache. */
+    int32_t stop __attribute__((aligned(HN_K_SECTOR)));
     int32_t
         failing; /* the loss of this step is not finite: the step ends the run and changes nothing */
-    double *totals; /* 2 per loss: sums over the good steps of a run */
+    int64_t ahead; /* steps behind this one; the last kernel of a step moves it */
+    int64_t bad_step;
+    int64_t batch, step, micro; /* the clock after the steps so far */
+    /* for the optimizer, written by judge: */
+    int32_t apply, adds;
     double rate, grow1, root2, scale,
         clip,  /* grow1 = 1 / (1 - beta1^t), root2 = 1 / sqrt(1 - beta2^t) */
         share; /* of the average, hn_ema_share */

@@ -8,8 +8,9 @@
 
 void hn_watch_launch(const char *kernel);
 void hn_watch_block(int64_t x, int64_t y, int64_t z);
+void hn_watch_host(void);
 
-static double device_memory[2 * HN_BLOCK];
+static double device_memory[2 * HN_BLOCK] __attribute__((aligned(HN_K_SECTOR)));
 
 /* Each takes its neighbour's number. */
 static void in_a_phase(int right)
@@ -70,19 +71,32 @@ static void before_its_turn(int right)
     HN_EACH(t) device_memory[HN_BLOCK + t] = first;
 }
 
+/* A kernel reads before its turn what lies beside what the one before it wrote. */
+static void beside_what_changes(int right)
+{
+    HN_TURN();
+    HN_EACH(t) if (t % (right ? 8 : 4) == 0) device_memory[t] = t;
+    hn_watch_launch("beside_what_changes");
+    hn_watch_block(0, 0, 0);
+    const double first = device_memory[5];
+    HN_TURN();
+    HN_EACH(t) device_memory[HN_BLOCK + t] = first;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*run)(int right);
-    } kernels[] = { { "in_a_phase", in_a_phase },
-                    { "beside_phases", beside_phases },
-                    { "between_blocks", between_blocks },
-                    { "under_way", under_way },
-                    { "before_its_turn", before_its_turn } };
-    for (int i = 0; i < 5; i++) {
+    } kernels[] = {
+        { "in_a_phase", in_a_phase },           { "beside_phases", beside_phases },
+        { "between_blocks", between_blocks },   { "under_way", under_way },
+        { "before_its_turn", before_its_turn }, { "beside_what_changes", beside_what_changes }
+    };
+    for (int i = 0; i < 6; i++) {
         if (argc > 1 && strcmp(argv[1], kernels[i].name) != 0 && strcmp(argv[1], "right") != 0)
             continue;
+        hn_watch_host();
         hn_watch_launch(kernels[i].name);
         hn_watch_block(0, 0, 0);
         if (i < 4) HN_TURN();

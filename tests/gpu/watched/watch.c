@@ -6,7 +6,8 @@
  * GPU a barrier would be missing there. What a kernel does outside its phases all threads do, before the barrier of the next one.
  * The same for blocks of one launch, which have no order; and for asynchronous copies, which arrive when they are waited for and
  * whose target nobody may touch until then. And for what a kernel does before its turn, beside any number of kernels before it:
- * what one of those wrote since the host last had a hand in is not there yet.
+ * what one of those wrote since the host last had a hand in is not there yet, and what is loaded from beside it would stay in a
+ * processor's cache as it was.
  *
  * A thread's own variables are on the stack, which is not looked at; what a block shares has a section of its own. */
 #include "gpu/kernel.h"
@@ -96,13 +97,24 @@ static void note(struct touch *t, uint32_t now, int32_t me)
     t->when = now;
 }
 
+/* A load takes a whole sector into a processor's cache, where a later one may find it as it was. */
+static int sector_written(uintptr_t at)
+{
+    const uintptr_t first = at / HN_K_SECTOR * HN_K_SECTOR;
+    for (uintptr_t i = first; i < first + HN_K_SECTOR; i += GRAIN)
+        if (grain_at(i)->written == run) return 1;
+    return 0;
+}
+
 static void touch(uintptr_t at, int writes, const void *where)
 {
     const int shared = at >= (uintptr_t)__start_hn_shared && at < (uintptr_t)__stop_hn_shared;
+    const int too_early = early && !shared && (writes || sector_written(at));
     struct grain *g = grain_at(at);
-    if (early && !shared && (writes || g->written == run))
-        tell(writes ? "writes before its turn" : "reads before its turn what a kernel wrote", at,
-             SEVERAL, where);
+    if (too_early)
+        tell(writes ? "writes before its turn"
+                    : "reads before its turn what a kernel wrote, or what lies beside it",
+             at, SEVERAL, where);
     if (writes) g->written = run;
     if (g->exempt == launch) return;
     if (g->sent_by) tell("touches what a copy is on its way to", at, g->sent_by - 1, where);
