@@ -82,13 +82,34 @@ static hone_status open_all(struct hn_gpu_context *c, hone_error *err)
     return check_blas(cublasLtCreate(&c->lt), "cuBLASLt", err);
 }
 
-/* Launches that begin early are from compute capability 9 on. */
+typedef const void *function_of(void);
+#define DECLARE(name)                                                                              \
+    function_of hn_k_##name##_f32;                                                                 \
+    function_of hn_k_##name##_f64;
+HN_K_LIST(DECLARE)
+#undef DECLARE
+#define F32(name) hn_k_##name##_f32,
+#define F64(name) hn_k_##name##_f64,
+static function_of *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K_LIST(F64) } };
+#undef F32
+#undef F64
+#define NAME(name) #name,
+static const char *const names[HN_KN_COUNT] = { HN_K_LIST(NAME) };
+#undef NAME
+
+/* Launches that begin early are from compute capability 9 on, and of kernels that wait for their turn: those made for less do not
+ * (HN_TURN), though such a device takes them. */
 static int begins_early(int ordinal)
 {
     int major = 0;
-    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal) ==
-               cudaSuccess &&
-           major >= 9;
+    struct cudaFuncAttributes made;
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal) != cudaSuccess ||
+        major < 9 || cudaSetDevice(ordinal) != cudaSuccess ||
+        cudaFuncGetAttributes(&made, kernels[0][HN_KN_judge]()) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return 0;
+    }
+    return made.ptxVersion >= 90;
 }
 
 static hone_status layer_open(struct hn_mem *mem, int ordinal, int overlap, void **ctx,
@@ -210,21 +231,6 @@ static hone_status layer_join(void *ctx, hone_error *err)
 }
 
 /* ---- launches and graphs ---------------------------------------------------------------------------------------- */
-
-typedef const void *function_of(void);
-#define DECLARE(name)                                                                              \
-    function_of hn_k_##name##_f32;                                                                 \
-    function_of hn_k_##name##_f64;
-HN_K_LIST(DECLARE)
-#undef DECLARE
-#define F32(name) hn_k_##name##_f32,
-#define F64(name) hn_k_##name##_f64,
-static function_of *const kernels[2][HN_KN_COUNT] = { { HN_K_LIST(F32) }, { HN_K_LIST(F64) } };
-#undef F32
-#undef F64
-#define NAME(name) #name,
-static const char *const names[HN_KN_COUNT] = { HN_K_LIST(NAME) };
-#undef NAME
 
 /* More shared memory than a kernel gets unasked has to be allowed, once; and a processor is to give it as much as it can, so that
  * two blocks fit. */
