@@ -3,7 +3,8 @@
  * The benchmark of the GPU backend: models A to D trained from a resident data set, time of a replayed step (median over rounds of a
  * whole call of run) in every precision and with every BatchNormalization and Dropout, and from a large one that stays with the
  * host; 50-step learning curves against float64
- * (and float64 against the reference kernels), 64 models of A together. Prints rows for gpu/RESULTS.md.
+ * (and float64 against the reference kernels), 64 models of A together. What is not chosen by itself takes turns with what is, round
+ * by round. Prints rows for gpu/RESULTS.md.
  *   usage: bench [ROUNDS [MODELS [all]]] | bench probe | bench steps MODEL [OPTIONS [SLOTS]] (a few steps, for a profiler) |
  *          bench try MODEL SLOTS OPTIONS... (the time of a step under each)
  * Exit 77 where no device opens, 1 where a curve left its bounds. */
@@ -182,7 +183,7 @@ struct task {
     const struct spec *s;
     struct model *m;
     struct rig_data *d;
-    int rounds, all;
+    int rounds, all, alone; /* alone: no row takes turns with the usual way */
 };
 
 /* Is the next row still to be made? */
@@ -207,33 +208,87 @@ static void row_ends(int good)
     if (!good && !not_here) exit(EXIT_NEXT); /* a fault may stay with the device's context */
 }
 
-/* Median time of a step; negative: it could not be measured (the reason is on standard error). */
-static double step_time(const struct task *k, const struct hn_backend *b, const char *options,
-                        int slots)
+/* ---- times --------------------------------------------------------------------------------------------------------- */
+
+static struct job *opened(const struct task *k, const struct hn_backend *b, const char *options,
+                          int slots)
 {
     struct job *j = calloc(1, sizeof *j);
-    double t[ROUNDS];
-    if (setjmp(no_check_out)) return -1; /* what the job held goes with the process */
     job_open(j, b, options, k->m, k->d, k->s, slots);
     job_run(j, 70); /* captures, both kinds */
-    for (int i = 0; i < k->rounds; i++) t[i] = job_run(j, STEPS) / STEPS;
+    return j;
+}
+static void closed(struct job *j)
+{
+    if (!j) return;
     job_close(j);
     free(j);
-    qsort(t, (size_t)k->rounds, sizeof *t, by_value);
-    return t[k->rounds / 2];
+}
+
+/* The way that a row's is timed in turns with: what the backend chooses by itself in the same precision. It stays open for the rows
+ * behind. */
+static struct usual {
+    const struct hn_backend *b;
+    char options[16];
+    int slots;
+    struct job *j;
+} usual;
+static struct job *usual_for(const struct task *k, const struct hn_backend *b, const char *options,
+                             int slots)
+{
+    const size_t math = strncmp(options, "math=", 5) == 0 ? strcspn(options, ",") : 0;
+    if (k->alone || !options[math]) return NULL; /* it is one itself */
+    if (usual.j && usual.b == b && usual.slots == slots && strlen(usual.options) == math &&
+        strncmp(usual.options, options, math) == 0)
+        return usual.j;
+    closed(usual.j);
+    usual = (struct usual){ .b = b, .slots = slots };
+    (void)snprintf(usual.options, sizeof usual.options, "%.*s", (int)math, options);
+    return usual.j = opened(k, b, usual.options, slots);
+}
+
+static double median(const double *t, int n)
+{
+    double sorted[ROUNDS];
+    memcpy(sorted, t, (size_t)n * sizeof *t);
+    qsort(sorted, (size_t)n, sizeof *t, by_value);
+    return sorted[n / 2];
+}
+
+/* Median time of a step; negative: it could not be measured (the reason is on standard error). beside: what to say of the usual way,
+ * whose rounds it takes turns with. */
+static double step_time(const struct task *k, const struct hn_backend *b, const char *options,
+                        int slots, char *beside, size_t size)
+{
+    double t[ROUNDS], of_usual[ROUNDS], share[ROUNDS];
+    beside[0] = 0;
+    if (setjmp(no_check_out)) return -1; /* what the job held goes with the process */
+    struct job *const with = usual_for(k, b, options, slots), *const j =
+                                                                  opened(k, b, options, slots);
+    for (int i = 0; i < k->rounds; i++) {
+        if (with) of_usual[i] = job_run(with, STEPS) / STEPS;
+        t[i] = job_run(j, STEPS) / STEPS;
+        if (with) share[i] = t[i] / of_usual[i];
+    }
+    closed(j);
+    if (with)
+        (void)snprintf(beside, size, ", in turns %.3f of %.1f us", median(share, k->rounds),
+                       1e6 * median(of_usual, k->rounds));
+    return median(t, k->rounds);
 }
 
 static void row(const struct task *k, const struct hn_backend *b, const char *options,
                 const char *what)
 {
+    char beside[64];
     if (!row_begins(k, options, what)) return;
-    const double t = step_time(k, b, options, 1);
+    const double t = step_time(k, b, options, 1, beside, sizeof beside);
     if (t < 0)
         printf("| %s | step, %s | %s | |\n", k->s->name, what,
                not_here ? "not taken by the library" : "failed");
     else
-        printf("| %s | step, %s | %.1f us | %.3g samples/s |\n", k->s->name, what, 1e6 * t,
-               (double)k->s->batch / t);
+        printf("| %s | step, %s | %.1f us | %.3g samples/s%s |\n", k->s->name, what, 1e6 * t,
+               (double)k->s->batch / t, beside);
     if (strcmp(options, "") == 0 && b == &hn_backend_cuda_f32) seen->one = t;
     row_ends(t >= 0);
 }
@@ -395,18 +450,19 @@ static void data_repeat(struct rig_data *large, const struct rig_data *d)
 static void together(const struct task *k, const char *options, const char *what, double one,
                      double resident)
 {
-    char name[160];
+    char name[160], beside[64];
     (void)snprintf(name, sizeof name, "step of %d together, %s", MOST_SLOTS, what);
     if (!row_begins(k, options, name)) return;
-    const double t = step_time(k, &hn_backend_cuda_f32, options, MOST_SLOTS);
+    const double t = step_time(k, &hn_backend_cuda_f32, options, MOST_SLOTS, beside, sizeof beside);
     if (t < 0)
         printf("| %s | %s | failed | |\n", k->s->name, name);
     else if (resident > 0)
         printf("| %s | %s | %.1f us | resident %.1f us |\n", k->s->name, name, 1e6 * t,
                1e6 * resident);
     else
-        printf("| %s | %s | %.1f us | %.1f times as many trial-steps as one after another |\n",
-               k->s->name, name, 1e6 * t, MOST_SLOTS * one / t);
+        printf("| %s | %s | %.1f us | %.1f times as many trial-steps as one after "
+               "another%s |\n",
+               k->s->name, name, 1e6 * t, MOST_SLOTS * one / t, beside);
     if (strcmp(options, "") == 0) seen->together = t;
     row_ends(t >= 0);
 }
@@ -416,7 +472,7 @@ static void streamed(const struct task *k, int both)
     struct rig_data large;
     struct task l = *k;
     data_repeat(&large, k->d);
-    l.d = &large;
+    l.d = &large, l.alone = 1;
     row(&l, &hn_backend_cuda_f32, "data=auto", "fp32, resident rows of 512 MB");
     row(&l, &hn_backend_cuda_f32, "data=stream", "fp32, rows streamed from the host");
     if (both) together(&l, "data=stream", "the same rows streamed", 0, seen->together);
@@ -446,6 +502,8 @@ static void measure(const struct task *k)
         together(k, "gemm-native=mma-32x48", "fp32, the same in tiles of 32 x 48", seen->one, 0);
     if (strcmp(k->s->name, "A") == 0)
         together(k, "norm-width=4", "4 channels a block", seen->one, 0);
+    closed(usual.j);
+    usual.j = NULL;
     streamed(k, both);
 }
 
@@ -456,7 +514,7 @@ static void make_rows(const struct spec *s, int rounds, int all)
     struct rig_data d;
     model_init(&m, s);
     rig_data_init(&d, &m.t, s->classes, 9);
-    const struct task k = { s, &m, &d, rounds, all };
+    const struct task k = { s, &m, &d, rounds, all, 0 };
     measure(&k);
     rig_data_free(&d);
     tb_free(&m.t);
@@ -519,10 +577,15 @@ static int attempts(int argc, char **argv)
         if (specs[i].name[0] != argv[2][0]) continue;
         model_init(&m, &specs[i]);
         rig_data_init(&d, &m.t, specs[i].classes, 9);
-        const struct task k = { &specs[i], &m, &d, 5, 0 };
-        for (int a = 4; a < argc; a++)
-            printf("%s, %s together, %s: %.2f us\n", argv[2], argv[3], argv[a],
-                   1e6 * step_time(&k, &hn_backend_cuda_f32, argv[a], atoi(argv[3])));
+        const struct task k = { &specs[i], &m, &d, 5, 0, 0 };
+        for (int a = 4; a < argc; a++) {
+            char beside[64];
+            const double t =
+                step_time(&k, &hn_backend_cuda_f32, argv[a], atoi(argv[3]), beside, sizeof beside);
+            printf("%s, %s together, %s: %.2f us%s\n", argv[2], argv[3], argv[a], 1e6 * t, beside);
+        }
+        closed(usual.j);
+        usual.j = NULL;
         rig_data_free(&d);
         tb_free(&m.t);
         return 0;
