@@ -195,12 +195,18 @@ if ! part sanitizer; then
   report+=("- compute-sanitizer: left out")
 elif [ -n "$sanitizer" ]; then # a share of the cases, in the time that is left: these tools are slow
   export HN_TEST_EVERY=16
-  for tool in memcheck racecheck; do
-    for t in test_fake_train test_fake_cudnn test_fake_rows; do
-      begin "compute-sanitizer $tool, $t, every 16th case" 70 3 "$sanitizer" --tool $tool --error-exitcode 9 "$build/$t"
+  watch() { # PARTS TESTS...: each tool on them
+    local parts=$1 tool t
+    shift
+    for tool in memcheck racecheck synccheck; do
+      for t in "$@"; do
+        begin "compute-sanitizer $tool, $t, every 16th case" 70 "$parts" "$sanitizer" --tool $tool --error-exitcode 9 "$build/$t"
+      done
     done
-  done
-  finish
+    finish
+  }
+  watch 1 test_fake_chain test_fake_panel test_fake_large # what has run least comes first
+  watch 2 test_fake_train test_fake_cudnn test_fake_rows
   unset HN_TEST_EVERY
 else
   report+=("- compute-sanitizer: skipped, it is not on this machine")
