@@ -164,6 +164,8 @@ static hone_status scale_inputs(struct hn_session *s, hone_error *err)
     enum hn_scaling kind = scaling_of(s->params, "scale");
     if (kind == HN_SCALE_NONE) return HONE_OK;
     size_t n = hn_model_graph(s->model)->n_inputs;
+    own->got_scaler = hn_arena_alloc(&s->arena, n + 1, 1);
+    if (!own->got_scaler) return hn_nomem(err, "the scaled inputs", n);
     for (size_t i = 0; i < n; i++) {
         const struct hn_graph *g = hn_model_graph(s->model);
         const char *name = hn_arena_strdup(
@@ -182,6 +184,7 @@ static hone_status scale_inputs(struct hn_session *s, hone_error *err)
         int only_indices = 0;
         HN_TRY(fit_input(s, kind, a, &fit, err));
         hone_status st = spare_indices(s, i, &fit, &only_indices, err);
+        own->got_scaler[i] = !only_indices;
         if (st == HONE_OK && !only_indices)
             st = hn_model_scale_input(s->model, name, hn_param_s(s->params, "scale"), fit.offset,
                                       fit.scale, fit.n, err);
@@ -403,6 +406,7 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
     if (training) HN_TRY(scale_inputs(s, err));
     if (training) HN_TRY(scale_targets(s, err));
     HN_TRY(lower(s, err));
+    if (training || own->given->saying == HN_SAY) HN_TRY(hn_session_say_reach(s, err));
     HN_TRY(open_device(s, err));
     return hn_session_feed(s, err);
 }

@@ -14,6 +14,8 @@ struct hn_own {                    /* hn_session.own */
     struct hn_recipe recipe[HN_TABLES];
     enum hn_session_use use;
     uint8_t *spared; /* per graph input: it has indices alone, which --x-scale does not multiply */
+    uint8_t
+        *got_scaler; /* per graph input: --scale put one behind it in this session; NULL: none */
     int whole;       /* the program is the whole graph: there is no head to run first */
     struct hn_device device;
     struct hn_loss_spec *specs; /* n_targets */
@@ -69,6 +71,9 @@ hone_status hn_session_weights(struct hn_session *s, hone_error *err);
 void hn_class_weights_say(struct hn_session *s, const char *remark);
 /* Of a role that is a data set and a target whose loss has weights. */
 struct hn_column hn_session_weight_column(const struct hn_session *s, int role, int target);
+
+/* reach.c: one line where parameters stay as they are because no loss reaches them, one where --scale changes outputs without a loss. */
+hone_status hn_session_say_reach(struct hn_session *s, hone_error *err);
 
 /* augment.c: --augment as options of the training program; opts has its losses. */
 hone_status hn_session_augment(const struct hn_session *s, struct hn_lower_opts *opts,

@@ -6,7 +6,8 @@
  *   needed   ops that outputs or losses depend on
  *   head     of those, ops that see only inputs, constants and frozen parameters, row by row, without state or chance:
  *            their results can be computed once per data set
- *   boundary what the others read of the head: the head's outputs and the body's inputs, in the same order */
+ *   boundary what the others read of the head: the head's outputs and the body's inputs, in the same order
+ *   idle     parameters that no loss has a gradient for, states that no loss depends on; none where there are no losses */
 #ifndef HN_CUTTER_H
 #define HN_CUTTER_H
 
@@ -19,6 +20,7 @@ struct hn_cutter {
     struct hn_lowering l;
     struct hn_program *p;
     uint8_t *needed, *head; /* per op, the first n_judged */
+    uint8_t *idle;          /* per parameter, then per state: no loss reaches it */
     size_t n_judged;
     size_t ahead;      /* ops from here on come before all others: augmentation */
     uint8_t *kept;     /* per value: belongs to the part */
@@ -44,7 +46,9 @@ static inline void *hn_cut_alloc(struct hn_cutter *c, size_t n, size_t size)
     return hn_arena_alloc(&c->p->arena, n + 1, size);
 }
 
-/* parts.c: needed, head and boundary; is op of the part; does the parameter learn? */
+/* reach.c: fills in c->idle, behind hn_cut_needed. */
+hone_status hn_cut_reach(struct hn_cutter *c);
+/* parts.c: needed, head and boundary; is op of the part; could the parameter learn? */
 hone_status hn_cut_needed(struct hn_cutter *c);
 void hn_cut_head(struct hn_cutter *c);
 hone_status hn_cut_boundary(struct hn_cutter *c);

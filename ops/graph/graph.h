@@ -319,7 +319,7 @@ struct hn_lower_opts {
     int training_form; /* keep training_mode=1 semantics (verify); else they are trained in and left in inference form */
 };
 /* A program's outputs are the graph's computable outputs (hn_graph_output) in order, as far as `labels` wants them: match them by name. Slab W has the same
- * layout for every part: it depends on the graph and freeze_batchnorm alone. A graph whose batch could not be lifted
+ * layout for every part: it depends on the graph, freeze_batchnorm and, where there are losses, on what they reach (HN_PARAM_IDLE). A graph whose batch could not be lifted
  * (fixed_batch > 0, batch_lifted 0) has fixed shapes: it runs with exactly fixed_batch rows.
  * A program borrows names and numbers from the graph, which must outlive it.
  * *out is NULL for HEAD when there is nothing to run before the boundary. Program inputs of HEAD and ALL are the graph's

@@ -3,7 +3,7 @@
  * hn_lower: a draft of the whole graph, cut into the part that was asked for (cutter.h) and packed as an immutable program.
  *
  * Slab W: trained parameters, frozen parameters, states, in the graph's order, each padded to 16 elements; the layout
- * does not depend on the part. */
+ * does not depend on the part. Parameters that no loss reaches lie among the frozen ones. */
 #include "ops/graph/cutter.h"
 
 #include <string.h>
@@ -66,6 +66,12 @@ static hone_status find_outputs(struct hn_cutter *c)
 
 static size_t padded(size_t n) { return (n + 15) / 16 * 16; }
 
+/* It could learn, and does. */
+static int trains(const struct hn_cutter *c, int32_t param)
+{
+    return hn_cut_learns(c, param) && !c->idle[param];
+}
+
 static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
 {
     const struct hn_graph *g = c->l.g;
@@ -87,7 +93,8 @@ static void fill_param(struct hn_cutter *c, struct hn_param *q, int32_t param)
                             .kept = known->kept > 0,
                             .n = (size_t)v->constant->n };
     memcpy(q->dims, v->constant->dims, sizeof q->dims);
-    q->flags = (hn_cut_learns(c, param) ? HN_PARAM_TRAINED : 0) |
+    q->flags = (trains(c, param) ? HN_PARAM_TRAINED : 0) |
+               (hn_cut_learns(c, param) && !trains(c, param) ? HN_PARAM_IDLE : 0) |
                (info->slot == HN_SLOT_BIAS ? HN_PARAM_BIAS : 0) |
                (info->slot == HN_SLOT_NORM ? HN_PARAM_NORM : 0) |
                (info->starts == 1 ? HN_PARAM_STARTS : 0);
@@ -118,7 +125,7 @@ static hone_status lay_out_slab(struct hn_cutter *c)
     if (!p->params || !c->slab) return hn_cut_nomem(c);
     for (int trained = 1; trained >= 0; trained--) {
         for (size_t i = 0; i < n; i++) {
-            if (hn_cut_learns(c, (int32_t)i) != trained) continue;
+            if (trains(c, (int32_t)i) != trained) continue;
             c->slab[i] = p->n_params;
             fill_param(c, &p->params[p->n_params], (int32_t)i);
             p->params[p->n_params].off = off;
@@ -131,6 +138,7 @@ static hone_status lay_out_slab(struct hn_cutter *c)
         if ((size_t)f->states[i].first < i) continue;
         c->slab[n + i] = p->n_params;
         fill_state(c, &p->params[p->n_params], &f->states[i]);
+        if (c->idle[n + i]) p->params[p->n_params].flags |= HN_PARAM_IDLE;
         p->params[p->n_params].off = off;
         off += padded(p->params[p->n_params++].n);
     }
@@ -298,6 +306,7 @@ static hone_status draft(struct hn_cutter *c)
     HN_TRY(hn_l_losses(&c->l));
     HN_TRY(find_outputs(c));
     HN_TRY(hn_cut_needed(c));
+    HN_TRY(hn_cut_reach(c));
     if (c->l.opts->part != HN_PART_ALL) hn_cut_head(c);
     return c->l.opts->part != HN_PART_ALL ? hn_cut_boundary(c) : HONE_OK;
 }

@@ -346,10 +346,12 @@ struct hn_op {
 };
 enum hn_param_flag {
     HN_PARAM_TRAINED = 1,
-    HN_PARAM_STATE = 2,  /* BatchNorm running statistics: in the slab, never optimized */
-    HN_PARAM_BIAS = 4,   /* for --no-decay bias */
-    HN_PARAM_NORM = 8,   /* scale and bias of a normalisation: --no-decay norm */
-    HN_PARAM_STARTS = 16 /* initialisation sets it to `start` */
+    HN_PARAM_STATE = 2,   /* BatchNorm running statistics: in the slab, never optimized */
+    HN_PARAM_BIAS = 4,    /* for --no-decay bias */
+    HN_PARAM_NORM = 8,    /* scale and bias of a normalisation: --no-decay norm */
+    HN_PARAM_STARTS = 16, /* initialisation sets it to `start` */
+    HN_PARAM_IDLE =
+        32 /* could learn, or a statistic that could move, but no loss reaches it: it stays as it is */
 };
 struct hn_quant; /* ops/base/quant.h */
 struct hn_param {

@@ -32,6 +32,7 @@ static int is_identity(const struct hn_program *prog, const struct hn_op *op, co
         const struct hn_value_ref *v = &prog->values[op->in[i]];
         if (v->kind != HN_PARAM && v->kind != HN_STATE) return 0;
         const struct hn_param *p = input_param(prog, op, i);
+        if (p->flags & HN_PARAM_IDLE) return 0; /* it stays one */
         for (size_t k = 0; k < p->n; k++)
             if (hn_elem_get(w, elem, p->off + k) != start[i]) return 0;
     }

@@ -97,13 +97,36 @@ static void visit_curve(struct hn_visit *v, struct hn_fit *f)
     }
 }
 
+/* Parameters that no loss reaches were trained once, by weight decay alone, and lay among the others. */
+static void visit_trained(struct hn_visit *v, const struct hn_program *prog)
+{
+    int64_t found = (int64_t)prog->n_trained, once = found;
+    for (int i = 0; i < prog->n_params; i++)
+        if (prog->params[i].flags & HN_PARAM_IDLE && !(prog->params[i].flags & HN_PARAM_STATE))
+            once += (int64_t)((prog->params[i].n + 15) / 16 * 16);
+    hn_visit_i64(v, &found);
+    if (v->status != HONE_OK || found == (int64_t)prog->n_trained) return;
+    if (found != once) {
+        v->status = hn_fail(v->err, HONE_E_CORRUPT, v->where,
+                            "the checkpoint has %lld trained numbers, this run has %zu",
+                            (long long)found, prog->n_trained);
+        return;
+    }
+    v->status = hn_hint(
+        v->err,
+        hn_fail(v->err, HONE_E_UNSUPPORTED, v->where,
+                "the run was begun by an earlier version, which also changed the parameters that "
+                "no loss reaches: this one leaves them alone and cannot continue it"),
+        "train anew, or continue it with the version that began it");
+}
+
 void hn_fit_visit(struct hn_visit *v, struct hn_fit *f)
 {
     const struct hn_program *prog = f->s->prog;
     double seconds = v->out ? hn_fit_seconds(f) : 0;
     int reason = (int)f->reason;
     hn_visit_same(v, "numbers in the model", (int64_t)prog->n_slab);
-    hn_visit_same(v, "trained numbers", (int64_t)prog->n_trained);
+    visit_trained(v, prog);
     hn_visit_same(v, "bytes a number", (int64_t)f->s->backend->elem);
     hn_visit_i64(v, &f->done);
     hn_visit_i64(v, &f->good_epoch);

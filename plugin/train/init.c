@@ -81,6 +81,7 @@ static const struct hn_param *param_of(const struct hn_program *prog, const stru
     const struct hn_value_ref *v = &prog->values[op->in[i]];
     if (v->kind != HN_PARAM && v->kind != HN_STATE) return NULL;
     const struct hn_param *p = &prog->params[v->index];
+    if (p->flags & HN_PARAM_IDLE) return NULL;
     return p->flags & (HN_PARAM_TRAINED | HN_PARAM_STATE) ? p : NULL;
 }
 

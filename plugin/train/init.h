@@ -9,7 +9,7 @@
  *   normal  normal with standard deviation std
  *
  * Biases 0; scale and shift of a normalisation, or beside a layer, 1 and 0; slopes of PRelu 0.25; running mean and variance 0
- * and 1. Frozen parameters, running statistics of a frozen BatchNormalization, and trained tensors of no known kind (a learned
+ * and 1. Frozen parameters, what no loss reaches, running statistics of a frozen BatchNormalization, and trained tensors of no known kind (a learned
  * factor) keep what they have. */
 #ifndef HN_INIT_H
 #define HN_INIT_H

@@ -131,6 +131,17 @@ static hone_status pretrain_hook(void *user, struct hn_fit *f, const struct hn_p
     return hn_rundir_pretrain(user, f, l, err);
 }
 
+static hone_status check_trained(const struct hn_program *p, hone_error *err)
+{
+    int idle = 0;
+    for (int i = 0; i < p->n_params; i++)
+        idle |= p->params[i].flags & HN_PARAM_IDLE && !(p->params[i].flags & HN_PARAM_STATE);
+    if (p->n_trained) return HONE_OK;
+    return hn_fail(err, HONE_E_UNSUPPORTED, "model",
+                   idle ? "found no parameter that the loss reaches and that can be trained"
+                        : "found no parameter that can be trained");
+}
+
 hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_error *err)
 {
     uint32_t key[2];
@@ -138,8 +149,7 @@ hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb
     HN_TRY(hn_model_reshape(j->model, j->params, key, err));
     HN_TRY(hn_session_open(j->model, d, j->params, HN_USE_TRAIN, &j->s, err));
     struct hn_session *s = j->s;
-    if (s->prog->n_trained == 0)
-        return hn_fail(err, HONE_E_UNSUPPORTED, "model", "found no parameter that can be trained");
+    HN_TRY(check_trained(s->prog, err));
     HN_TRY(hn_options_read(j->params, s, &j->opts, err));
     memcpy(j->opts.member.key, key, sizeof key);
     j->opts.fit.judge_again = starts_changed(j->params);

@@ -67,6 +67,6 @@ hone_status hn_job_metadata(const struct hn_job *j, hone_error *err);
 void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struct hn_train_opts *o);
 /* Where the hidden layers were rebuilt: the edits, into the model's metadata. */
 hone_status hn_report_edits(hone_model *m, const hone_params *p, hone_error *err);
-/* Trainable and all parameters of the model's graph. */
-void hn_report_parameters(hone_result *r, hone_model *m);
+/* All parameters of the model's graph, and those that prog trains; NULL: that could be trained. */
+void hn_report_parameters(hone_result *r, hone_model *m, const struct hn_program *prog);
 #endif

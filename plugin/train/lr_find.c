@@ -149,7 +149,7 @@ static hone_status result(const struct finder *f, hone_result **out, hone_error 
     hn_result_int(r, "steps", range->n);
     hn_result_int(r, "batch_size", j->cohort->member[0].batch);
     hn_result_int(r, "rows", j->cohort->member[0].n_rows);
-    hn_report_parameters(r, j->model);
+    hn_report_parameters(r, j->model, j->s->prog);
     hn_report_hyperparameters(r, j->params, &j->opts);
     hn_result_string(r, "device", j->s->backend->name);
     hn_result_int(r, "threads", j->s->threads);

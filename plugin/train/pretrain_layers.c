@@ -161,6 +161,7 @@ static const char *look(struct search *s, struct hn_layer *l)
     mark_front(s, l);
     mark_own(s, l);
     mark_learning(s, l);
+    if (p->params[weight].flags & HN_PARAM_IDLE) return "no loss reaches its weight";
     if (!(p->params[weight].flags & HN_PARAM_TRAINED)) return "its weight is frozen";
     if (l->learns[weight]) return NULL;
     return s->taken[weight] ? "it has the weight of a layer that is pre-trained before it"

@@ -104,7 +104,7 @@ void hn_report_hyperparameters(hone_result *r, const hone_params *p, const struc
     hn_result_close(r);
 }
 
-void hn_report_parameters(hone_result *r, hone_model *m)
+void hn_report_parameters(hone_result *r, hone_model *m, const struct hn_program *prog)
 {
     const struct hn_graph *g = hn_model_graph(m);
     const struct hn_param_list *list = hn_graph_params(g);
@@ -113,8 +113,10 @@ void hn_report_parameters(hone_result *r, hone_model *m)
         const struct hn_value *v = &g->values[list->params[i].value];
         int64_t n = v->constant ? v->constant->n : 0;
         all += n;
-        if (list->params[i].trained) trainable += n;
+        if (!prog && list->params[i].trained) trainable += n;
     }
+    for (int i = 0; prog && i < prog->n_params; i++)
+        if (prog->params[i].flags & HN_PARAM_TRAINED) trainable += (int64_t)prog->params[i].n;
     hn_result_int(r, "parameters", all);
     hn_result_int(r, "trainable_parameters", trainable);
 }
@@ -219,7 +221,7 @@ hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hon
     put_before(r, j->fit);
     hn_worth_result(r, j);
     hn_result_string(r, "model", path[0] ? path : NULL);
-    hn_report_parameters(r, j->model);
+    hn_report_parameters(r, j->model, j->s->prog);
     hn_report_hyperparameters(r, j->params, &j->opts);
     hn_class_weights_result(r, &j->s->class_weights);
     hn_pretrain_result(r, &j->fit->pretrain);

@@ -39,7 +39,7 @@ static hone_status dry_run(struct hn_job *j, hone_result **out, hone_error *err)
     HN_TRY(hn_result_create(j->ctx, "hone.train/1", out, err));
     hone_result *r = *out;
     hn_result_bool(r, "dry_run", 1);
-    hn_report_parameters(r, j->model);
+    hn_report_parameters(r, j->model, j->s->prog);
     hn_report_hyperparameters(r, j->params, &j->opts);
     hn_class_weights_result(r, &j->s->class_weights);
     hn_result_object(r, "rows");

@@ -127,7 +127,7 @@ static hone_status result(hone_model *m, const hone_params *p, const struct hn_t
     for (int i = 1; i < 3; i++) hn_result_null(r, empty[i]);
     hn_result_close(r);
     hn_result_string(r, "model", path[0] && !dry ? path : NULL);
-    hn_report_parameters(r, m);
+    hn_report_parameters(r, m, NULL);
     hn_report_hyperparameters(r, p, o);
     hn_result_null(r, "device");
     hn_result_int(r, "threads", 0);

@@ -185,6 +185,38 @@ START_TEST(every_saved_byte_matters)
 }
 END_TEST
 
+/* Parameters that no loss reaches lay among those that learn, once. */
+START_TEST(another_number_of_trained_is_refused)
+{
+    struct rig r;
+    struct hn_buffer b;
+    struct hn_arena arena;
+    rig_open(&r, 3);
+    struct hn_program *p = r.job.s->prog;
+    struct hn_param *last = p->params;
+    hn_arena_init(&arena, &r.kit.ctx->mem);
+    hn_buffer_init(&b, &r.kit.ctx->mem);
+    struct hn_visit v = hn_visit_save(&b, &err);
+    hn_fit_visit(&v, r.job.fit);
+    HN_OK(hn_visit_end(&v), err);
+    for (int i = 0; i < p->n_params; i++)
+        if (p->params[i].flags & HN_PARAM_TRAINED) last = &p->params[i];
+    p->n_trained = last->off;
+    v = hn_visit_load(b.p, b.n, &arena, "state", &err);
+    hn_fit_visit(&v, r.job.fit);
+    ck_assert_int_eq(hn_visit_end(&v), HONE_E_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, "trained numbers, this run has"));
+    last->flags = HN_PARAM_IDLE;
+    v = hn_visit_load(b.p, b.n, &arena, "state", &err);
+    hn_fit_visit(&v, r.job.fit);
+    ck_assert_int_eq(hn_visit_end(&v), HONE_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.text, "no loss reaches"));
+    hn_buffer_free(&b);
+    hn_arena_clear(&arena);
+    rig_close(&r);
+}
+END_TEST
+
 /* ---- the file ---- */
 
 static void write_two(struct rig *r, const char *dir)
@@ -307,6 +339,7 @@ END_TEST
 
 HN_TEST_MAIN("checkpoint", tcase_add_test(tc, every_field_is_in_the_hash);
              tcase_add_test(tc, every_saved_byte_matters);
+             tcase_add_test(tc, another_number_of_trained_is_refused);
              tcase_add_test(tc, load_gives_the_same_state);
              tcase_add_test(tc, damage_is_found_and_the_older_one_used);
              tcase_add_test(tc, cut_files_are_refused);)
