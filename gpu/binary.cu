@@ -24,6 +24,12 @@ HN_DEVICE real value(int kind, real a, real b)
     default: return HN_FN(pow)(a, b);
     }
 }
+HN_DEVICE real or_zero(real y) { return y == y ? y : 0; } /* a power that is NaN has no slope */
+HN_DEVICE real power_slope_b(real a, real b)
+{
+    real y = HN_FN(pow)(a, b);
+    return (a == 0 && b >= 0) || y != y ? 0 : y * HN_FN(log)(a);
+}
 HN_DEVICE real slope_a(int kind, real a, real b)
 {
     switch (kind) {
@@ -37,7 +43,7 @@ HN_DEVICE real slope_a(int kind, real a, real b)
     case NOT_LESS:
     case EQUAL: return 0;
     case KEEP: return b != 0 ? 1 : 0;
-    default: return b == 0 ? 0 : b * HN_FN(pow)(a, b - 1);
+    default: return b == 0 ? 0 : b * or_zero(HN_FN(pow)(a, b - 1));
     }
 }
 HN_DEVICE real slope_b(int kind, real a, real b)
@@ -53,7 +59,7 @@ HN_DEVICE real slope_b(int kind, real a, real b)
     case NOT_LESS:
     case EQUAL:
     case KEEP: return 0;
-    default: return a == 0 && b >= 0 ? 0 : HN_FN(pow)(a, b) * HN_FN(log)(a);
+    default: return power_slope_b(a, b);
     }
 }
 

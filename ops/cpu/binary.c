@@ -122,6 +122,14 @@ static void binary_forward(const struct hn_cpu_call *k)
     if (hn_extent_numel(&c->ys[0]) > 0) walk_runs(&w, forward_run, &f);
 }
 
+static float pow_slope(int which, float a, float b)
+{
+    const float y = powf(a, which == 0 ? b - 1.0f : b);
+    if (y != y) return 0.0f;
+    if (which == 0) return b == 0 ? 0.0f : b * y;
+    return a == 0 && b >= 0 ? 0.0f : y * logf(a);
+}
+
 static inline float slope(enum hn_binary_kind kind, int which, float a, float b)
 {
     float first = which == 0 ? 1.0f : 0.0f;
@@ -136,9 +144,7 @@ static inline float slope(enum hn_binary_kind kind, int which, float a, float b)
     case HN_B_NOT_LESS:
     case HN_B_EQUAL: return 0.0f;
     case HN_B_KEEP: return b != 0.0f ? first : 0.0f;
-    default:
-        if (which == 0) return b == 0 ? 0.0f : b * powf(a, b - 1.0f);
-        return a == 0 && b >= 0 ? 0.0f : powf(a, b) * logf(a);
+    default: return pow_slope(which, a, b);
     }
 }
 

@@ -114,7 +114,7 @@ hone_status hn_lower_normalizer(struct hn_lowering *l, const struct hn_node *n,
     return hn_l_bind(l, n->out[0], x);
 }
 
-/* ---- Imputer: data come without missing numbers, others are replaced ----------------------------------------------- */
+/* ---- Imputer ------------------------------------------------------------------------------------------------------ */
 
 hone_status hn_infer_imputer(struct hn_infer *c)
 {
@@ -123,27 +123,33 @@ hone_status hn_infer_imputer(struct hn_infer *c)
     HN_TRY(width_of(c, 0, &n));
     if (hn_has_attr(c->n, "replaced_value_int64") || !hn_dtype_is_float(x->dtype))
         return hn_fail(c->err, HONE_E_UNSUPPORTED, c->label, "Imputer of integers");
-    if (!isnan(c->a->replaced) && c->a->imputed.n != 1 && c->a->imputed.n != (size_t)n)
+    if (c->a->imputed.n != 1 && c->a->imputed.n != (size_t)n)
         return hn_fail(c->err, HONE_E_MODEL, c->label, "Imputer: %zu values for %lld columns",
                        c->a->imputed.n, (long long)n);
     return hn_out(c, 0, x->dtype, &x->shape);
 }
 
-/* x where it is not the number to replace, else the column's value */
+/* x where it is not the number to replace, else the column's value; nothing goes back to what was replaced. NaN, which is not
+ * itself, comes from what is computed before (scikit-learn's PowerTransformer takes logarithms of negative numbers too and drops
+ * them here): data with NaN are refused. */
 hone_status hn_lower_imputer(struct hn_lowering *l, const struct hn_node *n,
                              const struct hn_onnx_attrs *a)
 {
     struct hn_tensor t = { .dtype = HN_F32, .rank = 1, .dims = { (int64_t)a->imputed.n } };
     int32_t x, is, other, value;
-    if (isnan(a->replaced)) return hn_lower_view(l, n, a);
     t.n = t.dims[0], t.data = a->imputed.f;
     HN_TRY(hn_l_value(l, n->in[0], &x));
-    HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, a->replaced, &is));
-    HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, is, &is));
-    HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, is, &other));
+    if (isnan(a->replaced)) {
+        HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, x, &other));
+        HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, other, &is));
+    } else {
+        HN_TRY(hn_l_fill(l, &(struct hn_shape){ .rank = 0 }, a->replaced, &is));
+        HN_TRY(hn_l_binary(l, HN_B_EQUAL, x, is, &is));
+        HN_TRY(hn_l_unary(l, HN_U_AFFINE, -1, 1, is, &other));
+    }
     HN_TRY(hn_l_binary(l, HN_B_KEEP, x, other, &x));
     HN_TRY(hn_l_const(l, &t, &value));
-    HN_TRY(hn_l_binary(l, HN_B_MUL, value, is, &value));
+    HN_TRY(hn_l_binary(l, HN_B_KEEP, value, is, &value));
     HN_TRY(hn_l_binary(l, HN_B_ADD, x, value, &x));
     return hn_l_bind(l, n->out[0], x);
 }

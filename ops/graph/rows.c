@@ -87,7 +87,7 @@ SCHEMA(a_arg12, I(axis, 0, "axis"), I(keepdims, 1, "keepdims"), I(last, 0, "sele
 SCHEMA(a_scaler, { "offset", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, offset) },
        { "scale", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, scale) });
 SCHEMA(a_normalizer, { "norm", HN_ATTR_STR, 0, offsetof(struct hn_onnx_attrs, norm) });
-SCHEMA(a_imputer, F(replaced, __builtin_nan(""), "replaced_value_float"),
+SCHEMA(a_imputer, F(replaced, 0, "replaced_value_float"),
        IGNORED(HN_ATTR_I64, "replaced_value_int64"),
        { "imputed_value_floats", HN_ATTR_F32S, 0, offsetof(struct hn_onnx_attrs, imputed) },
        IGNORED(HN_ATTR_I64S, "imputed_value_int64s"));

@@ -2,7 +2,8 @@
  *
  * Binary: y = a op b with numpy broadcasting both ways. Gradients of a broadcast operand are summed over the broadcast
  * dims. max and min split the gradient of a tie evenly, as PyTorch does. pow: the gradient of the exponent is 0 where
- * the base is 0 and the exponent is not negative. Comparisons give 1 or 0 and have slope 0; keep is a where b is not 0, else 0:
+ * the base is 0 and the exponent is not negative, and both are 0 where the power is NaN, so that a NaN that is replaced
+ * behind it leaves nothing. Comparisons give 1 or 0 and have slope 0; keep is a where b is not 0, else 0:
  * what is not kept has no gradient, and neither has b. */
 #include "ops/math/row.h"
 #include <math.h>
@@ -35,7 +36,7 @@ static double slope_a(enum hn_binary_kind kind, double a, double b)
     case HN_B_DIV: return 1 / b;
     case HN_B_MAX: return a == b ? 0.5 : a > b || isnan(a) ? 1 : 0;
     case HN_B_MIN: return a == b ? 0.5 : a < b || isnan(a) ? 1 : 0;
-    case HN_B_POW: return b == 0 ? 0 : b * pow(a, b - 1);
+    case HN_B_POW: return b == 0 || isnan(pow(a, b - 1)) ? 0 : b * pow(a, b - 1);
     case HN_B_GREATER:
     case HN_B_NOT_LESS:
     case HN_B_EQUAL: return 0;
@@ -54,7 +55,7 @@ static double slope_b(enum hn_binary_kind kind, double a, double b)
     case HN_B_DIV: return -a / (b * b);
     case HN_B_MAX: return a == b ? 0.5 : a > b || isnan(a) ? 0 : 1;
     case HN_B_MIN: return a == b ? 0.5 : a < b || isnan(a) ? 0 : 1;
-    case HN_B_POW: return a == 0 && b >= 0 ? 0 : pow(a, b) * log(a);
+    case HN_B_POW: return (a == 0 && b >= 0) || isnan(pow(a, b)) ? 0 : pow(a, b) * log(a);
     case HN_B_GREATER:
     case HN_B_NOT_LESS:
     case HN_B_EQUAL:

@@ -171,7 +171,38 @@ START_TEST(scales_in_a_factor)
 }
 END_TEST
 
+/* One value for all columns, one for each. */
+START_TEST(an_imputer_fills_what_is_missing)
+{
+    static const float values[] = { 7, 8, 9 };
+    const struct hn_opset ml = { "ai.onnx.ml", 3 };
+    const double nan = (double)NAN, x[] = { 1, nan, 3, nan, 0, nan };
+    const double want[2][6] = { { 1, 7, 3, 7, 0, 7 }, { 1, 8, 3, 7, 0, 9 } };
+    for (int i = 0; i < 2; i++) {
+        struct tb t;
+        tb_open(&t, 17);
+        tb_input(&t, "x", HN_F32, 2, -1, 3);
+        ck_assert(HN_PUSH(&t.mem, t.g->opsets, t.g->n_opsets, t.g->cap_opsets, ml));
+        const int32_t at =
+            tb_node(&t, "Imputer", "x", "y", "imputed_value_floats=7 replaced_value_float=1.5");
+        struct hn_attr *a = t.g->nodes[at].attrs;
+        t.g->nodes[at].domain = ml.domain;
+        a[1].f = (float)nan;
+        a->type = HN_ATTR_F32S, a->floats = values, a->n = i ? 3 : 1;
+        tb_output(&t, "y");
+        tb_finish(&t, NULL);
+        struct hn_program *p = tb_lower(&t, NULL);
+        double *y = tb_run(&t, p, 2, (const double *const[]){ x });
+        for (int k = 0; k < 6; k++) ck_assert_double_eq(y[k], want[i][k]);
+        hn_free(&t.mem, y);
+        hn_program_destroy(p, &t.mem);
+        tb_close(&t);
+    }
+}
+END_TEST
+
 HN_TEST_MAIN("forms", tcase_add_test(tc, products_with_a_bias);
              tcase_add_loop_test(tc, norms_of_constants_collapse, 0, 6);
              tcase_add_test(tc, statistics_of_other_norms_stay);
+             tcase_add_test(tc, an_imputer_fills_what_is_missing);
              tcase_add_test(tc, scales_in_a_factor);)

@@ -114,8 +114,8 @@ def heads():
 
 
 def preparations():
-    """Normalizer by the largest, Imputer of other numbers than NaN (what PowerTransformer writes)."""
-    ml, inf = dict(domain="ai.onnx.ml"), float("inf")
+    """Normalizer by the largest, Imputer of what PowerTransformer writes: infinity, and NaN where it computed something."""
+    ml, inf, nan = dict(domain="ai.onnx.ml"), float("inf"), float("nan")
     x = np.array([[1, -2, 0], [0, 0, 0], [-3, -1, -2], [0, 5, 2], [-1, 0, 0]], np.float32)
     wild = x.copy()
     wild[1, 0] = 1e30
@@ -123,10 +123,18 @@ def preparations():
             ("the largest", [onnx.helper.make_node("Normalizer", ["x"], ["h"], norm="MAX", **ml)], x),
             ("zeros filled in", [onnx.helper.make_node("Imputer", ["x"], ["h"], imputed_value_floats=[1.0, 2.0, 3.0], replaced_value_float=0.0, **ml)], x),
             ("infinity", [onnx.helper.make_node("Mul", ["x", "x"], ["s"]),
-                          onnx.helper.make_node("Imputer", ["s"], ["h"], imputed_value_floats=[0.5], replaced_value_float=inf, **ml)], wild)):
+                          onnx.helper.make_node("Imputer", ["s"], ["h"], imputed_value_floats=[0.5], replaced_value_float=inf, **ml)], wild),
+            ("logarithms", [onnx.helper.make_node("Log", ["x"], ["s"]),
+                            onnx.helper.make_node("Imputer", ["s"], ["i"], imputed_value_floats=[-inf], replaced_value_float=inf, **ml),
+                            onnx.helper.make_node("Imputer", ["i"], ["h"], imputed_value_floats=[0.5, 0.0, 2.0], replaced_value_float=nan, **ml)], np.abs(x) + [[1, 1, -3]]),
+            ("powers", [onnx.helper.make_node("Pow", ["x", "p"], ["s"]),
+                        onnx.helper.make_node("Imputer", ["s"], ["h"], imputed_value_floats=[0.0], replaced_value_float=nan, **ml)], x),
+            ("nothing said", [onnx.helper.make_node("Imputer", ["x"], ["h"], imputed_value_floats=[4.0], **ml)], x)):
+        rows = rows.astype(np.float32)
         w = onnx.numpy_helper.from_array(np.array([[1, 2], [3, 4], [5, 6]], np.float32), "w")
+        p = onnx.numpy_helper.from_array(np.array([2.5], np.float32), "p")
         g = onnx.helper.make_graph([*nodes, onnx.helper.make_node("MatMul", ["h", "w"], ["y"])], "g", [onnx.helper.make_tensor_value_info("x", 1, ["n", 3])],
-                                   [onnx.helper.make_tensor_value_info("y", 1, ["n", 2])], [w])
+                                   [onnx.helper.make_tensor_value_info("y", 1, ["n", 2])], [w, p])
         m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
         path = tmp / "prepared.onnx"
         path.write_bytes(m.SerializeToString())
@@ -134,6 +142,35 @@ def preparations():
         run(f"{what}: predict", "predict", path, "--x", tmp / "rows.npy", "--force", "-o", tmp / "prepared.npy")
         want = session(path).run(None, {"x": rows})[0]
         check(f"{what}: as ONNX Runtime", apart(np.load(tmp / "prepared.npy"), want) <= 1e-6, (np.load(tmp / "prepared.npy"), want))
+
+
+def gaps_learn():
+    """A gradient through an Imputer: none where it replaced, also where 0 times a slope of NaN would come back."""
+    ml, rows = dict(domain="ai.onnx.ml"), np.array([[1, -2], [3, 1], [-1, 4], [2, 2]], np.float32)
+    start = {"u": np.array([[1, 0.5], [-0.5, 1]], np.float32), "w": np.array([[1, 2], [3, -1]], np.float32)}
+    nodes = [onnx.helper.make_node("MatMul", ["x", "u"], ["h"]), onnx.helper.make_node("Pow", ["h", "p"], ["s"]),
+             onnx.helper.make_node("Imputer", ["s"], ["i"], imputed_value_floats=[0.0, 0.25], replaced_value_float=float("nan"), **ml), onnx.helper.make_node("MatMul", ["i", "w"], ["y"])]
+    g = onnx.helper.make_graph(nodes, "g", [onnx.helper.make_tensor_value_info("x", 1, ["n", 2])], [onnx.helper.make_tensor_value_info("y", 1, ["n", 2])],
+                               [onnx.numpy_helper.from_array(v, k) for k, v in {**start, "p": np.array([1.5], np.float32)}.items()])
+    m = onnx.helper.make_model(g, opset_imports=[onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+    (tmp / "gaps.onnx").write_bytes(m.SerializeToString())
+    y = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], np.float32)
+    np.save(tmp / "rows.npy", rows), np.save(tmp / "y.npy", y)
+    run("gaps: train", "train", tmp / "gaps.onnx", "--x", tmp / "rows.npy", "--y", tmp / "y.npy", "--loss", "mse", "--optimizer", "sgd", "--lr", "0.001", "--batch-size", "4",
+        "--epochs", "3", "--no-shuffle", "--save", "last", "--force", "--quiet", "-o", tmp / "gaps_out.onnx")
+    u, w = (np.float64(start[k]) for k in ("u", "w"))
+    for _ in range(3):
+        h = rows @ u
+        there = h >= 0
+        base = np.where(there, h, 1)
+        i = np.where(there, base ** 1.5, [0.0, 0.25])
+        dy = 2 * (i @ w - y) / y.size
+        dh = np.where(there, dy @ w.T * 1.5 * base ** 0.5, 0)
+        u, w = u - 0.001 * rows.T @ dh, w - 0.001 * i.T @ dy
+    check("gaps: some are filled", (~there).any() and there.any())
+    got = {t.name: onnx.numpy_helper.to_array(t) for t in load(tmp / "gaps_out.onnx").graph.initializer}
+    for name, want in (("u", u), ("w", w)):
+        check(f"gaps: {name} as by hand", np.abs(got[name] - want).max() <= 1e-5, (got[name], want))
 
 
 def refusals():
@@ -162,5 +199,6 @@ scaling()
 ensemble()
 heads()
 preparations()
+gaps_learn()
 refusals()
 _common.finish("sklearn_models", tmp)

@@ -282,6 +282,24 @@ START_TEST(binary_ties_and_powers)
 }
 END_TEST
 
+/* Where the power is NaN, and may be replaced behind it, it has no slope: 0 times NaN is NaN. */
+START_TEST(powers_that_are_none)
+{
+    static struct one o;
+    const struct hn_binary power = { HN_B_POW };
+    const double a[] = { -2, (double)NAN, -2, 4 }, b[] = { 2.5, 2, 2, 0.5 };
+    start(&o, &hn_op_binary, &power, 2, 1);
+    input(&o, 0, shape(1, 4, 0, 0), a);
+    input(&o, 1, shape(1, 4, 0, 0), b);
+    go(&o, 1);
+    ck_assert(isnan(o.y[0][0]) && isnan(o.y[0][1]));
+    for (int k = 0; k < 4; k++) o.dy[0][k] = k > 1;
+    hn_op_binary.backward(&o.call);
+    equal("da", o.dx[0], (const double[]){ 0, 0, -4, 0.25 }, 4);
+    equal("db", o.dx[1], (const double[]){ 0, 0 }, 2);
+}
+END_TEST
+
 START_TEST(comparisons_by_hand)
 {
     static struct one o;
@@ -659,6 +677,7 @@ HN_TEST_MAIN("values", {
     tcase_add_test(tc, batchnorm_of_one_row);
     tcase_add_test(tc, dense_by_hand);
     tcase_add_test(tc, binary_ties_and_powers);
+    tcase_add_test(tc, powers_that_are_none);
     tcase_add_test(tc, comparisons_by_hand);
     tcase_add_test(tc, nan_stays_nan);
     tcase_add_test(tc, moving_ops_by_hand);
