@@ -289,6 +289,11 @@ hone_status hn_infer_concat(struct hn_infer *c)
         const struct hn_shape *s = joined(c, i, axis, &row);
         int fits = s && s->rank == y.rank && hn_in_value(c, i)->dtype == hn_in_value(c, 0)->dtype;
         for (int k = 0; fits && k < y.rank; k++) fits = k == axis || hn_same_dim(s->d[k], y.d[k]);
+        if (!fits && s && hn_in_value(c, i)->dtype != hn_in_value(c, 0)->dtype)
+            return hn_fail(c->err, HONE_E_MODEL, c->label,
+                           "Concat: '%s' is %s, '%s' %s, wanted one type", hn_in_value(c, i)->name,
+                           hn_dtype_name(hn_in_value(c, i)->dtype), hn_in_value(c, 0)->name,
+                           hn_dtype_name(hn_in_value(c, 0)->dtype));
         if (!fits)
             return hn_fail(c->err, HONE_E_MODEL, c->label,
                            "Concat along axis %d: input %d is %s, input 0 %s", axis, i,

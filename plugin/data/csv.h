@@ -133,8 +133,9 @@ hone_status hn_csv_check_text(struct hn_csv_reader *r, int64_t line, int64_t col
 /* A cell of the row at t.line, and where its number, category number or text belongs. A number sets `again` and
  * fails without a message when the column turns out to be text. */
 int hn_csv_number(const struct hn_csv_reader *r, const char *s, size_t n, double *out);
-/* To an error about cells that are none of numbers: what to do where commas look like decimal signs. HONE_OK: they do not. */
-hone_status hn_csv_hint_decimal(struct hn_csv_reader *r, hone_status st, const char *s, size_t n);
+/* To an error about cells or columns that are not there: what to do where commas look like decimal signs, or blanks seem to
+ * separate the cells. HONE_OK: neither. */
+hone_status hn_csv_hint_form(struct hn_csv_reader *r, hone_status st, const char *s, size_t n);
 const char *hn_csv_column_name(const struct hn_csv_reader *r, int64_t column, struct hn_shown *s);
 hone_status hn_csv_take_number(struct hn_csv_reader *r, int64_t column, const struct hn_csv_cell *c,
                                double *out);

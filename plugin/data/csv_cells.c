@@ -85,13 +85,42 @@ static int has_semicolons(const struct hn_csv_text *t)
     return 0;
 }
 
-hone_status hn_csv_hint_decimal(struct hn_csv_reader *r, hone_status st, const char *s, size_t n)
+/* Is the line at p nothing but numbers with blanks between them, two at least? */
+static int has_blanks(const struct hn_csv_reader *r, const char *p)
+{
+    int words = 0;
+    double v;
+    while (p < r->t.end && *p != '\n' && *p != '\r') {
+        const char *word = p;
+        while (p < r->t.end && !strchr(" \n\r", *p)) p++;
+        const size_t n = (size_t)(p - word);
+        if (n && !hn_csv_number(r, word, n, &v)) return 0;
+        words += n > 0;
+        while (p < r->t.end && *p == ' ') p++;
+    }
+    return words > 1;
+}
+
+/* As numpy.savetxt writes them: row 2, where there is one, for row 1 may have names. */
+static int blanks_separate(const struct hn_csv_reader *r)
+{
+    const char *p = r->t.begin;
+    if (r->n_columns != 1 || r->input->foreign) return 0;
+    while (p < r->t.end && *p != '\n') p++;
+    return has_blanks(r, p + 1 < r->t.end ? p + 1 : r->t.begin);
+}
+
+hone_status hn_csv_hint_form(struct hn_csv_reader *r, hone_status st, const char *s, size_t n)
 {
     const char other = r->t.decimal == ',' ? '.' : ',';
     double v;
     if (r->t.decimal != ',' && has_semicolons(&r->t))
         return hn_hint(r->err, st,
                        "--decimal , if ';' separates the cells and numbers have a decimal comma");
+    if (blanks_separate(r))
+        return hn_hint(r->err, st,
+                       "cells look separated by blanks, wanted commas, semicolons or tabs "
+                       "(numpy.savetxt: delimiter=',')");
     if (!n || !memchr(s, other, n) || !hn_decimal_number(s, n, other, &v)) return HONE_OK;
     if (other == ',')
         return hn_hint(r->err, st, "--decimal , if numbers have a decimal comma, here %g", v);
@@ -107,7 +136,7 @@ static hone_status refuse_text(struct hn_csv_reader *r, int64_t column, const st
     hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
                              "row %lld, column '%s': found '%s', wanted a number", line,
                              hn_csv_column_name(r, column, &a), hn_show(&b, c->s, c->n));
-    if (hn_csv_hint_decimal(r, st, c->s, c->n) != HONE_OK) return st;
+    if (hn_csv_hint_form(r, st, c->s, c->n) != HONE_OK) return st;
     if (r->parts[r->columns[column].part].kind == HN_PART_VALUES) return st;
     if (line == 1 && !r->header)
         return hn_hint(r->err, st,

@@ -2,7 +2,8 @@
  *
  * What a CSV file's columns are called and where each goes. The header is guessed from the first two rows: row 1 is a
  * header when, over the columns that are numbers in row 2, it has text, and at least as often as numbers; or when it is
- * all text, no two cells alike, and no cell of it comes again below itself. Every guess is said. */
+ * all text, no two cells alike, and no cell of it comes again below itself. Every guess is said. A header line that begins
+ * with "#", as numpy.savetxt writes it, has names behind that; a name is kept as it stands where it is asked for so. */
 #include "plugin/data/csv.h"
 
 #include "ops/base/json.h"
@@ -64,6 +65,26 @@ static hone_status first_row_repeats(struct hn_csv_reader *r, const struct cells
         }
     }
     return HONE_OK;
+}
+
+/* "a" of "# a"; a name without the mark, or without anything behind it, as it is. */
+static const char *unmarked(const char *name)
+{
+    const char *p = name + (*name == '#');
+    while (p > name && *p == ' ') p++;
+    return *p ? p : name;
+}
+
+/* Is the name as it stands a column that is named, or that a model learned from? */
+static int is_asked(const struct hn_csv_reader *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_parts; i++) {
+        const struct hn_csv_part *p = &r->parts[i];
+        if (p->like && hn_recipe_find(p->like, name, 0)) return 1;
+        for (size_t k = 0; k < p->n_columns; k++)
+            if (strcmp(p->columns[k], name) == 0) return 1;
+    }
+    return 0;
 }
 
 /* Stands behind row 1 and stays there. */
@@ -129,6 +150,7 @@ static hone_status find_header(struct hn_csv_reader *r)
     r->columns = hn_arena_alloc(&r->arena, (size_t)first.n, sizeof *r->columns);
     r->runs = hn_arena_alloc(&r->arena, (size_t)first.n, sizeof *r->runs);
     if (!r->columns || !r->runs) return hn_nomem(r->err, "the columns of a table", (size_t)first.n);
+    if (r->header && *start == '#' && !is_asked(r, first.s[0])) first.s[0] = unmarked(first.s[0]);
     HN_TRY(name_columns(r, &first));
     if (!r->header) r->t.p = start, r->t.line = 1, r->t.broken_lines = 0;
     if (r->o->header != HN_HEADER_AUTO) return HONE_OK;
@@ -158,7 +180,7 @@ static hone_status unknown_column(struct hn_csv_reader *r, const char *ref)
                 "found no column '%s', wanted one of the %zu from '%s' to '%s', or an index from 0",
                 hn_show(&a, ref, strlen(ref)), n, hn_show(&b, first, strlen(first)),
                 hn_show(&(struct hn_shown){ 0 }, last, strlen(last)));
-    if (hn_csv_hint_decimal(r, st, "", 0) != HONE_OK) return st;
+    if (hn_csv_hint_form(r, st, "", 0) != HONE_OK) return st;
     if (close) return hn_hint(r->err, st, "did you mean '%s'?", hn_show(&a, close, strlen(close)));
     if (!r->header)
         return hn_hint(r->err, st, "the file has no header row, so columns are c0, c1, ...");

@@ -118,7 +118,7 @@ static hone_status ragged(struct hn_csv_reader *r, int64_t line, int64_t column,
     hone_status st = hn_fail(r->err, HONE_E_DATA, r->t.path,
                              "row %lld: found %lld cells, wanted %lld as in row 1", (long long)line,
                              found, (long long)r->n_columns);
-    hn_csv_hint_decimal(r, st, "", 0);
+    hn_csv_hint_form(r, st, "", 0);
     return st;
 }
 

@@ -337,6 +337,12 @@ static hone_status check_name(const char *option, const char *name,
     if (!name || strcmp(name, "train_loss") == 0) return HONE_OK;
     int role = role_of(name, &plain);
     if (hn_metric_get(&before[role], plain, &value)) return HONE_OK;
+    if (before[role].rows == 1)
+        return hn_fail(err, HONE_E_USAGE, option,
+                       "'%s' cannot be computed from one row, and there is one %s row", name,
+                       role == HONE_VAL    ? "validation"
+                       : role == HONE_TEST ? "test"
+                                           : "training");
     return hn_fail(err, HONE_E_USAGE, option, "'%s' cannot be computed for this model and data",
                    name);
 }

@@ -300,6 +300,24 @@ static hone_status guess(struct hn_tune *t, struct hn_session *s, hone_error *er
     return HONE_OK;
 }
 
+static hone_status no_monitor(const struct hn_tune *t, int fold, hone_error *err)
+{
+    const struct hn_judging *j = &t->judging;
+    const int64_t n = j->fold[fold].rows[HONE_VAL].n;
+    if (n > 1 || strcmp(t->monitor, "val_loss") == 0)
+        return hn_fail(err, HONE_E_USAGE, "monitor",
+                       "'%s' cannot be computed for this model and data", t->monitor);
+    if (!j->k)
+        return hn_fail(err, HONE_E_USAGE, "monitor",
+                       "'%s' cannot be computed from one row, and there is one validation row",
+                       t->monitor);
+    return hn_hint(err,
+                   hn_fail(err, HONE_E_USAGE, "monitor",
+                           "'%s' cannot be computed from one row, and fold %d has no more",
+                           t->monitor, fold + 1),
+                   "fewer folds, or --monitor val_loss, val_mae or val_rmse");
+}
+
 static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struct hn_replica *r,
                             hone_error *err)
 {
@@ -311,8 +329,7 @@ static hone_status baseline(struct hn_tune *t, struct hn_session *s, const struc
         HN_TRY(figures_before(t, s, r, &j->fold[i].rows[HONE_TRAIN], &j->fold[i].rows[HONE_VAL],
                               &j->fold[i].before, err));
         if (!hn_metric_get(&j->fold[i].before, t->monitor + strlen("val_"), &v))
-            return hn_fail(err, HONE_E_USAGE, "monitor",
-                           "'%s' cannot be computed for this model and data", t->monitor);
+            return no_monitor(t, i, err);
         sum += v;
         squares += v * v;
     }

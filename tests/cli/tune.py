@@ -172,6 +172,12 @@ def test_kinds():
              "--folds", "3", "--monitor", "val_rmse", "--epochs", "5", "--trials", "4", "--space", "auto", "--test-split", "0.2")
     code("scaled targets", r, 0)
     check("in the target's own units", r.json["best_value"] > 10 and r.json["test"]["r2"] > 0.3, r.json["test"])
+    few = tmp / "few.csv"
+    few.write_text("".join(open(NUMBERS).readlines()[:7]))
+    few = ["--data", few, "--target", "y", "--monitor", "val_r2", "--epochs", "2", "--search", "lr=0.01,0.02"]
+    code("folds of one row", tune(REG, tmp / "never.onnx", *few, "--folds", "6"), 2, "'val_r2' cannot be computed from one row, and fold 1 has no more", "fewer folds")
+    code("one validation row", tune(REG, tmp / "never.onnx", *few, "--val-split", "0.1"), 2, "'val_r2' cannot be computed from one row, and there is one validation row")
+    code("as in a run", hone("train", REG, *few[:-2], "--val-split", "0.1", "-o", tmp / "never.onnx"), 2, "'val_r2' cannot be computed from one row, and there is one validation row")
     r = tune(NET, tmp / "timed.onnx", *JOB, *SPACE, "--folds", "3", "--max-seconds", "0.3", "--sampler", "random")
     code("--max-seconds is the search's", r, 0)
     check("said", r.json["stop_reason"] == "time" and r.json["beaten"] is True, r.json["stop_reason"])

@@ -435,6 +435,32 @@ START_TEST(decimal_commas)
 }
 END_TEST
 
+/* numpy.savetxt as it comes, and with header="a,b": blanks between cells, a mark in front of the names. */
+START_TEST(what_numpy_writes)
+{
+    all = (struct hn_csv_part){ .name = "x" };
+    REFUSED(csv("1.5e0 -2e0\n3e0 4e0\n", NULL, &all, 1), HONE_E_DATA, "row 2",
+            "separated by blanks", "delimiter=','");
+    REFUSED(with_target("# a b y\n1.5 2 3\n", NULL, "y"), HONE_E_DATA, "found no column 'y'",
+            "separated by blanks");
+    REFUSED(csv("town\nNew York 5\n", NULL, &all, 1), HONE_E_DATA, "--encode town=onehot");
+    HN_OK(with_target("# a,b\n1,2\n3,4\n", NULL, "a"), err);
+    ck_assert_str_eq(two[1].array.columns[0].name, "a");
+    ck_assert_ptr_nonnull(strstr(note.text, "header (a ... b)"));
+    close_two();
+    HN_OK(with_target("\"# a\",#b,#\n1,2,5\n3,4,6\n", NULL, "# a"), err);
+    ck_assert_str_eq(two[0].array.columns[0].name, "#b");
+    close_two();
+    HN_OK(with_target("# a,b\n1,2\n3,4\n", NULL, "# a"),
+          err); /* as a model of before may have it */
+    ck_assert_str_eq(two[1].array.columns[0].name, "# a");
+    close_two();
+    struct hn_array *a = features("#,b\n1,2\n", NULL);
+    ck_assert_str_eq(a->columns[0].name, "#");
+    hn_array_close(a);
+}
+END_TEST
+
 /* With --decimal , commas are decimal signs and points are none; what separates cells is none of both. */
 START_TEST(numbers_with_commas)
 {
@@ -655,7 +681,8 @@ HN_TEST_MAIN("csv", tcase_add_checked_fixture(tc, begin, end);
              tcase_add_loop_test(tc, parts_by_name, 0, sizeof by_name / sizeof *by_name);
              tcase_add_test(tc, values_are_numbers_or_text); tcase_add_test(tc, either_kind);
              tcase_add_test(tc, missing_cells); tcase_add_test(tc, text_is_encoded_on_request);
-             tcase_add_test(tc, decimal_commas); tcase_add_test(tc, numbers_with_commas);
+             tcase_add_test(tc, decimal_commas); tcase_add_test(tc, what_numpy_writes);
+             tcase_add_test(tc, what_numpy_writes); tcase_add_test(tc, numbers_with_commas);
              tcase_add_loop_test(tc, bad_files, 0, sizeof bad / sizeof *bad);
              tcase_add_test(tc, nul_bytes); tcase_add_test(tc, other_encodings);
              tcase_add_test(tc, text_among_numbers_may_be_the_target);

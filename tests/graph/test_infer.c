@@ -310,6 +310,20 @@ START_TEST(batch_in_a_reshape_is_lifted)
 }
 END_TEST
 
+START_TEST(types_of_a_concat)
+{
+    struct tb t;
+    tb_open(&t, 13);
+    tb_input(&t, "x", HN_F32, 2, -1, 1);
+    tb_input(&t, "z", HN_F64, 2, -1, 1);
+    tb_node(&t, "Concat", "x z", "h", "axis=1");
+    tb_output(&t, "h");
+    tb_finish(&t, NULL);
+    ck_assert_ptr_nonnull(tb_issue(&t, "Concat: 'z' is float64, 'x' float32, wanted one type"));
+    tb_close(&t);
+}
+END_TEST
+
 /* A constant row beside rows of a batch of 1 is one for each of them, also in a larger batch. */
 START_TEST(fixed_row_is_lifted)
 {
@@ -566,7 +580,8 @@ HN_TEST_MAIN("infer", tcase_add_test(tc, flatten_by_shape_arithmetic);
              tcase_add_test(tc, batch_in_a_reshape_is_lifted);
              tcase_add_test(tc, lists_of_indices_alone_are_lifted);
              tcase_add_test(tc, fixed_indices_are_lifted); tcase_add_test(tc, fixed_row_is_lifted);
-             tcase_add_test(tc, baked_batch_is_named); tcase_add_test(tc, indices_from_the_end);
+             tcase_add_test(tc, types_of_a_concat); tcase_add_test(tc, baked_batch_is_named);
+             tcase_add_test(tc, indices_from_the_end);
              tcase_add_test(tc, an_unknown_operator_does_not_bake);
              tcase_add_test(tc, single_rows_get_a_batch); tcase_add_test(tc, no_batch_at_all);
              tcase_add_test(tc, only_the_first_dim_may_be_open);
