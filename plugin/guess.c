@@ -21,7 +21,8 @@ struct guess {
     int classes;                   /* a class index a place */
     int64_t places, each;          /* of a row, with a class each; numbers of a target's place */
     double *value, *target, *weight;
-    double *count; /* places by class; yes by column */
+    double *
+        count; /* places by class; yes by column; of numbers, their squared distances from the guess by column */
 };
 
 static double element_loss(const struct hn_target *g, double p, double t)
@@ -108,7 +109,8 @@ static void class_figures(const struct guess *u, struct hn_figures *f)
 
 static void number_figures(struct guess *u, struct hn_figures *f)
 {
-    double loss = 0, weights = 0, off = 0, squares = 0;
+    double loss = 0, weights = 0, off = 0, roots = 0, *squares = u->count;
+    memset(squares, 0, (size_t)u->n * sizeof *squares);
     for (int64_t at = 0; at < u->rows->n; at += PIECE) {
         const int64_t n = u->rows->n - at < PIECE ? u->rows->n - at : PIECE;
         gather(u, at, n);
@@ -118,16 +120,17 @@ static void number_figures(struct guess *u, struct hn_figures *f)
                 const double t = u->target[i * u->n + k], d = u->value[k] - t;
                 sum += element_loss(u->g, u->value[k], t);
                 off += fabs(d);
-                squares += d * d;
+                squares[k] += d * d;
             }
             loss += u->weight[i] * sum / (double)u->n;
             weights += u->weight[i];
         }
     }
-    const double cells = (double)u->rows->n * (double)u->n;
+    const double rows = (double)u->rows->n, n = (double)u->n;
+    for (int64_t k = 0; k < u->n; k++) roots += sqrt(squares[k] / rows);
     *f = (struct hn_figures){ .loss = loss / weights,
-                              .mae = off / cells,
-                              .rmse = sqrt(squares / cells),
+                              .mae = off / (rows * n),
+                              .rmse = roots / n,
                               .has = HN_HAS_MAE | HN_HAS_RMSE | (u->rows->n > 1 ? HN_HAS_R2 : 0u) };
 }
 

@@ -19,7 +19,7 @@ struct hn_metric {
     struct hn_metric_spec spec;
     struct hn_mem *mem;
     int64_t rows;
-    double right, absolute, squared;
+    double right, absolute;
     struct column *column;   /* per_row of them: regression */
     struct confusion *class; /* n_classes, or per_row when multi-label */
     struct hn_auc
@@ -100,7 +100,7 @@ void hn_metric_reset(struct hn_metric *m)
     size_t n = (size_t)(m->spec.multilabel || m->spec.n_classes == 0 ? m->spec.per_row
                                                                      : m->spec.n_classes);
     m->rows = 0;
-    m->right = m->absolute = m->squared = 0;
+    m->right = m->absolute = 0;
     if (m->column) memset(m->column, 0, n * sizeof *m->column);
     if (m->class) memset(m->class, 0, n * sizeof *m->class);
 }
@@ -181,7 +181,6 @@ static void add_number_row(struct hn_metric *m, const void *p, const void *y, in
         c->squares += (want - c->first) * (want - c->first);
         c->residual += off * off;
         m->absolute += fabs(off);
-        m->squared += off * off;
     }
 }
 
@@ -219,6 +218,14 @@ static double f1(const struct hn_metric *m)
     return seen ? sum / (double)seen : 0;
 }
 
+static double rmse(const struct hn_metric *m)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < m->spec.per_row; j++)
+        sum += sqrt(m->column[j].residual / (double)m->rows);
+    return sum / (double)m->spec.per_row;
+}
+
 static double r2(const struct hn_metric *m)
 {
     double sum = 0;
@@ -250,9 +257,7 @@ static int value_of(const struct hn_metric *m, unsigned bit, double *out)
         return 1;
     }
     if (!m->column || (bit == HN_HAS_R2 && m->rows < 2)) return 0;
-    *out = bit == HN_HAS_MAE    ? m->absolute / cells
-           : bit == HN_HAS_RMSE ? sqrt(m->squared / cells)
-                                : r2(m);
+    *out = bit == HN_HAS_MAE ? m->absolute / cells : bit == HN_HAS_RMSE ? rmse(m) : r2(m);
     return 1;
 }
 

@@ -5,7 +5,7 @@
  *
  *   accuracy  share of rows whose class is right: the largest output (the first of equals) against the target's class; with
  *             one output, class 1 above the threshold. Multi-label: share of right cells.
- *   mae rmse  mean of |p - y|, root of the mean of (p - y)^2, over all cells
+ *   mae rmse  mean of |p - y|, root of the mean of (p - y)^2, per column, then the mean of the columns
  *   r2        1 - sum (p - y)^2 / sum (y - mean y)^2 per column, then the mean of the columns. A constant column counts 1
  *             when it is met exactly, else 0. Absent below two rows.
  *   f1        two classes: 2 tp / (2 tp + fp + fn) of class 1; more: the mean over the classes seen in targets or
