@@ -21,6 +21,7 @@ static const struct {
     { "inference", "inference", 0, 0, "BatchNormalization Dropout", hn_edit_inference },
     { "scale-input", "scale-input INPUT KIND", 1, 2, NULL, hn_edit_scale_input },
     { "scale-output", "scale-output OUTPUT KIND", 1, 2, NULL, hn_edit_scale_output },
+    { "rescale-output", "rescale-output FACTORS OFFSETS", 2, 2, NULL, hn_edit_rescale_output },
     { "batch-symbolic", "batch-symbolic [NAME [indices]]", 0, 2, "Reshape",
       hn_edit_batch_symbolic },
     { "batchnorm", "batchnorm insert|remove [VALUE...]", 1, 4096, "*", hn_edit_batchnorm },

@@ -16,6 +16,7 @@
  *   scale-input INPUT KIND           x → (x - values[0]) / values[1] right behind a graph input; integers are cast first.
  *                                    KIND (standard, minmax) is only a name for people
  *   scale-output OUTPUT KIND         y → y · values[0] + values[1] in front of a graph output, which keeps its name
+ *   rescale-output FACTORS OFFSETS   other numbers in the tensors that a scale-output has made: values[0] and values[1]
  *   batch-symbolic [NAME [indices]]  the fixed leading size of inputs and outputs becomes the symbol NAME (N), also where a
  *                                    Reshape repeats it; indices: and that of input integers of rank 1, an index for each row
  *   batchnorm insert [VALUE…]        BatchNormalization behind the named Dense outputs (none named: all hidden ones, see
@@ -39,7 +40,7 @@
  *
  * Names and positions are those of the imported graph, in which calls of the model's own functions are expanded: an edit
  * that looks at nodes writes the calls out as nodes first, or is refused where that would change what a node means.
- * Functions stay with scale-input, scale-output, rename-metadata, with untie of an Identity in the main graph, and with
+ * Functions stay with scale-input, scale-output, rescale-output, rename-metadata, with untie of an Identity in the main graph, and with
  * inference and batch-symbolic where no function has a node that these would change.
  *
  * New initializers are listed as graph inputs too where the IR version (3 and before) wants that. Never touches what the

@@ -11,6 +11,7 @@ hone_status hn_edit_untie(struct hn_modify *e);
 hone_status hn_edit_inference(struct hn_modify *e);
 hone_status hn_edit_scale_input(struct hn_modify *e);
 hone_status hn_edit_scale_output(struct hn_modify *e);
+hone_status hn_edit_rescale_output(struct hn_modify *e);
 hone_status hn_edit_batch_symbolic(struct hn_modify *e);
 hone_status hn_edit_batchnorm(struct hn_modify *e);
 hone_status hn_edit_rename_metadata(struct hn_modify *e);

@@ -3,8 +3,10 @@
  * Scalers in the graph: x → (x - offset) / scale behind an input, so that the model takes raw rows, and y → y · scale +
  * offset in front of an output, so that it gives raw numbers. The arrays must broadcast against the value (their last
  * axes are the value's); subtraction and division are separate nodes, in the order scikit-learn computes. Between Casts they
- * are in float32 where the value is of a half type, whose range and digits raw numbers may not have. */
+ * are in float32 where the value is of a half type, whose range and digits raw numbers may not have. The names, and a list
+ * in the metadata of the outputs that have one, are what ops/graph/unscale.c knows such an end by. */
 #include "onnx/edit_list.h"
+#include "onnx/model.h"
 #include "ops/base/status.h"
 #include <string.h>
 
@@ -114,6 +116,43 @@ hone_status hn_edit_scale_input(struct hn_modify *e)
                : insert_in_float32(e, &c, name, scaled, 0);
 }
 
+static Onnx__StringStringEntryProto *metadata(struct hn_modify *e, const char *key)
+{
+    for (size_t i = 0; i < e->model->n_metadata_props; i++)
+        if (e->model->metadata_props[i]->key && !strcmp(e->model->metadata_props[i]->key, key))
+            return e->model->metadata_props[i];
+    Onnx__StringStringEntryProto *entry = hn_arena_alloc(e->arena, 1, sizeof *entry);
+    if (!entry) return NULL;
+    onnx__string_string_entry_proto__init(entry);
+    entry->key = hn_arena_strdup(e->arena, key);
+    const int ok = entry->key &&
+                   hn_md_append(e, &e->model->metadata_props, &e->model->n_metadata_props, entry);
+    return ok ? entry : NULL;
+}
+
+/* One more output in the list, unless it is there. */
+static hone_status note_output(struct hn_modify *e, const char *name)
+{
+    Onnx__StringStringEntryProto *entry = metadata(e, HN_META_UNSCALED);
+    struct hn_class_list list = { 0 };
+    if (!entry) return hn_md_nomem(e);
+    if (entry->value && *entry->value)
+        HN_TRY(hn_classes_read(e->arena, entry->value, &list, e->err));
+    const char **names = hn_arena_alloc(e->arena, list.n + 1, sizeof *names);
+    if (!names) return hn_md_nomem(e);
+    for (size_t i = 0; i < list.n; i++) {
+        if (strcmp(list.names[i], name) == 0) return HONE_OK;
+        names[i] = list.names[i];
+    }
+    names[list.n] = name;
+    struct hn_buffer b;
+    hn_buffer_init(&b, e->mem);
+    hone_status st = hn_classes_write(&b, names, list.n + 1, e->err);
+    entry->value = st == HONE_OK ? hn_arena_strdup(e->arena, b.p) : NULL;
+    hn_buffer_free(&b);
+    return st != HONE_OK || entry->value ? st : hn_md_nomem(e);
+}
+
 hone_status hn_edit_scale_output(struct hn_modify *e)
 {
     char *name = e->words[1];
@@ -132,6 +171,38 @@ hone_status hn_edit_scale_output(struct hn_modify *e)
     for (size_t k = 0; k < n->n_output; k++)
         if (strcmp(n->output[k], name) == 0) n->output[k] = raw;
     hn_md_rewire(e, name, raw, NULL);
+    HN_TRY(note_output(e, name));
     return is_half(c.dtype) ? insert_in_float32(e, &c, raw, name, e->g->n_node)
                             : insert_chain(e, &c, raw, name, e->g->n_node);
+}
+
+/* Other numbers in a tensor, as many as it has. */
+static hone_status put_numbers(struct hn_modify *e, const char *name, const struct hn_tensor *v)
+{
+    Onnx__TensorProto *t = hn_md_constant(e, name), *fresh;
+    int64_t n = t ? 1 : 0;
+    for (size_t i = 0; t && i < t->n_dims; i++) n *= t->dims[i];
+    if (n != v->n)
+        return hn_fail(e->err, HONE_E_USAGE, name,
+                       "rescale-output: found %lld numbers, wanted %lld", (long long)n,
+                       (long long)v->n);
+    struct hn_tensor as = *v;
+    as.rank = (int)t->n_dims;
+    if (as.rank > HN_MAX_RANK)
+        return hn_fail(e->err, HONE_E_UNSUPPORTED, name, "rescale-output: %d dimensions", as.rank);
+    for (int i = 0; i < as.rank; i++) as.dims[i] = t->dims[i];
+    fresh = hn_md_tensor(e, name, (enum hn_dtype)t->data_type, &as);
+    if (!fresh) return hn_md_nomem(e);
+    *t = *fresh;
+    return HONE_OK;
+}
+
+hone_status hn_edit_rescale_output(struct hn_modify *e)
+{
+    if (e->line->n_values != 2)
+        return hn_fail(e->err, HONE_E_USAGE, e->words[1],
+                       "rescale-output: %zu arrays came with the line, wanted 2",
+                       e->line->n_values);
+    HN_TRY(put_numbers(e, e->words[1], &e->line->values[0]));
+    return put_numbers(e, e->words[2], &e->line->values[1]);
 }

@@ -221,6 +221,20 @@ static hone_status import_output(struct hn_import *im, const Onnx__ValueInfoProt
     return declare(im, at, info);
 }
 
+/* Outputs that an earlier training has left in the units of their targets. */
+static hone_status note_unscaled(struct hn_import *im)
+{
+    const char *names = hn_onnx_meta(im->m, HN_META_UNSCALED);
+    struct hn_class_list list;
+    if (!names || !*names) return HONE_OK;
+    HN_TRY(hn_classes_read(&im->g->arena, names, &list, im->err));
+    for (size_t i = 0; i < list.n; i++) {
+        const int32_t at = hn_graph_find(im->g, list.names[i]);
+        if (at >= 0) im->g->values[at].unscaled = 1;
+    }
+    return HONE_OK;
+}
+
 hone_status hn_import_declared(struct hn_import *im)
 {
     const Onnx__GraphProto *graph = im->model->graph;
@@ -284,6 +298,7 @@ static hone_status import(struct hn_import *im)
     HN_TRY(hn_import_values(im));
     HN_TRY(hn_import_nodes(im));
     HN_TRY(hn_import_declared(im));
+    HN_TRY(note_unscaled(im));
     HN_TRY(hn_import_check(im));
     HN_TRY(hn_import_classes(im));
     HN_TRY(hn_import_torch(im));

@@ -74,6 +74,8 @@ hone_status hn_onnx_edit(const struct hn_onnx *m, const struct hn_edit_line *lin
 #define HN_META_CLASS_AXIS "hone.class_axis"
 /* The same for names of Constants that calls of a function shared before an edit wrote them out: one parameter each. */
 #define HN_META_SHARED "hone.shared"
+/* The same for outputs in front of which --scale-target has put the inverse of its scaling. */
+#define HN_META_UNSCALED "hone.unscaled"
 hone_status hn_classes_write(struct hn_buffer *b, const char *const *classes, size_t n,
                              hone_error *err);
 struct hn_class_list;

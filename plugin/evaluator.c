@@ -223,7 +223,7 @@ static void add_piece(struct hn_evaluator *e, const struct hn_dataset *set, cons
             out = e->turned;
         }
         hn_column_gather(&set->targets[s->targets[t].column], rows, n, elem, e->target);
-        unscale(&s->targets[t], elem, out, n);
+        if (!s->targets[t].in_file) unscale(&s->targets[t], elem, out, n);
         unscale(&s->targets[t], elem, e->target, n);
         hn_metric_add(e->metrics[t], out, e->target, n);
         if (e->with_error && s->n_targets == 1) add_error(e, set, rows, out, n);

@@ -329,7 +329,11 @@ typedef struct hone_callbacks {
  * With "epochs" 0 nothing is trained, and d is not looked at (NULL allowed): the model is what it
  * was, but for what changes its graph or its weights: these three, "init" other than keep (as
  * training would begin), "batchnorm" remove, "batch-dim" symbolic. "scale", "scale-target" and
- * "batchnorm" insert (with "init" keep) are fitted on rows: they need d, also without epochs. */
+ * "batchnorm" insert (with "init" keep) are fitted on rows: they need d, also without epochs.
+ * A model that "scale-target" has trained ends in the inverse of that scaling. The inverse does not learn (but where
+ * "unfreeze" names its tensors); targets are scaled by its numbers again, without being told ("scaled_by_model": the
+ * losses in "curve" are of scaled targets), and a second "scale-target" is HONE_E_USAGE without "scale-again", which
+ * fits the numbers that are there anew. */
 HONE_CALL hone_train(hone_model *m, hone_data *d, const hone_params *params,
                      const hone_callbacks *cb, hone_result **out, hone_error *err);
 /* A learning rate range test on the data's training rows: from the weights that hone_train would begin with, "steps" optimizer

@@ -154,6 +154,15 @@ hone_status hn_model_scale_output(hone_model *m, const char *name, const char *k
                                   const double *offset, const double *scale, int64_t n,
                                   hone_error *err);
 int hn_model_has_scaler(hone_model *m, const char *input);
+/* Other numbers in the inverse at the end of an output: y = y' / scale + offset. */
+struct hn_unscaler;
+hone_status hn_model_rescale_output(hone_model *m, const struct hn_unscaler *u,
+                                    const double *offset, const double *scale, int64_t n,
+                                    hone_error *err);
+/* Does an output end in an inverse of scaled targets that stays as it is? (scale_targets.c) */
+int hn_model_unscales(hone_model *m);
+/* A tensor of the file by its value number in the graph, with the numbers it has now. */
+struct hn_tensor hn_model_tensor(hone_model *m, int32_t value);
 /* Fills a host slab W of prog from the model's tensors (elem 4 or 8), and the other way round:
  * the trained and state parameters of prog become the model's tensors (file dtype and layout at
  * export). */
@@ -207,8 +216,9 @@ struct hn_target { /* how one loss gets its target, how its metrics are computed
     double weight;
     /* --scale-target: the loss and its targets are in scaled units, y = scaled * scale + offset;
      * NULL: not scaled. The evaluator's mae, rmse and r2 are in y's own units. hn_session_finish
-     * writes the inverse into the graph. */
+     * writes the inverse into the graph, unless the file has it: then outputs are in y's units. */
     const double *offset, *scale;
+    int in_file;
     int64_t per_row; /* outputs of a row */
     int64_t
         places; /* of a row that have a class each, n_classes outputs a place; 1 but for [rows, places, classes] */

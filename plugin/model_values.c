@@ -28,6 +28,15 @@ static struct hn_tensor current_tensor(const hone_model *m, const struct hn_para
     return t;
 }
 
+struct hn_tensor hn_model_tensor(hone_model *m, int32_t value)
+{
+    const struct hn_value *v = &hn_model_graph(m)->values[value];
+    struct hn_tensor t = *v->constant;
+    if (v->tensor_id >= 0 && m->now.values && m->now.values[v->tensor_id])
+        t.data = m->now.values[v->tensor_id];
+    return t;
+}
+
 static int fits(const hone_model *m, const struct hn_param *p)
 {
     if (!p->init || (size_t)p->init->n != p->n) return 0;

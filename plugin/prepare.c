@@ -239,14 +239,14 @@ hone_status hn_model_put_word(struct hn_buffer *b, const char *word, hone_error 
     return hn_sink_str(&b->sink, "\"", err);
 }
 
-static hone_status scale(hone_model *m, const char *verb, const char *name, const char *kind,
+static hone_status scale(hone_model *m, const char *verb, const char *name, const char *word,
                          const struct hn_tensor values[2], hone_error *err)
 {
     struct hn_buffer line;
     hn_buffer_init(&line, &m->ctx->mem);
     hone_status st = hn_sink_str(&line.sink, verb, err);
     if (st == HONE_OK) st = hn_model_put_word(&line, name, err);
-    if (st == HONE_OK) st = hn_model_put_word(&line, kind, err);
+    if (st == HONE_OK) st = hn_model_put_word(&line, word, err);
     if (st == HONE_OK)
         st = hn_model_apply(
             m, &(struct hn_edit_line){ .text = line.p, .values = values, .n_values = 2 }, err);
@@ -285,6 +285,22 @@ hone_status hn_model_scale_output(hone_model *m, const char *name, const char *k
 {
     struct hn_tensor values[2] = { row_of(m, name, factor, n), row_of(m, name, offset, n) };
     return scale(m, "scale-output", name, kind, values, err);
+}
+
+hone_status hn_model_rescale_output(hone_model *m, const struct hn_unscaler *u,
+                                    const double *offset, const double *by, int64_t n,
+                                    hone_error *err)
+{
+    const struct hn_graph *g = hn_model_graph(m);
+    double *factor = hn_calloc(&m->ctx->mem, (size_t)n, sizeof *factor);
+    if (!factor) return hn_nomem(err, "the scaler", (size_t)n * sizeof *factor);
+    for (int64_t i = 0; i < n; i++) factor[i] = 1.0 / by[i];
+    const struct hn_tensor values[2] = { { HN_F64, 1, { n }, n, factor },
+                                         { HN_F64, 1, { n }, n, offset } };
+    hone_status st = scale(m, "rescale-output", g->values[u->factor].name,
+                           g->values[u->offset].name, values, err);
+    hn_free(&m->ctx->mem, factor);
+    return st;
 }
 
 static int one_of(const char *word, const char *const *list)

@@ -109,14 +109,6 @@ static hone_status unlabelled_rows(struct hn_session *s, hone_error *err)
 
 /* ---- scaling -------------------------------------------------------------------------------------------------------------- */
 
-static enum hn_scaling scaling_of(const hone_params *p, const char *name)
-{
-    const char *text = hn_param_s(p, name);
-    return !strcmp(text, "standard") ? HN_SCALE_STANDARD
-           : !strcmp(text, "minmax") ? HN_SCALE_MINMAX
-                                     : HN_SCALE_NONE;
-}
-
 /* Over the training rows. An array that the session made itself is gone with it, so nothing of it is kept. */
 static hone_status fit_input(struct hn_session *s, enum hn_scaling kind, const struct hn_array *a,
                              struct hn_scaler *fit, hone_error *err)
@@ -161,7 +153,7 @@ static hone_status spare_indices(struct hn_session *s, size_t input, struct hn_s
 static hone_status scale_inputs(struct hn_session *s, hone_error *err)
 {
     struct hn_own *own = s->own;
-    enum hn_scaling kind = scaling_of(s->params, "scale");
+    enum hn_scaling kind = hn_session_scaling(s->params, "scale");
     if (kind == HN_SCALE_NONE) return HONE_OK;
     size_t n = hn_model_graph(s->model)->n_inputs;
     own->got_scaler = hn_arena_alloc(&s->arena, n + 1, 1);
@@ -194,61 +186,6 @@ static hone_status scale_inputs(struct hn_session *s, hone_error *err)
     return HONE_OK;
 }
 
-/* Targets of every role in scaled units; the inverse goes into the graph in hn_session_finish. */
-static hone_status scale_target(struct hn_session *s, int t, enum hn_scaling kind, hone_error *err)
-{
-    struct hn_own *own = s->own;
-    struct hn_mem *m = &s->ctx->mem;
-    const struct hn_array *y = hn_session_target_array(s, HONE_TRAIN, t);
-    HN_TRY(hn_scaler_fit(&own->scaler, m, kind, y, s->rows[HONE_TRAIN].rows, s->rows[HONE_TRAIN].n,
-                         err));
-    for (int role = 0; role < 3; role++) {
-        const struct hn_array *a =
-            own->data->role[role].n_y ? hn_session_target_array(s, role, t) : NULL;
-        if (!a) continue;
-        if (a->per_row != own->scaler.n)
-            return hn_fail(err, HONE_E_DATA, a->source,
-                           "a row has %lld targets, the training data have %lld",
-                           (long long)a->per_row, (long long)own->scaler.n);
-        HN_TRY(hn_array_check_range(a, hn_model_graph(s->model)->dtype == HN_F64 ? HN_F64 : HN_F32,
-                                    err)); /* the exported graph has to give them */
-        size_t n = (size_t)(a->rows * a->per_row);
-        double *v = hn_alloc(m, n * sizeof *v);
-        if (!v) return hn_nomem(err, "the scaled targets", n * sizeof *v);
-        hn_array_range(a, 0, a->rows, HN_F64, v);
-        hn_scaler_apply(&own->scaler, HN_F64, v, a->rows);
-        struct hn_tensor tensor = {
-            .dtype = HN_F64, .rank = 2, .dims = { a->rows, a->per_row }, .n = (int64_t)n, .data = v
-        };
-        hone_status st =
-            hn_array_wrap(&own->scaled[role][t], m, s->targets[t].output_name, &tensor, 1, err);
-        hn_free(m, v);
-        if (st != HONE_OK) return st;
-    }
-    double *inverse = hn_arena_alloc(&s->arena, (size_t)own->scaler.n, sizeof *inverse);
-    if (!inverse)
-        return hn_nomem(err, "the inverse scaler", (size_t)own->scaler.n * sizeof *inverse);
-    for (int64_t j = 0; j < own->scaler.n; j++) inverse[j] = 1 / own->scaler.scale[j];
-    s->targets[t].offset = own->scaler.offset;
-    s->targets[t].scale = inverse;
-    return HONE_OK;
-}
-
-static hone_status scale_targets(struct hn_session *s, hone_error *err)
-{
-    enum hn_scaling kind = scaling_of(s->params, "scale-target");
-    if (kind == HN_SCALE_NONE) return HONE_OK;
-    const struct hn_target *t = &s->targets[0];
-    if (s->n_targets != 1 || t->n_classes || t->loss == HN_LOSS_BCE)
-        return hn_fail(err, HONE_E_USAGE, "scale-target",
-                       "is for one output with numbers as targets, found %s",
-                       s->n_targets != 1 ? "several outputs" : "classes");
-    if (t->tail != HN_TAIL_NONE)
-        return hn_fail(err, HONE_E_USAGE, "scale-target",
-                       "output '%s' ends in a Softmax or Sigmoid", t->output_name);
-    return scale_target(s, 0, kind, err);
-}
-
 /* By the output's name where several learn: they may tell other classes apart. */
 static hone_status write_classes(struct hn_session *s, const char *output,
                                  const struct hn_classes *c, hone_error *err)
@@ -270,7 +207,7 @@ hone_status hn_session_finish(struct hn_session *s, hone_error *err)
     const struct hn_own *own = s->own;
     for (int t = 0; t < s->n_targets; t++) {
         const struct hn_target *g = &s->targets[t];
-        if (g->scale)
+        if (g->scale && !g->in_file)
             HN_TRY(hn_model_scale_output(s->model, g->output_name,
                                          hn_param_s(s->params, "scale-target"), g->offset, g->scale,
                                          g->per_row, err));
@@ -404,7 +341,7 @@ static hone_status open_session(struct hn_session *s, hone_error *err)
     HN_TRY(hn_session_texts(s, err));
     HN_TRY(hn_session_check_inputs(s, err));
     if (training) HN_TRY(scale_inputs(s, err));
-    if (training) HN_TRY(scale_targets(s, err));
+    if (training) HN_TRY(hn_session_scale_targets(s, err));
     HN_TRY(lower(s, err));
     if (training || own->given->saying == HN_SAY) HN_TRY(hn_session_say_reach(s, err));
     HN_TRY(open_device(s, err));

@@ -21,7 +21,7 @@ struct hn_own {                    /* hn_session.own */
     struct hn_loss_spec *specs; /* n_targets */
     struct hn_array
         *labels[3]; /* class numbers of role and target: labels[role][target]; rows 0: not used */
-    struct hn_array *scaled[3]; /* targets after --scale-target, likewise */
+    struct hn_array *scaled[3]; /* targets in scaled units, likewise */
     double **weights[3];        /* of the rows, likewise; NULL: none, or those that were opened */
     struct hn_classes *classes; /* per target; n 0: none */
     struct hn_split split;
@@ -41,6 +41,11 @@ hone_status hn_session_targets(struct hn_session *s, hone_error *err);
 hone_status hn_session_leave_losses(struct hn_session *s, hone_error *err);
 /* The target array of role and target: labels, scaled or as opened; NULL when the role has none. */
 const struct hn_array *hn_session_target_array(const struct hn_session *s, int role, int target);
+
+/* scale_targets.c: scaled targets, by --scale-target or by the inverse at the end of the model; may edit the model. */
+enum hn_scaling hn_session_scaling(const hone_params *p, const char *name); /* as an option says */
+hone_status hn_session_scale_targets(struct hn_session *s, hone_error *err);
+int hn_session_scales(const struct hn_session *s); /* any of them */
 
 /* class_axis.c: along which axis of an output [rows, ..., ...] its classes lie. The axis behind the rows (PyTorch's cross_entropy)
  * or the last one: as --class-axis says, the softmax the output ends in, the shape of its targets, an earlier training; refused where

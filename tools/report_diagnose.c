@@ -110,12 +110,15 @@ static int read_curves(struct curves *c, const json_t *metrics)
     return any;
 }
 
-/* The curve of a run with --scale-target is in scaled units, the result's losses are in the target's own: curve / result. */
+/* The curve of a run with --scale-target, or of a model that ends in its inverse, is in scaled units, the result's losses are in
+ * the target's own: curve / result. */
 static double unit_of(const struct curves *c, const json_t *run, const json_t *result)
 {
     const char *scaled = jtext(json_object_get(run, "settings"), "scale-target");
     const double loss = jnum(json_object_get(result, "val"), "loss");
-    return scaled[0] && strcmp(scaled, "none") != 0 && loss > 0 ? c->low / loss : 1;
+    const int by_run = scaled[0] && strcmp(scaled, "none") != 0,
+              by_model = json_is_true(json_object_get(result, "scaled_by_model"));
+    return (by_run || by_model) && loss > 0 ? c->low / loss : 1;
 }
 
 static void measure(struct curves *c, const json_t *run, const json_t *result)

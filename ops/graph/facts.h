@@ -63,6 +63,7 @@ struct hn_value_fact {
     uint32_t seen; /* by a walk over the graph: its number */
 };
 
+enum hn_unscales { HN_UNSCALES = 1, HN_UNSCALES_OUTPUT = 2 /* right in front of an output */ };
 enum hn_node_state {
     HN_NODE_OK,
     HN_NODE_FAILED /* for its own reason */,
@@ -82,6 +83,8 @@ struct hn_node_fact {
     uint8_t live;
     int32_t owner;    /* the node that ends the pattern this one is in (itself included), -1 */
     uint8_t absorbed; /* inside a pattern: not lowered itself */
+    uint8_t
+        unscales; /* by a tensor of the inverse of scaled targets, which does not learn (enum hn_unscales) */
 };
 
 enum hn_slot_kind {
@@ -179,6 +182,8 @@ int hn_same_folded(const struct hn_graph *g, int32_t root, struct hn_spot first,
 int hn_all_equal(const struct hn_tensor *t, int64_t most);
 extern const char
     hn_why_element[]; /* why what a layer's result is subtracted from or the like does not learn */
+/* unscale.c: the nodes that undo the scaling of targets, before parameters are looked for */
+void hn_graph_find_unscalers(struct hn_graph *g);
 /* told.c: warnings about what an exporter left out */
 hone_status hn_graph_tell(struct hn_graph *g, hone_error *err);
 /* roles.c: verdicts and issues */

@@ -27,6 +27,7 @@ hone_status hn_graph_finish(struct hn_graph *g, const struct hn_graph_opts *opts
     HN_TRY(hn_graph_infer(g, opts, err));
     HN_TRY(hn_graph_patterns(g, err));
     hn_graph_liveness(g);
+    hn_graph_find_unscalers(g);
     HN_TRY(hn_graph_find_params(g, opts, err));
     HN_TRY(hn_graph_find_ties(g, err));
     HN_TRY(hn_graph_tell(g, err));

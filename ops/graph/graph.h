@@ -67,6 +67,7 @@ struct hn_value {
     uint8_t is_input, is_output, is_initializer, is_sequence /* not a tensor */, declared;
     uint8_t
         in_function; /* a Constant of a function's body: however often it is used, one place in the file */
+    uint8_t unscaled; /* an output with the inverse of scaled targets at its end, says the file */
     enum hn_hint hint;
     /* as declared in graph.input/output/value_info: -1 = no dim_value; names NULL where there is no dim_param */
     int decl_rank; /* -1: no shape */
@@ -242,6 +243,15 @@ struct hn_output_info { /* what the training side asks of output i */
     int32_t value;
 };
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info);
+/* The inverse of scaled targets that an earlier training has left in front of an output v: v = raw * factor + offset, with
+ * both tensors by value number. 1 and *u, or 0. */
+#define HN_UNSCALE_FACTOR "/hone_Mul_by" /* in the names of its tensors (onnx/edit_scale.c) */
+#define HN_UNSCALE_OFFSET "/hone_Add_by"
+struct hn_unscaler {
+    int32_t raw, factor, offset;
+    int learns; /* by request, or as part of something else: a loss has to look at v itself */
+};
+int hn_graph_unscaler(const struct hn_graph *g, int32_t v, struct hn_unscaler *u);
 /* The value whose largest (or smallest) elements along *axis a label value v names: behind ArgMax or ArgMin, element by element;
  * -1: v is something else. */
 int32_t hn_graph_scores(const struct hn_graph *g, int32_t v, int *axis);
@@ -300,6 +310,7 @@ struct hn_loss_spec {
     int dense; /* targets are [N,C] numbers, else class indices */
     int first; /* classes along the axis behind the rows, [N,C,places]; dense targets come as [N,places,C] */
     int row_weights; /* a weight column follows the target column */
+    int scaled; /* targets are in the units in front of the output's hn_unscaler, and so is the loss */
 };
 enum hn_part { HN_PART_ALL, HN_PART_HEAD, HN_PART_BODY };
 struct hn_lower_opts {

@@ -116,10 +116,14 @@ static hone_status add_loss(struct hn_lowering *l, const struct hn_loss_spec *s)
                        g->n_outputs);
     int32_t v = g->outputs[s->output], before, in[3] = { -1, -1, -1 }, none;
     int first;
+    struct hn_unscaler u;
     const struct hn_value *y = &g->values[v];
     if (!g->facts->values[v].computable)
         return hn_fail(l->err, HONE_E_UNSUPPORTED, y->name,
                        "no loss on this output: no program computes it");
+    if (s->scaled && !hn_graph_unscaler(g, v, &u))
+        return hn_fail(l->err, HONE_E_INTERNAL, y->name, "no scaling of targets is undone there");
+    if (s->scaled) v = u.raw;
     enum hn_tail tail = hn_output_tail(g, v, &before, &first);
     if (first != s->first && (tail == HN_TAIL_SOFTMAX || tail == HN_TAIL_LOGSOFTMAX))
         tail = HN_TAIL_NONE; /* over other classes than the loss's */

@@ -8,6 +8,7 @@
  *   scales of norms and masks of zeros and ones that it declares and calls nothing, where it says what is one      frozen
  *   weight and bias of Gemm and MatMul, slopes      trained       normalisation scale and bias    trained (an author's
  *                                                                  Constant, as affine=False has it: frozen)
+ *   what undoes the scaling of targets (unscale.c)  frozen
  *   Add or Mul by a tensor next to a dense layer    trained       anything before the first one   frozen (a normaliser)
  *   other element-wise tensors                      frozen        single numbers                  no parameter
  *
@@ -287,7 +288,12 @@ static struct hn_decision decide(const struct hn_finder *f, const struct hn_node
         (!hn_dtype_is_float(v->dtype) && !g->facts->values[n->in[k]].quant))
         return (struct hn_decision){ 0, 0, "no float type" };
     if (slot == HN_SLOT_ELEMENT) d = by_element(g, n, k, v->constant->n);
-    if (hn_decide_by_name(f, v, &d)) return d;
+    if (hn_decide_by_name(f, v, &d)) {
+        if (d.trained) g->facts->nodes[n - g->nodes].unscales = 0;
+        return d;
+    }
+    if (g->facts->nodes[n - g->nodes].unscales)
+        return (struct hn_decision){ d.record, 0, "it undoes the scaling of targets" };
     if (f->hinted && is_mere_constant(v, slot))
         return (struct hn_decision){ d.record, 0,
                                      "zeros and ones that the exporter calls no parameter" };

@@ -155,6 +155,8 @@ static void judge_runnable(struct judge *j, struct hn_node *n, const struct hn_n
         set(n, HN_TRAIN, "computes a weight from what learns, once a step");
     else if (!y->from_param)
         set(n, HN_FROZEN, p ? p->name : "no trained parameter comes before it");
+    else if (f->unscales == HN_UNSCALES_OUTPUT)
+        set(n, HN_FROZEN, "undoes the scaling of targets");
     else if (y->derived || (y->chosen && !j->matters[end->out[0]]))
         set(n, HN_FROZEN, "behind the loss point");
     else

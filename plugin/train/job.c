@@ -12,7 +12,8 @@
 
 hone_status hn_job_init(struct hn_job *j, hone_model *m, const hone_params *params, hone_error *err)
 {
-    *j = (struct hn_job){ .ctx = hn_model_context(m), .model = m };
+    *j =
+        (struct hn_job){ .ctx = hn_model_context(m), .model = m, .unscales = hn_model_unscales(m) };
     hn_arena_init(&j->arena, &j->ctx->mem);
     hn_buffer_init(&j->bytes, &j->ctx->mem);
     hone_status st = params ? hn_params_copy(params, &j->params, err)
@@ -107,6 +108,9 @@ static int starts_changed(const hone_params *p)
            strcmp(hn_param_s(p, "batchnorm"), "insert") == 0 || hn_hidden_asked(p);
 }
 
+/* Are the figures of the model as it came no replica's of the session? */
+static int judged_apart(const struct hn_job *j) { return j->unscales || starts_changed(j->params); }
+
 static hone_status load_weights(struct hn_job *j, hone_error *err)
 {
     size_t elem = j->s->backend->elem;
@@ -152,7 +156,7 @@ hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb
     HN_TRY(check_trained(s->prog, err));
     HN_TRY(hn_options_read(j->params, s, &j->opts, err));
     memcpy(j->opts.member.key, key, sizeof key);
-    j->opts.fit.judge_again = starts_changed(j->params);
+    j->opts.fit.judge_again = judged_apart(j);
     if (j->origin.version) HN_TRY(name_backend(j, err));
     hn_options_no_decay(j->params, s->prog);
     HN_TRY(hn_evaluator_create(s, &j->eval, err));
@@ -218,7 +222,7 @@ static hone_status judge(struct hn_job *j, hone_data *d, int with_training,
 
 hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err)
 {
-    return starts_changed(j->params) ? judge(j, d, 0, j->before, err) : HONE_OK;
+    return judged_apart(j) ? judge(j, d, 0, j->before, err) : HONE_OK;
 }
 
 void hn_job_say_left(hone_context *ctx, const struct hn_program *prog)
@@ -260,7 +264,7 @@ hone_status hn_job_start(struct hn_job *j, hone_error *err)
 {
     struct hn_fit *f = j->fit;
     const struct hn_train_opts *o = &j->opts;
-    if (starts_changed(j->params))
+    if (judged_apart(j))
         memcpy(f->before, j->before, sizeof f->before);
     else
         HN_TRY(figures(j->eval, j->s, &j->cohort->member[0].r, wants_training_rows(j->s, j->params),
@@ -277,8 +281,8 @@ static const char *another_start(const struct hn_job *j)
     if (hn_hidden_asked(j->params)) return "with other hidden layers";
     if (j->opts.init != HN_INIT_KEEP) return "from the weights of --init";
     if (strcmp(hn_param_s(j->params, "scale"), "none") != 0) return "with --scale";
-    return strcmp(hn_param_s(j->params, "scale-target"), "none") != 0 ? "with --scale-target"
-                                                                      : NULL;
+    if (strcmp(hn_param_s(j->params, "scale-target"), "none") != 0) return "with --scale-target";
+    return hn_session_scales(j->s) ? "by losses of scaled targets" : NULL;
 }
 
 void hn_job_say_when_worse(const struct hn_job *j)
@@ -336,8 +340,7 @@ hone_status hn_job_finish(struct hn_job *j, hone_error *err)
     HN_TRY(hn_fit_as_stored(f, slab, &r, &beyond, err));
     HN_TRY(hn_session_finish(j->s, err));
     hn_evaluator_with_error(j->eval);
-    if (j->s->targets[0]
-            .scale) /* the loss of training was in scaled units, the exported model's is not */
+    if (hn_session_scales(j->s)) /* the loss of training was in scaled units, the model's is not */
         HN_TRY(judge(j, ((struct hn_own *)j->s->own)->data, 1, j->after, err));
     else
         HN_TRY(figures(j->eval, j->s, &r, 1, j->after, err));

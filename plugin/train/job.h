@@ -22,8 +22,9 @@ struct hn_job {
     struct hn_origin origin;
     struct hn_buffer bytes; /* of the model before training */
     struct hn_arena arena;  /* the origin's texts */
+    int unscales;           /* the model that came ends in the inverse of scaled targets */
     struct hn_figures before[3],
-        after[3];               /* by role; before: only where training changes the graph first */
+        after[3];               /* by role; before: only where judged apart (hn_job_judge) */
     struct hn_figures guess[3]; /* of a constant */
 };
 
@@ -34,7 +35,8 @@ void hn_job_close(struct hn_job *j); /* a zeroed struct allowed */
 
 /* Notes down what resume will need. Before hn_job_open, which changes the model. */
 hone_status hn_job_origin(struct hn_job *j, hone_error *err);
-/* The figures of the model as it came, where training begins with an edit that changes what it computes (a scaler). */
+/* The figures of the model as it came, where training begins with an edit that changes what it computes (a scaler), or where
+ * its losses are in other units than the model's. */
 hone_status hn_job_judge(struct hn_job *j, hone_data *d, hone_error *err);
 /* Session, evaluator, cohort with the model's weights, fit. */
 hone_status hn_job_open(struct hn_job *j, hone_data *d, const hone_callbacks *cb, hone_error *err);

@@ -3,6 +3,7 @@
  * From parameters to training's structs: see options.h. */
 #include "plugin/train/options.h"
 #include "ops/base/status.h"
+#include "plugin/session_own.h"
 #include <math.h>
 #include <string.h>
 
@@ -192,9 +193,10 @@ static hone_status read_monitor(const hone_params *p, int has_val, struct hn_tra
     return HONE_OK;
 }
 
-static hone_status read_target(const hone_params *p, int has_val, struct hn_train_opts *o,
-                               hone_error *err)
+static hone_status read_target(const hone_params *p, const struct hn_session *s,
+                               struct hn_train_opts *o, hone_error *err)
 {
+    const int has_val = s->rows[HONE_VAL].n > 0;
     char name[32];
     if (!hone_params_is_set(p, "target-metric")) return HONE_OK;
     const char *text = hn_param_s(p, "target-metric");
@@ -202,7 +204,7 @@ static hone_status read_target(const hone_params *p, int has_val, struct hn_trai
     HN_TRY(full_name("target-metric", name, o->target, err));
     if (!has_val && strncmp(o->target, "val_", 4) == 0)
         return no_validation("target-metric", o->target, err);
-    if (strstr(o->target, "_loss") && strcmp(hn_param_s(p, "scale-target"), "none") != 0)
+    if (strstr(o->target, "_loss") && hn_session_scales(s))
         return hn_hint(err,
                        hn_fail(err, HONE_E_USAGE, "target-metric",
                                "%s of scaled targets is in units of their own", o->target),
@@ -318,7 +320,7 @@ hone_status hn_options_read(const hone_params *p, const struct hn_session *s,
                                                  .lr = or_default(p, "pretrain-lr", lr) };
     o->fit.save_best = strcmp(hn_param_s(p, "save"), "best") == 0;
     HN_TRY(read_monitor(p, has_val, o, err));
-    HN_TRY(read_target(p, has_val, o, err));
+    HN_TRY(read_target(p, s, o, err));
     HN_TRY(check_required(p, s, err));
     HN_TRY(check_kept(s->prog, &o->member.hyper, err));
     o->fit.judge_start =

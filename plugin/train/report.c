@@ -207,6 +207,14 @@ static void put_requirements(hone_result *r, const struct hn_job *j)
     hn_result_bool(r, "require_met", met);
 }
 
+/* Are an epoch's losses of targets that the model itself says how to scale? */
+static int is_scaled_by_model(const struct hn_session *s)
+{
+    for (int t = 0; t < s->n_targets; t++)
+        if (s->targets[t].in_file) return 1;
+    return 0;
+}
+
 hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hone_error *err)
 {
     const char *path = hn_param_s(j->params, "out");
@@ -219,6 +227,7 @@ hone_status hn_job_result(struct hn_job *j, int finished, hone_result **out, hon
     put_figures(r, "val", &j->after[HONE_VAL]);
     put_figures(r, "test", &j->after[HONE_TEST]);
     put_before(r, j->fit);
+    if (is_scaled_by_model(j->s)) hn_result_bool(r, "scaled_by_model", 1);
     hn_worth_result(r, j);
     hn_result_string(r, "model", path[0] ? path : NULL);
     hn_report_parameters(r, j->model, j->s->prog);

@@ -60,7 +60,7 @@ static hone_status read_monitor(struct hn_tune *t, hone_error *err)
 static hone_status check_units(const struct hn_tune *t, hone_error *err)
 {
     int scaled = strcmp(hn_param_s(t->params, "scale-target"), "none") != 0 ||
-                 hn_space_find(&t->space, "scale-target") >= 0;
+                 hn_model_unscales(t->model) || hn_space_find(&t->space, "scale-target") >= 0;
     if (!scaled || strcmp(t->monitor, "val_loss") != 0) return HONE_OK;
     return hn_hint(err,
                    hn_fail(err, HONE_E_USAGE, "monitor",

@@ -245,6 +245,41 @@ START_TEST(scalers)
 }
 END_TEST
 
+/* What scale-output leaves is known again under other names, and takes other numbers in place of its own. */
+START_TEST(the_inverse_of_targets_is_known_again)
+{
+    static const double up[1] = { 3 }, shift[1] = { -10 }, up2[1] = { 0.5 }, shift2[1] = { 4 };
+    double want[3], got[3];
+    struct hn_buffer b = b_mlp();
+    struct hn_tensor first[2] = { vec(up, 1), vec(shift, 1) },
+                     second[2] = { vec(up2, 1), vec(shift2, 1) };
+    struct hn_unscaler u;
+    struct hn_buffer one = edited(&b, "scale-output y standard", first, 2),
+                     two = edited(&one, "rescale-output y/hone_Mul_by y/hone_Add_by", second, 2);
+    run(&b, rows, 2, want, 3);
+    for (int i = 0; i < 3; i++) want[i] = want[i] * 0.5 + 4;
+    run(&two, rows, 2, got, 3);
+    near(want, got, 3, 1e-6);
+    struct pair p = open_graph(&two);
+    ck_assert_str_eq(hn_onnx_meta(p.m, HN_META_UNSCALED), "y");
+    ck_assert_int_eq(hn_graph_unscaler(p.g, p.g->outputs[0], &u), 1);
+    ck_assert_int_eq(count(p.g, "Mul"), 1);
+    close_graph(p);
+    struct hn_buffer again = edited(&two, "scale-output y standard", first, 2);
+    p = open_graph(&again);
+    ck_assert_str_eq(hn_onnx_meta(p.m, HN_META_UNSCALED), "y"); /* said once */
+    close_graph(p);
+    refused(&one, "rescale-output y/hone_Mul_by y/hone_Add_by", HONE_E_USAGE, "wanted 2");
+    struct hn_edit_line wide = { "rescale-output y/hone_Mul_by w", second, 2 };
+    ck_assert_int_eq(hn_edit_apply(&test_mem, one.p, one.n, &wide, &again, &err), HONE_E_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "wanted 1"));
+    hn_buffer_free(&again);
+    hn_buffer_free(&two);
+    hn_buffer_free(&one);
+    hn_buffer_free(&b);
+}
+END_TEST
+
 START_TEST(integer_inputs_are_cast)
 {
     static const double offset[2] = { 1, 1 }, scale[2] = { 2, 2 };
@@ -609,6 +644,7 @@ END_TEST
 
 HN_TEST_MAIN("edit", tcase_add_test(tc, untie_an_alias); tcase_add_test(tc, untie_one_use);
              tcase_add_test(tc, inference_form); tcase_add_test(tc, scalers);
+             tcase_add_test(tc, the_inverse_of_targets_is_known_again);
              tcase_add_test(tc, integer_inputs_are_cast);
              tcase_add_test(tc, a_batch_of_indices_becomes_a_symbol);
              tcase_add_test(tc, batch_becomes_a_symbol); tcase_add_test(tc, batchnorm_in_and_out);
