@@ -8,6 +8,7 @@
 #include "plugin/model.h"
 #include "plugin/session_own.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum hn_scaling hn_session_scaling(const hone_params *p, const char *name)
@@ -146,10 +147,68 @@ static hone_status check_target(const struct hn_session *s, hone_error *err)
     return HONE_OK;
 }
 
-/* Other numbers in the inverse that is there. */
-static hone_status fit_again(struct hn_session *s, const struct hn_unscaler *u, hone_error *err)
+/* "nothing below 0", "numbers from -1 to 1 only" */
+static const char *bounds_text(const struct hn_bounds *r, char text[96])
 {
-    struct hn_own *own = s->own;
+    if (isfinite(r->lo) && isfinite(r->hi))
+        (void)snprintf(text, 96, "numbers from %.4g to %.4g only", r->lo, r->hi);
+    else
+        (void)snprintf(text, 96, "nothing %s %.4g", isfinite(r->lo) ? "below" : "above",
+                       isfinite(r->lo) ? r->lo : r->hi);
+    return text;
+}
+
+/* The least and the largest scaled target of the training rows. */
+static void spread_of(const struct hn_session *s, double *least, double *most)
+{
+    const struct hn_scaler *fit = &((const struct hn_own *)s->own)->scaler;
+    const struct hn_array *y = hn_session_target_array(s, HONE_TRAIN, 0);
+    const struct hn_rows *rows = &s->rows[HONE_TRAIN];
+    *least = (double)INFINITY, *most = -(double)INFINITY;
+    for (int64_t i = 0; i < rows->n; i++)
+        for (int64_t j = 0; j < fit->n; j++) {
+            const double v = (hn_array_at(y, rows->rows[i], j) - fit->offset[j]) * fit->scale[j];
+            *least = fmin(*least, v), *most = fmax(*most, v);
+        }
+}
+
+/* Can what stands in front of the inverse give the scaled targets? */
+static hone_status check_bounds(const struct hn_session *s, int32_t v, hone_error *err)
+{
+    static const double slack = 1e-5;
+    const struct hn_graph *g = hn_model_graph(s->model);
+    const struct hn_bounds r = hn_graph_bounds(g, v);
+    const char *output = s->targets[0].output_name;
+    char text[96], label[200];
+    double least, most;
+    if (r.node < 0) return HONE_OK;
+    spread_of(s, &least, &most);
+    const char *type = g->nodes[r.node].type;
+    if (least < r.lo - slack || most > r.hi + slack)
+        return hn_hint(
+            err,
+            hn_fail(err, HONE_E_USAGE, "scale-target",
+                    "output '%s' ends in %s (%s), which gives %s: the scaled targets go from %.3g "
+                    "to %.3g",
+                    output, type, hn_node_label(&g->nodes[r.node], label, sizeof label),
+                    bounds_text(&r, text), least, most),
+            r.lo <= 0 && r.hi >= 1 ? "--scale-target minmax, with which they go from 0 to 1"
+                                   : "targets as they are, or a model without that at its end");
+    const int below = least<r.lo + slack, above = most> r.hi - slack;
+    if ((below || above) && hn_session_says(s->own))
+        hn_log(s->ctx, HONE_LOG_WARNING,
+               "output '%s' ends in %s: no prediction will be %s the training rows' targets",
+               output, type,
+               below && above ? "beyond"
+               : below        ? "below the least of"
+                              : "above the largest of");
+    return HONE_OK;
+}
+
+/* May the inverse that is there be fitted anew? */
+static hone_status check_again(const struct hn_session *s, const struct hn_unscaler *u,
+                               hone_error *err)
+{
     const char *name = s->targets[0].output_name;
     if (!hn_param_b(s->params, "scale-again"))
         return hn_hint(err,
@@ -161,6 +220,13 @@ static hone_status fit_again(struct hn_session *s, const struct hn_unscaler *u, 
     if (u->learns)
         return hn_fail(err, HONE_E_USAGE, name,
                        "--scale-again cannot fit numbers that --unfreeze lets learn");
+    return HONE_OK;
+}
+
+/* Other numbers in it. */
+static hone_status fit_again(struct hn_session *s, const struct hn_unscaler *u, hone_error *err)
+{
+    const struct hn_own *own = s->own;
     HN_TRY(hn_model_rescale_output(s->model, u, own->scaler.offset, own->scaler.scale,
                                    own->scaler.n, err));
     return scale_as_before(s, 0, err);
@@ -178,5 +244,9 @@ hone_status hn_session_scale_targets(struct hn_session *s, hone_error *err)
     HN_TRY(check_target(s, err));
     HN_TRY(hn_scaler_fit(&own->scaler, &s->ctx->mem, kind,
                          hn_session_target_array(s, HONE_TRAIN, 0), rows->rows, rows->n, err));
-    return unscaler_of(s, 0, &u) ? fit_again(s, &u, err) : scale_target(s, 0, &own->scaler, err);
+    const struct hn_graph *g = hn_model_graph(s->model);
+    const int again = unscaler_of(s, 0, &u);
+    if (again) HN_TRY(check_again(s, &u, err));
+    HN_TRY(check_bounds(s, again ? u.raw : g->outputs[s->targets[0].output], err));
+    return again ? fit_again(s, &u, err) : scale_target(s, 0, &own->scaler, err);
 }

@@ -243,6 +243,12 @@ struct hn_output_info { /* what the training side asks of output i */
     int32_t value;
 };
 void hn_graph_output(const struct hn_graph *g, size_t i, struct hn_output_info *info);
+/* Between which numbers a value lies, whatever its weights; node: what sees to that, -1: nothing is known. */
+struct hn_bounds {
+    double lo, hi;
+    int32_t node;
+};
+struct hn_bounds hn_graph_bounds(const struct hn_graph *g, int32_t v);
 /* The inverse of scaled targets that an earlier training has left in front of an output v: v = raw * factor + offset, with
  * both tensors by value number. 1 and *u, or 0. */
 #define HN_UNSCALE_FACTOR "/hone_Mul_by" /* in the names of its tensors (onnx/edit_scale.c) */
