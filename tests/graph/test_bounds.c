@@ -9,19 +9,19 @@ struct end {
     double lo, hi;
 };
 static const struct end ends[] = {
-    { "Relu", NULL, 0, INFINITY },
-    { "Softplus", NULL, 0, INFINITY },
-    { "Exp", NULL, 0, INFINITY },
-    { "Abs", NULL, 0, INFINITY },
-    { "Sqrt", NULL, 0, INFINITY },
+    { "Relu", NULL, 0, (double)INFINITY },
+    { "Softplus", NULL, 0, (double)INFINITY },
+    { "Exp", NULL, 0, (double)INFINITY },
+    { "Abs", NULL, 0, (double)INFINITY },
+    { "Sqrt", NULL, 0, (double)INFINITY },
     { "Sigmoid", NULL, 0, 1 },
     { "HardSigmoid", NULL, 0, 1 },
     { "Tanh", NULL, -1, 1 },
     { "Erf", NULL, -1, 1 },
     { "Sin", NULL, -1, 1 },
-    { "Elu", "alpha=0.5", -0.5, INFINITY },
-    { "Celu", "alpha=2.0", -2, INFINITY },
-    { "LeakyRelu", NULL, -INFINITY, INFINITY },
+    { "Elu", "alpha=0.5", -0.5, (double)INFINITY },
+    { "Celu", "alpha=2.0", -2, (double)INFINITY },
+    { "LeakyRelu", NULL, -(double)INFINITY, (double)INFINITY },
 };
 enum { N_ENDS = sizeof ends / sizeof *ends };
 
@@ -62,7 +62,7 @@ START_TEST(not_by_an_earlier_one)
     tb_floats(&t, "w2", 2, 3, 2);
     tb_node(&t, "Relu", "h", "a", NULL);
     tb_node(&t, "MatMul", "a w2", "y", NULL);
-    expect(&t, -INFINITY, INFINITY, "");
+    expect(&t, -(double)INFINITY, (double)INFINITY, "");
 }
 END_TEST
 
@@ -91,20 +91,20 @@ START_TEST(clipped_and_squared)
     expect(&t, -3, 2, "Clip");
     open_layer(&t);
     tb_node(&t, "Mul", "h h", "y", NULL);
-    expect(&t, 0, INFINITY, "Mul");
+    expect(&t, 0, (double)INFINITY, "Mul");
     open_layer(&t);
     tb_number(&t, "two", 2);
     tb_node(&t, "Pow", "h two", "y", NULL);
-    expect(&t, 0, INFINITY, "Pow");
+    expect(&t, 0, (double)INFINITY, "Pow");
     open_layer(&t);
     tb_number(&t, "three", 3);
     tb_node(&t, "Pow", "h three", "y", NULL);
-    expect(&t, -INFINITY, INFINITY, "");
+    expect(&t, -(double)INFINITY, (double)INFINITY, "");
     open_layer(&t);
     tb_floats(&t, "by", 1, 3); /* which learns */
     tb_node(&t, "Relu", "h", "a", NULL);
     tb_node(&t, "Add", "a by", "y", NULL);
-    expect(&t, -INFINITY, INFINITY, "");
+    expect(&t, -(double)INFINITY, (double)INFINITY, "");
 }
 END_TEST
 
