@@ -95,24 +95,10 @@ static hone_status note_shared(struct hn_modify *e, const struct hn_expanded *x)
 {
     const char **names = NULL;
     size_t n = 0;
-    struct hn_buffer b;
     for (size_t i = 0; i < x->n; i++)
         if (x->nodes[i].shared && !hn_md_append(e, &names, &n, x->nodes[i].node->output[0]))
             return hn_md_nomem(e);
-    if (!n) return HONE_OK;
-    Onnx__StringStringEntryProto *entry = hn_arena_alloc(e->arena, 1, sizeof *entry);
-    if (!entry) return hn_md_nomem(e);
-    onnx__string_string_entry_proto__init(entry);
-    hn_buffer_init(&b, e->mem);
-    hone_status st = hn_classes_write(&b, names, n, e->err);
-    entry->key = hn_arena_strdup(e->arena, HN_META_SHARED);
-    entry->value = st == HONE_OK ? hn_arena_strdup(e->arena, b.p) : NULL;
-    hn_buffer_free(&b);
-    if (st != HONE_OK) return st;
-    if (!entry->key || !entry->value ||
-        !hn_md_append(e, &e->model->metadata_props, &e->model->n_metadata_props, entry))
-        return hn_md_nomem(e);
-    return HONE_OK;
+    return n ? hn_md_note(e, HN_META_SHARED, names, n) : HONE_OK;
 }
 
 hone_status hn_md_inline(struct hn_modify *e)

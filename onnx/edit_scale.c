@@ -116,43 +116,6 @@ hone_status hn_edit_scale_input(struct hn_modify *e)
                : insert_in_float32(e, &c, name, scaled, 0);
 }
 
-static Onnx__StringStringEntryProto *metadata(struct hn_modify *e, const char *key)
-{
-    for (size_t i = 0; i < e->model->n_metadata_props; i++)
-        if (e->model->metadata_props[i]->key && !strcmp(e->model->metadata_props[i]->key, key))
-            return e->model->metadata_props[i];
-    Onnx__StringStringEntryProto *entry = hn_arena_alloc(e->arena, 1, sizeof *entry);
-    if (!entry) return NULL;
-    onnx__string_string_entry_proto__init(entry);
-    entry->key = hn_arena_strdup(e->arena, key);
-    const int ok = entry->key &&
-                   hn_md_append(e, &e->model->metadata_props, &e->model->n_metadata_props, entry);
-    return ok ? entry : NULL;
-}
-
-/* One more output in the list, unless it is there. */
-static hone_status note_output(struct hn_modify *e, const char *name)
-{
-    Onnx__StringStringEntryProto *entry = metadata(e, HN_META_UNSCALED);
-    struct hn_class_list list = { 0 };
-    if (!entry) return hn_md_nomem(e);
-    if (entry->value && *entry->value)
-        HN_TRY(hn_classes_read(e->arena, entry->value, &list, e->err));
-    const char **names = hn_arena_alloc(e->arena, list.n + 1, sizeof *names);
-    if (!names) return hn_md_nomem(e);
-    for (size_t i = 0; i < list.n; i++) {
-        if (strcmp(list.names[i], name) == 0) return HONE_OK;
-        names[i] = list.names[i];
-    }
-    names[list.n] = name;
-    struct hn_buffer b;
-    hn_buffer_init(&b, e->mem);
-    hone_status st = hn_classes_write(&b, names, list.n + 1, e->err);
-    entry->value = st == HONE_OK ? hn_arena_strdup(e->arena, b.p) : NULL;
-    hn_buffer_free(&b);
-    return st != HONE_OK || entry->value ? st : hn_md_nomem(e);
-}
-
 hone_status hn_edit_scale_output(struct hn_modify *e)
 {
     char *name = e->words[1];
@@ -171,7 +134,7 @@ hone_status hn_edit_scale_output(struct hn_modify *e)
     for (size_t k = 0; k < n->n_output; k++)
         if (strcmp(n->output[k], name) == 0) n->output[k] = raw;
     hn_md_rewire(e, name, raw, NULL);
-    HN_TRY(note_output(e, name));
+    HN_TRY(hn_md_note(e, HN_META_UNSCALED, (const char *const[]){ name }, 1));
     return is_half(c.dtype) ? insert_in_float32(e, &c, raw, name, e->g->n_node)
                             : insert_chain(e, &c, raw, name, e->g->n_node);
 }

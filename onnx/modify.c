@@ -2,6 +2,7 @@
  *
  * Lists, makers and finders over protobuf-c's structures. */
 #include "onnx/modify.h"
+#include "onnx/model.h"
 #include "ops/base/json.h"
 #include "ops/base/status.h"
 #include <stdarg.h>
@@ -43,6 +44,45 @@ int hn_md_insert(const struct hn_modify *e, void *list, size_t *n, size_t at, vo
 int hn_md_append(const struct hn_modify *e, void *list, size_t *n, void *item)
 {
     return hn_md_insert(e, list, n, *n, item);
+}
+
+static Onnx__StringStringEntryProto *metadata(struct hn_modify *e, const char *key)
+{
+    for (size_t i = 0; i < e->model->n_metadata_props; i++)
+        if (e->model->metadata_props[i]->key && !strcmp(e->model->metadata_props[i]->key, key))
+            return e->model->metadata_props[i];
+    Onnx__StringStringEntryProto *entry = hn_arena_alloc(e->arena, 1, sizeof *entry);
+    if (!entry) return NULL;
+    onnx__string_string_entry_proto__init(entry);
+    entry->key = hn_arena_strdup(e->arena, key);
+    const int ok = entry->key &&
+                   hn_md_append(e, &e->model->metadata_props, &e->model->n_metadata_props, entry);
+    return ok ? entry : NULL;
+}
+
+hone_status hn_md_note(struct hn_modify *e, const char *key, const char *const *names, size_t n)
+{
+    Onnx__StringStringEntryProto *entry = metadata(e, key);
+    struct hn_class_list list = { 0 };
+    if (!entry) return hn_md_nomem(e);
+    if (entry->value && *entry->value)
+        HN_TRY(hn_classes_read(e->arena, entry->value, &list, e->err));
+    const char **all = hn_arena_alloc(e->arena, list.n + n, sizeof *all);
+    size_t total = list.n;
+    if (!all) return hn_md_nomem(e);
+    for (size_t i = 0; i < list.n; i++) all[i] = list.names[i];
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (k < total && strcmp(all[k], names[i]) != 0) k++;
+        all[k] = names[i];
+        total += k == total;
+    }
+    struct hn_buffer b;
+    hn_buffer_init(&b, e->mem);
+    hone_status st = hn_classes_write(&b, all, total, e->err);
+    entry->value = st == HONE_OK ? hn_arena_strdup(e->arena, b.p) : NULL;
+    hn_buffer_free(&b);
+    return st != HONE_OK || entry->value ? st : hn_md_nomem(e);
 }
 
 void hn_md_remove(void *list, size_t *n, size_t at)

@@ -35,6 +35,8 @@ char *hn_md_text(const struct hn_modify *e, const char *fmt, ...)
 /* Lists: `list` is the address of a protobuf-c pointer list. */
 int hn_md_insert(const struct hn_modify *e, void *list, size_t *n, size_t at, void *item);
 int hn_md_append(const struct hn_modify *e, void *list, size_t *n, void *item);
+/* These names join the list that the model's metadata have under `key`, those that are not in it. */
+hone_status hn_md_note(struct hn_modify *e, const char *key, const char *const *names, size_t n);
 void hn_md_remove(void *list, size_t *n, size_t at);
 
 /* Making things. in and out are NULL-terminated lists; "" is an argument left out. */

@@ -98,20 +98,6 @@ static void report(const struct hn_fit *f, struct hn_fold_result *out)
     }
 }
 
-void hn_fold_cut(struct hn_fold_result *r, int64_t epochs, int maximize)
-{
-    double sign = maximize ? -1 : 1;
-    r->epochs = epochs;
-    r->n_curve = (size_t)epochs;
-    r->best_epoch = r->save_best ? 0 : epochs;
-    r->value = r->save_best ? r->start : r->curve[epochs - 1];
-    for (int64_t e = 0; e < epochs && r->save_best; e++)
-        if (isnan(r->value) || sign * r->curve[e] < sign * r->value) {
-            r->value = r->curve[e];
-            r->best_epoch = e + 1;
-        }
-}
-
 /* After epoch e, or the last one before it. */
 static double value_after(const struct hn_fold_result *r, size_t e)
 {
@@ -122,7 +108,6 @@ void hn_folds_same_epoch(struct hn_fold_result *r, int n, int maximize)
 {
     double sign = maximize ? -1 : 1, best = (double)NAN;
     size_t most = 0, at = 0;
-    if (n < 2) return;
     for (int i = 0; i < n; i++) {
         if (!r[i].save_best || !r[i].n_curve) return;
         if (r[i].n_curve > most) most = r[i].n_curve;
@@ -138,6 +123,15 @@ void hn_folds_same_epoch(struct hn_fold_result *r, int n, int maximize)
         r[i].value = value_after(&r[i], at);
         r[i].best_epoch = (int64_t)at;
     }
+}
+
+void hn_fold_cut(struct hn_fold_result *r, int64_t epochs, int maximize)
+{
+    r->epochs = epochs;
+    r->n_curve = (size_t)epochs;
+    r->best_epoch = r->save_best ? 0 : epochs;
+    r->value = r->save_best ? r->start : r->curve[epochs - 1];
+    hn_folds_same_epoch(r, 1, maximize);
 }
 
 hone_status hn_replica_run(const struct hn_replica_task *t, struct hn_fold_result *out,

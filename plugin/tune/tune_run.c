@@ -325,7 +325,7 @@ static hone_status finish_trial(struct round *o, struct running *r, enum verdict
         return last->why.code;
     }
     if (v == FAILED && !t->first_failure.code) t->first_failure = last->why;
-    if (v == DONE) hn_folds_same_epoch(r->fold, r->judged, t->maximize);
+    if (v == DONE && r->judged > 1) hn_folds_same_epoch(r->fold, r->judged, t->maximize);
     hn_score_sum(&s);
     report.value = s.mean;
     report.noise = s.noise;
